@@ -55,16 +55,13 @@ class Candidate:
     address: base_url.BaseUrl
     key: ProviderKey
     upstream_model: str
+    # What the sealed key is bound to: a key cannot follow a moved address.
+    key_context: str
 
     @property
     def key_id(self) -> str:
         """Non-secret name of the key."""
         return self.key.key_id
-
-    @property
-    def key_context(self) -> str:
-        """What the sealed key is bound to: a key cannot follow a moved address."""
-        return seal_context(self.key.tenant, self.key.key_id, self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +84,8 @@ class Snapshot:
     prices: Mapping[tuple[str, int], Price]
     newest: Mapping[str, Price]
     key_ids: frozenset[str]
+    # What the keys in use are sealed for.
+    key_contexts: frozenset[str]
     # Names of providers whose address this deployment does not allow.
     barred: tuple[str, ...]
     _routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
@@ -135,7 +134,14 @@ def build(
                 continue
             ways = routes.setdefault((provider.protocol, served.model), [])
             ways.extend(
-                Candidate(provider.name, provider.protocol, address, key, served.upstream_model)
+                Candidate(
+                    provider.name,
+                    provider.protocol,
+                    address,
+                    key,
+                    served.upstream_model,
+                    seal_context(key.tenant, key.key_id, address),
+                )
                 for key in provider.keys
             )
             born = created.get(served.model, provider.create_unix_ms)
@@ -154,6 +160,7 @@ def build(
         ),
         prices=by_version,
         newest=newest,
+        key_contexts=frozenset(way.key_context for ways in routes.values() for way in ways),
         key_ids=frozenset(key.key_id for p in by_name.values() for key in p.keys),
         barred=tuple(barred),
         _routes={where: tuple(ways) for where, ways in routes.items()},

@@ -23,6 +23,8 @@ HEADERS_MAX = 128
 READ_BUFFER_BYTES = 64 * 1024
 # aiohttp writes a larger body in one piece, which would hold up the loop.
 WHOLE_BODY_MAX = 1024 * 1024
+# A unary answer travels in one RPC message, which the kit bounds at 40 MB.
+ANSWER_BYTES_LIMIT = 38 * 1024 * 1024
 # An error's body is read for its message; the rest of a longer one is of no interest.
 ERROR_BODY_MAX = 64 * 1024
 
@@ -67,8 +69,8 @@ class UpstreamConfig:
         for name, value in vars(self).items():
             if value <= 0:
                 raise ValueError(f"{name} must be positive")
-        if self.answer_bytes_max > 38 * 1024 * 1024:
-            raise ValueError("answer_bytes_max must be at most 39845888: one RPC message")
+        if self.answer_bytes_max > ANSWER_BYTES_LIMIT:
+            raise ValueError(f"answer_bytes_max must be at most {ANSWER_BYTES_LIMIT}: one RPC message")
 
 
 class Answer:
