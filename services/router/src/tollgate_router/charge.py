@@ -2,7 +2,7 @@
 
 Owns the rule of charging: an upstream's own report is the truth and is charged as it is, zero
 included; anything counted or guessed by us never costs more than was reserved; an upstream that
-failed before it produced anything costs nothing.
+failed before it produced anything of use costs nothing.
 """
 
 import enum
@@ -11,13 +11,20 @@ from dataclasses import dataclass, replace
 
 from tollgate_dialects.cost import cost_nano_usd
 from tollgate_dialects.price import Price
-from tollgate_dialects.usage import NOTHING, Usage
+from tollgate_dialects.usage import NOTHING, Usage, UsageSource
 
-# A byte-pair tokenizer makes a token of about four bytes of text.
+# An answer that its upstream broke off within so many tokens is not charged: nobody got anything.
+# Upstreams report a few output tokens before the first word, so zero would never be seen.
+TOO_LITTLE_TOKENS = 8
+# A plain estimate of the input, for upstreams that report none: text at four bytes a token, a
+# medium (base64) as a usual image.
 _BYTES_PER_TOKEN = 4
-# Media in a body: not text. The tokens of one are a usual image's.
-_MEDIA = re.compile(rb"[A-Za-z0-9+/=]{512,}")
-_MEDIA_TOKENS = 1_000
+_MEDIUM = re.compile(rb"[A-Za-z0-9+/=]{512,}")
+_MEDIUM_TOKENS = 1_000
+# The meter counts a token for each 3 bytes of text, high on purpose. A stream is cut by a low
+# count, a token for each 16 bytes (escaped Chinese has 9): one that keeps the output limit it was
+# sent with is never cut, and an endless one is.
+_CUT_NUMERATOR, _CUT_DENOMINATOR = 3, 16
 
 
 class EndReason(enum.Enum):
@@ -31,13 +38,7 @@ class EndReason(enum.Enum):
     NO_ROUTE = "no_route"
 
 
-class Source(enum.Enum):
-    """Where a charged usage comes from."""
-
-    UPSTREAM = "upstream"
-    PARTIAL = "partial"
-    ESTIMATED = "estimated"
-    NONE = "none"
+_FAILED = frozenset((EndReason.UPSTREAM_ERROR, EndReason.UPSTREAM_TIMEOUT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,48 +46,43 @@ class Charge:
     """What a call is charged."""
 
     usage: Usage
-    source: Source
+    source: UsageSource
     cost_nano_usd: int
 
 
-FREE = Charge(NOTHING, Source.NONE, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Metered:
-    """What a meter knows of a call so far."""
-
-    usage: Usage
-    source: Source
-    # Output tokens counted from what was produced; never more than the upstream would count.
-    output_units: int
+FREE = Charge(NOTHING, UsageSource.NONE, 0)
 
 
 def of_call(
-    metered: Metered, reason: EndReason, *, body: bytes, price: Price, reserved_nano_usd: int
+    usage: Usage,
+    source: UsageSource,
+    reason: EndReason,
+    *,
+    body: bytes,
+    price: Price,
+    reserved_nano_usd: int,
 ) -> Charge:
-    """The charge of a call that an upstream took."""
-    if metered.source is Source.UPSTREAM:
-        return Charge(metered.usage, Source.UPSTREAM, cost_nano_usd(metered.usage, price))
-    failed = reason in (EndReason.UPSTREAM_ERROR, EndReason.UPSTREAM_TIMEOUT)
-    produced = max(metered.output_units, metered.usage.output_tokens)
-    if failed and not produced:
+    """The charge of a call that an upstream took; usage and source are the meter's."""
+    if source is UsageSource.UPSTREAM:
+        return Charge(usage, source, cost_nano_usd(usage, price))
+    if source is UsageSource.NONE:
         return FREE
-    usage, source = replace(metered.usage, output_tokens=produced), metered.source
+    if reason in _FAILED and usage.output_tokens <= TOO_LITTLE_TOKENS:
+        return FREE
     if not usage.total_input_tokens:
-        usage, source = replace(usage, input_tokens=estimated_input_tokens(body)), Source.ESTIMATED
-    elif source is not Source.PARTIAL:
-        source = Source.PARTIAL
+        usage = replace(usage, input_tokens=estimated_input_tokens(body))
     return Charge(usage, source, min(cost_nano_usd(usage, price), reserved_nano_usd))
 
 
-def running_cost_nano_usd(metered: Metered, price: Price) -> int:
-    """What a stream has cost so far at the least: what was reported, and the output counted."""
-    produced = max(metered.output_units, metered.usage.output_tokens)
-    return cost_nano_usd(replace(metered.usage, output_tokens=produced), price)
+def is_spent(usage: Usage, source: UsageSource, *, price: Price, reserved_nano_usd: int) -> bool:
+    """Whether a running stream has cost what was reserved for it, counted low."""
+    if source is not UsageSource.UPSTREAM:
+        low = usage.output_tokens * _CUT_NUMERATOR // _CUT_DENOMINATOR
+        usage = replace(usage, output_tokens=low)
+    return cost_nano_usd(usage, price) >= reserved_nano_usd
 
 
 def estimated_input_tokens(body: bytes) -> int:
-    """A plain estimate from the request's bytes, for upstreams that do not say. Media count apart."""
-    text, media = _MEDIA.subn(b"", body)
-    return len(text) // _BYTES_PER_TOKEN + media * _MEDIA_TOKENS
+    """What a request is taken to have made its upstream read."""
+    text, media = _MEDIUM.subn(b"", body)
+    return len(text) // _BYTES_PER_TOKEN + media * _MEDIUM_TOKENS
