@@ -5,6 +5,7 @@ Also trust.md row 12 and promises.md rows 1, 2 and 19.
 
 import asyncio
 import threading
+from typing import Self
 
 import httpx
 import pytest
@@ -28,7 +29,7 @@ class Sampler:
         self._thread = threading.Thread(target=self._run)
         self.samples: list[tuple[int, int, int]] = []
 
-    def __enter__(self) -> "Sampler":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
