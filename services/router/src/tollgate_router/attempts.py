@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from multidict import CIMultiDict
-from yarl import URL
 
 from tollgate_dialects import rewrite, upstream_error
 from tollgate_dialects.price import Price
@@ -19,6 +18,7 @@ from tollgate_kit.clock import Clock
 from tollgate_kit.keyring import KeyringFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.secret import Secret
 from tollgate_router import endpoint, routing
 from tollgate_router.catalogue import Candidate, Snapshot
 from tollgate_router.charge import EndReason
@@ -61,6 +61,8 @@ class Opened:
 
     answer: Answer
     candidate: Candidate
+    # What must not be in anything that is said of the answer.
+    secret: Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,6 @@ class Attempts:
         self._log = log
         self.health = routing.KeyHealth(rules)
         self._retries = routing.RetryBudget()
-        self._urls: dict[str, URL] = {}
         self._attempts = metrics.counter(
             "attempts_total", "Attempts at upstreams, by transport result.", ("provider", "result")
         )
@@ -161,9 +162,8 @@ class Attempts:
             stream=call.stream,
             max_output_tokens=call.max_output_tokens,
         )
-        url, headers = self._url(candidate), _headers(call, key)
         try:
-            answer = await self._upstream.send(url, headers, body)
+            answer = await self._upstream.send(key.url, _headers(call, key), body)
         except UpstreamFault as fault:
             result = _RESULT_OF_FAULT.get(fault.fault, routing.Result.BROKEN)
             self.record(candidate, result)
@@ -173,7 +173,7 @@ class Attempts:
         result = routing.result_of(answer.status)
         if result is routing.Result.OK:
             self.record(candidate, result)
-            return Opened(answer, candidate), result
+            return Opened(answer, candidate, key.secret), result
         wait_ms = upstream_error.retry_after_ms(answer.headers)
         self.record(candidate, result, wait_ms)
         return await self._refused(answer, candidate, key, wait_ms), result
@@ -199,15 +199,6 @@ class Attempts:
         return NotOpened(
             EndReason.UPSTREAM_ERROR, answer.status, message, code, param, retry_after_ms=wait_ms
         )
-
-    def _url(self, candidate: Candidate) -> URL:
-        text = endpoint.url(candidate.address, candidate.protocol)
-        found = self._urls.get(text)
-        if found is None:
-            if len(self._urls) >= 1024:
-                self._urls.clear()
-            found = self._urls[text] = URL(text)
-        return found
 
     def _now_ms(self) -> int:
         return int(self._clock.monotonic() * 1000)

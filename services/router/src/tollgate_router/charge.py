@@ -75,11 +75,11 @@ def of_call(
 
 
 def is_spent(usage: Usage, source: UsageSource, *, price: Price, reserved_nano_usd: int) -> bool:
-    """Whether a running stream has cost what was reserved for it, counted low."""
+    """Whether a running stream costs more than was reserved for it, counted low."""
     if source is not UsageSource.UPSTREAM:
         low = usage.output_tokens * _CUT_NUMERATOR // _CUT_DENOMINATOR
         usage = replace(usage, output_tokens=low)
-    return cost_nano_usd(usage, price) >= reserved_nano_usd
+    return cost_nano_usd(usage, price) > reserved_nano_usd
 
 
 def estimated_input_tokens(body: bytes) -> int:

@@ -2,25 +2,28 @@
 
 from dataclasses import fields
 
+import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.price import Price
 from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.usage import UsageSource
+from tollgate_kit.failure import Failure
 from tollgate_router.attempts import Call, NotOpened
 from tollgate_router.catalogue import ListedModel, Provider
-from tollgate_router.charge import FREE, Charge, EndReason, Source
+from tollgate_router.charge import FREE, Charge, EndReason
 
 _PRICE_FIELDS = tuple(field.name for field in fields(Price))
 
-PROTOCOLS: dict[int, Protocol] = {
+PROTOCOLS: dict[router_pb2.ClientProtocol.ValueType, Protocol] = {
     router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT: Protocol.OPENAI_CHAT,
     router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES: Protocol.ANTHROPIC_MESSAGES,
 }
 _PROTOCOL_NUMBERS = {protocol: number for number, protocol in PROTOCOLS.items()}
 _REASONS = {reason: getattr(router_pb2, f"END_REASON_{reason.name}") for reason in EndReason}
-_SOURCES = {source: getattr(router_pb2, f"USAGE_SOURCE_{source.name}") for source in Source}
+_SOURCES = {source: getattr(router_pb2, f"USAGE_SOURCE_{source.name}") for source in UsageSource}
 
 
 def route(call: Call) -> router_pb2.Route | None:
@@ -58,6 +61,18 @@ def end(
     if failure is not None:
         message.upstream_error.CopyFrom(_upstream_error(failure))
     return message
+
+
+def head(status: int, *, stream: bool) -> router_pb2.Head:
+    """The head of an answer; the type is the protocol's, whatever the upstream calls it."""
+    return router_pb2.Head(
+        http_status=status, content_type="text/event-stream" if stream else "application/json"
+    )
+
+
+def reservation_refused() -> Failure:
+    """The token opens nothing; which rule it broke is in the log only."""
+    return Failure(grpc.StatusCode.PERMISSION_DENIED, "RESERVATION_REFUSED")
 
 
 def not_opened(call: Call, failure: NotOpened) -> router_pb2.ExecuteResponse:

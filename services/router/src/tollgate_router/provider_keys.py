@@ -1,14 +1,16 @@
 """Provider keys in the clear: unsealed on use, kept for a minute at most, never shown.
 
-Owns every plaintext key of the suite. Promises: a key is in memory only after a call needed it
-and at most `KEEP_SECONDS` long (its references are dropped then; Python cannot overwrite them),
-and it leaves only as a header of a request to the origin that it is bound to.
+Owns every plaintext key of the suite. Promises: a key is in memory only after a call needed it,
+for `KEEP_SECONDS` at most or as long as a call that was sent with it runs (references are dropped
+then; Python cannot overwrite them), and it leaves only as a header of a request to the origin
+that it is bound to.
 """
 
 import asyncio
 from dataclasses import dataclass
 
 from multidict import CIMultiDict
+from yarl import URL
 
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring import Keyring, KeyringFault
@@ -24,9 +26,10 @@ KEYS_MAX = 4096
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OpenKey:
-    """A key ready for use: the secret, for scrubbing, and the headers made with it."""
+    """A key ready for use: the secret, for scrubbing, and what a request with it looks like."""
 
     secret: Secret
+    url: URL
     headers: CIMultiDict[str]
 
 
@@ -68,7 +71,8 @@ class ProviderKeys:
             if not endpoint.is_sendable_key(secret.reveal()):
                 raise KeyringFault("the unsealed key cannot stand in a header")
             headers = CIMultiDict(endpoint.headers(candidate.protocol, secret.reveal()))
-            opened = OpenKey(secret, headers)
+            url = URL(endpoint.url(candidate.address, candidate.protocol))
+            opened = OpenKey(secret, url, headers)
             while len(self._open) >= KEYS_MAX:
                 del self._open[next(iter(self._open))]
             self._open[context] = (candidate.key.sealed, self._clock.monotonic(), opened)

@@ -6,11 +6,10 @@ Tries the newest key only, through the same client, headers and time-outs as a c
 from dataclasses import dataclass
 
 import orjson
-from yarl import URL
 
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring import KeyringFault
-from tollgate_router import base_url, endpoint, routing
+from tollgate_router import base_url, routing
 from tollgate_router.catalogue import Candidate, Provider, ProviderModel, seal_context
 from tollgate_router.provider_keys import ProviderKeys
 from tollgate_router.upstream import Answer, Upstream, UpstreamFault
@@ -62,7 +61,6 @@ class ProviderTest:
             opened = await self._keys.open(candidate)
         except KeyringFault:
             return Found("key_not_opened")
-        url = URL(endpoint.url(address, provider.protocol))
         body = orjson.dumps(
             {
                 "model": served.upstream_model,
@@ -72,7 +70,7 @@ class ProviderTest:
         )
         began = self._clock.monotonic()
         try:
-            answer = await self._upstream.send(url, opened.headers, body)
+            answer = await self._upstream.send(opened.url, opened.headers, body)
         except UpstreamFault as fault:
             return Found("refused" if fault.fault.value == "connect" else fault.fault.value)
         latency_ms = round((self._clock.monotonic() - began) * 1000)
@@ -87,7 +85,7 @@ async def _problem(answer: Answer) -> str:
     try:
         document = orjson.loads(await answer.read_all(ANSWER_BYTES_MAX))
     except UpstreamFault as fault:
-        return fault.fault.value
+        return str(fault)
     except orjson.JSONDecodeError:
         return "not_json"
     return "" if isinstance(document, dict) else "not_json"

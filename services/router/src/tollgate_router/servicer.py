@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from tollgate.budget.v1 import budget_pb2
@@ -82,9 +81,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             ],
         )
 
-    async def Session(self, request_iterator: Any, context: Any) -> None:
+    def Session(self, request_iterator: Any, context: Any) -> Any:
         """Execute calls, coalesced."""
-        await self._sessions.serve(request_iterator, context)
+        return self._sessions.serve(request_iterator, context)
 
     async def drain(self, seconds: float) -> None:
         """Take no new calls in sessions and wait for those in flight."""
@@ -155,9 +154,4 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self._log.warning(
             "reservation.refused", trace_id=request.trace_id[:TRACE_ID_MAX], why=refusal.value
         )
-        return reservation_refused()
-
-
-def reservation_refused() -> Failure:
-    """The token opens nothing; which rule it broke is in the log only."""
-    return Failure(grpc.StatusCode.PERMISSION_DENIED, "RESERVATION_REFUSED")
+        return messages.reservation_refused()

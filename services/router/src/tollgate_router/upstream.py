@@ -70,7 +70,9 @@ class UpstreamConfig:
             if value <= 0:
                 raise ValueError(f"{name} must be positive")
         if self.answer_bytes_max > ANSWER_BYTES_LIMIT:
-            raise ValueError(f"answer_bytes_max must be at most {ANSWER_BYTES_LIMIT}: one RPC message")
+            raise ValueError(
+                f"answer_bytes_max must be at most {ANSWER_BYTES_LIMIT}: one RPC message"
+            )
 
 
 class Answer:
@@ -129,9 +131,14 @@ class Answer:
             self.close()
         return start[:limit]
 
+    @property
+    def is_read(self) -> bool:
+        """True when the body was read whole."""
+        return self._response.content.at_eof()
+
     def close(self) -> None:
         """Give the answer up. The connection is used again only if the body was read whole."""
-        if self._response.content.at_eof():
+        if self.is_read:
             self._response.release()
         else:
             self._response.close()
