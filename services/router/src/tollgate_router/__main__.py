@@ -56,20 +56,8 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     pool = await pg.open_pool(config.postgres, name="router")
     life.on_stop("postgres", pool.close)
     await pg.check_schema(pool, package=PACKAGE)
-    audit = SessionPool(
-        config.audit,
-        config.rpc.tls,
-        service="tollgate.audit.v1.AuditService",
-        request_type=audit_pb2.SessionRequest,
-        response_type=audit_pb2.SessionResponse,
-        metrics=metrics,
-        log=log,
-    )
-    await audit.start()
-    life.on_stop("audit", audit.close)
-    evidence = EvidenceProducer(audit, identity="router", ids=ids, metrics=metrics, log=log)
-    await evidence.start()
-    life.on_stop("evidence", evidence.close)
+    store = PostgresStore(pool, clock=clock)
+    evidence = await _evidence(config, ids, log, metrics, life)
     upstream = Upstream(config.upstream, allow_private=allow_private)
     life.on_stop("upstream", upstream.close)
     keys = ProviderKeys(keyring, clock=clock)
@@ -83,7 +71,6 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         log=log,
         metrics=metrics,
     )
-    store = PostgresStore(pool, clock=clock)
     watch = CatalogueWatch(
         store,
         keys=keys,
@@ -99,7 +86,8 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         attempts=attempts,
         watch=watch,
         must_finish=life.must_finish,
-        config=config,
+        upstream=config.upstream,
+        execute=config.execute,
         clock=clock,
         log=log,
         metrics=metrics,
@@ -115,16 +103,49 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         log=log,
         metrics=metrics,
     )
+    tester = ProviderTest(upstream, keys, allow_private=allow_private, clock=clock)
     admin = RouterAdminServicer(
         store=store,
         watch=watch,
         keys=keys,
         evidence=evidence,
-        tester=ProviderTest(upstream, keys, allow_private=allow_private, clock=clock),
+        tester=tester,
         allow_private=allow_private,
         ids=ids,
         clock=clock,
     )
+    await _listen(config, servicer, admin, log, metrics, life)
+    await life.until_stopped()
+
+
+async def _evidence(
+    config: Config, ids: Ids, log: Log, metrics: Metrics, life: Lifecycle
+) -> EvidenceProducer:
+    audit = SessionPool(
+        config.audit,
+        config.rpc.tls,
+        service="tollgate.audit.v1.AuditService",
+        request_type=audit_pb2.SessionRequest,
+        response_type=audit_pb2.SessionResponse,
+        metrics=metrics,
+        log=log,
+    )
+    await audit.start()
+    life.on_stop("audit", audit.close)
+    evidence = EvidenceProducer(audit, identity="router", ids=ids, metrics=metrics, log=log)
+    await evidence.start()
+    life.on_stop("evidence", evidence.close)
+    return evidence
+
+
+async def _listen(
+    config: Config,
+    servicer: RouterServicer,
+    admin: RouterAdminServicer,
+    log: Log,
+    metrics: Metrics,
+    life: Lifecycle,
+) -> None:
     server = RpcServer(config.rpc, metrics=metrics, log=log)
     server.add(router_pb2_grpc.add_RouterServiceServicer_to_server, servicer)
     server.add(router_pb2_grpc.add_RouterAdminServiceServicer_to_server, admin)
@@ -133,8 +154,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     life.on_stop("rpc", server.stop)
     life.on_stop("sessions", partial(servicer.drain, DRAIN_SECONDS))
     await server.set_ready(ready=True)
-    log.info("serving", port=port, revision=watch.snapshot.revision)
-    await life.until_stopped()
+    log.info("serving", port=port)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
