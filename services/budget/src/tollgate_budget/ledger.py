@@ -367,7 +367,7 @@ def open_window(account_id: AccountId, month: Month, limit: int) -> Window:
 
 
 def set_limit(window: Window, limit: NanoUsd) -> None:
-    """Put a limit in force. Below what is in use it freezes until the next month or a higher one."""
+    """Put a limit in force. Below what is in use it freezes, until the next month or a higher."""
     window.limit = limit
     window.frozen = window.used > limit
     window.ceiling = max(limit, window.used)

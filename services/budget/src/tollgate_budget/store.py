@@ -48,7 +48,10 @@ class AdminRequest:
 
     @property
     def content(self) -> str:
-        return repr(self.change)
+        """What a repeat under the same id must be equal to."""
+        if isinstance(self.change, SetLimit):
+            return f"set_limit {self.change.account_id} {self.change.limit}"
+        return f"resolve {self.change.id} {self.change.amount}"
 
 
 class LedgerStore(Protocol):
