@@ -61,7 +61,7 @@ class Pipe:
         self._pgconn.pipeline_sync()
         return await self.connection.wait(self._results())
 
-    def _results(self) -> Generator[Wait, Ready, list[PGresult]]:
+    def _results(self) -> Generator[Wait, Ready | int, list[PGresult]]:
         pgconn = self._pgconn
         while pgconn.flush():
             if (yield Wait.RW) & Ready.R:

@@ -210,8 +210,10 @@ def _first_told(expected: list[Outcome], again: list[Outcome]) -> list[Outcome]:
 
 
 def _cut(connection: Connection) -> None:
-    """Break the connection under a transaction that takes too long. The server is not told to
-    cancel: a COMMIT that was cancelled may still have happened."""
+    """Break the connection under a transaction that takes too long.
+
+    The server is not told to cancel: a COMMIT that was cancelled may still have happened.
+    """
     try:
         duplicate = os.dup(connection.fileno())
     except (OSError, psycopg.Error):
