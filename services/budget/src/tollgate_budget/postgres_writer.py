@@ -1,4 +1,4 @@
-"""The one connection that commits batches: durable by assertion, cut by a watchdog, never guessed at.
+"""The one connection that commits batches: durable by assertion, cut by a watchdog.
 
 Promises: a batch's outcomes are returned only after its COMMIT was acknowledged. What became of a
 COMMIT whose answer was lost, late or came with a notice is read back, on a fresh connection, under
@@ -18,10 +18,11 @@ from psycopg.errors import Diagnostic
 from tollgate_budget import postgres_batch
 from tollgate_budget.ledger import Month, Outcome, Reserved, Step, month_of
 from tollgate_budget.postgres_pipe import Command, Connection, Pipe
-from tollgate_budget.store import OutcomeUnknown, StoreUnavailable
+from tollgate_budget.postgres_settings import UnsafeSettings
+from tollgate_budget.store import OutcomeUnknown, StoreUnavailable, WriteRefused
 
-TRIES_MAX = 4
-WATCHDOG_S = 5.0
+TRIES_MAX = 3
+WATCHDOG_S = 3.0
 # Between two tries; together with the tries this bounds how long a caller waits.
 PAUSE_S = 0.05
 
@@ -44,10 +45,6 @@ _COMMIT: Command = (b"commit", ())
 _ROLLBACK: Command = (b"rollback", ())
 
 Connect = Callable[[], Awaitable[Connection]]
-
-
-class WriteRefused(Exception):  # noqa: N818 - what the database said
-    """The database refused a batch by a constraint: a bug of this program, or a damaged row."""
 
 
 class _Unknown(Exception):  # noqa: N818
@@ -131,6 +128,12 @@ class PostgresWriter:
         watchdog = asyncio.get_running_loop().call_later(self._watchdog_s, _cut, pipe.connection)
         try:
             return await self._transact(pipe, steps, month, now_ms, opened=opened)
+        except (psycopg.Error, _Unknown, _MonthNotOpen):
+            raise
+        except BaseException:
+            # A bug, half-way through a transaction: its locks must not outlive it.
+            await self._drop()
+            raise
         finally:
             watchdog.cancel()
 
@@ -171,7 +174,7 @@ class PostgresWriter:
     async def _open(self) -> Pipe:
         try:
             connection = await self._connect()
-        except OSError as error:
+        except (OSError, UnsafeSettings) as error:
             raise psycopg.OperationalError(type(error).__name__) from None
         connection.add_notice_handler(self._notice)
         self._pipe = Pipe(connection)
@@ -179,7 +182,7 @@ class PostgresWriter:
         return self._pipe
 
     def _notice(self, diagnostic: Diagnostic) -> None:
-        """A warning at COMMIT says "committed here, perhaps nowhere else": not an acknowledgement."""
+        """A warning at COMMIT says "committed here, perhaps nowhere else": no acknowledgement."""
         if (diagnostic.sqlstate or "").startswith("01"):
             self._notices += 1
 

@@ -31,6 +31,10 @@ class OutcomeUnknown(Exception):  # noqa: N818 - a state of the world, not a bug
     """A commit was sent and its fate could not be read back: repeat with the same ids."""
 
 
+class WriteRefused(Exception):  # noqa: N818 - what the database said
+    """A constraint of the store refused a batch: a bug of this program, or a damaged row."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetLimit:
     """Open an account or change its monthly limit; the current month follows at once."""
@@ -60,7 +64,7 @@ class LedgerStore(Protocol):
     async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[Outcome]:
         """Carry steps out in order, all in one transaction; an outcome for each.
 
-        Raises StoreUnavailable or OutcomeUnknown, for all of them.
+        Raises StoreUnavailable, OutcomeUnknown or WriteRefused, for all of them.
         """
         ...
 
