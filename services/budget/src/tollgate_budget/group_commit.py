@@ -12,7 +12,7 @@ rates given back. Queues are bounded: beyond that callers are refused at once, n
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,12 +21,11 @@ import grpc
 from tollgate_budget.gcra import Cost, Limited
 from tollgate_budget.ledger import Outcome, Reserve, Reserved, Step
 from tollgate_budget.measures import Measures
-from tollgate_budget.rate_store import RateCall, RatesUnavailable, RateStore
+from tollgate_budget.rate_store import RateCall, RateStore, RatesUnavailable
 from tollgate_budget.store import LedgerStore, OutcomeUnknown, StoreUnavailable
 from tollgate_kit.clock import Clock
 from tollgate_kit.failure import Failure, internal, overloaded, store_unavailable
 from tollgate_kit.logs import Log
-
 
 T = TypeVar("T")
 
@@ -206,15 +205,14 @@ class GroupCommit:
         try:
             outcomes = await self._ledger.apply(steps, now_ms=self._clock.unix_ms())
         except StoreUnavailable:
-            self._fail_all(items, "unavailable", store_unavailable("postgres"), refund=True)
+            self._fail_all(items, "unavailable", _postgres_unavailable, refund=True)
         except OutcomeUnknown:
             # Its rates stay spent: a repeat with the same id finds out, and settles that, too.
-            unknown = Failure(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN")
-            self._fail_all(items, "unknown", unknown, refund=False)
+            self._fail_all(items, "unknown", _outcome_unknown, refund=False)
         except Exception as error:  # noqa: BLE001 - one bad step must not fail the others
             self._log.exception("commit.refused", error, steps=len(steps))
             if len(items) == 1:
-                self._fail_all(items, "refused", internal(), refund=True)
+                self._fail_all(items, "refused", internal, refund=True)
                 return
             for item in items:
                 await self._commit([item])
@@ -224,12 +222,14 @@ class GroupCommit:
                 self._resolve(item, outcomes[position : position + len(item.steps)])
                 position += len(item.steps)
 
-    def _fail_all(self, items: list[_Item], reason: str, why: Failure, *, refund: bool) -> None:
+    def _fail_all(
+        self, items: list[_Item], reason: str, why: Callable[[], Failure], *, refund: bool
+    ) -> None:
         self._measures.commit_failures.labels(reason).inc()
         for item in items:
             if refund:
                 self._refund(item)
-            self._fail(item, why)
+            self._fail(item, why())
 
     # ---- answers -----------------------------------------------------------------------------
 
@@ -259,3 +259,11 @@ class GroupCommit:
 
 def _take(queue: deque[T], limit: int) -> list[T]:
     return [queue.popleft() for _ in range(min(limit, len(queue)))]
+
+
+def _postgres_unavailable() -> Failure:
+    return store_unavailable("postgres")
+
+
+def _outcome_unknown() -> Failure:
+    return Failure(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN")

@@ -12,13 +12,13 @@ Never does: I/O, clocks, randomness. A store brings the rows in, and writes the 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import IntEnum
 from typing import NewType
 
+from tollgate_budget.month import Month
+
 AccountId = NewType("AccountId", str)
 TransferId = NewType("TransferId", str)
-Month = NewType("Month", int)  # year * 100 + month, UTC: 202611
 NanoUsd = NewType("NanoUsd", int)
 
 WindowKey = tuple[AccountId, Month]
@@ -389,9 +389,3 @@ def window_keys(
         for account_id in transfer.account_ids
     )
     return keys
-
-
-def month_of(unix_ms: int) -> Month:
-    """The calendar month (UTC) of an instant."""
-    day = datetime.fromtimestamp(unix_ms // 1000, UTC)
-    return Month(day.year * 100 + day.month)

@@ -30,6 +30,6 @@ class Measures:
         )
         self.invariant_violations = metrics.counter(
             "invariant_violations_total",
-            "Account months found to contradict the cap or their transfers. Anything but 0 is a bug",
+            "Account months that contradict the cap or their transfers: anything but 0 is a bug",
         )
         self.check_seconds = metrics.histogram("check_seconds", "Duration of the invariant check")

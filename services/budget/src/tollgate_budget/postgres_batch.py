@@ -11,7 +11,6 @@ from typing import Any
 from tollgate_budget.ledger import (
     AccountId,
     Book,
-    Month,
     Reserve,
     State,
     Step,
@@ -20,6 +19,7 @@ from tollgate_budget.ledger import (
     Window,
     WindowKey,
 )
+from tollgate_budget.month import Month
 
 WINDOW_COLUMNS = """w.account_id, w.month, w.limit_nano_usd, w.ceiling_nano_usd, w.posted_nano_usd,
   w.pending_nano_usd, w.quarantined_nano_usd, w.overrun_nano_usd, w.frozen"""

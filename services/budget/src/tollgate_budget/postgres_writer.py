@@ -16,7 +16,8 @@ import psycopg
 from psycopg.errors import Diagnostic
 
 from tollgate_budget import postgres_batch
-from tollgate_budget.ledger import Month, Outcome, Reserved, Step, month_of
+from tollgate_budget.ledger import Outcome, Reserved, Step
+from tollgate_budget.month import Month, month_of
 from tollgate_budget.postgres_pipe import Command, Connection, Pipe
 from tollgate_budget.postgres_settings import UnsafeSettings
 from tollgate_budget.store import OutcomeUnknown, StoreUnavailable, WriteRefused

@@ -10,7 +10,6 @@ from typing import Protocol
 from tollgate_budget.ledger import (
     AccountId,
     Mismatch,
-    Month,
     NanoUsd,
     Outcome,
     Resolve,
@@ -21,6 +20,7 @@ from tollgate_budget.ledger import (
     TransferId,
     Window,
 )
+from tollgate_budget.month import Month
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - a state of the world, not a bug

@@ -10,7 +10,6 @@ from tollgate_budget.ledger import (
     AccountId,
     Book,
     Mismatch,
-    Month,
     Outcome,
     Reserve,
     Reserved,
@@ -22,10 +21,10 @@ from tollgate_budget.ledger import (
     TransferId,
     Window,
     WindowKey,
-    month_of,
     open_window,
     set_limit,
 )
+from tollgate_budget.month import Month, month_of
 from tollgate_budget.store import AdminRequest, SetLimit
 
 

@@ -18,7 +18,6 @@ from tollgate_budget import postgres_batch
 from tollgate_budget.ledger import (
     AccountId,
     Mismatch,
-    Month,
     Outcome,
     Resolution,
     Resolve,
@@ -28,10 +27,10 @@ from tollgate_budget.ledger import (
     Transfer,
     TransferId,
     Window,
-    month_of,
     open_window,
     set_limit,
 )
+from tollgate_budget.month import Month, month_of
 from tollgate_budget.postgres_writer import PostgresWriter
 from tollgate_budget.store import AdminRequest, OutcomeUnknown, SetLimit, StoreUnavailable
 
