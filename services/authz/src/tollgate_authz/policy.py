@@ -5,6 +5,7 @@ from a good key that may not do this; a decision is never good for longer than t
 Never reads a clock or a store.
 """
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 from enum import Enum
@@ -94,19 +95,15 @@ def _refusal(
     if subject is None:
         return Reason.UNKNOWN_KEY
     key = subject.key
-    if key.state is KeyState.REVOKED:
-        return Reason.REVOKED
-    if key.expire_unix_ms is not None and key.expire_unix_ms <= now:
-        return Reason.EXPIRED
-    if key.state is KeyState.DISABLED:
-        return Reason.DISABLED
-    if not subject.tenant_enabled:
-        return Reason.TENANT_SUSPENDED
-    if not address_allowed(client_ip, key.ip_allowlist):
-        return Reason.IP_NOT_ALLOWED
-    if model and key.allowed_models and model not in key.allowed_models:
-        return Reason.MODEL_NOT_ALLOWED
-    return None
+    rules = (
+        (key.state is KeyState.REVOKED, Reason.REVOKED),
+        (key.expire_unix_ms is not None and key.expire_unix_ms <= now, Reason.EXPIRED),
+        (key.state is KeyState.DISABLED, Reason.DISABLED),
+        (not subject.tenant_enabled, Reason.TENANT_SUSPENDED),
+        (not address_allowed(client_ip, key.ip_allowlist), Reason.IP_NOT_ALLOWED),
+        (not model_allowed(model, key.allowed_models), Reason.MODEL_NOT_ALLOWED),
+    )
+    return next((reason for broken, reason in rules if broken), None)
 
 
 def _grant(subject: Subject) -> Grant:
@@ -143,6 +140,11 @@ def rate_limits(key: Key) -> tuple[RateLimit, ...]:
     )
 
 
+def model_allowed(model: str, allowed: tuple[str, ...]) -> bool:
+    """Whether the key may call the model. No list: any. No model: a call that names none."""
+    return not model or not allowed or model in allowed
+
+
 def address_allowed(address: Address | None, allowlist: tuple[str, ...]) -> bool:
     """Whether the address lies in a block of the list. No list: any. No address: none."""
     if not allowlist:
@@ -160,6 +162,7 @@ def read_address(text: str) -> Address:
     return address
 
 
+@functools.lru_cache(maxsize=4096)
 def read_network(text: str) -> Network:
     """A CIDR block, mapped blocks as IPv4. Raises ValueError, also when host bits are set."""
     network = ipaddress.ip_network(text)

@@ -47,8 +47,10 @@ class Store(Protocol):
         ...
 
     async def apply(self, change: Change, before_commit: BeforeCommit) -> Outcome:
-        """Carry a change out. `before_commit` is awaited when it is known that the change will be
-        made, before anybody can see it; if it raises, nothing has changed.
+        """Carry a change out.
+
+        `before_commit` is awaited when it is known that the change will be made, before anybody can
+        see it; if it raises, nothing has changed.
         """
         ...
 

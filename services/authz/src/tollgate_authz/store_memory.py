@@ -131,10 +131,14 @@ class MemoryStore:
             case AddKey(key, key_mac):
                 self._keys[key.key_id] = key
                 self._macs[key.key_id] = key_mac
-            case SetTenantEnabled(tenant_id=tenant_id, enabled=enabled):
-                self._tenants[tenant_id] = replace(self._tenants[tenant_id], enabled=enabled)
-            case SetKeyState(key_id=key_id, state=state):
-                self._keys[key_id] = replace(self._keys[key_id], state=state)
+            case SetTenantEnabled():
+                tenant_id = effect.tenant_id
+                tenant_before = self._tenants[effect.tenant_id]
+                self._tenants[effect.tenant_id] = replace(tenant_before, enabled=effect.enabled)
+            case SetKeyState():
+                key_id = effect.key_id
+                kept = self._keys[effect.key_id]
+                self._keys[effect.key_id] = replace(kept, state=effect.state)
         if takes_away(effect):
             self._head = Revision(self._head + 1)
             self._log.append(_Revoked(self._head, key_id, tenant_id))

@@ -216,3 +216,22 @@ async def _one(connection: Connection, statement: str) -> Row:
     row = await (await connection.execute(statement.encode())).fetchone()
     assert row is not None, "the table has its one row since the first migration"
     return row
+
+
+def _key(row: Row) -> Key:
+    return Key(
+        key_id=row["key_id"],
+        public_id=row["public_id"],
+        tenant_id=row["tenant_id"],
+        group_id=row["group_id"],
+        name=row["name"],
+        environment=row["environment"],
+        allowed_models=tuple(row["allowed_models"]),
+        ip_allowlist=tuple(row["ip_allowlist"]),
+        monthly_limit_nano_usd=row["monthly_limit_nano_usd"],
+        requests_per_minute=row["requests_per_minute"],
+        tokens_per_minute=row["tokens_per_minute"],
+        state=KeyState(row["state"]),
+        expire_unix_ms=row["expire_unix_ms"],
+        create_unix_ms=row["create_unix_ms"],
+    )
