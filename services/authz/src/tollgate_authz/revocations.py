@@ -16,7 +16,7 @@ import grpc
 from tollgate_authz.directory import Revocations
 from tollgate_authz.store import Store
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import Failure, overloaded
+from tollgate_kit.failure import Failure, overloaded, store_unavailable
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 
@@ -30,7 +30,9 @@ WATCHERS_MAX: Final = 500
 # About ten seconds of messages.
 WAITING_MAX: Final = 64
 
-_DRAINING: Final = Failure(grpc.StatusCode.UNAVAILABLE, "DRAINING")
+
+def _draining() -> Failure:
+    return Failure(grpc.StatusCode.UNAVAILABLE, "DRAINING")
 
 
 class _Watcher:
@@ -84,7 +86,7 @@ class RevocationFeed:
     async def watch(self, *, after: int) -> AsyncIterator[Revocations]:
         """What follows the cursor (0: the current one), then each change and heartbeat."""
         if self._closed:
-            raise _DRAINING
+            raise _draining()
         if len(self._watchers) >= WATCHERS_MAX:
             raise overloaded("watchers")
         # Registered before its own first read, so that nothing falls between the two.
@@ -114,20 +116,23 @@ class RevocationFeed:
         """End every stream, so that its watcher goes to another replica at once."""
         self._closed = True
         for watcher in tuple(self._watchers):
-            watcher.end(_DRAINING)
+            watcher.end(_draining())
 
     async def _read(self, after: int) -> Revocations:
-        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-            return await self._store.revocations(after=after, limit=REVISIONS_PER_READ)
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+                return await self._store.revocations(after=after, limit=REVISIONS_PER_READ)
+        except TimeoutError:
+            raise store_unavailable("authz") from None
 
     async def _read_once(self) -> bool:
         """One read and what follows from it; whether more is waiting in the log."""
         try:
             found = await self._read(self._cursor)
-        except (Failure, TimeoutError) as error:
+        except Failure as failure:
             self._reads.labels("failed").inc()
             if not self._failing:
-                self._log.warning("authz.revisions_unreadable", error=error)
+                self._log.warning("authz.revisions_unreadable", reason=failure.reason)
             self._failing = True
             return False
         self._reads.labels("ok").inc()
