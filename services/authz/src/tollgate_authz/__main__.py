@@ -1,4 +1,4 @@
-"""The authz process: `python -m tollgate_authz --config FILE [serve|migrate]`. Wires, then waits."""
+"""The authz process, `python -m tollgate_authz --config FILE [serve|migrate]`: wires and waits."""
 
 import argparse
 import asyncio

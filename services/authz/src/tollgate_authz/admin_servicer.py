@@ -109,7 +109,7 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         self._changing = asyncio.Semaphore(CHANGES_AT_ONCE)
 
     async def CreateTenant(
-        self, request: authz_pb2.CreateTenantRequest, context: Any
+        self, request: authz_pb2.CreateTenantRequest, _context: Any
     ) -> authz_pb2.CreateTenantResponse:
         tenant = Tenant(
             tenant_id=self._ids.uuid7(),
@@ -130,13 +130,13 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         return stored
 
     async def ListTenants(
-        self, request: authz_pb2.ListTenantsRequest, context: Any
+        self, _request: authz_pb2.ListTenantsRequest, _context: Any
     ) -> authz_pb2.ListTenantsResponse:
         found = _whole(await self._store.tenants())
         return authz_pb2.ListTenantsResponse(tenants=[wire.tenant(record) for record in found])
 
     async def SetTenantEnabled(
-        self, request: authz_pb2.SetTenantEnabledRequest, context: Any
+        self, request: authz_pb2.SetTenantEnabledRequest, _context: Any
     ) -> authz_pb2.SetTenantEnabledResponse:
         tenant_id = fields.identifier("tenant_id", request.tenant_id)
         entry = _Entry(
@@ -150,7 +150,7 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         return authz_pb2.SetTenantEnabledResponse(revision=applied.revision)
 
     async def CreateGroup(
-        self, request: authz_pb2.CreateGroupRequest, context: Any
+        self, request: authz_pb2.CreateGroupRequest, _context: Any
     ) -> authz_pb2.CreateGroupResponse:
         group = Group(
             group_id=self._ids.uuid7(),
@@ -176,14 +176,14 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         return stored
 
     async def ListGroups(
-        self, request: authz_pb2.ListGroupsRequest, context: Any
+        self, request: authz_pb2.ListGroupsRequest, _context: Any
     ) -> authz_pb2.ListGroupsResponse:
         tenant_id = fields.identifier("tenant_id", request.tenant_id)
         found = _whole(await self._store.groups(tenant_id))
         return authz_pb2.ListGroupsResponse(groups=[wire.group(record) for record in found])
 
     async def IssueKey(
-        self, request: authz_pb2.IssueKeyRequest, context: Any
+        self, request: authz_pb2.IssueKeyRequest, _context: Any
     ) -> authz_pb2.IssueKeyResponse:
         key = self._new_key(request)
         secret = Secret(self._ids.base62(virtual_key.SECRET_LENGTH))
@@ -199,19 +199,19 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         return stored
 
     async def GetKey(
-        self, request: authz_pb2.GetKeyRequest, context: Any
+        self, request: authz_pb2.GetKeyRequest, _context: Any
     ) -> authz_pb2.GetKeyResponse:
         return authz_pb2.GetKeyResponse(key=wire.key(await self._key(request.key_id)))
 
     async def ListKeys(
-        self, request: authz_pb2.ListKeysRequest, context: Any
+        self, request: authz_pb2.ListKeysRequest, _context: Any
     ) -> authz_pb2.ListKeysResponse:
         tenant_id = fields.identifier("tenant_id", request.tenant_id)
         found = _whole(await self._store.keys(tenant_id))
         return authz_pb2.ListKeysResponse(keys=[wire.key(record) for record in found])
 
     async def SetKeyEnabled(
-        self, request: authz_pb2.SetKeyEnabledRequest, context: Any
+        self, request: authz_pb2.SetKeyEnabledRequest, _context: Any
     ) -> authz_pb2.SetKeyEnabledResponse:
         key = await self._key(request.key_id)
         state = KeyState.ENABLED if request.enabled else KeyState.DISABLED
@@ -226,7 +226,7 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         return authz_pb2.SetKeyEnabledResponse(revision=applied.revision)
 
     async def RevokeKey(
-        self, request: authz_pb2.RevokeKeyRequest, context: Any
+        self, request: authz_pb2.RevokeKeyRequest, _context: Any
     ) -> authz_pb2.RevokeKeyResponse:
         reason = fields.reason("reason", request.reason)
         key = await self._key(request.key_id)

@@ -61,16 +61,16 @@ class RevocationFeed:
         self._closed = False
         self._changed = asyncio.Event()
         self._watchers: set[_Watcher] = set()
-        self._watching = metrics.gauge("authz_watchers", "Open revocation streams.")
+        self._watching = metrics.gauge("watchers", "Open revocation streams.")
         self._reads = metrics.counter(
-            "authz_revision_reads_total", "Reads of the revision log.", ("outcome",)
+            "revision_reads_total", "Reads of the revision log.", ("outcome",)
         )
         self._dropped = metrics.counter(
-            "authz_watchers_dropped_total", "Watchers dropped because they did not keep up."
+            "watchers_dropped_total", "Watchers dropped because they did not keep up."
         )
 
     def changed(self) -> None:
-        """This process made a change: read now instead of at the next turn."""
+        """Told of a change by this process: read now instead of at the next turn."""
         self._changed.set()
 
     async def run(self) -> None:

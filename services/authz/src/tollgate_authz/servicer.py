@@ -34,11 +34,11 @@ class AuthzServicer(authz_pb2_grpc.AuthzServiceServicer):
         self._peppers = peppers
         self._feed = feed
         self._clock = clock
-        self._decisions = metrics.counter(
-            "authz_decisions_total", "Decisions, by outcome.", ("outcome",)
-        )
+        self._decisions = metrics.counter("decisions_total", "Decisions, by outcome.", ("outcome",))
 
-    async def Check(self, request: authz_pb2.CheckRequest, context: Any) -> authz_pb2.CheckResponse:
+    async def Check(
+        self, request: authz_pb2.CheckRequest, _context: Any
+    ) -> authz_pb2.CheckResponse:
         model = fields.model_asked("model", request.model)
         client_ip = fields.address("client_ip", request.client_ip)
         presented = virtual_key.parse(request.presented_key)
@@ -56,7 +56,7 @@ class AuthzServicer(authz_pb2_grpc.AuthzServiceServicer):
         return wire.decision(made, revision=revision)
 
     async def WatchRevocations(
-        self, request: authz_pb2.WatchRevocationsRequest, context: Any
+        self, request: authz_pb2.WatchRevocationsRequest, _context: Any
     ) -> AsyncIterator[authz_pb2.WatchRevocationsResponse]:
         if request.after_revision < 0:
             raise invalid_field("after_revision", "0 or more")

@@ -22,6 +22,7 @@ from tollgate_authz.directory import (
     Group,
     Key,
     KeyMac,
+    KeyState,
     Outcome,
     Revision,
     Revocations,
