@@ -104,7 +104,8 @@ class RevocationFeed:
                 message = await watcher.waiting.get()
                 if isinstance(message, Failure):
                     raise message
-                # Older than the first read: sent already. A log that was reset starts lower.
+                # Older than the first read: sent already; the same may be told twice, which is
+                # harmless. A log that was reset starts lower.
                 if message.through_revision >= after or not message.resumable:
                     after = message.through_revision
                     yield message
