@@ -169,6 +169,22 @@ async def test_the_same_request_at_once_is_carried_out_once(store):
     assert [made] == list(await store.tenants())
 
 
+async def test_a_revocation_is_not_undone_by_a_concurrent_change(store):
+    """An enable that began while a revocation was being made does not bring the key back."""
+    _, issued = await filled(store)
+    revoking = asyncio.Event()
+
+    async def slowly():
+        revoking.set()
+        await asyncio.sleep(0.1)
+
+    revocation = asyncio.ensure_future(store.apply(change(revoke(issued.key_id)), slowly))
+    await revoking.wait()
+    assert RevokedForGood() == await do(store, revoke(issued.key_id, KeyState.ENABLED))
+    assert isinstance(await revocation, Applied)
+    assert KeyState.REVOKED is (await store.key(issued.key_id)).state
+
+
 async def test_no_effect_without_evidence(store):
     """When the evidence cannot be taken, nothing has changed and a retry is carried out."""
     _, issued = await filled(store)

@@ -323,12 +323,9 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
 
 
 def _content_sha256(request: Any) -> bytes:
-    """What two requests with one request_id must share: all but the id."""
-    content = type(request)()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    name = content.DESCRIPTOR.full_name.encode()
-    return hashlib.sha256(name + b"\0" + content.SerializeToString(deterministic=True)).digest()
+    """What two requests with one request_id must share."""
+    name = request.DESCRIPTOR.full_name.encode()
+    return hashlib.sha256(name + b"\0" + request.SerializeToString(deterministic=True)).digest()
 
 
 def _issued(key: Key) -> _Entry:

@@ -151,6 +151,7 @@ async def _add_key(connection: Connection, key: Key, key_mac: KeyMac) -> Refusal
 
 
 async def _set_key_state(connection: Connection, key_id: str, state: KeyState) -> Refusal | None:
+    # Locked: a revocation that is being made must not be overwritten once it is.
     found = await connection.execute(
         "SELECT state FROM virtual_key WHERE key_id = %(key_id)s FOR NO KEY UPDATE",
         {"key_id": key_id},
