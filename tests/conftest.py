@@ -1,0 +1,51 @@
+"""Fixtures that every kind of test may use: real engines, started once for the whole run.
+
+On first use.
+"""
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+import redis
+
+from tests import engines
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[engines.PostgresServer]:
+    """A running PostgreSQL, shared.
+
+    Do not kill this one (use `engines.postgres_server()` for that).
+    """
+    with engines.postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_engine() -> Iterator[engines.RedisServer]:
+    """A running Redis, shared."""
+    with engines.redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_dsn(postgres: engines.PostgresServer) -> Callable[[], str]:
+    """Makes a new, empty database on each call and returns its DSN."""
+    return lambda: engines.fresh_database(postgres)
+
+
+@pytest.fixture
+def redis_url(redis_engine: engines.RedisServer) -> str:
+    """The URL of an empty Redis."""
+    client = redis.Redis.from_url(redis_engine.url)
+    client.flushall()
+    client.close()
+    return redis_engine.url
+
+
+@pytest.fixture
+def postgres_admin(postgres: engines.PostgresServer) -> Iterator[psycopg.Connection]:
+    """A superuser's connection to the shared server."""
+    with psycopg.connect(postgres.engine.dsn(), autocommit=True) as connection:
+        yield connection
