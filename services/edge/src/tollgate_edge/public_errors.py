@@ -18,6 +18,8 @@ class PublicError:
     code: str
     message: str
     retryable: bool = False
+    # When trying again may help, in milliseconds; None: not known.
+    retry_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,10 @@ class Refusal:
     upstream_message: str = ""
     upstream_code: str = ""
     param: str | None = None
-    retry_after_s: int | None = None
-    # 402: what would fit; None when nothing would.
+    # For this very call: takes the place of the table's.
+    retry_after_ms: int | None = None
+    # 402: what is left on the account that refused, and what would fit; None when nothing would.
+    remaining_nano_usd: int | None = None
     affordable_max_tokens: int | None = None
     allow: str = ""
     close: bool = False
@@ -42,8 +46,9 @@ class Refusal:
         return self.error.status
 
     @property
-    def should_retry(self) -> bool:
-        return self.error.retryable
+    def retry_ms(self) -> int | None:
+        """When trying again may help, in milliseconds."""
+        return self.error.retry_after_ms if self.retry_after_ms is None else self.retry_after_ms
 
     @property
     def message(self) -> str:
@@ -57,6 +62,9 @@ class Refusal:
         return self.error.message
 
 
+_MONEY = 402
+_RATE = 429
+
 _UNAVAILABLE = "The gateway cannot serve this call right now. Try again."
 _NO_MODEL = "The model does not exist, or this key may not use it."
 _UPSTREAM = "The model provider failed to answer."
@@ -64,8 +72,8 @@ _UPSTREAM = "The model provider failed to answer."
 UNKNOWN = PublicError(502, "upstream_error", _UPSTREAM, retryable=True)
 
 
-def _ours(code: str, message: str = _UNAVAILABLE) -> PublicError:
-    return PublicError(503, code, message, retryable=True)
+def _ours(code: str, message: str = _UNAVAILABLE, *, after_ms: int | None = None) -> PublicError:
+    return PublicError(503, code, message, retryable=True, retry_after_ms=after_ms)
 
 
 # Reasons of failed RPCs: names of tollgate.common.v1.ErrorReason.
@@ -178,20 +186,21 @@ OWN = MappingProxyType(
             415, "content_encoding_refused", "Send the request body without Content-Encoding."
         ),
         "HTTP_MALFORMED": PublicError(400, "malformed_request", "This is not an HTTP/1.1 request."),
-        "CALLS_AT_LIMIT": _ours("overloaded", "The gateway is at its capacity. Try again."),
-        "STREAMS_AT_LIMIT": PublicError(
-            429, "too_many_streams", "This key has too many calls in flight.", retryable=True
+        "CALLS_AT_LIMIT": _ours(
+            "overloaded", "The gateway is at its capacity. Try again.", after_ms=1000
         ),
-        "STOPPING": _ours("stopping", "The gateway is restarting. Try again."),
+        "STREAMS_AT_LIMIT": PublicError(
+            429,
+            "too_many_streams",
+            "This key has too many streams open.",
+            retryable=True,
+            retry_after_ms=1000,
+        ),
+        "STOPPING": _ours("stopping", "The gateway is restarting. Try again.", after_ms=1000),
         "CATALOGUE_EMPTY": _ours("service_unavailable"),
         "MODEL_UNKNOWN": PublicError(404, "model_not_found", _NO_MODEL),
         "MODEL_NOT_ON_PROTOCOL": PublicError(
             404, "model_not_found", "The model is not served on this protocol."
-        ),
-        "UNBOUNDED_INPUT": PublicError(
-            400,
-            "unbounded_input",
-            "The request refers to content whose cost cannot be bounded before the call.",
         ),
         "BUDGET_UNREACHABLE": _ours("service_unavailable"),
         "ROUTER_UNREACHABLE": _ours("service_unavailable"),
@@ -215,26 +224,28 @@ def own(reason: str) -> Refusal:
     return Refusal(OWN[reason], reason)
 
 
+def method_not_allowed(allow: str) -> Refusal:
+    """A path that is there, asked in another way."""
+    return Refusal(OWN["METHOD_NOT_ALLOWED"], "METHOD_NOT_ALLOWED", allow=allow)
+
+
 def rpc_failure(reason: str) -> Refusal:
     """A service gave no answer."""
     return Refusal(RPC_FAILURES.get(reason, UNKNOWN), reason)
 
 
 def authz_denial(reason: str) -> Refusal:
-    """authz answered: no."""
+    """The answer of authz was no."""
     return Refusal(AUTHZ_DENIALS.get(reason, RPC_FAILURES["INTERNAL"]), reason)
 
 
-def budget_denial(
-    reason: str, *, retry_after_s: int | None, affordable_max_tokens: int | None
-) -> Refusal:
-    """budget answered: no. Waiting does not help where it names no time."""
+def budget_denial(reason: str, *, retry_after_ms: int | None, remaining_nano_usd: int) -> Refusal:
+    """The answer of budget was no. Waiting does not help where it names no time."""
     error = BUDGET_DENIALS.get(reason, RPC_FAILURES["INTERNAL"])
-    if error.status == _RATE and retry_after_s is None:
+    if error.status == _RATE and retry_after_ms is None:
         error = PublicError(_RATE, error.code, "This call alone is above the key's rate limit.")
-    return Refusal(
-        error, reason, retry_after_s=retry_after_s, affordable_max_tokens=affordable_max_tokens
-    )
+    remaining = remaining_nano_usd if error.status == _MONEY else None
+    return Refusal(error, reason, retry_after_ms=retry_after_ms, remaining_nano_usd=remaining)
 
 
 def bad_request(code: str, message: str, param: str | None) -> Refusal:
@@ -250,7 +261,7 @@ def upstream_failure(
     message: str,
     code: str,
     param: str,
-    retry_after_s: int | None,
+    retry_after_ms: int | None,
 ) -> Refusal:
     """The call ended without a complete answer."""
     kept = UPSTREAM_STATUSES.get(status) if end_reason == "UPSTREAM_ERROR" else None
@@ -262,11 +273,8 @@ def upstream_failure(
         upstream_message=message,
         upstream_code=code,
         param=param or None,
-        retry_after_s=retry_after_s,
+        retry_after_ms=retry_after_ms,
     )
-
-
-_RATE = 429
 
 
 def body(refusal: Refusal, *, kind: str, trace_id: str, request_id: str) -> dict[str, object]:
