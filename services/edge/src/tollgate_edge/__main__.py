@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from tollgate_edge import api_role
-from tollgate_edge.config import ApiConfig
+from tollgate_edge.config import EdgeApiConfig
 from tollgate_kit import config, lifecycle
 from tollgate_kit.logs import Log
 
@@ -16,7 +16,7 @@ def main() -> int:
     parser.add_argument("role", choices=["api"])
     parser.add_argument("--config", type=Path, required=True)
     arguments = parser.parse_args()
-    settings = config.load_or_exit(arguments.config, ApiConfig)
+    settings = config.load_or_exit(arguments.config, EdgeApiConfig)
     log = Log(api_role.IDENTITY)
     return lifecycle.run(lambda life: api_role.serve(settings, life, log), log)
 

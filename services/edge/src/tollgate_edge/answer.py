@@ -80,7 +80,10 @@ class StreamAnswer(Answer):
             await self._begin(status, facts)
         # One line without a blank one: it belongs to the terminal event, where parsers skip it.
         line = b": tollgate " + orjson.dumps(answer_headers.comment(facts)) + b"\n"
-        await self._exchange.end(self._tail.part + line + self._tail.held)
+        part = self._tail.part
+        if part and not part.endswith(b"\n"):
+            part += b"\n"
+        await self._exchange.end(part + line + self._tail.held)
 
     async def _begin(self, status: int, facts: Facts) -> None:
         headers = answer_headers.build(facts)

@@ -9,8 +9,13 @@ from tollgate_kit.config import MetricsConfig, PeerConfig, TlsConfig, check_list
 STOP_SECONDS_MAX = 25
 
 
+def _check_stop(seconds: int) -> None:
+    if not 0 <= seconds <= STOP_SECONDS_MAX:
+        raise ValueError(f"stop_seconds must be between 0 and {STOP_SECONDS_MAX}")
+
+
 @dataclass(frozen=True)
-class HttpConfig:
+class ListenConfig:
     """The public listener."""
 
     listen: str
@@ -18,12 +23,11 @@ class HttpConfig:
     keep_alive_seconds: int = 75
     write_seconds: int = 60
     header_bytes_max: int = 65_536
-    stop_seconds: int = 20
+    stop_seconds: int = 10
 
     def __post_init__(self) -> None:
         check_listen(self.listen)
-        if not 0 <= self.stop_seconds <= STOP_SECONDS_MAX:
-            raise ValueError(f"stop_seconds must be between 0 and {STOP_SECONDS_MAX}")
+        _check_stop(self.stop_seconds)
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,21 @@ class EvidenceConfig:
 
 @dataclass(frozen=True)
 class SettleConfig:
-    """How long a settlement is retried before its reservation is left to the quarantine."""
+    """How long settlements are retried before their reservations are left to the quarantine."""
 
     keep_seconds: int = 300
+    stop_seconds: int = 5
+
+    def __post_init__(self) -> None:
+        _check_stop(self.stop_seconds)
 
 
 @dataclass(frozen=True)
-class ApiConfig:
+class EdgeApiConfig:
     """The whole file."""
 
     tls: TlsConfig
-    http: HttpConfig
+    api: ListenConfig
     metrics: MetricsConfig
     authz: PeerConfig
     budget: PeerConfig

@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tollgate_edge import public_errors
-from tollgate_edge.config import HttpConfig
+from tollgate_edge.config import ListenConfig
 from tollgate_edge.exchange import CONNECTION, Connection
 from tollgate_kit.logs import Log
 
@@ -35,7 +35,7 @@ class LimitedProtocol(HttpToolsProtocol):
     uvicorn makes connections itself, so what they need stands on a class made by `limited`.
     """
 
-    http: ClassVar[HttpConfig]
+    http: ClassVar[ListenConfig]
     body_seconds: ClassVar[int]
     malformed: ClassVar[bytes]
 
@@ -111,11 +111,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self._incomplete = self.loop.call_later(self._seconds, self.transport.abort)
 
 
-def limited(config: HttpConfig, *, body_seconds: int, malformed: bytes) -> type[LimitedProtocol]:
+def limited(config: ListenConfig, *, body_seconds: int, malformed: bytes) -> type[LimitedProtocol]:
     """The connection class of a listener. `malformed` is the whole answer to what is not HTTP."""
     bound = {"http": config, "body_seconds": body_seconds, "malformed": malformed}
     return type("BoundProtocol", (LimitedProtocol,), bound)
-
 
 
 class _Server(uvicorn.Server):
@@ -141,7 +140,7 @@ class HttpListener:
     """Serves one ASGI application."""
 
     def __init__(
-        self, app: Any, config: HttpConfig, *, body_seconds: int, malformed: bytes, log: Log
+        self, app: Any, config: ListenConfig, *, body_seconds: int, malformed: bytes, log: Log
     ) -> None:
         self._config = config
         for name in ("uvicorn.error", "uvicorn.asgi"):

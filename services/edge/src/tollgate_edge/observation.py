@@ -27,7 +27,6 @@ class Observation:
             "first_byte_audit_wait_seconds", "Time a first byte waited for CALL_ADMITTED."
         )
         self._total = metrics.histogram("call_seconds", "Time from request to last byte.")
-        self.in_flight = metrics.gauge("calls_in_flight", "Calls being served.")
 
     def first_byte_waited(self, seconds: float) -> None:
         """A first byte was ready this long before it was allowed to leave."""
