@@ -1,0 +1,52 @@
+"""Canonical JSON, RFC 8785, for the values that evidence is made of.
+
+The subset is strings, integers, booleans, null, lists and objects with ASCII names. In it
+RFC 8785's order (UTF-16 code units) and number form coincide with a plain sorted dump, so no
+float formatting is needed; floats are refused.
+"""
+
+from typing import Any
+
+import orjson
+
+# RFC 8785 section 3.2.2.3: numbers are IEEE doubles, so integers beyond 2^53 are not interoperable.
+INTEGER_MAX = 2**53 - 1
+
+
+def dumps(value: Any) -> bytes:
+    """The canonical bytes of a value. Raises ValueError outside the subset."""
+    _check(value)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def loads_canonical(data: bytes) -> Any:
+    """The value of canonical bytes. Raises ValueError when they are not canonical."""
+    value = orjson.loads(data)
+    if dumps(value) != data:
+        raise ValueError("not canonical JSON")
+    return value
+
+
+def check(data: bytes) -> None:
+    """Raise ValueError unless data is the canonical JSON of an object."""
+    if not isinstance(loads_canonical(data), dict):
+        raise ValueError("not a JSON object")
+
+
+def _check(value: Any) -> None:
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return
+    if kind is int:
+        if not -INTEGER_MAX <= value <= INTEGER_MAX:
+            raise ValueError("integer beyond 2^53 - 1: write it as a string")
+    elif kind is dict:
+        for name, member in value.items():
+            if not (isinstance(name, str) and name.isascii()):
+                raise ValueError("object names are ASCII strings")
+            _check(member)
+    elif kind is list or kind is tuple:
+        for member in value:
+            _check(member)
+    else:
+        raise ValueError(f"not in the canonical subset: {kind.__name__}")

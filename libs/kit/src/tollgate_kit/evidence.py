@@ -1,0 +1,172 @@
+"""The producer side of the audit log: batches, gapless sequences, one append in flight.
+
+append() returns when the entry is durable in audit, and raises AUDIT_NOT_DURABLE when that
+cannot be known: the caller must then not release data. A batch whose answer was lost is sent
+again under the same sequences until audit answers, so nothing is lost and nothing doubled; a
+caller stops waiting at its own time limit, its entry stays queued.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import Any
+
+from tollgate.audit.v1 import audit_pb2
+from tollgate_kit import canonical
+from tollgate_kit.failure import Failure, audit_not_durable
+from tollgate_kit.ids import Ids
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.session_client import SessionPool
+
+BATCH_ENTRIES_MAX = 256
+BATCH_BYTES_MAX = 512 * 1024
+QUEUE_MAX = 8192
+APPEND_TIMEOUT_S = 5.0
+RETRY_SECONDS = 0.1
+
+
+class _Waiting:
+    """An entry on its way, and who waits for its index."""
+
+    __slots__ = ("entry", "indexed")
+
+    def __init__(self, entry: Any, indexed: "asyncio.Future[int]") -> None:
+        self.entry = entry
+        self.indexed = indexed
+
+
+class EvidenceProducer:
+    """Appends this process's entries to the audit log."""
+
+    def __init__(
+        self, audit: SessionPool, *, identity: str, ids: Ids, metrics: Metrics, log: Log
+    ) -> None:
+        self._audit = audit
+        self.producer_id = f"{identity}/{ids.uuid7()}"
+        self._log = log
+        self._queue: deque[_Waiting] = deque()
+        self._sequence = 0
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._sender: asyncio.Task[None] | None = None
+        self._depth = metrics.gauge("evidence_queue", "Entries not yet durable.")
+        self._batch = metrics.histogram(
+            "evidence_batch_entries", "Entries per append.", buckets=(1, 2, 4, 8, 16, 32, 64, 256)
+        )
+
+    async def start(self) -> None:
+        """Begin sending."""
+        self._sender = asyncio.get_running_loop().create_task(self._send())
+
+    async def close(self, seconds: float = 5.0) -> None:
+        """Wait for what is queued, at most that long, then stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._queue:
+                    self._idle.clear()
+                    await self._idle.wait()
+        if self._queue:
+            self._log.error("evidence.not_drained", entries=len(self._queue))
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+
+    @property
+    def full(self) -> bool:
+        """True when nothing more is taken on: refuse calls before the upstream is called."""
+        return len(self._queue) >= QUEUE_MAX
+
+    def enqueue(
+        self,
+        kind: "audit_pb2.EntryKind.ValueType",
+        *,
+        tenant_id: str,
+        trace_id: str,
+        subject: str,
+        payload: dict[str, Any],
+    ) -> "asyncio.Future[int]":
+        """Queue an entry; the future gives its log index when it is durable.
+
+        Raises Failure AUDIT_NOT_DURABLE when the queue is full.
+        """
+        if self.full:
+            raise audit_not_durable()
+        indexed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._sequence += 1
+        entry = audit_pb2.Entry(
+            sequence=self._sequence,
+            tenant_id=tenant_id,
+            trace_id=trace_id,
+            kind=kind,
+            payload=canonical.dumps(payload),
+            subject=subject,
+        )
+        self._queue.append(_Waiting(entry, indexed))
+        self._wake.set()
+        return indexed
+
+    async def append(
+        self,
+        kind: "audit_pb2.EntryKind.ValueType",
+        *,
+        tenant_id: str,
+        trace_id: str,
+        subject: str,
+        payload: dict[str, Any],
+        timeout_s: float = APPEND_TIMEOUT_S,
+    ) -> int:
+        """Append an entry; its log index, once durable. Raises Failure AUDIT_NOT_DURABLE."""
+        indexed = self.enqueue(
+            kind, tenant_id=tenant_id, trace_id=trace_id, subject=subject, payload=payload
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await indexed
+        except TimeoutError:
+            raise audit_not_durable() from None
+
+    async def _send(self) -> None:
+        while True:
+            while not self._queue:
+                self._idle.set()
+                self._wake.clear()
+                await self._wake.wait()
+                # Entries of the same turn of the loop share the batch.
+                await asyncio.sleep(0)
+            batch = self._next_batch()
+            self._batch.observe(len(batch))
+            self._depth.set(len(self._queue))
+            request = audit_pb2.AppendRequest(
+                producer_id=self.producer_id, entries=[waiting.entry for waiting in batch]
+            )
+            indices = await self._deliver(request)
+            for waiting, index in zip(batch, indices, strict=True):
+                self._queue.popleft()
+                if not waiting.indexed.done():
+                    waiting.indexed.set_result(index)
+            self._depth.set(len(self._queue))
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        for waiting in self._queue:
+            size += len(waiting.entry.payload) + 256
+            if batch and (len(batch) == BATCH_ENTRIES_MAX or size > BATCH_BYTES_MAX):
+                break
+            batch.append(waiting)
+        return batch
+
+    async def _deliver(self, request: Any) -> list[int]:
+        """Send a batch until audit answers; bounded by the queue, which refuses when full."""
+        while True:
+            try:
+                answer = await self._audit.unary(
+                    "Append", request, audit_pb2.AppendResponse, timeout_s=APPEND_TIMEOUT_S
+                )
+                return list(answer.indices)
+            except Failure as failure:
+                self._log.warning(
+                    "evidence.append_failed", reason=failure.reason, entries=len(request.entries)
+                )
+                await asyncio.sleep(RETRY_SECONDS)

@@ -1,0 +1,81 @@
+"""The one exception that crosses RPCs: a status code, a reason of the closed enum, metadata.
+
+Failure                 raised by servicers, and by clients for a failed call
+ └ .code                grpc.StatusCode
+ └ .reason              name of a tollgate.common.v1.ErrorReason without its prefix
+ └ .metadata            names and numbers only: never a body, a URL, a key or upstream text
+"""
+
+import grpc
+
+from tollgate.common.v1 import errors_pb2
+
+DOMAIN = "tollgate"
+_PREFIX = "ERROR_REASON_"
+REASONS = frozenset(name.removeprefix(_PREFIX) for name in errors_pb2.ErrorReason.keys())  # noqa: SIM118 - an enum wrapper, not a dict
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class Failure(Exception):  # noqa: N818 - the field's word; every name here would end in Error
+    """No answer was given. AIP-193: one reason, dynamic parts in metadata."""
+
+    def __init__(self, code: grpc.StatusCode, reason: str, **metadata: str) -> None:
+        assert reason in REASONS, f"not an ErrorReason: {reason}"
+        super().__init__(f"{code.name}/{reason}")
+        self.code = code
+        self.reason = reason
+        self.metadata = metadata
+
+    @property
+    def retryable(self) -> bool:
+        """AIP-194: only UNAVAILABLE may be tried again automatically, with the same ids."""
+        return self.code is grpc.StatusCode.UNAVAILABLE
+
+
+def from_wire(code: int, reason: str, metadata: dict[str, str]) -> Failure:
+    """A Failure as a peer sent it; an unknown code or reason becomes INTERNAL."""
+    known = reason if reason in REASONS else "INTERNAL"
+    return Failure(_CODES.get(code, grpc.StatusCode.UNKNOWN), known, **metadata)
+
+
+def invalid_field(field: str, why: str = "") -> Failure:
+    return Failure(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", field=field, why=why)
+
+
+def mismatch(identifier: str, field: str) -> Failure:
+    return Failure(
+        grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_MISMATCH", id=identifier, field=field
+    )
+
+
+def already_exists(kind: str, identifier: str) -> Failure:
+    return Failure(grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS", kind=kind, id=identifier)
+
+
+def not_found(kind: str, identifier: str) -> Failure:
+    return Failure(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", kind=kind, id=identifier)
+
+
+def store_unavailable(store: str) -> Failure:
+    return Failure(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", store=store)
+
+
+def overloaded(what: str) -> Failure:
+    return Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", what=what)
+
+
+def audit_not_durable() -> Failure:
+    return Failure(grpc.StatusCode.UNAVAILABLE, "AUDIT_NOT_DURABLE")
+
+
+def session_broken(peer: str) -> Failure:
+    return Failure(grpc.StatusCode.UNAVAILABLE, "SESSION_BROKEN", peer=peer)
+
+
+def deadline_exceeded() -> Failure:
+    return Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+
+
+def internal() -> Failure:
+    return Failure(grpc.StatusCode.INTERNAL, "INTERNAL")

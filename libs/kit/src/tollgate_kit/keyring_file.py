@@ -1,0 +1,162 @@
+"""The keyring in a file: keys wrapped with AES-256-GCM under a passphrase or a 0400 key file.
+
+The wrapping key is scrypt(unlock, salt) (RFC 7914, N=2^15, r=8, p=1: ~100 ms and 32 MB once at
+start). Each key is wrapped alone, bound to its name and kind. Sealed texts are
+"tg1.<base64url nonce>.<base64url ciphertext>" under a key derived per context with HKDF
+(RFC 5869), so that a sealed text moved to another row does not open.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from tollgate_kit.config import KeyringConfig
+from tollgate_kit.keyring import KeyMissing, KeyringFault, SealBroken
+from tollgate_kit.secret import Secret
+
+KINDS = ("aes256", "mac", "ed25519")
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+_FORMAT = "tollgate-keyring-1"
+_SEALED_PREFIX = "tg1"
+
+
+def create(
+    path: Path,
+    unlock: Secret,
+    keys: Mapping[str, str],
+    *,
+    given: Mapping[str, Secret] | None = None,
+    random_bytes: Callable[[int], bytes] = os.urandom,
+) -> None:
+    """Write a new keyring with a fresh key per (name, kind); `given` sets some keys' bytes.
+
+    Raises FileExistsError: a keyring is never overwritten, for what it sealed would be lost.
+    """
+    salt = random_bytes(16)
+    wrap = AESGCM(_wrapping_key(unlock, salt))
+    entries = {}
+    for name, kind in keys.items():
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind of key: {kind}")
+        key = given[name].reveal_bytes() if given and name in given else random_bytes(_KEY_BYTES)
+        if len(key) != _KEY_BYTES:
+            raise ValueError(f"key {name} must have {_KEY_BYTES} bytes")
+        nonce = random_bytes(_NONCE_BYTES)
+        wrapped = wrap.encrypt(nonce, key, f"{name}|{kind}".encode())
+        entries[name] = {"kind": kind, "nonce": nonce.hex(), "wrapped": wrapped.hex()}
+    document = {"format": _FORMAT, "salt": salt.hex(), "keys": entries}
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(document, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class FileKeyring:
+    """A Keyring over one file; the keys live in this process's memory."""
+
+    def __init__(self, keys: Mapping[str, tuple[str, Secret]]) -> None:
+        self._keys = dict(keys)
+
+    @classmethod
+    def open(cls, config: KeyringConfig) -> "FileKeyring":
+        """Unlock a keyring file. Raises KeyringFault; its text names files, no content."""
+        _check_private(config.unlock_file)
+        try:
+            unlock = Secret(config.unlock_file.read_bytes().strip())
+            document = json.loads(config.path.read_text())
+        except (OSError, ValueError) as error:
+            raise KeyringFault(f"{config.path}: {type(error).__name__}") from None
+        return cls(_unwrap(document, unlock, config.path))
+
+    async def seal(self, name: str, context: str, plaintext: Secret) -> str:
+        nonce = os.urandom(_NONCE_BYTES)
+        box = self._cipher(name, context)
+        sealed = box.encrypt(nonce, plaintext.reveal_bytes(), context.encode())
+        return f"{_SEALED_PREFIX}.{_b64(nonce)}.{_b64(sealed)}"
+
+    async def unseal(self, name: str, context: str, sealed: str) -> Secret:
+        try:
+            prefix, nonce, ciphertext = sealed.split(".")
+            if prefix != _SEALED_PREFIX:
+                raise ValueError(prefix)  # noqa: TRY301 - one exit for every malformed text
+            box = self._cipher(name, context)
+            return Secret(box.decrypt(_unb64(nonce), _unb64(ciphertext), context.encode()))
+        except (InvalidTag, ValueError):
+            raise SealBroken(f"cannot unseal with key {name}") from None
+
+    async def mac_key(self, name: str) -> Secret:
+        return self._key(name, "mac")
+
+    async def sign(self, name: str, message: bytes) -> bytes:
+        return self._signer(name).sign(message)
+
+    async def public_key(self, name: str) -> bytes:
+        return (
+            self._signer(name)
+            .public_key()
+            .public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        )
+
+    def _signer(self, name: str) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self._key(name, "ed25519").reveal_bytes())
+
+    def _cipher(self, name: str, context: str) -> AESGCM:
+        key = self._key(name, "aes256").reveal_bytes()
+        info = f"tollgate seal|{name}|{context}".encode()
+        return AESGCM(HKDF(hashes.SHA256(), _KEY_BYTES, None, info).derive(key))
+
+    def _key(self, name: str, kind: str) -> Secret:
+        found_kind, key = self._keys.get(name, ("", Secret("")))
+        if found_kind != kind:
+            raise KeyMissing(f"this keyring has no {kind} key named {name}")
+        return key
+
+
+def _unwrap(document: Any, unlock: Secret, path: Path) -> dict[str, tuple[str, Secret]]:
+    try:
+        if document["format"] != _FORMAT:
+            raise KeyringFault(f"{path}: not a keyring of this version")
+        wrap = AESGCM(_wrapping_key(unlock, bytes.fromhex(document["salt"])))
+        keys = {}
+        for name, entry in document["keys"].items():
+            nonce, wrapped = bytes.fromhex(entry["nonce"]), bytes.fromhex(entry["wrapped"])
+            key = wrap.decrypt(nonce, wrapped, f"{name}|{entry['kind']}".encode())
+            keys[name] = (entry["kind"], Secret(key))
+    except InvalidTag:
+        raise KeyringFault(f"{path}: wrong passphrase, or the file was altered") from None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise KeyringFault(f"{path}: not a keyring file") from None
+    return keys
+
+
+def _wrapping_key(unlock: Secret, salt: bytes) -> bytes:
+    return Scrypt(salt=salt, length=_KEY_BYTES, n=2**15, r=8, p=1).derive(unlock.reveal_bytes())
+
+
+def _check_private(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise KeyringFault(f"{path}: {type(error).__name__}") from None
+    if mode & 0o077:
+        raise KeyringFault(f"{path} can be read by others: chmod 0400")
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _unb64(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

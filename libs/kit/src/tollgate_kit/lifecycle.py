@@ -1,0 +1,119 @@
+"""How a process lives: signals, the must-finish group, and the order of stopping.
+
+SIGTERM and SIGINT set `stopping`. Then the hooks run in the reverse order of their
+registration, so that what was started last (the listener) stops first and what everything
+stands on (stores) stops last. The must-finish group is drained where it was registered.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import uvloop
+
+from tollgate_kit.logs import Log, redact
+
+STOP_HOOK_SECONDS = 30.0
+
+
+class MustFinish:
+    """Work that outlives the request it came from: settling, evidence. Owned, bounded, drained."""
+
+    def __init__(self, log: Log, *, limit: int = 20_000) -> None:
+        self._log = log
+        self._limit = limit
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def full(self) -> bool:
+        """True when no more work may be taken on: refuse new calls, finish old ones."""
+        return len(self._tasks) >= self._limit
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run work to its end, whatever happens to the caller. Its failure is logged by type."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.exception("must_finish.failed", error, work=task.get_name())
+
+    async def drain(self, seconds: float) -> int:
+        """Wait for all of it, at most that long; the number that did not finish."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while self._tasks and (left := until - loop.time()) > 0:
+            await asyncio.wait(set(self._tasks), timeout=left)
+        for task in self._tasks:
+            task.cancel()
+        return len(self._tasks)
+
+
+class Lifecycle:
+    """What a composition root is given: when to stop, and what to do then."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._hooks: list[tuple[str, Callable[[], Awaitable[object]]]] = []
+        self.stopping = asyncio.Event()
+        self.must_finish = MustFinish(log)
+
+    def on_stop(self, name: str, hook: Callable[[], Awaitable[object]]) -> None:
+        """Run hook at the stop; the last registered runs first."""
+        self._hooks.append((name, hook))
+
+    async def until_stopped(self) -> None:
+        """Wait for SIGTERM or SIGINT."""
+        await self.stopping.wait()
+
+    async def stop(self) -> None:
+        """Run the hooks in reverse order; a failing or slow one does not keep the others back."""
+        while self._hooks:
+            name, hook = self._hooks.pop()
+            try:
+                async with asyncio.timeout(STOP_HOOK_SECONDS):
+                    await hook()
+            except Exception as error:  # noqa: BLE001 - every hook gets its turn
+                self._log.exception("stop.hook_failed", error, hook=name)
+
+
+async def _live(main: Callable[[Lifecycle], Awaitable[None]], log: Log) -> int:
+    life = Lifecycle(log)
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, life.stopping.set)
+    work = asyncio.ensure_future(main(life))
+    stopped = asyncio.ensure_future(life.stopping.wait())
+    try:
+        # A signal during a slow start must end it, too.
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            await asyncio.wait({work}, timeout=1.0)
+        if work.done():
+            work.result()
+        return 0
+    except Exception as error:
+        log.exception("process.failed", error)
+        print(redact(f"{type(error).__name__}: {error}"), file=sys.stderr)  # noqa: T201 - the operator's terminal
+        return 1
+    finally:
+        await life.stop()
+        for task in (work, stopped):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+def run(main: Callable[[Lifecycle], Awaitable[None]], log: Log) -> int:
+    """Run a process to its end on uvloop; its exit code."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_live(main, log))

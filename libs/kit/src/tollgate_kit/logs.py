@@ -1,0 +1,76 @@
+"""One JSON line per event on standard output: static name, fields as keywords, ids not objects.
+
+Never a body, a key or upstream text: callers do not pass them, and every line goes through a
+backstop that blanks what looks like a credential. An exception is logged as its type and the
+place in our code, never its text, which may quote what it failed on.
+"""
+
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import orjson
+
+from tollgate_kit.clock import Clock, SystemClock
+from tollgate_kit.secret import Secret
+
+# Credentials as the field writes them: virtual and provider keys, bearer values, DSN passwords.
+_CREDENTIAL = re.compile(
+    r"sk-[A-Za-z0-9_-]{8,}|AIza[\w-]{20,}|(?i:bearer)\s+[\w.~+/-]{8,}|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"
+)
+_FIELD_MAX = 2000  # characters of one field; a longer one is cut, so that a line has a bound
+
+
+def redact(text: str) -> str:
+    """The text without anything that looks like a credential."""
+    return _CREDENTIAL.sub("***", text)
+
+
+class Log:
+    """The log of one process. Cheap enough for one line per call."""
+
+    def __init__(
+        self, service: str, *, clock: Clock | None = None, out: TextIO | None = None
+    ) -> None:
+        self._service = service
+        self._clock = clock or SystemClock()
+        self._write: Callable[[str], object] = (out or sys.stdout).write
+        self._flush = (out or sys.stdout).flush
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._emit("info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self._emit("warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        self._emit("error", event, fields)
+
+    def exception(self, event: str, error: BaseException, **fields: Any) -> None:
+        """Log what went wrong by type and place; the exception's text stays out."""
+        frames = traceback.extract_tb(error.__traceback__)[-3:]
+        place = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))
+        self._emit("error", event, {**fields, "error": type(error).__name__, "at": place})
+
+    def _emit(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        line = {"time_unix_ms": self._clock.unix_ms(), "level": level, "service": self._service}
+        line["event"] = event
+        for name, value in fields.items():
+            line[name] = _plain(value)
+        text = orjson.dumps(line, default=lambda value: f"<{type(value).__name__}>").decode()
+        # U+2028 and U+2029 end a line for some readers of logs.
+        text = redact(text).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+        self._write(text + "\n")
+        self._flush()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= _FIELD_MAX else value[:_FIELD_MAX] + "…"
+    if isinstance(value, Secret):
+        return "***"
+    if isinstance(value, BaseException):
+        return type(value).__name__
+    return value

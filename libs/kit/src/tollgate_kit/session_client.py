@@ -1,0 +1,316 @@
+"""The client side of sessions: one stream per replica, least-loaded choice, reconnect.
+
+A call that was sent on a link that breaks fails as UNAVAILABLE/SESSION_BROKEN: whether it was
+carried out is unknown, and the caller tries again with the same id. A call never waits for a
+link: with no replica connected it fails at once. Deadlines count on this side's clock from
+before the call was sent.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from tollgate.common.v1 import session_pb2
+from tollgate_kit.config import PeerConfig, TlsConfig
+from tollgate_kit.failure import Failure, deadline_exceeded, from_wire, overloaded, session_broken
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc_client import open_replica_channel
+from tollgate_kit.session_outbox import Outbox
+from tollgate_kit.session_server import CALLS_MAX
+
+Frame = session_pb2.Frame
+# Messages a stream's server may send ahead of its reader, and when to give more.
+STREAM_CREDIT = 64
+CREDIT_STEP = STREAM_CREDIT // 2
+BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+# The client stops before the server may have given up: its own timer has this much slack.
+CLIENT_SLACK_SECONDS = 0.05
+
+
+T = TypeVar("T", bound=Message)
+
+
+class _Pending:
+    """A call in flight: frames go to it, its owner waits on it."""
+
+    __slots__ = ("failure", "frames", "waiter")
+
+    def __init__(self) -> None:
+        self.frames: deque[bytes | None] = deque()  # None: the end
+        self.waiter: asyncio.Future[None] | None = None
+        self.failure: Failure | None = None
+
+    def deliver(self, frame: Any) -> None:
+        if frame.HasField("payload"):
+            self.frames.append(frame.payload)
+        if frame.end:
+            if frame.HasField("failure"):
+                self.failure = from_wire(
+                    frame.failure.code, frame.failure.reason, dict(frame.failure.metadata)
+                )
+            self.frames.append(None)
+        self._wake()
+
+    def fail(self, failure: Failure) -> None:
+        self.failure = failure
+        self.frames.append(None)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    async def next(self) -> bytes | None:
+        """The next payload; None at a good end. Raises Failure at a bad one."""
+        while not self.frames:
+            self.waiter = asyncio.get_running_loop().create_future()
+            await self.waiter
+        payload = self.frames.popleft()
+        if payload is None and self.failure is not None:
+            raise self.failure
+        return payload
+
+
+class _Link:
+    """One session with one replica."""
+
+    def __init__(self, stream: Any, request_type: Callable[..., Any], peer: str) -> None:
+        self._stream = stream
+        self._request_type = request_type
+        self._peer = peer
+        self._outbox = Outbox()
+        self._next_id = 0
+        self.calls: dict[int, _Pending] = {}
+        self.draining = False
+        self.broken = False
+        # Set when no more calls may be opened here.
+        self.retired = asyncio.Event()
+
+    def open(self, method: str, payload: bytes, timeout_s: float, credit: int) -> int:
+        self._next_id += 1
+        self.calls[self._next_id] = _Pending()
+        self._outbox.put(
+            Frame(
+                call_id=self._next_id,
+                method=method,
+                payload=payload,
+                timeout_ms=max(1, round(timeout_s * 1000)),
+                credit=credit,
+            )
+        )
+        return self._next_id
+
+    def give_credit(self, call_id: int, credit: int) -> None:
+        self._outbox.put(Frame(call_id=call_id, credit=credit))
+
+    def forget(self, call_id: int, *, cancel: bool) -> None:
+        self.calls.pop(call_id, None)
+        if cancel and not self.broken:
+            self._outbox.put(Frame(call_id=call_id, cancel=True))
+
+    async def run(self) -> None:
+        """Carry frames until the link breaks or is closed; then fail what is in flight."""
+        writer = asyncio.ensure_future(self._write())
+        try:
+            while True:
+                batch = await self._stream.read()
+                if batch is grpc.aio.EOF:
+                    return
+                for frame in batch.frames:
+                    call = self.calls.get(frame.call_id)
+                    if call is not None:
+                        call.deliver(frame)
+                    elif frame.drain:
+                        self.draining = True
+                        self.retired.set()
+        except grpc.RpcError:
+            return
+        finally:
+            self.broken = True
+            self.retired.set()
+            self._outbox.close()
+            writer.cancel()
+            self._stream.cancel()
+            for call in self.calls.values():
+                call.fail(session_broken(self._peer))
+
+    async def _write(self) -> None:
+        with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+            while batch := await self._outbox.take():
+                await self._stream.write(self._request_type(frames=batch))
+
+
+class SessionPool:
+    """Sessions with every replica of one service."""
+
+    def __init__(
+        self,
+        peer: PeerConfig,
+        tls: TlsConfig,
+        *,
+        service: str,
+        request_type: Callable[..., Any],
+        response_type: Any,
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self._peer = peer
+        self._tls = tls
+        self._path = f"/{service}/Session"
+        self._request_type = request_type
+        self._response_type = response_type
+        self._log = log
+        self._links: dict[str, _Link] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._changed = asyncio.Event()
+        name = peer.identity.replace("-", "_")
+        self._broken_total = metrics.counter(
+            f"session_{name}_broken_total", f"Sessions with {peer.identity} that broke."
+        )
+
+    async def start(self, wait_s: float = 0.0) -> None:
+        """Connect to every replica in the background; optionally wait for the first."""
+        self._keepers = [
+            asyncio.get_running_loop().create_task(self._keep(address))
+            for address in self._peer.addresses
+        ]
+        if wait_s:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    while not self._links:
+                        self._changed.clear()
+                        await self._changed.wait()
+
+    async def close(self) -> None:
+        """End every session. Calls in flight fail as SESSION_BROKEN."""
+        tasks = [*self._keepers, *self._retiring]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def connected(self) -> bool:
+        """True when some replica can take a call."""
+        return any(not link.draining for link in self._links.values())
+
+    async def unary(
+        self, method: str, request: Any, response_type: type[T], *, timeout_s: float
+    ) -> T:
+        """Make a call with one answer. Raises Failure."""
+        link = self._pick()
+        call_id = link.open(method, request.SerializeToString(), timeout_s, 1)
+        call = link.calls[call_id]
+        timer = asyncio.get_running_loop().call_later(
+            timeout_s + CLIENT_SLACK_SECONDS, call.fail, deadline_exceeded()
+        )
+        answered = False
+        try:
+            payload = await call.next()
+            answered = True
+            assert payload is not None, "a unary call ends with its payload"
+            return response_type.FromString(payload)
+        except Failure:
+            answered = call.failure is None or call.failure.reason != "DEADLINE_EXCEEDED"
+            raise
+        finally:
+            timer.cancel()
+            link.forget(call_id, cancel=not answered)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, method: str, request: Any, response_type: type[T], *, timeout_s: float
+    ) -> AsyncIterator[AsyncIterator[T]]:
+        """Make a call with a stream of answers; leaving the block early cancels it."""
+        link = self._pick()
+        call_id = link.open(method, request.SerializeToString(), timeout_s, STREAM_CREDIT)
+        call = link.calls[call_id]
+        timer = asyncio.get_running_loop().call_later(
+            timeout_s + CLIENT_SLACK_SECONDS, call.fail, deadline_exceeded()
+        )
+        ended = False
+
+        async def messages() -> AsyncIterator[T]:
+            nonlocal ended
+            taken = 0
+            while True:
+                try:
+                    payload = await call.next()
+                except Failure:
+                    ended = True
+                    raise
+                if payload is None:
+                    ended = True
+                    return
+                taken += 1
+                if taken >= CREDIT_STEP:
+                    link.give_credit(call_id, taken)
+                    taken = 0
+                yield response_type.FromString(payload)
+
+        try:
+            yield messages()
+        finally:
+            timer.cancel()
+            link.forget(call_id, cancel=not ended)
+
+    def _pick(self) -> _Link:
+        """The least loaded link that takes calls. Raises Failure at once when there is none."""
+        ready = [link for link in self._links.values() if not link.draining and not link.broken]
+        if not ready:
+            raise session_broken(self._peer.identity)
+        best = min(ready, key=lambda link: len(link.calls))
+        if len(best.calls) >= CALLS_MAX:
+            raise overloaded(self._peer.identity)
+        return best
+
+    async def _keep(self, address: str) -> None:
+        """Keep one session with one replica: connect, watch, reconnect with bounded back-off."""
+        failures = 0
+        channel = open_replica_channel(self._peer, address, self._tls)
+        multicallable: Any = channel.stream_stream(
+            self._path,
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=self._response_type.FromString,
+        )
+        try:
+            while True:
+                stream = multicallable()
+                try:
+                    async with asyncio.timeout(self._peer.timeout_ms / 1000):
+                        await stream.wait_for_connection()
+                    link = _Link(stream, self._request_type, address)
+                    await self._carry(address, link)
+                    if not link.draining:
+                        failures = 0
+                    self._broken_total.inc()
+                    self._log.warning("session.broken", peer=self._peer.identity, address=address)
+                except (TimeoutError, grpc.RpcError, asyncio.InvalidStateError):
+                    stream.cancel()
+                except asyncio.CancelledError:
+                    if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                        raise
+                    stream.cancel()  # the RPC was cancelled under us, not we
+                await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
+                failures += 1
+        finally:
+            await channel.close()
+
+    async def _carry(self, address: str, link: _Link) -> None:
+        """Use a link until it breaks or drains; a draining one finishes its calls apart."""
+        self._links[address] = link
+        self._changed.set()
+        run = asyncio.get_running_loop().create_task(link.run())
+        self._retiring.add(run)
+        run.add_done_callback(self._retiring.discard)
+        try:
+            await link.retired.wait()
+        finally:
+            if self._links.get(address) is link:
+                del self._links[address]

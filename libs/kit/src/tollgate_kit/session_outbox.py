@@ -1,0 +1,52 @@
+"""The outgoing half of a session's end: frames coalesced per turn of the event loop, bounded."""
+
+import asyncio
+from typing import Any
+
+BATCH_FRAMES_MAX = 256
+BATCH_BYTES_MAX = 1024 * 1024
+# A peer that does not read: its session is broken rather than frames for it piled up.
+WAITING_BYTES_MAX = 64 * 1024 * 1024
+
+
+class Outbox:
+    """Frames on their way out; everything queued in one turn of the loop leaves in one write."""
+
+    def __init__(self) -> None:
+        self._frames: list[Any] = []
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self.closed = False
+
+    def put(self, frame: Any) -> None:
+        self._frames.append(frame)
+        self._bytes += len(frame.payload)
+        if self._bytes > WAITING_BYTES_MAX:
+            self.closed = True
+        self._wake.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self._wake.set()
+
+    async def take(self) -> list[Any]:
+        """The next batch; empty when the outbox was closed."""
+        while not self._frames:
+            if self.closed:
+                return []
+            self._wake.clear()
+            await self._wake.wait()
+            # Let everything else that is ready in this turn of the loop put its frames, too.
+            await asyncio.sleep(0)
+        if len(self._frames) <= BATCH_FRAMES_MAX and self._bytes <= BATCH_BYTES_MAX:
+            batch, self._frames, self._bytes = self._frames, [], 0
+            return batch
+        count = size = 0
+        for frame in self._frames[:BATCH_FRAMES_MAX]:
+            count += 1
+            size += len(frame.payload)
+            if size >= BATCH_BYTES_MAX:
+                break
+        batch, self._frames = self._frames[:count], self._frames[count:]
+        self._bytes -= size
+        return batch

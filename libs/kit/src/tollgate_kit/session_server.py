@@ -1,0 +1,224 @@
+"""The server side of sessions: many calls on one stream, coalesced. See common/v1/session.proto.
+
+Each call in a session runs as its own task through the servicer's own method, so a servicer
+sees one call at a time and unary and session share the same code. Bounded in every direction:
+calls in flight per session, messages a call may send ahead of its reader (credit), bytes per
+write. A slow reader stops its own call, not its neighbours.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from tollgate.common.v1 import session_pb2
+from tollgate_kit.failure import Failure, deadline_exceeded, internal, overloaded
+from tollgate_kit.logs import Log
+from tollgate_kit.session_outbox import Outbox
+
+Frame = session_pb2.Frame
+
+CALLS_MAX = 2048  # in flight in one session
+
+
+class _Call:
+    """One call in a session: its task and the credit its reader has given."""
+
+    __slots__ = ("credit", "more", "task")
+
+    def __init__(self, credit: int) -> None:
+        self.credit = credit
+        self.more: asyncio.Event | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def add_credit(self, credit: int) -> None:
+        self.credit += credit
+        if self.more is not None:
+            self.more.set()
+
+    async def spend(self) -> None:
+        """Wait until the reader takes one more message."""
+        while self.credit <= 0:
+            self.more = asyncio.Event()
+            await self.more.wait()
+        self.credit -= 1
+
+
+class _Method:
+    """How to run one RPC of the service."""
+
+    def __init__(self, descriptor: MethodDescriptor, handler: Callable[..., Any]) -> None:
+        self.request_type = GetMessageClass(descriptor.input_type)
+        self.streams = descriptor.server_streaming
+        self.handler = handler
+
+
+class SessionServer:
+    """Serves the Session RPC of one gRPC service out of its servicer's other methods."""
+
+    def __init__(
+        self,
+        servicer: object,
+        service: ServiceDescriptor,
+        response_type: Callable[..., Any],
+        *,
+        log: Log,
+    ) -> None:
+        self._response_type = response_type
+        self._log = log
+        self._sessions: set[Outbox] = set()
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._draining = False
+        self._methods = {
+            method.name: _Method(method, getattr(servicer, method.name))
+            for method in service.methods
+            if not method.client_streaming
+        }
+
+    async def serve(self, requests: Any, context: Any) -> None:
+        """Run one session until the peer ends it or the link breaks."""
+        del requests  # read through the context: cheaper than an iterator
+        outbox = Outbox()
+        calls: dict[int, _Call] = {}
+        self._sessions.add(outbox)
+        if self._draining:
+            outbox.put(Frame(drain=True))
+        writer = asyncio.ensure_future(self._write(outbox, context))
+        try:
+            while not outbox.closed:
+                batch = await context.read()
+                if batch is grpc.aio.EOF:
+                    break
+                for frame in batch.frames:
+                    self._receive(frame, calls, outbox)
+        finally:
+            self._sessions.discard(outbox)
+            outbox.close()
+            for call in calls.values():
+                if call.task is not None:
+                    call.task.cancel()
+            writer.cancel()
+
+    async def drain(self, seconds: float) -> None:
+        """Tell every peer to open no more calls here, and wait for those in flight."""
+        self._draining = True
+        for outbox in self._sessions:
+            outbox.put(Frame(drain=True))
+        try:
+            async with asyncio.timeout(seconds):
+                while self._in_flight:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            self._log.warning("session.drain_cut", in_flight=self._in_flight)
+
+    async def _write(self, outbox: Outbox, context: Any) -> None:
+        while batch := await outbox.take():
+            await context.write(self._response_type(frames=batch))
+
+    def _receive(self, frame: Any, calls: dict[int, _Call], outbox: Outbox) -> None:
+        call = calls.get(frame.call_id)
+        if call is None:
+            if frame.method:
+                self._open(frame, calls, outbox)
+            return  # credit or cancel for a call that has ended in the meantime
+        if frame.cancel and call.task is not None:
+            call.task.cancel()
+        elif frame.credit:
+            call.add_credit(frame.credit)
+
+    def _open(self, frame: Any, calls: dict[int, _Call], outbox: Outbox) -> None:
+        call_id = frame.call_id
+        method = self._methods.get(frame.method)
+        refusal = None
+        if method is None:
+            refusal = Failure(grpc.StatusCode.UNIMPLEMENTED, "INVALID_FIELD", field="method")
+        elif self._draining:
+            refusal = Failure(grpc.StatusCode.UNAVAILABLE, "DRAINING")
+        elif len(calls) >= CALLS_MAX:
+            refusal = overloaded("session")
+        if method is None or refusal is not None:
+            outbox.put(_ending(call_id, refusal or internal()))
+            return
+        call = calls[call_id] = _Call(frame.credit)
+        self._in_flight += 1
+        call.task = asyncio.get_running_loop().create_task(
+            self._run(method, frame, call, calls, outbox)
+        )
+
+    async def _run(
+        self, method: _Method, frame: Any, call: _Call, calls: dict[int, _Call], outbox: Outbox
+    ) -> None:
+        call_id = frame.call_id
+        timer = None
+        if frame.timeout_ms:
+            task = asyncio.current_task()
+            assert task is not None
+            timer = asyncio.get_running_loop().call_later(
+                frame.timeout_ms / 1000, task.cancel, "deadline"
+            )
+        try:
+            try:
+                request = method.request_type.FromString(frame.payload)
+            except DecodeError:
+                raise Failure(
+                    grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", field="payload"
+                ) from None
+            if method.streams:
+                await self._run_stream(method.handler(request, None), call_id, call, outbox)
+            else:
+                answer = await method.handler(request, None)
+                outbox.put(Frame(call_id=call_id, payload=answer.SerializeToString(), end=True))
+        except asyncio.CancelledError as cancelled:
+            # Ours, from the deadline; or the peer's cancel; or the end of the session.
+            outbox.put(_ending(call_id, deadline_exceeded()))
+            if cancelled.args != ("deadline",):
+                raise
+        except Exception as error:  # noqa: BLE001 - classified here, as the interceptor does
+            outbox.put(_ending(call_id, self._classify(frame.method, error)))
+        finally:
+            if timer is not None:
+                timer.cancel()
+            calls.pop(call_id, None)
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def _run_stream(
+        self, answers: AsyncIterator[Any], call_id: int, call: _Call, outbox: Outbox
+    ) -> None:
+        try:
+            async for answer in answers:
+                if call.credit <= 0:
+                    await call.spend()
+                else:
+                    call.credit -= 1
+                outbox.put(Frame(call_id=call_id, payload=answer.SerializeToString()))
+            outbox.put(Frame(call_id=call_id, end=True))
+        finally:
+            if inspect.isasyncgen(answers):
+                await answers.aclose()
+
+    def _classify(self, method: str, error: Exception) -> Failure:
+        if isinstance(error, Failure):
+            return error
+        if isinstance(error, TimeoutError):
+            return deadline_exceeded()
+        self._log.exception("session.bug", error, method=method)
+        return internal()
+
+
+def _ending(call_id: int, failure: Failure) -> Any:
+    return Frame(
+        call_id=call_id,
+        end=True,
+        failure=session_pb2.Failure(
+            code=failure.code.value[0], reason=failure.reason, metadata=failure.metadata
+        ),
+    )

@@ -1,0 +1,86 @@
+import pytest
+
+from tollgate_kit.config import KeyringConfig
+from tollgate_kit.keyring import KeyMissing, KeyringFault, SealBroken
+from tollgate_kit.keyring_file import FileKeyring, create
+from tollgate_kit.secret import Secret
+
+KEYS = {"upstream-keys": "aes256", "reservation": "mac", "tlog": "ed25519"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A keyring file and its unlock file."""
+    home = tmp_path_factory.mktemp("keyring")
+    unlock = home / "unlock"
+    unlock.write_text("correct horse")
+    unlock.chmod(0o400)
+    create(
+        home / "ring.json", Secret("correct horse"), KEYS, given={"reservation": Secret(b"m" * 32)}
+    )
+    return home
+
+
+@pytest.fixture(scope="module")
+def ring(place):
+    return FileKeyring.open(KeyringConfig(place / "ring.json", place / "unlock"))
+
+
+async def test_sealing_is_bound_to_name_and_context(ring):
+    """What is sealed opens only under the same key and context: a moved row stays shut."""
+    sealed = await ring.seal("upstream-keys", "t1|k1|https://a:443", Secret("sk-1"))
+    assert Secret("sk-1") == await ring.unseal("upstream-keys", "t1|k1|https://a:443", sealed)
+    with pytest.raises(SealBroken):
+        await ring.unseal("upstream-keys", "t1|k1|https://evil:443", sealed)
+
+
+async def test_an_altered_seal_does_not_open(ring):
+    """Every altered character, and every malformed text, is refused."""
+    sealed = await ring.seal("upstream-keys", "c", Secret("sk-1"))
+    for position in range(4, len(sealed), 7):
+        other = "A" if sealed[position] != "A" else "B"
+        with pytest.raises(SealBroken):
+            await ring.unseal(
+                "upstream-keys", "c", sealed[:position] + other + sealed[position + 1 :]
+            )
+    for text in ("", "tg1..", "x.y.z", sealed + "."):
+        with pytest.raises(SealBroken):
+            await ring.unseal("upstream-keys", "c", text)
+
+
+async def test_a_keyring_has_only_its_own_keys(ring):
+    """A service without a key cannot decrypt, and a key of one kind does not serve as another."""
+    with pytest.raises(KeyMissing):
+        await ring.unseal("pepper", "c", "tg1.AAAA.AAAA")
+    with pytest.raises(KeyMissing):
+        await ring.mac_key("upstream-keys")
+
+
+async def test_given_keys_are_kept_and_signing_verifies(ring):
+    """Two services can share a MAC key, and the public key verifies what was signed."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    assert Secret(b"m" * 32) == await ring.mac_key("reservation")
+    public = Ed25519PublicKey.from_public_bytes(await ring.public_key("tlog"))
+    public.verify(await ring.sign("tlog", b"note"), b"note")
+
+
+def test_no_key_stands_in_the_file(place):
+    """The file at rest holds no key bytes: the given one is searched for in raw and hex."""
+    data = (place / "ring.json").read_bytes()
+    assert (b"m" * 32 in data, (b"m" * 32).hex().encode() in data) == (False, False)
+    assert oct(0o600) == oct((place / "ring.json").stat().st_mode & 0o777)
+
+
+def test_wrong_passphrase_loose_file_and_overwriting_are_refused(place, tmp_path):
+    """A keyring opens only with its passphrase from a private file, and is never overwritten."""
+    wrong = tmp_path / "wrong"
+    wrong.write_text("battery staple")
+    wrong.chmod(0o400)
+    with pytest.raises(KeyringFault, match="wrong passphrase"):
+        FileKeyring.open(KeyringConfig(place / "ring.json", wrong))
+    wrong.chmod(0o644)
+    with pytest.raises(KeyringFault, match="can be read by others"):
+        FileKeyring.open(KeyringConfig(place / "ring.json", wrong))
+    with pytest.raises(FileExistsError):
+        create(place / "ring.json", Secret("x"), KEYS)
