@@ -5,7 +5,7 @@ files; a certificate near its end is replaced at the next start; a new authority
 Never: signs anything for production (docs/deploy says who does).
 """
 
-import datetime
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from tollgate_kit.clock import Clock
 
 from tollgate_cli.private_file import write_private
+from tollgate_kit.clock import Clock
 
 IDENTITIES = (
     "authz",
@@ -52,7 +52,7 @@ def files(directory: Path, identity: str) -> Identity:
 
 def ensure(directory: Path, clock: Clock) -> list[str]:
     """Makes what is missing, broken, foreign or near its end; returns the names of what it made."""
-    now = datetime.datetime.fromtimestamp(clock.unix_ms() / 1000, datetime.UTC)
+    now = dt.datetime.fromtimestamp(clock.unix_ms() / 1000, dt.UTC)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = _load(directory / "ca.pem", directory / "ca-key.pem")
     made: list[str] = []
@@ -63,7 +63,11 @@ def ensure(directory: Path, clock: Clock) -> list[str]:
     for identity in IDENTITIES:
         paths = files(directory, identity)
         found = _load(paths.cert, paths.key)
-        if found and _signed_by(found[0], authority[0]) and not _ends_soon(found[0], now, _RENEW_DAYS):
+        if (
+            found
+            and _signed_by(found[0], authority[0])
+            and not _ends_soon(found[0], now, _RENEW_DAYS)
+        ):
             continue
         _save(paths.cert, paths.key, *issue(identity, authority, now=now))
         made.append(identity)
@@ -74,13 +78,13 @@ def issue(
     identity: str,
     authority: tuple[x509.Certificate, ec.EllipticCurvePrivateKey],
     *,
-    now: datetime.datetime,
+    now: dt.datetime,
     days: int = _LEAF_DAYS,
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """A certificate and its key. `days` may be negative: tests want an expired one."""
     key = ec.generate_private_key(ec.SECP256R1())
-    end = now + datetime.timedelta(days=days)
-    begin = min(now, end) - datetime.timedelta(days=1)
+    end = now + dt.timedelta(days=days)
+    begin = min(now, end) - dt.timedelta(days=1)
     builder = _builder(identity, key.public_key(), begin, end).issuer_name(authority[0].subject)
     usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     name = x509.SubjectAlternativeName([x509.DNSName(identity + SUFFIX)])
@@ -102,11 +106,11 @@ def load_authority(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurveP
 
 
 def _new_authority(
-    now: datetime.datetime,
+    now: dt.datetime,
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = "Tollgate development CA"
-    begin, end = now - datetime.timedelta(days=1), now + datetime.timedelta(days=_AUTHORITY_DAYS)
+    begin, end = now - dt.timedelta(days=1), now + dt.timedelta(days=_AUTHORITY_DAYS)
     builder = _builder(name, key.public_key(), begin, end)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -135,8 +139,8 @@ def _authority_usage() -> x509.KeyUsage:
 def _builder(
     name: str,
     public_key: ec.EllipticCurvePublicKey,
-    begin: datetime.datetime,
-    end: datetime.datetime,
+    begin: dt.datetime,
+    end: dt.datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -148,8 +152,8 @@ def _builder(
     )
 
 
-def _ends_soon(certificate: x509.Certificate, now: datetime.datetime, days: int) -> bool:
-    return certificate.not_valid_after_utc - now < datetime.timedelta(days=days)
+def _ends_soon(certificate: x509.Certificate, now: dt.datetime, days: int) -> bool:
+    return certificate.not_valid_after_utc - now < dt.timedelta(days=days)
 
 
 def _signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:

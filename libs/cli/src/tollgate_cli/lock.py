@@ -4,6 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from tollgate_cli.fault import Fault
 
@@ -15,7 +16,7 @@ class SuiteLock:
         self._path = path
         self._descriptor: int | None = None
 
-    def __enter__(self) -> "SuiteLock":
+    def __enter__(self) -> Self:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -23,7 +24,7 @@ class SuiteLock:
             os.close(descriptor)
             raise Fault(
                 f"the suite of {self._path.parent} is already running (pid {holder(self._path)})",
-                "`tollgate status` shows it, `tollgate down` stops it; another TOLLGATE_HOME is another suite",
+                "`tollgate status` shows it, `tollgate down` stops it",
             ) from None
         os.truncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
