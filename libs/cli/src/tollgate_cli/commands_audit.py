@@ -2,19 +2,55 @@
 
 import json
 import time
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tollgate.audit.v1 import audit_pb2
 from tollgate_cli import session
+from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
 from tollgate_cli.session import AsJson, ConfigFile
+from tollgate_tlog import fsck
 
 audits = typer.Typer(help="The tamper-evident log.", no_args_is_help=True)
 
 _PAGE = 1000
 _POLL_S = 1.0
+
+
+@audits.command("verify")
+def audit_verify(
+    directory: Annotated[Path | None, typer.Argument(help="Default: this suite's.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="The log's public key, or a file of it.")
+    ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="JSON list of transfers, to compare with.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A call that never finished is a fault.")
+    ] = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Check every hash, signature, sequence and call of the published log, offline.
+
+    Exit code 0: the evidence holds; 1: it is broken. Runs the auditors' own verifier,
+    `tollgate-verify`, which is the same check without this program.
+    """
+    if directory is None or key is None:
+        evidence = session.configuration(config).evidence
+        if evidence is None:
+            raise Fault("this configuration names no log", "give the directory and --key")
+        directory, key = directory or evidence.directory, key or str(evidence.verifier_key)
+    arguments = [str(directory), "--key", key]
+    arguments += ["--ledger", str(ledger)] if ledger else []
+    arguments += ["--strict"] if strict else []
+    arguments += ["--json"] if as_json else []
+    raise typer.Exit(fsck.main(arguments))
 
 
 @audits.command("tail")
@@ -29,8 +65,7 @@ def audit_tail(
     _print(entries, as_json=as_json)
     while follow:
         time.sleep(_POLL_S)
-        start = next_index
-        entries, next_index = session.run(config, lambda operator: _page(operator, start))
+        entries, next_index = session.run(config, partial(_page, start=next_index))
         _print(entries, as_json=as_json)
 
 
