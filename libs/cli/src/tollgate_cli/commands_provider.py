@@ -22,7 +22,7 @@ PROTOCOLS = {
 _TEST_TIMEOUT_S = 60.0
 _MTOK = "Dollars per million tokens."
 # What a model without bounds of its own may be asked for: a call is reserved for no more.
-_BOUNDS = {"max_input_tokens": 200_000, "max_output_tokens": 32_000}
+_BOUNDS: dict[str, Any] = {"max_input_tokens": 200_000, "max_output_tokens": 32_000}
 Name = Annotated[str, typer.Argument(help="The provider's name.")]
 
 
@@ -271,11 +271,16 @@ def price_set(
 def _first_price(model: str, given: dict[str, int | None]) -> Any:
     if given["input_pico_usd"] is None or given["output_pico_usd"] is None:
         raise Fault(f"{model!r} has no price yet", "give both --input and --output")
-    # Without a price of its own a cached token costs what an uncached one does: never less than it
-    # did.
+    # Cached tokens without a price of their own: reading costs what plain input does, writing what
+    # the dearest publisher asks (5/4 and twice the input). High, so that a cap is never passed.
     plain = given["input_pico_usd"]
-    names = ("cache_read_pico_usd", "cache_write_5m_pico_usd", "cache_write_1h_pico_usd")
-    return router_pb2.Price(model=model, **dict.fromkeys(names, plain), **_BOUNDS)
+    return router_pb2.Price(
+        model=model,
+        cache_read_pico_usd=plain,
+        cache_write_5m_pico_usd=-(-plain * 5 // 4),
+        cache_write_1h_pico_usd=plain * 2,
+        **_BOUNDS,
+    )
 
 
 def _prices(model: str, config: ConfigFile) -> list[dict[str, Any]]:
