@@ -32,6 +32,7 @@ class Child:
         self.name = name
         self._command = command
         self._process = _spawn(command)
+        self._stopping = False
 
     @property
     def pid(self) -> int:
@@ -49,9 +50,17 @@ class Child:
         if self._process.poll() is None:
             self._process.send_signal(number)
 
+    def begin_stop(self) -> None:
+        """Asks it to end in good order."""
+        if not self._stopping:
+            self._stopping = True
+            self.signal(self._command.stop_signal)
+            # One that was stopped by SIGSTOP could not hear it.
+            self.signal(signal.SIGCONT)
+
     def stop(self, *, timeout_s: float) -> bool:
         """Ends it in good order; True if it did not have to be killed."""
-        self.signal(self._command.stop_signal)
+        self.begin_stop()
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
