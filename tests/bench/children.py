@@ -55,7 +55,7 @@ class Server:
     port: int
 
 
-class NotStarted(Exception):
+class NotStartedError(Exception):
     """A process did not come to listen."""
 
 
@@ -109,7 +109,7 @@ def _listening(name: str, command: Command, port: int) -> Iterator[Server]:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not _answers(port):
             if child.exit_code() is not None or time.monotonic() > deadline:
-                raise NotStarted(f"{name} did not start:\n" + "\n".join(child.log_tail()))
+                raise NotStartedError(f"{name} did not start:\n" + "\n".join(child.log_tail()))
             time.sleep(0.05)
         yield Server(child.pid, port)
     finally:

@@ -42,7 +42,7 @@ class Spans:
     timed_s: float
 
 
-class WrongAnswer(Exception):
+class WrongAnswerError(Exception):
     """A target did not answer as it must, so its figures would be worth nothing."""
 
 
@@ -56,19 +56,19 @@ class _Snapshot:
 
 
 async def check(target: Target) -> None:
-    """One call of each shape, decoded in full, before anything is timed. Raises WrongAnswer."""
+    """One call of each shape, decoded in full, before anything is timed. Raises WrongAnswerError."""
     for shape in [Shape(dialect, stream) for dialect in Dialect for stream in (False, True)]:
         body = await _one_answer(target.endpoint, shape)
         try:
             text = canned.text_of(shape, body)
         except (ValueError, KeyError, IndexError) as error:
-            raise WrongAnswer(f"{target.name}, {shape}: not readable: {error!r}") from error
+            raise WrongAnswerError(f"{target.name}, {shape}: not readable: {error!r}") from error
         if text != canned.TEXT:
-            raise WrongAnswer(f"{target.name}, {shape}: another text: {text[:200]}")
+            raise WrongAnswerError(f"{target.name}, {shape}: another text: {text[:200]}")
 
 
 async def one_round(target: Target, load: Load, spans: Spans, known: list[Process]) -> Figures:
-    """The figures of one round. Raises WrongAnswer when a single answer was wrong."""
+    """The figures of one round. Raises WrongAnswerError when a single answer was wrong."""
     clients = Clients(target.endpoint, load.shape)
     try:
         await clients.open(load.concurrency)
@@ -79,7 +79,7 @@ async def one_round(target: Target, load: Load, spans: Spans, known: list[Proces
         await asyncio.sleep(_TRAILING_S)
         after = _snapshot(known)
     except OSError as error:
-        raise WrongAnswer(f"{target.name}, {load.name}: {error}") from error
+        raise WrongAnswerError(f"{target.name}, {load.name}: {error}") from error
     finally:
         clients.close()
     return _figures(target, tally, before, after)
@@ -104,22 +104,22 @@ async def _one_answer(endpoint: Endpoint, shape: Shape) -> bytes:
         # No time at all: the one call that is started is also the last.
         tally = await clients.run(0)
     except OSError as error:
-        raise WrongAnswer(f"port {endpoint.port}, {shape}: {error}") from error
+        raise WrongAnswerError(f"port {endpoint.port}, {shape}: {error}") from error
     finally:
         clients.close()
     if tally.wrong:
-        raise WrongAnswer(f"{shape}: {tally.first_wrong}")
+        raise WrongAnswerError(f"{shape}: {tally.first_wrong}")
     return bytes(tally.last_body)
 
 
 def _verify(target: Target, load: Load, tally: Tally) -> None:
     if tally.wrong:
-        raise WrongAnswer(
+        raise WrongAnswerError(
             f"{target.name}, {load.name}: {tally.wrong} wrong answers; the first: "
             f"{tally.first_wrong}"
         )
     if not tally.latencies_ms:
-        raise WrongAnswer(f"{target.name}, {load.name}: no answer at all")
+        raise WrongAnswerError(f"{target.name}, {load.name}: no answer at all")
 
 
 def _snapshot(known: list[Process]) -> _Snapshot:

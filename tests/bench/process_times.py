@@ -32,7 +32,7 @@ class MachineTimes:
     stolen: float
 
 
-class ProcessGone(Exception):
+class ProcessGoneError(Exception):
     """A process that should be measured has ended."""
 
 
@@ -65,9 +65,9 @@ def parse_resident_mb(statm: str) -> float:
 
 
 def tree(table: dict[int, ProcessStat], root: int) -> set[int]:
-    """The process and its descendants. Raises ProcessGone."""
+    """The process and its descendants. Raises ProcessGoneError."""
     if root not in table:
-        raise ProcessGone(f"process {root} has ended")
+        raise ProcessGoneError(f"process {root} has ended")
     children: dict[int, list[int]] = {}
     for stat in table.values():
         children.setdefault(stat.parent, []).append(stat.pid)
@@ -94,7 +94,7 @@ def read_table() -> dict[int, ProcessStat]:
 
 
 def cpu_seconds(table: dict[int, ProcessStat], root: int) -> float:
-    """CPU seconds that a process and its descendants have used so far. Raises ProcessGone."""
+    """CPU seconds that a process and its descendants have used so far. Raises ProcessGoneError."""
     return sum(table[pid].cpu_ticks for pid in tree(table, root)) / TICKS_PER_SECOND
 
 

@@ -1,7 +1,7 @@
 """The figures as Markdown, and their place in docs/performance.md.
 
 Promises: every number in the tables was measured by the run that wrote them; what was not
-measured is "–".
+measured is a dash.
 """
 
 from collections.abc import Iterable, Sequence
@@ -170,7 +170,7 @@ def _sum_row(
         label,
         _ms(sum(measured["idle_ms_per_s"][name] for name in names)),
         *(_ms(value) for value in sums),
-        _count(sum(measured["rss_mb"][name] for name in names)),
+        _count(sum(measured["rss_mb"].get(name, 0) for name in names)),
     ]
 
 
@@ -189,7 +189,7 @@ def _verdict(result: dict[str, Any]) -> str:
 
 
 def _conditions(result: dict[str, Any]) -> str:
-    machine, plan = result["machine"], result["plan"]
+    plan = result["plan"]
     noise = max(
         (
             load["foreign_cores"]
@@ -199,8 +199,7 @@ def _conditions(result: dict[str, Any]) -> str:
         default=0.0,
     )
     lines = [
-        f"{result['at']}, commit {result['commit']}; {machine['cpu']}, {machine['cores']} cores; "
-        f"{machine['python']}.",
+        _run_line(result),
         f"Medians of {plan['rounds']} rounds of {plan['timed_s']:g} s; {result['placement']}.",
     ]
     if noise > _NOISE_CORES:
@@ -209,6 +208,12 @@ def _conditions(result: dict[str, Any]) -> str:
             "machine.**"
         )
     return "\n".join(lines)
+
+
+def _run_line(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    where = f"{machine['cpu']}, {machine['cores']} cores; {machine['python']}"
+    return f"{result['at']}, commit {result['commit']}; {where}."
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -96,7 +96,7 @@ def _line_up(stack: contextlib.ExitStack, only: tuple[str, ...]) -> Line:
             line.targets.append(plain("relay", stack.enter_context(children.relay(mock.port))))
         if "suite" in only:
             line.targets.append(stack.enter_context(suite_target.started(mock.port, _say)))
-    except (children.NotStarted, Fault) as failure:
+    except (children.NotStartedError, Fault) as failure:
         line.faults.append(str(failure))
     return line
 
@@ -142,7 +142,10 @@ def _result(line: Line, outcome: Outcome, chosen: Plan, placement: str) -> dict[
 
 
 def _resident(target: Target) -> dict[str, float]:
-    each = {one.name: process_times.resident_mb(one.pid) for one in target.processes}
+    each = {}
+    for one in target.processes:
+        with contextlib.suppress(process_times.ProcessGoneError):
+            each[one.name] = process_times.resident_mb(one.pid)
     return {**each, "together": sum(each.values())}
 
 

@@ -24,6 +24,7 @@ from tollgate_cli.suite import Options, Suite
 
 NAME = "tollgate"
 _ENGINES = frozenset({"postgres", "redis"})
+_DEMO_PROVIDER = "provider"
 _CAP_NANO_USD = 10**15  # $1,000,000
 _REQUESTS_PER_MINUTE = 10_000_000
 _TOKENS_PER_MINUTE = 100_000_000_000
@@ -50,9 +51,12 @@ def started(upstream_port: int, report: Callable[[str], None]) -> Iterator[Targe
         home = Path(name)
         # Passable: root's PostgreSQL runs as another user, and its data is below this.
         home.chmod(0o711)
-        suite = Suite(home / "home", Options(edges=1, demo=False), report=report)
+        # With the demo, for that is what lets router call a provider on this machine.
+        suite = Suite(home / "home", Options(edges=1, demo=True), report=report)
         suite.start()
         try:
+            # The demo's own provider is not called: it shall not even idle.
+            suite.stop_one(_DEMO_PROVIDER)
             report("adding the mock as provider, a tenant and a key")
             key = asyncio.run(_set_up(suite.home.operator_toml, upstream_port))
             yield _target(suite, key)
@@ -64,6 +68,7 @@ def _target(suite: Suite, key: str) -> Target:
     processes = tuple(
         Process(name, suite.pid(name), Kind.ENGINE if name in _ENGINES else Kind.GATEWAY)
         for name in suite.names
+        if name != _DEMO_PROVIDER
     )
     port = int(suite.address("edge-api").rpartition(":")[2])
     return Target(NAME, Endpoint(port, key), processes)
