@@ -43,7 +43,7 @@ def test_no_process_is_told_of_anothers_secrets(wiring: service_configs.Wiring) 
 def test_the_edge_has_no_store(wiring: service_configs.Wiring) -> None:
     """Nothing of a database or a keyring is in the edge's configuration."""
     document = tomllib.loads(toml_text.render(service_configs.edge(wiring, "edge-api")))
-    assert {"tls", "http", "metrics", "authz", "budget", "router", "audit"} == set(document)
+    assert {"tls", "api", "metrics", "authz", "budget", "router", "audit"} == set(document)
 
 
 def test_private_upstreams_only_for_the_demo(wiring: service_configs.Wiring) -> None:

@@ -102,7 +102,7 @@ def audit(wiring: Wiring) -> Document:
 
 def edge(wiring: Wiring, name: str) -> Document:
     return {
-        "http": {"listen": wiring.address(name)},
+        "api": {"listen": wiring.address(name)},
         "metrics": {"listen": wiring.metrics_address(name)},
         "tls": wiring.tls("edge-api"),
         **{service: wiring.peer(service) for service in ("authz", "budget", "router", "audit")},
