@@ -221,9 +221,9 @@ class Harness:
         )
         self.watch = CatalogueWatch(
             self.store,  # type: ignore[arg-type]
-            keys=self.keys,
-            health=self.attempts.health,
-            allow_private=True,
+            self.keys,
+            self.attempts.health,
+            True,
             log=self.log,
             metrics=self.metrics,
         )
