@@ -81,7 +81,8 @@ class PostgresStore:
     async def append(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Append a batch; an outcome for each submission. Raises StoreUnavailable, CommitUnknown.
 
-        Cancelling it leaves the outcome unknown, as CommitUnknown does.
+        Cancelling it leaves the outcome unknown, as CommitUnknown does. A batch of repeats commits
+        too: in a pipeline psycopg forgets its prepared statements at a rollback.
         """
         committing = False
         doubts: list[str] = []
@@ -94,10 +95,8 @@ class PostgresStore:
                 async with connection.pipeline() as pipeline:
                     await connection.execute("begin", prepare=True)
                     decision, size = await self._decide(connection, submissions)
-                    if not decision.new:
-                        await connection.execute("rollback", prepare=True)
-                        return decision.outcomes
-                    await self._add(connection, decision, size)
+                    if decision.new:
+                        await self._add(connection, decision, size)
                     connection.add_notice_handler(doubt)
                     committing = True
                     try:
