@@ -124,7 +124,7 @@ async def test_a_lost_commit_is_unknown_and_resolved_by_asking_again(store, pool
     async with pool.connection() as connection:
         await connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity "
-            "where pid <> pg_backend_pid() and datname = current_database() and query ilike 'commit'"
+            "where pid <> pg_backend_pid() and datname = current_database() and query ilike '%with moved%'"
         )
     with pytest.raises(CommitUnknown):
         await appending

@@ -88,7 +88,6 @@ def test_a_pseudonym_links_one_subject_under_one_key_only():
     assert one != entry.pseudonym(b"1" * 32, "operator:alice")
     assert len(one) == 22
     assert json.dumps(one) == f'"{one}"'
-    assert entry.pseudonym(b"", "") == ""
 
 
 def test_every_unsafe_setting_is_named():
