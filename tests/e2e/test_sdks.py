@@ -1,0 +1,163 @@
+"""The official SDKs, unchanged: only base URL and key are ours."""
+
+import anthropic
+import openai
+import pytest
+
+from tests.live import ANTHROPIC, OPENAI, Live
+
+PROMPT = [{"role": "user", "content": "Say hello to the tollgate."}]
+
+
+@pytest.fixture(scope="module")
+def key(live: Live):
+    return live.key(live.tenant())
+
+
+@pytest.fixture(scope="module")
+def oai(live: Live, key):
+    with openai.OpenAI(
+        base_url=f"{live.api_urls[0]}/v1", api_key=key.text, max_retries=0
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def ant(live: Live, key):
+    with anthropic.Anthropic(base_url=live.api_urls[0], api_key=key.text, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def gpt(live: Live):
+    names = ("demo-gpt", "demo-400", "demo-429-2", "demo-500-key", "demo-error-mid")
+    return live.models({name: name for name in names}, OPENAI)
+
+
+@pytest.fixture(scope="module")
+def claude(live: Live):
+    names = ("demo-claude", "demo-400", "demo-429-2", "demo-500-key", "demo-error-mid")
+    return live.models({name: name for name in names}, ANTHROPIC)
+
+
+def test_openai_call(live: Live, key, oai, gpt):
+    """openai: a plain call returns text and usage, and its headers carry cost and trace."""
+    raw = oai.chat.completions.with_raw_response.create(
+        model=gpt["demo-gpt"], messages=PROMPT, max_tokens=20
+    )
+    answer = raw.parse()
+    usage = answer.usage
+    assert (True, "assistant") == (
+        bool(answer.choices[0].message.content),
+        answer.choices[0].message.role,
+    )
+    assert (str(usage.prompt_tokens), str(usage.completion_tokens)) == (
+        raw.headers["x-tollgate-usage-input-tokens"],
+        raw.headers["x-tollgate-usage-output-tokens"],
+    )
+    # $1 a million in, $2 out, one ceil to nano-USD.
+    nano = usage.prompt_tokens * 1000 + usage.completion_tokens * 2000
+    receipt = live.receipt(key, raw.headers["x-request-id"]).json()
+    assert nano == receipt["cost_nano_usd"]
+
+
+def test_openai_stream_has_usage_only_when_asked(oai, gpt):
+    """openai: a stream gives text; its usage chunk is there exactly when the client asked."""
+    for asked in (False, True):
+        options = {"stream_options": {"include_usage": True}} if asked else {}
+        chunks = list(
+            oai.chat.completions.create(
+                model=gpt["demo-gpt"], messages=PROMPT, max_tokens=20, stream=True, **options
+            )
+        )
+        text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+        assert (True, asked) == (bool(text), any(c.usage for c in chunks))
+        assert {c.choices[0].finish_reason for c in chunks if c.choices} & {"stop", "length"}
+
+
+def test_openai_stream_helper_accumulates(oai, gpt):
+    """openai: fields we do not know about pass, and the stream helper accumulates."""
+    with oai.chat.completions.stream(
+        model=gpt["demo-gpt"], messages=PROMPT, max_tokens=20, temperature=0.1, user="u"
+    ) as stream:
+        final = stream.get_final_completion()
+    assert final.choices[0].message.content
+
+
+def test_anthropic_call(live: Live, key, ant, claude):
+    """anthropic: a plain call returns text and usage, and its headers carry cost and trace."""
+    raw = ant.messages.with_raw_response.create(
+        model=claude["demo-claude"], messages=PROMPT, max_tokens=20
+    )
+    answer = raw.parse()
+    assert answer.content[0].text
+    nano = answer.usage.input_tokens * 1000 + answer.usage.output_tokens * 2000
+    assert nano == live.receipt(key, raw.headers["x-request-id"]).json()["cost_nano_usd"]
+
+
+def test_anthropic_stream(ant, claude):
+    """anthropic: the stream helper accumulates the final message with its usage."""
+    with ant.messages.stream(model=claude["demo-claude"], messages=PROMPT, max_tokens=20) as stream:
+        text = "".join(stream.text_stream)
+        final = stream.get_final_message()
+    assert (text, True) == (final.content[0].text, final.usage.output_tokens > 0)
+
+
+def test_the_models_list_has_the_shape_the_caller_speaks(oai, ant, gpt, claude):
+    """GET /v1/models parses in both SDKs and holds the models of both protocols."""
+    assert {gpt["demo-gpt"], claude["demo-claude"]} <= {m.id for m in oai.models.list()}
+    assert claude["demo-claude"] in {m.id for m in ant.models.list()}
+
+
+@pytest.mark.parametrize(
+    ("model", "error"),
+    [
+        ("demo-400", "BadRequestError"),
+        ("demo-429-2", "RateLimitError"),
+        ("demo-500-key", "InternalServerError"),
+    ],
+)
+def test_upstream_errors_become_the_sdks_own_exceptions(oai, ant, gpt, claude, model, error):
+    """An upstream's refusal arrives as the class that client code catches, in both SDKs."""
+    with pytest.raises(getattr(openai, error)) as caught:
+        oai.chat.completions.create(model=gpt[model], messages=PROMPT, max_tokens=5)
+    assert caught.value.body["trace_id"]
+    with pytest.raises(getattr(anthropic, error)) as caught:
+        ant.messages.create(model=claude[model], messages=PROMPT, max_tokens=5)
+    assert caught.value.body["error"]["trace_id"]
+
+
+def test_errors_inside_a_stream_raise_in_both_sdks(oai, ant, gpt, claude):
+    """An upstream that fails mid-stream raises in the client; it does not look like an end."""
+    with pytest.raises(openai.APIError):
+        list(oai.chat.completions.create(
+            model=gpt["demo-error-mid"], messages=PROMPT, max_tokens=50, stream=True
+        ))  # fmt: skip
+    with (
+        pytest.raises(anthropic.APIError),
+        ant.messages.stream(
+            model=claude["demo-error-mid"], messages=PROMPT, max_tokens=50
+        ) as stream,
+    ):
+        list(stream)
+
+
+def test_wrong_key_unknown_model_and_no_money(live: Live, oai, ant, gpt):
+    """401 only for a bad key, 404 for an unknown model, 402 for money and no retry of it."""
+    with (
+        openai.OpenAI(base_url=f"{live.api_urls[0]}/v1", api_key="sk-nonsense", max_retries=0) as c,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        c.chat.completions.create(model=gpt["demo-gpt"], messages=PROMPT)
+    with pytest.raises(openai.NotFoundError):
+        oai.chat.completions.create(model="no-such-model", messages=PROMPT)
+    with pytest.raises(anthropic.NotFoundError):
+        ant.messages.create(model="no-such-model", messages=PROMPT, max_tokens=5)
+    poor = live.key(live.tenant(limit_usd=0.0000001))
+    # max_retries is left at its default: a 402 must not be retried by the SDK itself.
+    rich_in_retries = openai.OpenAI(base_url=f"{live.api_urls[0]}/v1", api_key=poor.text)
+    with rich_in_retries as c, pytest.raises(openai.APIStatusError) as caught:
+        c.chat.completions.create(model=gpt["demo-gpt"], messages=PROMPT, max_tokens=100)
+    assert (402, "false") == (
+        caught.value.status_code, caught.value.response.headers["x-should-retry"],
+    )  # fmt: skip
