@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from psycopg import sql
 from tollgate_cli import privilege
 from tollgate_cli.child import Command
 from tollgate_cli.fault import Fault
+from tollgate_cli.private_file import write_private
 from tollgate_cli.wheel import folder
 
 SUPERUSER = "tollgate"
@@ -150,16 +150,6 @@ def wait_ready(postgres: EmbeddedPostgres, *, timeout_s: float) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes a 0600 file whole or not at all."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, delete=False, encoding="utf-8"
-    ) as stream:
-        stream.write(text)
-    Path(stream.name).replace(path)
 
 
 def _initdb_problem(stderr: str) -> str:

@@ -4,7 +4,20 @@ Owns the one usage type that client, ledger and evidence are shown. Promises tha
 in exactly one of the first five fields; `reasoning_tokens` only observes a part of the output.
 """
 
+import enum
 from dataclasses import dataclass
+
+
+class UsageSource(enum.Enum):
+    """Where a charged usage comes from."""
+
+    UPSTREAM = "upstream"
+    # The upstream reported a part; the rest is counted from what it produced.
+    PARTIAL = "partial"
+    # Counted from what was sent and produced.
+    ESTIMATED = "estimated"
+    # Nothing was produced; nothing is charged.
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,31 @@
+"""What the suite consists of: one unit is one process.
+
+With how it starts and how one sees it is up.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tollgate_cli.child import Command
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A process of the suite. Units of one wave start together; waves start in order.
+
+    Stop in reverse.
+    """
+
+    name: str
+    wave: int
+    address: str
+    command: Command
+    ready: Callable[[], bool]
+    ready_timeout_s: float = 45.0
+    stop_timeout_s: float = 20.0
+
+
+WAVE_ENGINES = 0
+WAVE_AUDIT = 1
+WAVE_SERVICES = 2
+WAVE_EDGE = 3
