@@ -191,7 +191,7 @@ def test_ctrl_c_while_it_starts(home: Home) -> None:
     process = subprocess.Popen(
         [TOLLGATE, "up"], env=home.environment, stdout=subprocess.DEVNULL, start_new_session=True
     )
-    wait_until(lambda: (home.root / "run" / "postgres.pid").exists(), 30)
+    wait_until((home.root / "run" / "postgres.pid").exists, 30)
     process.send_signal(signal.SIGINT)
     assert 0 == process.wait(60)
     assert [] == home.processes()
