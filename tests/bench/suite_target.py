@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.bench.canned import Dialect
 from tests.bench.load import Endpoint
-from tests.bench.target import Kind, Process, Target
+from tests.bench.target import SUITE, Kind, Process, Target
 from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
@@ -22,7 +22,6 @@ from tollgate_cli import operator_client
 from tollgate_cli.operator_client import Operator, new_request_id
 from tollgate_cli.suite import Options, Suite
 
-NAME = "tollgate"
 _ENGINES = frozenset({"postgres", "redis"})
 _DEMO_PROVIDER = "provider"
 _CAP_NANO_USD = 10**15  # $1,000,000
@@ -71,7 +70,7 @@ def _target(suite: Suite, key: str) -> Target:
         if name != _DEMO_PROVIDER
     )
     port = int(suite.address("edge-api").rpartition(":")[2])
-    return Target(NAME, Endpoint(port, key), processes)
+    return Target(SUITE, Endpoint(port, key), processes)
 
 
 async def _set_up(operator_toml: Path, upstream_port: int) -> str:
