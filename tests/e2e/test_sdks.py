@@ -144,9 +144,10 @@ def test_errors_inside_a_stream_raise_in_both_sdks(oai, ant, gpt, claude):
 
 def test_wrong_key_unknown_model_and_no_money(live: Live, oai, ant, gpt):
     """401 only for a bad key, 404 for an unknown model, 402 for money and no retry of it."""
-    with openai.OpenAI(
-        base_url=f"{live.api_urls[0]}/v1", api_key="sk-nonsense", max_retries=0
-    ) as c, pytest.raises(openai.AuthenticationError):
+    with (
+        openai.OpenAI(base_url=f"{live.api_urls[0]}/v1", api_key="sk-nonsense", max_retries=0) as c,
+        pytest.raises(openai.AuthenticationError),
+    ):
         c.chat.completions.create(model=gpt["demo-gpt"], messages=PROMPT)
     with pytest.raises(openai.NotFoundError):
         oai.chat.completions.create(model="no-such-model", messages=PROMPT)
@@ -154,9 +155,9 @@ def test_wrong_key_unknown_model_and_no_money(live: Live, oai, ant, gpt):
         ant.messages.create(model="no-such-model", messages=PROMPT, max_tokens=5)
     poor = live.key(live.tenant(limit_usd=0.0000001))
     # max_retries is left at its default: a 402 must not be retried by the SDK itself.
-    with openai.OpenAI(base_url=f"{live.api_urls[0]}/v1", api_key=poor.text) as c:
-        with pytest.raises(openai.APIStatusError) as caught:
-            c.chat.completions.create(model=gpt["demo-gpt"], messages=PROMPT, max_tokens=100)
+    rich_in_retries = openai.OpenAI(base_url=f"{live.api_urls[0]}/v1", api_key=poor.text)
+    with rich_in_retries as c, pytest.raises(openai.APIStatusError) as caught:
+        c.chat.completions.create(model=gpt["demo-gpt"], messages=PROMPT, max_tokens=100)
     assert (402, "false") == (
         caught.value.status_code, caught.value.response.headers["x-should-retry"],
     )  # fmt: skip

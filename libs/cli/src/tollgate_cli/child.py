@@ -8,11 +8,14 @@ child's output through a pipe, which a dying supervisor would break and a slow o
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tollgate_cli.fault import Fault
+
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,15 @@ class Child:
             # One that was stopped by SIGSTOP could not hear it.
             self.signal(signal.SIGCONT)
 
-    def stop(self, *, timeout_s: float) -> bool:
+    def stop(self, *, timeout_s: float, impatient: Callable[[], bool] = lambda: False) -> bool:
         """Ends it in good order; True if it did not have to be killed."""
         self.begin_stop()
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            return False
+        deadline = time.monotonic() + timeout_s
+        while self._process.poll() is None:
+            if time.monotonic() > deadline or impatient():
+                self.kill()
+                return False
+            time.sleep(_POLL_S)
         return True
 
     def kill(self) -> None:

@@ -20,7 +20,7 @@ from tollgate_kit.clock import SystemClock
 keys = typer.Typer(help="Virtual keys of tenants.", no_args_is_help=True)
 
 Key = Annotated[str, typer.Argument(help="The key's name, id or public prefix.")]
-_SPAN = re.compile(r"(\d{1,5})([hdw])")
+_SPAN = re.compile(r"([0-9]{1,5})([hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 168}
 
 

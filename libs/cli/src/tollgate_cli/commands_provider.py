@@ -20,6 +20,9 @@ PROTOCOLS = {
     "anthropic": router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES,
 }
 _TEST_TIMEOUT_S = 60.0
+_MTOK = "Dollars per million tokens."
+# What a model without bounds of its own may be asked for: a call is reserved for no more.
+_BOUNDS: dict[str, Any] = {"max_input_tokens": 200_000, "max_output_tokens": 32_000}
 Name = Annotated[str, typer.Argument(help="The provider's name.")]
 
 
@@ -217,18 +220,15 @@ def price_show(model: str, as_json: AsJson = False, config: ConfigFile = None) -
     present.print_fields(shown)
 
 
-Mtok = Annotated[str | None, typer.Option(help="Dollars per million tokens.")]
-
-
 @prices.command("set")
 def price_set(
     model: str,
     *,
-    input_usd: Mtok = None,
-    output_usd: Mtok = None,
-    cache_read_usd: Mtok = None,
-    cache_write_5m_usd: Mtok = None,
-    cache_write_1h_usd: Mtok = None,
+    input_usd: Annotated[str | None, typer.Option("--input", help=_MTOK)] = None,
+    output_usd: Annotated[str | None, typer.Option("--output", help=_MTOK)] = None,
+    cache_read_usd: Annotated[str | None, typer.Option("--cache-read", help=_MTOK)] = None,
+    cache_write_5m_usd: Annotated[str | None, typer.Option("--cache-write-5m", help=_MTOK)] = None,
+    cache_write_1h_usd: Annotated[str | None, typer.Option("--cache-write-1h", help=_MTOK)] = None,
     max_input_tokens: Annotated[int | None, typer.Option(min=1)] = None,
     max_output_tokens: Annotated[int | None, typer.Option(min=1)] = None,
     as_json: AsJson = False,
@@ -263,22 +263,24 @@ def price_set(
     print(
         f"price of {model}, version {price.version}: input "
         f"{money.format_usd_per_mtok(price.input_pico_usd)}, output "
-        f"{money.format_usd_per_mtok(price.output_pico_usd)} per million tokens"
+        f"{money.format_usd_per_mtok(price.output_pico_usd)} per million tokens; "
+        f"at most {price.max_input_tokens} tokens in, {price.max_output_tokens} out"
     )
 
 
 def _first_price(model: str, given: dict[str, int | None]) -> Any:
-    needed = ("input_pico_usd", "output_pico_usd", "max_input_tokens", "max_output_tokens")
-    if any(given[name] is None for name in needed):
-        raise Fault(
-            f"{model!r} has no price yet",
-            "give --input-usd, --output-usd, --max-input-tokens and --max-output-tokens",
-        )
-    # Without a price of its own a cached token costs what an uncached one does: never less than it
-    # did.
+    if given["input_pico_usd"] is None or given["output_pico_usd"] is None:
+        raise Fault(f"{model!r} has no price yet", "give both --input and --output")
+    # Cached tokens without a price of their own: reading costs what plain input does, writing what
+    # the dearest publisher asks (5/4 and twice the input). High, so that a cap is never passed.
     plain = given["input_pico_usd"]
-    names = ("cache_read_pico_usd", "cache_write_5m_pico_usd", "cache_write_1h_pico_usd")
-    return router_pb2.Price(model=model, **dict.fromkeys(names, plain))
+    return router_pb2.Price(
+        model=model,
+        cache_read_pico_usd=plain,
+        cache_write_5m_pico_usd=-(-plain * 5 // 4),
+        cache_write_1h_pico_usd=plain * 2,
+        **_BOUNDS,
+    )
 
 
 def _prices(model: str, config: ConfigFile) -> list[dict[str, Any]]:

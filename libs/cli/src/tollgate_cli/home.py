@@ -73,6 +73,11 @@ class Home:
         return self.root / "ports.json"
 
     @property
+    def verifier_key(self) -> Path:
+        """The public key of the log; audit writes it."""
+        return self.root / "audit.vkey"
+
+    @property
     def lock(self) -> Path:
         return self.root / "suite.lock"
 

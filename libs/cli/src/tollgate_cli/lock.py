@@ -8,6 +8,9 @@ from typing import Self
 
 from tollgate_cli.fault import Fault
 
+# The lock is held, but its holder has not written its id yet. (Never send a signal to this.)
+UNKNOWN = 0
+
 
 class SuiteLock:
     """Held while a suite runs; the file says the holder's process id."""
@@ -22,10 +25,7 @@ class SuiteLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise Fault(
-                f"the suite of {self._path.parent} is already running (pid {holder(self._path)})",
-                "`tollgate status` shows it, `tollgate down` stops it",
-            ) from None
+            raise already_running(self._path, holder(self._path)) from None
         os.truncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         self._descriptor = descriptor
@@ -43,8 +43,16 @@ class SuiteLock:
             self._descriptor = None
 
 
+def already_running(path: Path, pid: int | None) -> Fault:
+    """What a second start is told."""
+    return Fault(
+        f"the suite of {path.parent} is already running (pid {pid or 'not known yet'})",
+        "`tollgate status` shows it, `tollgate down` stops it",
+    )
+
+
 def holder(path: Path) -> int | None:
-    """The process id of the running suite's supervisor, if one runs."""
+    """The process id of the running suite's supervisor; None if none runs, UNKNOWN for a moment."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -53,7 +61,7 @@ def holder(path: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         text = os.read(descriptor, 32).decode("ascii", "replace").strip()
-        return int(text) if text.isdecimal() else 0
+        return int(text) if text.isdecimal() else UNKNOWN
     else:
         return None
     finally:

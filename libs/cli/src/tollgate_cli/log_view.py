@@ -7,8 +7,9 @@ characters never reach the terminal.
 import json
 import os
 import re
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 _COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
@@ -62,6 +63,19 @@ def _value(value: object) -> str:
     if isinstance(value, str) and value and not any(c.isspace() for c in value):
         return value
     return json.dumps(value, ensure_ascii=False)
+
+
+class Screen:
+    """Prints the lines of several processes, each in its colour when a terminal reads them."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._colours = {
+            name: colour_of(index) if coloured else None for index, name in enumerate(names)
+        }
+
+    def show(self, name: str, line: str) -> None:
+        print(render(name, line, colour=self._colours.get(name)), flush=True)
 
 
 class Follower:

@@ -10,7 +10,7 @@ NANO_PER_USD = 1_000_000_000
 # A price is told in dollars per million tokens and counted in pico-dollars per token.
 PICO_PER_USD_PER_MTOK = 1_000_000
 _INT64_MAX = 2**63 - 1
-_AMOUNT = re.compile(r"\$?(\d{1,12}(?:\.\d+)?)")
+_AMOUNT = re.compile(r"\$?([0-9]{1,12}(?:\.[0-9]+)?)")
 _CENTS = 2
 
 

@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -18,10 +19,9 @@ def rpc_ready(address: str, identity: str, own: Identity) -> bool:
     )
     options = [("grpc.ssl_target_name_override", identity + SUFFIX)]
     with grpc.secure_channel(address, credentials, options=options) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_S
-            )
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_S)
         except grpc.RpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -6,6 +6,7 @@ and restart one process by name. Never: answers for a service, or opens a store 
 """
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -64,6 +65,7 @@ class Suite:
         self._databases: dict[str, str] = {}
         self._redis_url = ""
         self.demo_key = ""
+        self.demo_key_is_new = False
         # The kernel ends a child when the *thread* that started it ends (child.py): one thread
         # that lives as long as the suite starts them all, whoever asks.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="suite-starter")
@@ -105,10 +107,10 @@ class Suite:
             self._start_wave(wave)
         if self.options.demo:
             self._report("seeding the demo provider, tenant and key")
-            self.demo_key = plan.seed()
+            self.demo_key, self.demo_key_is_new = plan.seed()
         self._describe()
 
-    def stop(self) -> None:
+    def stop(self, *, impatient: Callable[[], bool] = lambda: False) -> None:
         """Stops everything, the edge first, the engines last; then no process is left."""
         self.home.dev_json.unlink(missing_ok=True)
         waves = sorted({unit.wave for unit in self._units.values()}, reverse=True)
@@ -118,17 +120,9 @@ class Suite:
                 self._children[name].begin_stop()
             for name in names:
                 self._report(f"stopping {name}")
-                if not self._children.pop(name).stop(timeout_s=self._units[name].stop_timeout_s):
+                if not self._stop_child(name, impatient):
                     self._report(f"{name} did not stop in time and was killed")
-                leftovers.forget(self.home.run, name)
         self._starter.shutdown()
-
-    def kill_all(self) -> None:
-        """SIGKILL to everything: the second Ctrl-C."""
-        for name, child in list(self._children.items()):
-            child.kill()
-            leftovers.forget(self.home.run, name)
-        self._children.clear()
 
     # ---- one process ---------------------------------------------------------------------------
 
@@ -146,8 +140,7 @@ class Suite:
 
     def stop_one(self, name: str) -> None:
         """Stops one process in good order."""
-        self._children.pop(name).stop(timeout_s=self._units[name].stop_timeout_s)
-        leftovers.forget(self.home.run, name)
+        self._stop_child(name, lambda: False)
 
     def kill(self, name: str) -> None:
         """Kill -9 of one process; it stays down until it is started again."""
@@ -195,8 +188,10 @@ class Suite:
     def describe(self) -> dict[str, object]:
         """What dev.json holds: secrets included."""
         return {
+            "supervisor_pid": os.getpid(),
             "api_url": self.api_url,
             "demo_key": self.demo_key,
+            "demo_key_is_new": self.demo_key_is_new,
             "provider_url": self.provider_url,
             "services": {
                 name: {"pid": child.pid, "address": self.address(name)}
@@ -239,6 +234,12 @@ class Suite:
         child = self._starter.submit(Child, unit.name, unit.command).result()
         self._children[unit.name] = child
         leftovers.remember(self.home.run, unit.name, child.pid)
+
+    def _stop_child(self, name: str, impatient: Callable[[], bool]) -> bool:
+        child = self._children.pop(name)
+        in_time = child.stop(timeout_s=self._units[name].stop_timeout_s, impatient=impatient)
+        leftovers.forget(self.home.run, name)
+        return in_time
 
     def _wait_ready(self, unit: Unit) -> None:
         deadline = time.monotonic() + unit.ready_timeout_s

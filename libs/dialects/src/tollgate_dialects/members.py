@@ -1,0 +1,73 @@
+"""Where the members of a JSON object begin and end in its bytes.
+
+Owns the one scanner that the strict reader and the rewriter share, so that both see the same keys.
+Works on text that a JSON parser has already accepted, decoded as Latin-1: then a character offset
+is a byte offset. Never judges a document: text that is not valid JSON is a caller's bug.
+"""
+
+import json
+import re
+from itertools import accumulate
+from typing import TypeAlias
+
+import orjson
+
+# (key, offset of its opening quote, offset of the value, offset after the value)
+Member: TypeAlias = tuple[str, int, int, int]
+
+_SPACE = r"[ \t\n\r]*+"
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_OPEN = re.compile(_SPACE + r"\{" + _SPACE)
+# A key and, when the value is no container, its value and the separator in one match.
+_MEMBER = re.compile(
+    rf"{_SPACE}({_STRING}){_SPACE}:{_SPACE}(?:({_STRING}|[^\[{{\",}}\] \t\n\r]++){_SPACE}([,}}]))?+"
+)
+_SEPARATOR = re.compile(_SPACE + r"([,}])")
+_STRINGS = re.compile(_STRING.encode())
+# Brackets become +1 and -1 as signed bytes; everything else is deleted.
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[{]}")
+# Integers are not wanted, and int() refuses very long ones.
+_skip_container = json.JSONDecoder(parse_int=float).raw_decode
+
+
+def scan(text: str, start: int = 0) -> list[Member]:
+    """The members of the object that opens at or after `start`, in order, duplicates included."""
+    opened = _OPEN.match(text, start)
+    assert opened, "scan() is for JSON objects"
+    position = opened.end()
+    members: list[Member] = []
+    if text[position] == "}":
+        return members
+    while True:
+        member = _MEMBER.match(text, position)
+        assert member, "scan() is for valid JSON"
+        raw_key, scalar, separator = member.groups()
+        if scalar is not None:
+            value_start, value_end = member.span(2)
+            position = member.end()
+        else:
+            value_start = member.end()
+            value_end = _skip_container(text, value_start)[1]
+            closing = _SEPARATOR.match(text, value_end)
+            assert closing, "scan() is for valid JSON"
+            separator, position = closing[1], closing.end()
+        members.append((_key(raw_key), member.start(1), value_start, value_end))
+        if separator == "}":
+            return members
+
+
+def _key(raw: str) -> str:
+    if "\\" not in raw and raw.isascii():
+        return raw[1:-1]
+    key = orjson.loads(raw.encode("latin-1"))
+    assert isinstance(key, str)
+    return key
+
+
+def is_deeper_than(body: bytes, depth: int) -> bool:
+    """Whether arrays and objects of a valid document nest more than `depth` levels."""
+    if body.count(b"[") + body.count(b"{") <= depth:
+        return False
+    brackets = _STRINGS.sub(b"", body).translate(_STEPS, _NOT_BRACKETS)
+    return max(accumulate(memoryview(brackets).cast("b")), default=0) > depth

@@ -1,0 +1,49 @@
+"""The one exception of the strict reader.
+
+Owns what a refused request may be told: a closed set of codes, fixed messages, and the name of the
+parameter. Never carries a value that the client sent.
+"""
+
+import enum
+import re
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
+
+
+class Code(enum.StrEnum):
+    """Why a body was refused."""
+
+    INVALID_JSON = "invalid_json"
+    TOO_DEEP = "too_deep"
+    DUPLICATE_KEY = "duplicate_key"
+    AMBIGUOUS_KEY = "ambiguous_key"
+    MISSING_MODEL = "missing_model"
+    MISSING_PARAMETER = "missing_parameter"
+    INVALID_TYPE = "invalid_type"
+    INVALID_VALUE = "invalid_value"
+    CONFLICTING_PARAMETERS = "conflicting_parameters"
+    UNSUPPORTED_PARAMETER = "unsupported_parameter"
+
+
+class BadRequest(Exception):  # noqa: N818 - named for what the caller answers: 400 Bad Request
+    """A body that is not passed on. `param` is empty when the name itself is not a plain word."""
+
+    def __init__(self, code: Code, message: str, param: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param if _PLAIN_NAME.match(param) else ""
+
+
+def unsupported(param: str) -> BadRequest:
+    """A feature that is billed by something other than the tokens of this one call."""
+    return BadRequest(
+        Code.UNSUPPORTED_PARAMETER,
+        "This parameter or value is billed outside the model's token prices and is not available.",
+        param,
+    )
+
+
+def wrong_type(param: str, expected: str) -> BadRequest:
+    """`expected` is one of our own words."""
+    return BadRequest(Code.INVALID_TYPE, f"This parameter must be {expected}.", param)

@@ -1,0 +1,168 @@
+"""The strict reader of a client's request.
+
+Owns what is read from a body: model, stream, limits, and how much it can make an upstream read.
+Promises that no other JSON reader sees another model, price or stream in the same bytes: one
+object, strict JSON, no key twice, no key that a looser parser takes for one that decides the price.
+Never changes a byte and never says what the client wrote.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from tollgate_dialects import content, features, members
+from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.refusal import BadRequest, Code, wrong_type
+
+__all__ = ["BadRequest", "Code", "RequestFacts", "read"]
+
+MAX_DEPTH: Final = 128
+MAX_MODEL_CHARACTERS: Final = 256
+# Larger limits than any model has; keeps every product far inside 64 bits.
+MAX_OUTPUT_TOKENS: Final = 100_000_000
+MAX_CHOICES: Final = 128
+
+_LIMITS = {
+    Protocol.OPENAI_CHAT: ("max_completion_tokens", "max_tokens"),
+    Protocol.ANTHROPIC_MESSAGES: ("max_tokens",),
+}
+_FOREIGN_LIMITS = {
+    Protocol.OPENAI_CHAT: ("max_output_tokens",),
+    Protocol.ANTHROPIC_MESSAGES: ("max_completion_tokens", "max_output_tokens"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFacts:
+    """All that is known of a request before its price is."""
+
+    model: str
+    stream: bool
+    # As the client asked, per choice; None when it set no limit.
+    max_output_tokens: int | None
+    choices: int
+    # Whether the client itself asked for usage in the stream.
+    wants_usage: bool
+    input_token_bound: int
+    # The bytes do not bound the input: the model's own limit does.
+    unbounded_input: bool
+    cache_write: content.CacheWrite
+
+
+def read(body: bytes, protocol: Protocol) -> RequestFacts:
+    """The facts of a body; raises BadRequest for one that must not be passed on."""
+    document = _parse(body)
+    _check_keys(body, document, protocol)
+    features.check_values(document, protocol)
+    model = document.get("model")
+    if model is None:
+        raise BadRequest(Code.MISSING_MODEL, "The request names no model.", "model")
+    if not isinstance(model, str):
+        raise wrong_type("model", "a string")
+    if not 0 < len(model) <= MAX_MODEL_CHARACTERS:
+        raise BadRequest(
+            Code.INVALID_VALUE, "A model's name has between 1 and 256 characters.", "model"
+        )
+    bound = content.input_bound(body, document, protocol)
+    is_openai = protocol is Protocol.OPENAI_CHAT
+    return RequestFacts(
+        model=model,
+        stream=_boolean(document, "stream"),
+        max_output_tokens=_output_limit(document, protocol),
+        choices=_choices(document) if is_openai else 1,
+        wants_usage=_include_usage(document) if is_openai else True,
+        input_token_bound=bound.tokens,
+        unbounded_input=bound.unbounded,
+        cache_write=content.cache_write(body, document, protocol),
+    )
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    """Strict JSON: orjson refuses a BOM, NaN, Infinity, lone surrogates and bad UTF-8."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadRequest(Code.INVALID_JSON, "The body is not valid JSON in UTF-8.") from None
+    if not isinstance(document, dict):
+        raise BadRequest(Code.INVALID_JSON, "The body must be one JSON object.")
+    if members.is_deeper_than(body, MAX_DEPTH):
+        raise BadRequest(Code.TOO_DEEP, "The body nests more than 128 levels deep.")
+    return document
+
+
+def _check_keys(body: bytes, document: dict[str, Any], protocol: Protocol) -> None:
+    text = body.decode("latin-1")
+    found = members.scan(text)
+    if len(found) != len(document):
+        raise _duplicate([key for key, *_ in found])
+    features.check_names(document, protocol)
+    options = document.get("stream_options")
+    if options is None or protocol is not Protocol.OPENAI_CHAT:
+        return
+    if not isinstance(options, dict):
+        raise wrong_type("stream_options", "an object")
+    start = next(value for key, _, value, _ in found if key == "stream_options")
+    keys = [key for key, *_ in members.scan(text, start)]
+    if len(keys) != len(options):
+        raise _duplicate(keys)
+    for key in keys:
+        if key != "include_usage" and features.reads_like(key, "include_usage"):
+            raise features.ambiguous(key)
+
+
+def _duplicate(keys: list[str]) -> BadRequest:
+    twice = next((key for key in keys if keys.count(key) > 1), "")
+    return BadRequest(Code.DUPLICATE_KEY, "A key occurs twice in one object.", twice)
+
+
+def _boolean(document: dict[str, Any], name: str) -> bool:
+    value = document.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise wrong_type(name, "true or false")
+    return value is True
+
+
+def _include_usage(document: dict[str, Any]) -> bool:
+    options = document.get("stream_options")
+    return _boolean(options, "include_usage") if options else False
+
+
+def _integer(document: dict[str, Any], name: str, *, lowest: int, highest: int) -> int | None:
+    value = document.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise wrong_type(name, "a whole number")
+    if not lowest <= value <= highest:
+        raise BadRequest(Code.INVALID_VALUE, "This number is out of range.", name)
+    return value
+
+
+def _choices(document: dict[str, Any]) -> int:
+    choices = _integer(document, "n", lowest=1, highest=MAX_CHOICES)
+    return 1 if choices is None else choices
+
+
+def _output_limit(document: dict[str, Any], protocol: Protocol) -> int | None:
+    for name in _FOREIGN_LIMITS[protocol]:
+        if document.get(name) is not None:
+            raise BadRequest(
+                Code.UNSUPPORTED_PARAMETER, "This limit belongs to another protocol.", name
+            )
+    # Anthropic takes 0: it fills the cache and answers nothing.
+    lowest = 1 if protocol is Protocol.OPENAI_CHAT else 0
+    limits = [
+        limit
+        for name in _LIMITS[protocol]
+        if (limit := _integer(document, name, lowest=lowest, highest=MAX_OUTPUT_TOKENS)) is not None
+    ]
+    if len(limits) > 1:
+        raise BadRequest(
+            Code.CONFLICTING_PARAMETERS,
+            "Only one of max_tokens and max_completion_tokens may be set.",
+            "max_tokens",
+        )
+    if not limits and protocol is Protocol.ANTHROPIC_MESSAGES:
+        raise BadRequest(Code.MISSING_PARAMETER, "max_tokens is required.", "max_tokens")
+    return limits[0] if limits else None

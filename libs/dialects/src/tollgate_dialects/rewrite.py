@@ -1,0 +1,89 @@
+"""The client's bytes as they go upstream.
+
+Promises that only model, stream, the output limit and, for OpenAI streams,
+`stream_options.include_usage` differ from what the client sent; every other byte is the same. Takes
+bodies that `request.read` has accepted.
+
+The output limit keeps the key that the client used. A client that used none gets `max_tokens`,
+which every OpenAI-compatible server knows, except for OpenAI's reasoning models, which only take
+`max_completion_tokens`.
+"""
+
+import re
+from typing import NamedTuple
+
+import orjson
+
+from tollgate_dialects import members
+from tollgate_dialects.protocol import Protocol
+
+# o1, o3-mini, gpt-5.2, also behind a vendor's prefix ("openai/o3").
+_REASONING_MODEL = re.compile(r"(?:.*/)?(?:o\d|gpt-(?:[5-9]|\d\d))(?![a-z0-9])", re.IGNORECASE)
+
+
+class _Edit(NamedTuple):
+    start: int
+    end: int
+    replacement: bytes
+
+
+def upstream_body(
+    body: bytes, protocol: Protocol, *, model: str, stream: bool, max_output_tokens: int
+) -> bytes:
+    """The body with its top level spliced: nothing else changes."""
+    text = body.decode("latin-1")
+    found = {key: (start, end) for key, _, start, end in members.scan(text)}
+    wanted: dict[str, bytes] = {"model": orjson.dumps(model)}
+    if stream or "stream" in found:
+        wanted["stream"] = b"true" if stream else b"false"
+    limit_key = _limit_key(text, found, protocol, model)
+    wanted[limit_key] = b"%d" % max_output_tokens
+    edits: list[_Edit] = []
+    if stream and protocol is Protocol.OPENAI_CHAT:
+        span = found.get("stream_options")
+        if span and text[span[0]] == "{":
+            edits.append(_ask_for_usage(text, span[0]))
+        else:
+            wanted["stream_options"] = b'{"include_usage":true}'
+    inserted: list[bytes] = []
+    for key, value in wanted.items():
+        span = found.get(key)
+        if span is None:
+            inserted.append(b'"%s":%s,' % (key.encode(), value))
+        elif orjson.loads(body[span[0] : span[1]]) != orjson.loads(value):
+            edits.append(_Edit(*span, value))
+    if inserted:
+        opening = body.index(b"{") + 1
+        edits.append(_Edit(opening, opening, b"".join(inserted)))
+    return _splice(body, edits)
+
+
+def _limit_key(text: str, found: dict[str, tuple[int, int]], protocol: Protocol, model: str) -> str:
+    if protocol is Protocol.ANTHROPIC_MESSAGES:
+        return "max_tokens"
+    for key in ("max_completion_tokens", "max_tokens"):
+        span = found.get(key)
+        if span and text[span[0] : span[1]] != "null":
+            return key
+    return "max_completion_tokens" if _REASONING_MODEL.match(model) else "max_tokens"
+
+
+def _ask_for_usage(text: str, start: int) -> _Edit:
+    options = members.scan(text, start)
+    for key, _, value_start, value_end in options:
+        if key == "include_usage":
+            return _Edit(value_start, value_end, b"true")
+    opening = start + 1
+    return _Edit(opening, opening, b'"include_usage":true' + (b"," if options else b""))
+
+
+def _splice(body: bytes, edits: list[_Edit]) -> bytes:
+    if not edits:
+        return body
+    pieces: list[bytes] = []
+    position = 0
+    for edit in sorted(edits):
+        pieces += [body[position : edit.start], edit.replacement]
+        position = edit.end
+    pieces.append(body[position:])
+    return b"".join(pieces)

@@ -1,0 +1,64 @@
+"""The prices that a new installation starts with.
+
+Owns the table beside it, which `tools/trim_prices.py` writes. Promises nothing about today's
+prices: an operator's own price of a model always wins, and every charge names the version it used.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Final
+
+import orjson
+
+from tollgate_dialects.price import Price
+
+SOURCE: Final = "seed"
+_CLASSES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedModel:
+    """A price and who publishes the model."""
+
+    price: Price
+    owned_by: str
+
+
+def models() -> tuple[SeedModel, ...]:
+    """Real models, in the table's order."""
+    table = _table()
+    return _section(table, "models")
+
+
+def demo_models() -> tuple[SeedModel, ...]:
+    """What the demo provider serves."""
+    return _section(_table(), "demo")
+
+
+def _table() -> Mapping[str, Any]:
+    table = orjson.loads(resources.files(__package__).joinpath("seed_prices.json").read_bytes())
+    assert isinstance(table, dict)
+    return table
+
+
+def _section(table: Mapping[str, Any], name: str) -> tuple[SeedModel, ...]:
+    return tuple(
+        SeedModel(price=_price(model, table["version"], entry), owned_by=entry["owned_by"])
+        for model, entry in table[name].items()
+    )
+
+
+def _price(model: str, version: int, entry: Mapping[str, Any]) -> Price:
+    amounts = {f"{name}_pico_usd": entry[name] for name in _CLASSES}
+    if long := entry.get("long"):
+        amounts |= {f"long_{name}_pico_usd": long[name] for name in _CLASSES}
+        amounts["long_context_tokens"] = entry["long_context_tokens"]
+    return Price(
+        model=model,
+        version=version,
+        source=SOURCE,
+        max_input_tokens=entry["max_input_tokens"],
+        max_output_tokens=entry["max_output_tokens"],
+        **amounts,
+    )

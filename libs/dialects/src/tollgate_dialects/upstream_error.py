@@ -1,0 +1,141 @@
+"""What may be said of an upstream's failure.
+
+Promises that of a 5xx, a 401, a 403 or any other status not listed here nothing is said at all, and
+that of a 400, 404, 413, 422 or 429 only the scrubbed message and plain-word code and parameter
+remain: clients recover by those words. Never carries a header, an address or a body.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.scrub import REDACTED, scrub
+
+DESCRIBED_STATUSES: Final = frozenset((400, 404, 413, 422, 429))
+# Larger bodies are no error message.
+_MAX_BODY_BYTES = 256 * 1024
+_MAX_RETRY_AFTER_MS = 24 * 3_600 * 1_000
+
+_CODE = re.compile(r"[a-z0-9_.\-]{1,64}\Z")
+_PARAM = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}\Z")
+_SECONDS = re.compile(r"(\d{1,9})(?:\.(\d{1,3})\d*)?\Z")
+_MILLISECONDS = re.compile(r"(\d{1,12})(?:\.\d*)?\Z")
+
+# What an error inside a stream would have had as its status; 0: not known here.
+_STATUS_OF_TYPE: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "insufficient_quota": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
+class Description(NamedTuple):
+    """Empty where nothing may be said."""
+
+    message: str = ""
+    code: str = ""
+    param: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamFault:
+    """A failure inside an answer that began well. `http_status` is 0 when none can be named."""
+
+    http_status: int = 0
+    message: str = ""
+    code: str = ""
+    param: str = ""
+
+
+def describe(
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    protocol: Protocol,
+    secrets: Sequence[str] = (),
+) -> Description:
+    """The scrubbed message, code and parameter of a refused call."""
+    encoding = {name.lower(): value for name, value in headers.items()}.get("content-encoding")
+    if status not in DESCRIBED_STATUSES or len(body) > _MAX_BODY_BYTES:
+        return Description()
+    if encoding not in (None, "", "identity"):
+        return Description()
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return Description()
+    return _described(_error_of(document), protocol, secrets)
+
+
+def in_stream(error: object, protocol: Protocol, secrets: Sequence[str] = ()) -> UpstreamFault:
+    """The same for an error that arrived as an event; `error` is its parsed error member."""
+    status = 0
+    if isinstance(error, dict):
+        for key in ("code", "type"):
+            value = error.get(key)
+            if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:  # noqa: PLR2004
+                status = status or value
+            elif isinstance(value, str):
+                status = status or _STATUS_OF_TYPE.get(value, 0)
+    if status not in DESCRIBED_STATUSES:
+        return UpstreamFault(http_status=status)
+    described = _described(error, protocol, secrets)
+    return UpstreamFault(http_status=status, **described._asdict())
+
+
+def retry_after_ms(headers: Mapping[str, str]) -> int | None:
+    """When the upstream asked to be called again; dates and nonsense are ignored."""
+    lowered = {name.lower(): value.strip() for name, value in headers.items()}
+    if found := _MILLISECONDS.match(lowered.get("retry-after-ms", "")):
+        return min(int(found[1]), _MAX_RETRY_AFTER_MS)
+    if found := _SECONDS.match(lowered.get("retry-after", "")):
+        fraction = int((found[2] or "0").ljust(3, "0"))
+        return min(int(found[1]) * 1_000 + fraction, _MAX_RETRY_AFTER_MS)
+    return None
+
+
+def _error_of(document: Any) -> object:
+    """The object with the message, whoever wrote it."""
+    if isinstance(document, list) and document:
+        document = document[0]
+    if not isinstance(document, dict):
+        return None
+    error = document.get("error")
+    return error if isinstance(error, dict | str) else document
+
+
+def _described(error: object, protocol: Protocol, secrets: Sequence[str]) -> Description:
+    if isinstance(error, str):
+        return Description(message=scrub(error, secrets))
+    if not isinstance(error, dict):
+        return Description()
+    message = error.get("message") or error.get("detail")
+    keys = ("code", "type") if protocol is Protocol.OPENAI_CHAT else ("type", "code")
+    codes = (_word(error.get(key), _CODE, secrets) for key in keys)
+    return Description(
+        message=scrub(message, secrets) if isinstance(message, str) else "",
+        code=next(filter(None, codes), ""),
+        param=_word(error.get("param"), _PARAM, secrets),
+    )
+
+
+def _word(value: object, pattern: re.Pattern[str], secrets: Sequence[str]) -> str:
+    if not isinstance(value, str) or not pattern.match(value):
+        return ""
+    return "" if REDACTED in scrub(value, secrets) else value
