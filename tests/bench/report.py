@@ -203,8 +203,8 @@ def _conditions(result: dict[str, Any]) -> str:
     ]
     if noise > _NOISE_CORES:
         lines.append(
-            f"**Other programs used up to {noise:.2f} of a core meanwhile: measure again on a quiet "
-            "machine.**"
+            f"**Other programs used up to {noise:.2f} of a core meanwhile: measure again on a "
+            "quiet machine.**"
         )
     return "\n".join(lines)
 
