@@ -55,7 +55,7 @@ def started(upstream_port: int, report: Callable[[str], None]) -> Iterator[Targe
         # Passable: root's PostgreSQL runs as another user, and its data is below this.
         home.chmod(0o711)
         # With the demo, for that is what lets router call a provider on this machine.
-        suite = Suite(home / "home", Options(edges=1, demo=False), report=report)
+        suite = Suite(home / "home", Options(edges=1, demo=False, usual_ports=False), report=report)
         suite.start()
         try:
             # The demo's own provider is not called: it shall not even idle.
