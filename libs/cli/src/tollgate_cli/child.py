@@ -8,11 +8,14 @@ child's output through a pipe, which a dying supervisor would break and a slow o
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tollgate_cli.fault import Fault
+
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Child:
         self.name = name
         self._command = command
         self._process = _spawn(command)
+        self._stopping = False
 
     @property
     def pid(self) -> int:
@@ -49,15 +53,23 @@ class Child:
         if self._process.poll() is None:
             self._process.send_signal(number)
 
-    def stop(self, *, timeout_s: float) -> bool:
+    def begin_stop(self) -> None:
+        """Asks it to end in good order."""
+        if not self._stopping:
+            self._stopping = True
+            self.signal(self._command.stop_signal)
+            # One that was stopped by SIGSTOP could not hear it.
+            self.signal(signal.SIGCONT)
+
+    def stop(self, *, timeout_s: float, impatient: Callable[[], bool] = lambda: False) -> bool:
         """Ends it in good order; True if it did not have to be killed."""
-        self.signal(self._command.stop_signal)
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            return False
+        self.begin_stop()
+        deadline = time.monotonic() + timeout_s
+        while self._process.poll() is None:
+            if time.monotonic() > deadline or impatient():
+                self.kill()
+                return False
+            time.sleep(_POLL_S)
         return True
 
     def kill(self) -> None:

@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from psycopg import sql
 from tollgate_cli import privilege
 from tollgate_cli.child import Command
 from tollgate_cli.fault import Fault
+from tollgate_cli.private_file import write_private
 from tollgate_cli.wheel import folder
 
 SUPERUSER = "tollgate"
@@ -62,10 +62,7 @@ class EmbeddedPostgres:
         self._run_as = privilege.unprivileged(program=_BIN / "postgres", directory=directory)
 
     def initialise(self) -> bool:
-        """Makes the cluster when there is none; True if it did.
-
-        Interrupted half-way it starts over.
-        """
+        """Makes the cluster if there is none, or half of one; True if it did."""
         if (self._data / "PG_VERSION").exists():
             return False
         password = secrets.token_urlsafe(24)
@@ -112,10 +109,7 @@ class EmbeddedPostgres:
         return dsn(self.port, user=SUPERUSER, password=password, database=database)
 
     def ensure_database(self, name: str, password: str) -> str:
-        """A database and a login role of one name that owns it and may use nothing else.
-
-        Returns its DSN.
-        """
+        """A database and a login role of that name, which may use only it; its DSN."""
         identifier = sql.Identifier(name)
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
             known = connection.execute(
@@ -150,16 +144,6 @@ def wait_ready(postgres: EmbeddedPostgres, *, timeout_s: float) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes a 0600 file whole or not at all."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, delete=False, encoding="utf-8"
-    ) as stream:
-        stream.write(text)
-    Path(stream.name).replace(path)
 
 
 def _initdb_problem(stderr: str) -> str:

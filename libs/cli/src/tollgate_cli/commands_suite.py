@@ -1,0 +1,152 @@
+"""`tollgate up`, `down`, `status` and `logs`: the embedded suite."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+from tollgate_cli import greeting, lock, log_view, present, supervisor
+from tollgate_cli.child import tail
+from tollgate_cli.fault import Fault
+from tollgate_cli.home import Home
+from tollgate_cli.session import AsJson
+from tollgate_cli.suite import Options
+
+_START_TIMEOUT_S = 180.0
+_STOP_TIMEOUT_S = 90.0
+_POLL_S = 0.1
+_EDGES_MAX = 16
+
+
+def up(
+    *,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="With --detach: until it serves.")] = False,
+    edges: Annotated[int, typer.Option(min=1, max=_EDGES_MAX, help="Edge api processes.")] = 1,
+    api_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Just this port, or fail.")
+    ] = None,
+    no_demo: Annotated[bool, typer.Option("--no-demo", help="No demo provider and key.")] = False,
+    detached: Annotated[bool, typer.Option("--detached", hidden=True)] = False,
+) -> None:
+    """Start the whole suite on this machine. Ctrl-C stops it and leaves nothing behind."""
+    home = Home.from_environment()
+    if wait and not detach:
+        raise Fault("--wait goes with --detach", "without it the suite stays in the foreground")
+    if not detach:
+        options = Options(edges=edges, demo=not no_demo, api_port=api_port)
+        raise typer.Exit(supervisor.foreground(home, options, quiet=detached))
+    arguments = ["--detached", "--edges", str(edges)]
+    arguments += ["--api-port", str(api_port)] if api_port else []
+    arguments += ["--no-demo"] if no_demo else []
+    _detach(home, arguments, wait=wait)
+
+
+def _detach(home: Home, arguments: list[str], *, wait: bool) -> None:
+    pid = lock.holder(home.lock)
+    if pid is not None:
+        raise lock.already_running(home.lock, pid)
+    home.make()
+    log = home.log("suite")
+    environment = {**os.environ, "TOLLGATE_HOME": str(home.root)}
+    with log.open("wb") as output:
+        supervising = subprocess.Popen(
+            [sys.executable, "-m", "tollgate_cli.main", "up", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=environment,
+        )
+    if not wait:
+        print(f"tollgate: starting (pid {supervising.pid}); `tollgate status` shows it")
+        print(f"its log: {log}; the demo key: {home.secrets / 'demo-key'}")
+        return
+    follower = log_view.Follower([("suite", log)], from_start=True)
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        ended = supervising.poll() is not None
+        serving = _described(home).get("supervisor_pid") == supervising.pid
+        for _, line in follower.lines():
+            print(line, flush=True)
+        if serving:
+            print(greeting.text(_described(home), home.root))
+            return
+        if ended:
+            raise typer.Exit(1)
+        time.sleep(_POLL_S)
+    raise Fault("the suite did not start in time", f"its log: {log}")
+
+
+def down() -> None:
+    """Stop the suite that runs in this home."""
+    home = Home.from_environment()
+    pid = lock.holder(home.lock)
+    if pid is None:
+        print("tollgate: no suite is running")
+        return
+    if pid == lock.UNKNOWN:
+        raise Fault("a suite is being started here this moment", "try again in a second")
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    while lock.holder(home.lock) is not None:
+        if time.monotonic() > deadline:
+            raise Fault(f"the suite (pid {pid}) does not stop", f"`kill -9 {pid}` ends it at once")
+        time.sleep(_POLL_S)
+    print("tollgate: stopped")
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show what runs. Exit code 3 if nothing does."""
+    home = Home.from_environment()
+    pid = lock.holder(home.lock)
+    described = _described(home) if pid is not None else {}
+    services: dict[str, Any] = described.get("services", {})
+    state = "stopped" if pid is None else "running" if services else "starting"
+    if as_json:
+        shown = {"state": state, "pid": pid, "home": str(home.root)}
+        urls = {name: described.get(name, "") for name in ("api_url", "provider_url")}
+        present.print_json({**shown, **urls, "services": services})
+    else:
+        print(f"tollgate: {state}" + (f" (pid {pid})" if pid else "") + f", home {home.root}")
+        if services:
+            print(f"API: {described['api_url']}")
+            rows = [{"process": name, **values} for name, values in services.items()]
+            present.print_table(rows, empty="")
+    if pid is None:
+        raise typer.Exit(3)
+
+
+def logs(
+    service: Annotated[str, typer.Argument(help="One process; default: all.")] = "",
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for more.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="Of each process.")] = 50,
+) -> None:
+    """Show the logs of the processes."""
+    home = Home.from_environment()
+    known = {path.stem: path for path in sorted(home.logs.glob("*.log"))}
+    if service and service not in known:
+        raise Fault(f"there is no log of {service!r}", f"one of: {', '.join(known) or 'none yet'}")
+    chosen = {service: known[service]} if service else known
+    screen = log_view.Screen(list(chosen))
+    follower = log_view.Follower(chosen.items(), from_start=False)
+    for name, path in chosen.items():
+        for line in tail(path, lines):
+            screen.show(name, line)
+    while follow:
+        for name, line in follower.lines():
+            screen.show(name, line)
+        time.sleep(_POLL_S)
+
+
+def _described(home: Home) -> dict[str, Any]:
+    try:
+        document = json.loads(home.dev_json.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

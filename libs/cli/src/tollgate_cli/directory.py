@@ -1,0 +1,83 @@
+"""Finds tenants, groups and keys by the names that people use, or by id."""
+
+from typing import Any
+
+from tollgate.authz.v1 import authz_pb2
+from tollgate_cli.fault import Fault
+from tollgate_cli.operator_client import Operator
+
+
+async def tenant(operator: Operator, name: str) -> Any:
+    """The tenant of that name or id."""
+    answer = await operator.call(operator.authz.ListTenants, authz_pb2.ListTenantsRequest())
+    found = [item for item in answer.tenants if name in {item.tenant_id, item.name}]
+    return _one(found, "tenant", name, "`tollgate tenant list` shows all")
+
+
+async def group(operator: Operator, tenant_id: str, name: str) -> Any:
+    """The group of that name or id."""
+    request = authz_pb2.ListGroupsRequest(tenant_id=tenant_id)
+    answer = await operator.call(operator.authz.ListGroups, request)
+    found = [item for item in answer.groups if name in {item.group_id, item.name}]
+    return _one(found, "group", name, "`tollgate group list` shows all")
+
+
+async def any_group(operator: Operator, name: str) -> Any:
+    """The group of that id or name (which must then be the only one of all tenants)."""
+    answer = await operator.call(operator.authz.ListTenants, authz_pb2.ListTenantsRequest())
+    found = []
+    for owner in answer.tenants:
+        request = authz_pb2.ListGroupsRequest(tenant_id=owner.tenant_id)
+        listed = await operator.call(operator.authz.ListGroups, request)
+        found += [item for item in listed.groups if name in {item.group_id, item.name}]
+    return _one(found, "group", name, "`tollgate group list --tenant NAME` shows all")
+
+
+async def keys(operator: Operator, tenant_name: str | None) -> list[tuple[Any, Any]]:
+    """(tenant, key) of one tenant, or of all."""
+    if tenant_name:
+        tenants = [await tenant(operator, tenant_name)]
+    else:
+        answer = await operator.call(operator.authz.ListTenants, authz_pb2.ListTenantsRequest())
+        tenants = list(answer.tenants)
+    found = []
+    for owner in tenants:
+        request = authz_pb2.ListKeysRequest(tenant_id=owner.tenant_id)
+        listed = await operator.call(operator.authz.ListKeys, request)
+        found += [(owner, item) for item in listed.keys]
+    return found
+
+
+async def key(operator: Operator, name: str) -> Any:
+    """The key of that id, public prefix or name (which must then be the only one)."""
+    found = [
+        item
+        for _, item in await keys(operator, None)
+        if name in {item.key_id, item.name, item.public_prefix}
+    ]
+    return _one(found, "key", name, "`tollgate key list` shows all, with their ids")
+
+
+async def account_id(operator: Operator, name: str) -> str:
+    """The budget account of "tenant:<name or id>", "group:<name or id>", "key:<name or id>".
+
+    Or a tenant.
+    """
+    kind, colon, rest = name.partition(":")
+    if not colon:
+        kind, rest = "tenant", name
+    if kind == "tenant":
+        return f"tenant:{(await tenant(operator, rest)).tenant_id}"
+    if kind == "key":
+        return f"key:{(await key(operator, rest)).key_id}"
+    if kind == "group":
+        return f"group:{(await any_group(operator, rest)).group_id}"
+    raise Fault(f"{name!r} is no budget account", "write tenant:NAME, group:NAME or key:NAME")
+
+
+def _one(found: list[Any], kind: str, name: str, remedy: str) -> Any:
+    if not found:
+        raise Fault(f"there is no {kind} {name!r}", remedy)
+    if len(found) > 1:
+        raise Fault(f"{len(found)} {kind}s are called {name!r}: give the id", remedy)
+    return found[0]

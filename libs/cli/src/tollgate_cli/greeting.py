@@ -1,0 +1,50 @@
+"""What a person reads when the suite is up: addresses, the key, a call that works. Pure."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tollgate_cli.seed import MODELS, MONTHLY_USD
+
+_QUESTION = '{"role":"user","content":"Say hello."}'
+
+
+def text(described: Mapping[str, Any], home: Path) -> str:
+    """The greeting for what dev.json describes."""
+    url = described["api_url"]
+    lines = ["", f"Tollgate is up. API: {url}"]
+    lines += [f"  edges: {', '.join(_edges(described))}"] if len(_edges(described)) > 1 else []
+    if described["demo_key"]:
+        lines += _demo(described, home)
+    else:
+        lines += [
+            "  No demo. Next: tollgate provider add, tollgate tenant create, tollgate key create"
+        ]
+    return "\n".join([*lines, "  Stop with Ctrl-C, or `tollgate down`.", ""])
+
+
+def _edges(described: Mapping[str, Any]) -> list[str]:
+    services = described["services"].items()
+    return [f"http://{at['address']}" for name, at in services if name.startswith("edge-api")]
+
+
+def _demo(described: Mapping[str, Any], home: Path) -> list[str]:
+    url, key_file = described["api_url"], home / "secrets" / "demo-key"
+    if described["demo_key_is_new"]:
+        key = described["demo_key"]
+        shown = [f"  Virtual key (shown this once): {key}"]
+    else:
+        key = f"$(cat '{key_file}')"
+        shown = [f"  Virtual key: as printed at the first start; kept in {key_file}"]
+    model = next(iter(MODELS))
+    return [
+        f"  Demo provider: {described['provider_url']} with the models {', '.join(MODELS)}",
+        f"  Demo tenant: capped at ${MONTHLY_USD} a month",
+        *shown,
+        "  Try it:",
+        "",
+        f"curl -i {url}/v1/chat/completions \\",
+        f'  -H "authorization: Bearer {key}" -H "content-type: application/json" \\',
+        f'  -d \'{{"model":"{model}","messages":[{_QUESTION}]}}\'',
+        "",
+    ]

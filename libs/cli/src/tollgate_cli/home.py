@@ -1,0 +1,86 @@
+"""Where the embedded suite keeps its state: $TOLLGATE_HOME, by default .tollgate/ here.
+
+Promises: everything the suite writes is below this directory; what is secret is in 0600 files
+below 0700 directories.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+VARIABLE = "TOLLGATE_HOME"
+_PRIVATE = ("config", "secrets", "keyrings", "certificates", "run")
+
+
+@dataclass(frozen=True)
+class Home:
+    """The directory and the places in it."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls) -> "Home":
+        return cls(Path(os.environ.get(VARIABLE) or ".tollgate").absolute())
+
+    def make(self) -> None:
+        """Makes the directories."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        # Passable for others but not readable: root's PostgreSQL is another user (privilege.py).
+        self.root.chmod(0o711)
+        for name in _PRIVATE:
+            (self.root / name).mkdir(mode=0o700, exist_ok=True)
+        for name in ("logs", "worm"):
+            (self.root / name).mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def keyrings(self) -> Path:
+        return self.root / "keyrings"
+
+    @property
+    def certificates(self) -> Path:
+        return self.root / "certificates"
+
+    @property
+    def worm(self) -> Path:
+        return self.root / "worm"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def dev_json(self) -> Path:
+        return self.root / "dev.json"
+
+    @property
+    def operator_toml(self) -> Path:
+        return self.root / "operator.toml"
+
+    @property
+    def ports_json(self) -> Path:
+        return self.root / "ports.json"
+
+    @property
+    def verifier_key(self) -> Path:
+        """The public key of the log; audit writes it."""
+        return self.root / "audit.vkey"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "suite.lock"
+
+    def log(self, name: str) -> Path:
+        """The log of one process."""
+        return self.logs / f"{name}.log"

@@ -1,0 +1,59 @@
+"""Dollars as people write them, and the integers that the suite counts in.
+
+Promises: exact both ways; what cannot be held exactly is refused, never rounded. Pure.
+"""
+
+import re
+from decimal import Decimal
+
+NANO_PER_USD = 1_000_000_000
+# A price is told in dollars per million tokens and counted in pico-dollars per token.
+PICO_PER_USD_PER_MTOK = 1_000_000
+_INT64_MAX = 2**63 - 1
+_AMOUNT = re.compile(r"\$?([0-9]{1,12}(?:\.[0-9]+)?)")
+_CENTS = 2
+
+
+class BadAmount(ValueError):  # noqa: N818 (the user's input, not a bug)
+    """Not a dollar amount that can be held exactly."""
+
+
+def parse_usd(text: str) -> int:
+    """Nano-USD of a decimal such as "5", "$0.25" or "12.000000001"."""
+    return _scaled(text, NANO_PER_USD)
+
+
+def parse_usd_per_mtok(text: str) -> int:
+    """Pico-USD per token of a price in dollars per million tokens, such as "2.50"."""
+    return _scaled(text, PICO_PER_USD_PER_MTOK)
+
+
+def format_usd(amount_nano_usd: int) -> str:
+    """The exact amount, with two decimals or as many as it needs."""
+    return _decimal(amount_nano_usd, digits=9)
+
+
+def format_usd_per_mtok(price_pico_usd: int) -> str:
+    """The exact price in dollars per million tokens."""
+    return _decimal(price_pico_usd, digits=6)
+
+
+def _scaled(text: str, scale: int) -> int:
+    matched = _AMOUNT.fullmatch(text.strip())
+    if matched is None:
+        raise BadAmount(f"{text!r} is not a dollar amount; write it like 5 or 0.25")
+    value = Decimal(matched.group(1)) * scale
+    if value != value.to_integral_value():
+        digits = len(str(scale)) - 1
+        raise BadAmount(f"{text!r} has more than {digits} decimals")
+    if value > _INT64_MAX:
+        raise BadAmount(f"{text!r} is too large")
+    return int(value)
+
+
+def _decimal(value: int, *, digits: int) -> str:
+    sign = "-" if value < 0 else ""
+    whole, fraction = divmod(abs(value), 10**digits)
+    text = f"{fraction:0{digits}d}"
+    shown = text[:_CENTS] + text[_CENTS:].rstrip("0")
+    return f"{sign}${whole}.{shown}"

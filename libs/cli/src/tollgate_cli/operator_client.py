@@ -1,0 +1,217 @@
+"""The operator's side of the admin and read RPCs: channels, retries, and failures in plain words.
+
+Promises: speaks only with the operator's certificate; a change keeps its request id over every
+retry, so that it is carried out once; a failed call says what to do. Never: opens a store.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from tollgate.audit.v1 import audit_pb2_grpc
+from tollgate.authz.v1 import authz_pb2_grpc
+from tollgate.budget.v1 import budget_pb2_grpc
+from tollgate.router.v1 import router_pb2_grpc
+from tollgate_cli.fault import Fault
+from tollgate_kit import config, rpc_client
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.config import PeerConfig, TlsConfig
+from tollgate_kit.failure import Failure
+from tollgate_kit.ids import Ids
+
+_ATTEMPTS = 4
+_PAUSE_S = 0.25
+_MORE = "`tollgate logs {service}` says more"
+
+
+@dataclass(frozen=True)
+class EvidenceConfig:
+    """Where the log is, and the public key that its checkpoints are signed with."""
+
+    directory: Path
+    verifier_key: Path
+
+
+@dataclass(frozen=True)
+class OperatorConfig:
+    """operator.toml: an operator's identity and where the services are."""
+
+    tls: TlsConfig
+    authz: PeerConfig
+    budget: PeerConfig
+    router: PeerConfig
+    audit: PeerConfig
+    evidence: EvidenceConfig | None = None
+
+
+def load(path: Path, *, given: bool) -> OperatorConfig:
+    """The configuration, or a Fault that says how to get one."""
+    if not path.exists():
+        if given:
+            raise Fault(f"there is no operator configuration {path}")
+        raise Fault(
+            f"no suite was ever started here ({path} is missing)",
+            "`tollgate up` starts one; TOLLGATE_HOME or --operator-config name another",
+        )
+    try:
+        return config.load(path, OperatorConfig)
+    except config.ConfigFaults as faults:
+        raise Fault("\n".join(faults.faults), f"correct {path}") from faults
+
+
+def new_request_id() -> str:
+    """The id of a change that is not derived from what it changes."""
+    return Ids(SystemClock()).uuid7()
+
+
+def derived_request_id(*parts: str) -> str:
+    """The same id for the same words, in the form of a UUID: the same command is one change."""
+    digest = bytearray(hashlib.sha256("\x1f".join(parts).encode()).digest()[:16])
+    digest[6] = 0x80 | digest[6] & 0x0F  # version 8 (RFC 9562 5.8): made from content
+    digest[8] = 0x80 | digest[8] & 0x3F
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class NotFound(Fault):
+    """What was asked for does not exist."""
+
+
+class Operator:
+    """Stubs of every admin and read service, and `call` to use them with."""
+
+    def __init__(self, configuration: OperatorConfig) -> None:
+        self._config = configuration
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def __aenter__(self) -> Self:
+        try:
+            for name in ("authz", "budget", "router", "audit"):
+                peer: PeerConfig = getattr(self._config, name)
+                self._channels[name] = rpc_client.open_channel(peer, self._config.tls)
+        except OSError as error:
+            raise Fault(f"cannot read the operator's certificate: {error}") from error
+        self.authz = authz_pb2_grpc.AuthzAdminServiceStub(self._channels["authz"])
+        self.budget = budget_pb2_grpc.BudgetAdminServiceStub(self._channels["budget"])
+        self.budget_read = budget_pb2_grpc.BudgetReadServiceStub(self._channels["budget"])
+        self.router = router_pb2_grpc.RouterAdminServiceStub(self._channels["router"])
+        self.audit_read = audit_pb2_grpc.AuditReadServiceStub(self._channels["audit"])
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for channel in self._channels.values():
+            await channel.close(None)
+
+    async def call(self, rpc: Any, request: Any, *, timeout_s: float = 10.0) -> Any:
+        """One RPC, tried again with the same request while it is unavailable. Raises Fault."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await rpc_client.call(rpc, request, timeout_s)
+            except Failure as failure:
+                if not failure.retryable or attempt == _ATTEMPTS - 1:
+                    raise explain(failure, _service_of(rpc)) from failure
+                await asyncio.sleep(_PAUSE_S * 2**attempt)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _service_of(rpc: Any) -> str:
+    method = getattr(rpc, "_method", b"")
+    text = method.decode() if isinstance(method, bytes) else str(method)
+    parts = text.removeprefix("/").split(".")
+    return parts[1] if len(parts) > 1 else "a service"
+
+
+def explain(failure: Failure, service: str) -> Fault:
+    """A failure in words, with what to do about it."""
+    say = _WORDS.get(failure.reason, _unknown)
+    problem, remedy = say(failure.metadata, service)
+    kind = NotFound if failure.reason == "NOT_FOUND" else Fault
+    return kind(problem, remedy.format(service=service))
+
+
+Words = Callable[[dict[str, str], str], tuple[str, str]]
+
+
+def _unknown(_metadata: dict[str, str], service: str) -> tuple[str, str]:
+    return f"{service} failed on this request", _MORE
+
+
+def _invalid(metadata: dict[str, str], _service: str) -> tuple[str, str]:
+    field, why = metadata.get("field", "a field"), metadata.get("why", "")
+    return f"{field.replace('_', ' ')} was refused" + (f": {why}" if why else ""), ""
+
+
+def _not_found(metadata: dict[str, str], _service: str) -> tuple[str, str]:
+    return f"there is no {metadata.get('kind', 'thing')} {metadata.get('id', '')}".rstrip(), ""
+
+
+def _exists(metadata: dict[str, str], _service: str) -> tuple[str, str]:
+    kind, name = metadata.get("kind", "thing"), metadata.get("id", "")
+    return (
+        f"the {kind} {name} exists already, with other content",
+        f"`tollgate {kind} list` shows it",
+    )
+
+
+def _mismatch(metadata: dict[str, str], _service: str) -> tuple[str, str]:
+    field = metadata.get("field", "content")
+    return f"this was asked for before with another {field}; nothing was changed", ""
+
+
+def _down(_metadata: dict[str, str], service: str) -> tuple[str, str]:
+    return (
+        f"{service} does not answer",
+        "is the suite running? `tollgate status` shows it, `tollgate up` starts it",
+    )
+
+
+def _store(metadata: dict[str, str], service: str) -> tuple[str, str]:
+    return f"{service} cannot reach its store ({metadata.get('store', 'unknown')})", _MORE
+
+
+def _audit(_metadata: dict[str, str], _service: str) -> tuple[str, str]:
+    return (
+        "nothing was changed: the audit log could not record it",
+        "`tollgate logs audit` says why it cannot",
+    )
+
+
+def _caller(_metadata: dict[str, str], service: str) -> tuple[str, str]:
+    return (
+        f"{service} does not accept this certificate as an operator's",
+        "check [tls] of the operator configuration",
+    )
+
+
+def _late(_metadata: dict[str, str], service: str) -> tuple[str, str]:
+    return (
+        f"{service} did not answer in time; whether it acted is not known",
+        "run the command again",
+    )
+
+
+_WORDS: dict[str, Words] = {
+    "INVALID_FIELD": _invalid,
+    "NOT_FOUND": _not_found,
+    "ALREADY_EXISTS": _exists,
+    "IDEMPOTENCY_MISMATCH": _mismatch,
+    "SESSION_BROKEN": _down,
+    "DRAINING": _down,
+    "STORE_UNAVAILABLE": _store,
+    "AUDIT_NOT_DURABLE": _audit,
+    "CALLER_NOT_ALLOWED": _caller,
+    "DEADLINE_EXCEEDED": _late,
+    "DEADLINE_TOO_SHORT": _late,
+    "OUTCOME_UNKNOWN": _late,
+}

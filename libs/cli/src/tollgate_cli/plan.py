@@ -1,0 +1,197 @@
+"""What a start of the embedded suite prepares, and which processes it then consists of.
+
+Owns the files below the home but the engines' data. Everything here may be done again: what is
+there already is kept.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from tollgate_cli import (
+    certificates,
+    keyrings,
+    operator_client,
+    probe,
+    seed,
+    service_configs,
+    toml_text,
+)
+from tollgate_cli.child import Command, tail
+from tollgate_cli.embedded_postgres import EmbeddedPostgres
+from tollgate_cli.embedded_redis import EmbeddedRedis
+from tollgate_cli.fault import Fault
+from tollgate_cli.home import Home
+from tollgate_cli.ports import Ports
+from tollgate_cli.private_file import kept_secret, write_private
+from tollgate_cli.unit import WAVE_AUDIT, WAVE_EDGE, WAVE_ENGINES, WAVE_SERVICES, Unit
+from tollgate_kit.clock import Clock
+
+T = TypeVar("T")
+STORES = ("authz", "budget", "router", "audit")
+_MIGRATE_TIMEOUT_S = 120.0
+# An edge first lets its calls end, then settles and records them.
+_DRAIN_TIMEOUT_S = 60.0
+_POLL_S = 0.05
+
+
+class Plan:
+    """One start."""
+
+    def __init__(self, home: Home, ports: Ports, edges: int, *, demo: bool, clock: Clock) -> None:
+        self._home = home
+        self._ports = ports
+        self._edges = ["edge-api", *(f"edge-api-{n}" for n in range(2, edges + 1))]
+        self._demo = demo
+        self._clock = clock
+        self._postgres = EmbeddedPostgres(
+            home.root / "postgres",
+            port=ports.port("postgres"),
+            password_file=home.secrets / "postgres-superuser",
+        )
+        self._redis = EmbeddedRedis(home.root / "redis", port=ports.port("redis"))
+        self._wiring = service_configs.Wiring(
+            home=home, address=ports.address, metrics_address=ports.metrics_address, demo=demo
+        )
+
+    def prepare(self) -> None:
+        """Certificates, keyrings, and the engines' own files."""
+        certificates.ensure(self._home.certificates, self._clock)
+        _apart(lambda: keyrings.ensure(self._home.keyrings))
+        if self._demo:
+            kept_secret(self._provider_key_file)
+        self._postgres.initialise()
+        self._redis.initialise()
+
+    def open_databases(self) -> dict[str, str]:
+        """A database and a login role to each service; their DSNs."""
+        found = {}
+        for name in STORES:
+            password = kept_secret(self._home.secrets / f"{name}-password")
+            found[name] = self._postgres.ensure_database(name, password)
+            write_private(self._home.secrets / f"{name}-dsn", found[name])
+        write_private(self._home.secrets / "redis-url", self._redis.url())
+        return found
+
+    def redis_url(self) -> str:
+        return self._redis.url()
+
+    def write_configs(self) -> None:
+        """config/<process>.toml for each process, and operator.toml."""
+        documents = {
+            "authz": service_configs.authz(self._wiring),
+            "budget": service_configs.budget(self._wiring),
+            "router": service_configs.router(self._wiring),
+            "audit": service_configs.audit(self._wiring),
+            **{name: service_configs.edge(self._wiring, name) for name in self._edges},
+        }
+        for name, document in documents.items():
+            write_private(self._home.config / f"{name}.toml", toml_text.render(document))
+        operator = service_configs.operator(self._wiring)
+        write_private(self._home.operator_toml, toml_text.render(operator))
+
+    def migrate(self, check: Callable[[], None]) -> None:
+        """Brings every store's schema up to date, all at once. `check` may raise to give up."""
+        running = {name: self._spawn_migration(name) for name in STORES}
+        deadline = time.monotonic() + _MIGRATE_TIMEOUT_S
+        try:
+            while any(process.poll() is None for process in running.values()):
+                check()
+                if time.monotonic() > deadline:
+                    raise Fault("the databases' migration did not end in time")
+                time.sleep(_POLL_S)
+        finally:
+            for process in running.values():
+                process.kill()
+                process.wait()
+        for name, process in running.items():
+            if process.returncode != 0:
+                log = self._home.log(f"{name}-migrate")
+                said = "\n".join(f"  {line}" for line in tail(log, 8))
+                raise Fault(f"the database of {name} could not be migrated\n{said}", f"log: {log}")
+
+    def units(self) -> list[Unit]:
+        """Every process."""
+        postgres, redis = self._ports.address("postgres"), self._ports.address("redis")
+        log = self._home.log
+        found = [
+            Unit(
+                "postgres",
+                WAVE_ENGINES,
+                postgres,
+                self._postgres.command(log("postgres")),
+                self._postgres.ready,
+            ),
+            Unit(
+                "redis", WAVE_ENGINES, redis, self._redis.command(log("redis")), self._redis.ready
+            ),
+            self._service("audit", WAVE_AUDIT),
+            *(self._service(name, WAVE_SERVICES) for name in ("authz", "budget", "router")),
+        ]
+        if self._demo:
+            found.append(self._provider())
+        found += [self._edge(name) for name in self._edges]
+        return found
+
+    def seed(self) -> tuple[str, bool]:
+        """The demo, through the admin RPCs; the key's text, and whether it was made just now."""
+        settings = operator_client.load(self._home.operator_toml, given=True)
+        demo = seed.Demo(
+            provider_url=f"http://{self._ports.address('provider')}",
+            provider_key=kept_secret(self._provider_key_file),
+            key_file=self._home.secrets / "demo-key",
+        )
+        return _apart(lambda: asyncio.run(seed.run(settings, demo)))
+
+    @property
+    def _provider_key_file(self) -> Path:
+        return self._home.secrets / "provider-key"
+
+    def _service(self, name: str, wave: int) -> Unit:
+        address = self._ports.address(name)
+        argv = _python(f"tollgate_{name}", "--config", str(self._home.config / f"{name}.toml"))
+        operator = certificates.files(self._home.certificates, "operator")
+        ready = partial(probe.rpc_ready, address, name, operator)
+        return Unit(name, wave, address, Command(argv, self._home.log(name)), ready)
+
+    def _edge(self, name: str) -> Unit:
+        address = self._ports.address(name)
+        config = str(self._home.config / f"{name}.toml")
+        argv = _python("tollgate_edge", "api", "--config", config)
+        ready = partial(probe.http_ready, address, "/health/ready")
+        command = Command(argv, self._home.log(name))
+        return Unit(name, WAVE_EDGE, address, command, ready, stop_timeout_s=_DRAIN_TIMEOUT_S)
+
+    def _provider(self) -> Unit:
+        address = self._ports.address("provider")
+        options = ("--listen", address, "--key-file", str(self._provider_key_file))
+        argv = _python("tollgate_cli.demo_provider", *options)
+        command = Command(argv, self._home.log("provider"))
+        return Unit("provider", WAVE_SERVICES, address, command, partial(probe.listens, address))
+
+    def _spawn_migration(self, name: str) -> subprocess.Popen[bytes]:
+        argv = _python(
+            f"tollgate_{name}", "--config", str(self._home.config / f"{name}.toml"), "migrate"
+        )
+        log = self._home.log(f"{name}-migrate")
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *arguments)
+
+
+def _apart(work: Callable[[], T]) -> T:
+    # In a thread of its own: the caller may be inside an event loop (a test), where another
+    # cannot be run.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(work).result()

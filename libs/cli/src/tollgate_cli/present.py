@@ -1,0 +1,80 @@
+"""Answers as people and programs read them: plain tables, and JSON whose amounts stay integers."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.protobuf.message import Message
+
+_GAP = "  "
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """A message as JSON values, every field present: integers stay integers, times are ISO 8601.
+
+    (protobuf's own JSON makes strings of 64-bit integers.)
+    """
+    if message.DESCRIPTOR.full_name == "google.protobuf.Timestamp":
+        raise TypeError("a Timestamp is a value, not an object")
+    return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
+
+
+def _field(message: Message, field: Any) -> Any:
+    value = getattr(message, field.name)
+    if field.is_repeated:
+        if field.message_type and field.message_type.GetOptions().map_entry:
+            return dict(value)
+        return [_value(item, field) for item in value]
+    if field.message_type is not None and not message.HasField(field.name):
+        return None
+    return _value(value, field)
+
+
+def _value(value: Any, field: Any) -> Any:
+    if field.enum_type is not None:
+        return enum_word(field.enum_type.values_by_number[value].name, field.enum_type.name)
+    if isinstance(value, Message):
+        if value.DESCRIPTOR.full_name == "google.protobuf.Timestamp":
+            return instant(value)
+        return plain(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value
+
+
+def enum_word(name: str, enum: str) -> str:
+    """KEY_STATE_ENABLED of KeyState is "enabled"."""
+    prefix = "".join(f"_{c}" if c.isupper() else c.upper() for c in enum).lstrip("_") + "_"
+    return name.removeprefix(prefix).lower()
+
+
+def instant(value: Any) -> str:
+    """A protobuf Timestamp as ISO 8601 in UTC, whole seconds."""
+    moment = dt.datetime.fromtimestamp(value.seconds, dt.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(rows: Sequence[Mapping[str, object]], *, empty: str) -> None:
+    """Columns as wide as they need to be; the first row's names are the head."""
+    if not rows:
+        print(empty)
+        return
+    names = list(rows[0])
+    cells = [[str(row[name]) for name in names] for row in rows]
+    table = [[name.upper() for name in names], *cells]
+    widths = [max(len(line[column]) for line in table) for column in range(len(names))]
+    for line in table:
+        padded = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        print(_GAP.join(padded).rstrip())
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """One field a line."""
+    width = max(len(name) for name in fields)
+    for name, value in fields.items():
+        print(f"{name:<{width}}  {value}")

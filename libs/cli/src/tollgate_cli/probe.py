@@ -1,0 +1,50 @@
+"""How one sees that a process is up: the gRPC health service over mTLS, or an HTTP answer."""
+
+import http.client
+import socket
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tollgate_cli.certificates import SUFFIX, Identity
+
+_TIMEOUT_S = 2.0
+
+
+def rpc_ready(address: str, identity: str, own: Identity) -> bool:
+    """True once the service that proves `identity` at `address` says that it serves."""
+    credentials = grpc.ssl_channel_credentials(
+        own.ca.read_bytes(), own.key.read_bytes(), own.cert.read_bytes()
+    )
+    options = [("grpc.ssl_target_name_override", identity + SUFFIX)]
+    with grpc.secure_channel(address, credentials, options=options) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_S)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def http_ready(address: str, path: str) -> bool:
+    """True once GET `path` is answered with 200."""
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def listens(address: str) -> bool:
+    """True once something accepts connections."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=_TIMEOUT_S):
+            return True
+    except OSError:
+        return False

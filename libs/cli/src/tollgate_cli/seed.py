@@ -1,0 +1,92 @@
+"""The demo: an upstream with two models, a tenant with a $5 cap, and a key to call with.
+
+Everything goes through the admin RPCs with the operator's certificate, as an operator would do
+it. May be run again: what is there is kept, a cap that the operator has changed included.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tollgate.router.v1 import router_pb2
+from tollgate_cli import commands_key, commands_provider, commands_tenant, money
+from tollgate_cli.operator_client import (
+    Operator,
+    OperatorConfig,
+    derived_request_id,
+    new_request_id,
+)
+from tollgate_cli.private_file import write_private
+
+TENANT = "demo"
+MONTHLY_USD = "5"
+# Model -> the protocol that it is served on.
+MODELS = {"demo-gpt": "openai", "demo-claude": "anthropic"}
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where the demo provider is, and where the demo's key is kept."""
+
+    provider_url: str
+    provider_key: str
+    key_file: Path
+
+
+async def run(configuration: OperatorConfig, demo: Demo) -> tuple[str, bool]:
+    """Seeds what is missing; the demo key's text, and whether it was made just now."""
+    is_new = not demo.key_file.exists()
+    async with Operator(configuration) as operator:
+        await _providers(operator, demo)
+        tenant = (await commands_tenant.create_tenant(operator, TENANT, None)).tenant
+        account = f"tenant:{tenant.tenant_id}"
+        if is_new:
+            # Only with the first key: a cap that an operator has changed since then stays.
+            set_id = derived_request_id(account, MONTHLY_USD)
+            await commands_tenant.set_limit(operator, account, money.parse_usd(MONTHLY_USD), set_id)
+            wanted = commands_key.Wanted(tenant=TENANT, name="demo", environment="dev")
+            answer = await commands_key.create_key(operator, wanted, new_request_id())
+            write_private(demo.key_file, answer.secret)
+    return demo.key_file.read_text(encoding="utf-8").strip(), is_new
+
+
+async def _providers(operator: Operator, demo: Demo) -> None:
+    listed = await operator.call(operator.router.ListProviders, router_pb2.ListProvidersRequest())
+    known = {provider.name: provider for provider in listed.providers}
+    base_url = f"{demo.provider_url}/v1"
+    port = demo.provider_url.rpartition(":")[2]
+    for model, protocol in MODELS.items():
+        usual = f"demo-{protocol}"
+        # A key is sealed for one address: an upstream that moved (its port was taken) is another.
+        name = usual if _free_or_here(known.get(usual), base_url) else f"{usual}-{port}"
+        for other in known.values():
+            if other.name != name and other.enabled and _is_demo(other.name, usual):
+                await _switch(operator, other.name, enabled=False)
+        if name not in known:
+            known[name] = await commands_provider.add_provider(
+                operator, name=name, protocol=protocol, base_url=base_url, models=[model]
+            )
+        elif not known[name].enabled and name != usual:
+            await _switch(operator, name, enabled=True)
+        if not known[name].key_ids:
+            await commands_provider.add_key(
+                operator,
+                provider=name,
+                secret=demo.provider_key,
+                request_id=derived_request_id("demo-key", name, demo.provider_key),
+            )
+
+
+def _free_or_here(provider: Any, base_url: str) -> bool:
+    return provider is None or provider.base_url.rstrip("/") == base_url
+
+
+def _is_demo(name: str, usual: str) -> bool:
+    return name == usual or name.removeprefix(f"{usual}-").isdecimal()
+
+
+async def _switch(operator: Operator, name: str, *, enabled: bool) -> None:
+    request = router_pb2.SetProviderEnabledRequest(
+        request_id=new_request_id(), name=name, enabled=enabled
+    )
+    await operator.call(operator.router.SetProviderEnabled, request)

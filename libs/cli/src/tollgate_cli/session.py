@@ -1,0 +1,52 @@
+"""What each operator command shares: its options, and running one coroutine against the suite."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from tollgate_cli import money
+from tollgate_cli.fault import Fault
+from tollgate_cli.home import Home
+from tollgate_cli.operator_client import Operator, OperatorConfig, load
+
+T = TypeVar("T")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; amounts are integers.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--operator-config", help="Default: operator.toml in $TOLLGATE_HOME."),
+]
+MonthlyUsd = Annotated[
+    str | None,
+    typer.Option("--monthly-usd", help="The cap of a calendar month (UTC), as 5 or 0.25."),
+]
+
+
+def configuration(config_file: Path | None) -> OperatorConfig:
+    """The operator's configuration."""
+    path = config_file or Home.from_environment().operator_toml
+    return load(path.absolute(), given=config_file is not None)
+
+
+def run(config_file: Path | None, work: Callable[[Operator], Awaitable[T]]) -> T:
+    """Runs `work` with open channels to the suite. Raises Fault."""
+    settings = configuration(config_file)
+
+    async def main() -> T:
+        async with Operator(settings) as operator:
+            return await work(operator)
+
+    return asyncio.run(main())
+
+
+def nano_usd(text: str | None) -> int | None:
+    """An option's amount. Raises Fault."""
+    if text is None:
+        return None
+    try:
+        return money.parse_usd(text)
+    except money.BadAmount as bad:
+        raise Fault(str(bad)) from bad

@@ -1,0 +1,134 @@
+"""The audit process: reads its configuration, wires the parts, serves until told to stop.
+
+python -m tollgate_audit --config FILE            serve
+python -m tollgate_audit --config FILE migrate    bring the database to this program's version
+python -m tollgate_audit --config FILE vkey       print the log's verifier key
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from psycopg_pool import AsyncConnectionPool
+
+from tollgate.audit.v1 import audit_pb2_grpc
+from tollgate_audit import durability
+from tollgate_audit.batcher import Batcher
+from tollgate_audit.config import AuditConfig
+from tollgate_audit.publish_lead import PublishLeads
+from tollgate_audit.read_servicer import AuditReadServicer
+from tollgate_audit.receipt_servicer import AuditReceiptServicer
+from tollgate_audit.sealer import Sealer
+from tollgate_audit.servicer import AuditServicer
+from tollgate_audit.signer import Signer
+from tollgate_audit.store_postgres import PostgresStore
+from tollgate_audit.subject_keys import SubjectKeys
+from tollgate_audit.worm_local import LocalWorm
+from tollgate_kit import config, lifecycle, pg
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.ids import Ids
+from tollgate_kit.keyring_file import FileKeyring
+from tollgate_kit.lifecycle import Lifecycle
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc_server import RpcServer
+
+PACKAGE = "tollgate_audit"
+DRAIN_SECONDS = 10.0
+
+
+class UnsafeDatabase(Exception):  # noqa: N818 - it is what was found
+    """Postgres may forget acknowledged commits: every unsafe setting is listed."""
+
+
+async def serve(settings: AuditConfig, life: Lifecycle, log: Log) -> None:
+    clock = SystemClock()
+    metrics = Metrics("audit")
+    keyring = FileKeyring.open(settings.keyring)
+    signer = await Signer.open(keyring, settings.log.origin)
+    settings.log.verifier_key_path.write_text(f"{signer.verifier_key}\n", encoding="utf-8")
+
+    pool = await pg.open_pool(settings.postgres, name="tollgate-audit")
+    life.on_stop("pool", pool.close)
+    await pg.check_schema(pool, package=PACKAGE)
+    await _check_durability(pool)
+    store = PostgresStore(pool, unpublished_max=settings.log.unpublished_entries_max)
+
+    worm = LocalWorm(settings.log.directory)
+    await worm.open()
+    sealer = Sealer(
+        PublishLeads(pool),
+        worm,
+        signer,
+        interval_s=settings.log.publish_interval_ms / 1000,
+        clock=clock,
+        metrics=metrics,
+        log=log,
+    )
+    sealer.start()
+    life.on_stop("sealer", sealer.stop)
+
+    batcher = Batcher(
+        store.append, queue_entries_max=settings.log.queue_entries_max, metrics=metrics, log=log
+    )
+    batcher.start()
+    life.on_stop("batcher", batcher.stop)
+
+    subject_keys = SubjectKeys(store, keyring, ids=Ids(clock), clock=clock)
+    servicer = AuditServicer(batcher, subject_keys, log=log)
+    server = RpcServer(settings.rpc, metrics=metrics, log=log)
+    server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, servicer)
+    server.add(
+        audit_pb2_grpc.add_AuditReceiptServiceServicer_to_server, AuditReceiptServicer(store)
+    )
+    server.add(
+        audit_pb2_grpc.add_AuditReadServiceServicer_to_server, AuditReadServicer(store, worm)
+    )
+    stop_metrics = metrics.serve(settings.metrics.listen)
+    life.on_stop("metrics", lambda: asyncio.to_thread(stop_metrics))
+    port = await server.start()
+    life.on_stop("rpc", server.stop)
+    life.on_stop("sessions", lambda: servicer.sessions.drain(DRAIN_SECONDS))
+    await server.set_ready(ready=True)
+    log.info("ready", port=port)
+    await life.until_stopped()
+
+
+async def _check_durability(pool: AsyncConnectionPool) -> None:
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "select name, setting from pg_settings where name = any(%s)", (list(durability.SAFE),)
+        )
+        faults = durability.unsafe(dict(await cursor.fetchall()))
+    if faults:
+        raise UnsafeDatabase("Postgres is not durable: " + "; ".join(faults))
+
+
+async def _vkey(settings: AuditConfig) -> None:
+    signer = await Signer.open(FileKeyring.open(settings.keyring), settings.log.origin)
+    sys.stdout.write(f"{signer.verifier_key}\n")
+
+
+async def _migrate(settings: AuditConfig) -> None:
+    for name in await pg.migrate(settings.postgres, package=PACKAGE):
+        sys.stdout.write(f"applied {name}\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tollgate-audit", description="The audit service.")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("command", nargs="?", choices=("serve", "migrate", "vkey"), default="serve")
+    arguments = parser.parse_args()
+    settings = config.load_or_exit(arguments.config, AuditConfig)
+    if arguments.command == "serve":
+        log = Log("audit")
+        return lifecycle.run(lambda life: serve(settings, life, log), log)
+    asyncio.run(_vkey(settings) if arguments.command == "vkey" else _migrate(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

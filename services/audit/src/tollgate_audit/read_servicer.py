@@ -1,0 +1,63 @@
+"""AuditReadService: the log for inspectors. A convenience: the published log is the evidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
+from tollgate_audit.store_postgres import PostgresStore, StoreUnavailable
+from tollgate_audit.worm import Worm, WormFault
+from tollgate_kit import failure
+from tollgate_tlog import checkpoint
+
+PAGE_SIZE_MAX = 1000
+_PAGE_BYTES_MAX = 16 * 1024 * 1024
+
+
+class AuditReadServicer(audit_pb2_grpc.AuditReadServiceServicer):
+    """GetCheckpoint and ListEntries."""
+
+    def __init__(self, store: PostgresStore, worm: Worm) -> None:
+        self._store = store
+        self._worm = worm
+
+    async def GetCheckpoint(
+        self, request: audit_pb2.GetCheckpointRequest, context: Any
+    ) -> audit_pb2.GetCheckpointResponse:
+        del request, context
+        try:
+            sizes = await self._store.sizes()
+            signed_note = await self._worm.get(checkpoint.LATEST_PATH)
+        except StoreUnavailable:
+            raise failure.store_unavailable("postgres") from None
+        except WormFault:
+            raise failure.store_unavailable("worm") from None
+        if signed_note is None:
+            raise failure.not_found("checkpoint", "latest")
+        return audit_pb2.GetCheckpointResponse(
+            signed_note=signed_note, unpublished=sizes.sequenced - sizes.published
+        )
+
+    async def ListEntries(
+        self, request: audit_pb2.ListEntriesRequest, context: Any
+    ) -> audit_pb2.ListEntriesResponse:
+        del context
+        if request.start_index < 0:
+            raise failure.invalid_field("start_index", "must not be negative")
+        if not 1 <= request.page_size <= PAGE_SIZE_MAX:
+            raise failure.invalid_field("page_size", f"must be 1 to {PAGE_SIZE_MAX}")
+        try:
+            rows, next_index = await self._store.entries(
+                request.start_index, limit=request.page_size, tenant_id=request.tenant_id
+            )
+        except StoreUnavailable:
+            raise failure.store_unavailable("postgres") from None
+        answer = audit_pb2.ListEntriesResponse(next_index=next_index)
+        size_bytes = 0
+        for index, leaf in rows:
+            size_bytes += len(leaf)
+            if answer.entries and size_bytes > _PAGE_BYTES_MAX:
+                answer.next_index = index
+                break
+            answer.entries.add(index=index, leaf=leaf)
+        return answer

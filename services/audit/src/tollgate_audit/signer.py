@@ -1,0 +1,36 @@
+"""Signs checkpoints with the log's Ed25519 key and names the key for verifiers.
+
+Promises: a note it returns was verified with the public key first, by the auditors' own code.
+Never decides whether a checkpoint may be signed: sealer.py does.
+"""
+
+from __future__ import annotations
+
+from tollgate_kit.keyring import Keyring, KeyringFault
+from tollgate_tlog import ed25519, note
+from tollgate_tlog.checkpoint import Checkpoint
+
+KEYRING_KEY = "tlog"
+
+
+class Signer:
+    """The log's signature."""
+
+    def __init__(self, keyring: Keyring, verifier_key: note.VerifierKey) -> None:
+        self._keyring = keyring
+        self.verifier_key = verifier_key
+
+    @classmethod
+    async def open(cls, keyring: Keyring, origin: str) -> Signer:
+        """The signer of the log ``origin``. Raises KeyringFault, NoteError."""
+        public_key = await keyring.public_key(KEYRING_KEY)
+        return cls(keyring, note.VerifierKey(origin, public_key))
+
+    async def sign(self, head: Checkpoint) -> bytes:
+        """The signed note. Raises KeyringFault."""
+        text = head.text.encode()
+        signature = await self._keyring.sign(KEYRING_KEY, text)
+        key = self.verifier_key
+        if not ed25519.verify(key.public_key, text, signature):
+            raise KeyringFault("the log's signature does not verify with its own public key")
+        return note.encode(head.text, [note.Signature(key.name, key.key_id, signature)])

@@ -1,0 +1,113 @@
+"""The authz process, `python -m tollgate_authz --config FILE [serve|migrate]`: wires and waits."""
+
+import argparse
+import asyncio
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tollgate.audit.v1 import audit_pb2
+from tollgate.authz.v1 import authz_pb2_grpc
+from tollgate_authz.admin_servicer import AuthzAdminServicer
+from tollgate_authz.config import AuthzConfig, pepper_name
+from tollgate_authz.key import Peppers
+from tollgate_authz.revocations import RevocationFeed
+from tollgate_authz.servicer import AuthzServicer
+from tollgate_authz.store_postgres import PostgresStore
+from tollgate_kit import lifecycle, pg
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.config import load_or_exit
+from tollgate_kit.evidence import EvidenceProducer
+from tollgate_kit.ids import Ids
+from tollgate_kit.keyring_file import FileKeyring
+from tollgate_kit.lifecycle import Lifecycle
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc_server import RpcServer
+from tollgate_kit.session_client import SessionPool
+
+IDENTITY: Final = "authz"
+PACKAGE: Final = "tollgate_authz"
+
+
+async def _migrate(config: AuthzConfig, log: Log, _life: Lifecycle) -> None:
+    applied = await pg.migrate(config.postgres, package=PACKAGE)
+    log.info("authz.migrated", applied=applied)
+
+
+async def _peppers(config: AuthzConfig) -> Peppers:
+    keyring = FileKeyring.open(config.keyring)
+    versions = config.pepper_versions
+    return Peppers({version: await keyring.mac_key(pepper_name(version)) for version in versions})
+
+
+async def _serve(config: AuthzConfig, log: Log, life: Lifecycle) -> None:
+    clock, metrics = SystemClock(), Metrics(IDENTITY)
+    ids = Ids(clock)
+    peppers = await _peppers(config)
+
+    pool = await pg.open_pool(config.postgres, name=PACKAGE)
+    life.on_stop("postgres", pool.close)
+    await pg.check_schema(pool, package=PACKAGE)
+    store = PostgresStore(pool)
+    # Connections of its own: were the reader to queue behind many Checks, heartbeats would stop,
+    # every edge would give up its cache, and there would be more Checks still.
+    log_pool = await pg.open_pool(
+        replace(config.postgres, pool_min=1, pool_max=2), name=f"{PACKAGE}_revisions"
+    )
+    life.on_stop("postgres_revisions", log_pool.close)
+
+    audit = SessionPool(
+        config.audit,
+        config.rpc.tls,
+        service="tollgate.audit.v1.AuditService",
+        request_type=audit_pb2.SessionRequest,
+        response_type=audit_pb2.SessionResponse,
+        metrics=metrics,
+        log=log,
+    )
+    await audit.start()
+    life.on_stop("audit", audit.close)
+    evidence = EvidenceProducer(audit, identity=IDENTITY, ids=ids, metrics=metrics, log=log)
+    await evidence.start()
+    life.on_stop("evidence", evidence.close)
+
+    revisions = PostgresStore(log_pool)
+    feed = RevocationFeed(revisions, clock=clock, metrics=metrics, log=log)
+    check = AuthzServicer(store=store, peppers=peppers, feed=feed, clock=clock, metrics=metrics)
+    admin = AuthzAdminServicer(
+        store=store, peppers=peppers, evidence=evidence, feed=feed, ids=ids, clock=clock, log=log
+    )
+    server = RpcServer(config.rpc, metrics=metrics, log=log)
+    server.add(authz_pb2_grpc.add_AuthzServiceServicer_to_server, check)
+    server.add(authz_pb2_grpc.add_AuthzAdminServiceServicer_to_server, admin)
+    port = await server.start()
+    life.on_stop("rpc", server.stop)
+    # Before the server stops: its streams never end by themselves.
+    life.on_stop("revocations", feed.close)
+
+    stop_metrics = metrics.serve(config.metrics.listen)
+    life.on_stop("metrics", partial(asyncio.to_thread, stop_metrics))
+    await server.set_ready(ready=True)
+    log.info("authz.serving", port=port)
+    async with asyncio.TaskGroup() as tasks:
+        # A reader that dies of a bug takes the process with it: no heartbeat, no silent staleness.
+        reader = tasks.create_task(feed.run())
+        await life.until_stopped()
+        reader.cancel()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog=PACKAGE)
+    parser.add_argument("--config", type=Path, required=True, help="the TOML file of this process")
+    parser.add_argument("command", nargs="?", choices=("serve", "migrate"), default="serve")
+    arguments = parser.parse_args()
+    config = load_or_exit(arguments.config, AuthzConfig)
+    log = Log(IDENTITY)
+    work = _migrate if arguments.command == "migrate" else _serve
+    return lifecycle.run(partial(work, config, log), log)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,143 @@
+"""The budget process, `python -m tollgate_budget --config FILE [serve|migrate]`: wires, waits."""
+
+import argparse
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tollgate.audit.v1 import audit_pb2
+from tollgate.budget.v1 import budget_pb2_grpc
+from tollgate_budget.admin_servicer import BudgetAdminServicer
+from tollgate_budget.config import BudgetConfig
+from tollgate_budget.group_commit import GroupCommit, Limits
+from tollgate_budget.keeper import Keeper
+from tollgate_budget.measures import Measures
+from tollgate_budget.postgres_settings import connect_durable
+from tollgate_budget.postgres_writer import PostgresWriter
+from tollgate_budget.rate_redis import RedisRates, open_redis
+from tollgate_budget.read_servicer import BudgetReadServicer
+from tollgate_budget.servicer import BudgetServicer
+from tollgate_budget.store_postgres import PostgresLedger
+from tollgate_budget.token import TokenMaker
+from tollgate_kit import lifecycle, pg
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.config import load_or_exit
+from tollgate_kit.evidence import EvidenceProducer
+from tollgate_kit.ids import Ids
+from tollgate_kit.keyring_file import FileKeyring
+from tollgate_kit.lifecycle import Lifecycle
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc_server import RpcServer
+from tollgate_kit.session_client import SessionPool
+
+IDENTITY: Final = "budget"
+PACKAGE: Final = "tollgate_budget"
+SESSION_DRAIN_S: Final = 10.0
+
+
+async def _migrate(config: BudgetConfig, log: Log, _life: Lifecycle) -> None:
+    applied = await pg.migrate(config.postgres, package=PACKAGE)
+    log.info("budget.migrated", applied=applied)
+
+
+async def _open_ledger(config: BudgetConfig, measures: Measures, life: Lifecycle) -> PostgresLedger:
+    """Refuses a database that may forget, before anything listens."""
+    pool = await pg.open_pool(config.postgres, name=PACKAGE)
+    life.on_stop("postgres", pool.close)
+    await pg.check_schema(pool, package=PACKAGE)
+    connect = partial(
+        connect_durable,
+        config.postgres.dsn,
+        standby_required=config.ledger.standby_required,
+    )
+    await (await connect()).close()
+    writer = PostgresWriter(connect, on_unknown=measures.commits_unknown.inc)
+    life.on_stop("writer", writer.close)
+    return PostgresLedger(writer, pool)
+
+
+async def _open_evidence(
+    config: BudgetConfig, metrics: Metrics, log: Log, life: Lifecycle
+) -> EvidenceProducer:
+    audit = SessionPool(
+        config.audit,
+        config.rpc.tls,
+        service="tollgate.audit.v1.AuditService",
+        request_type=audit_pb2.SessionRequest,
+        response_type=audit_pb2.SessionResponse,
+        metrics=metrics,
+        log=log,
+    )
+    await audit.start()
+    life.on_stop("audit", audit.close)
+    evidence = EvidenceProducer(
+        audit, identity=IDENTITY, ids=Ids(SystemClock()), metrics=metrics, log=log
+    )
+    await evidence.start()
+    life.on_stop("evidence", evidence.close)
+    return evidence
+
+
+async def _serve(config: BudgetConfig, log: Log, life: Lifecycle) -> None:
+    clock, metrics = SystemClock(), Metrics(IDENTITY)
+    measures = Measures(metrics)
+    tokens = TokenMaker(await FileKeyring.open(config.keyring).mac_key("reservation"))
+    ledger = await _open_ledger(config, measures, life)
+    rates = RedisRates(open_redis(config.redis.url))
+    life.on_stop("redis", rates.close)
+    evidence = await _open_evidence(config, metrics, log, life)
+
+    limits = Limits(
+        batch_steps_max=config.ledger.batch_steps_max,
+        queue_steps_max=config.ledger.queue_steps_max,
+        pace_s=config.ledger.pace_ms / 1000,
+    )
+    group = GroupCommit(ledger, rates, clock=clock, measures=measures, log=log, limits=limits)
+    group.start()
+    life.on_stop("group_commit", group.close)
+    keeper = Keeper(ledger, group, clock=clock, measures=measures, log=log)
+
+    service = BudgetServicer(group, tokens, log=log)
+    server = RpcServer(config.rpc, metrics=metrics, log=log)
+    server.add(budget_pb2_grpc.add_BudgetServiceServicer_to_server, service)
+    server.add(
+        budget_pb2_grpc.add_BudgetReadServiceServicer_to_server,
+        BudgetReadServicer(ledger, clock=clock),
+    )
+    server.add(
+        budget_pb2_grpc.add_BudgetAdminServiceServicer_to_server,
+        BudgetAdminServicer(ledger, evidence, clock=clock, log=log),
+    )
+    port = await server.start()
+    life.on_stop("rpc", server.stop)
+    life.on_stop("sessions", partial(service.sessions.drain, SESSION_DRAIN_S))
+    stop_metrics = metrics.serve(config.metrics.listen)
+    life.on_stop("metrics", partial(asyncio.to_thread, stop_metrics))
+    await server.set_ready(ready=True)
+    log.info("budget.serving", port=port)
+    async with asyncio.TaskGroup() as tasks:
+        # A loop that dies of a bug takes the process with it: nothing is watched in silence.
+        loops = (
+            tasks.create_task(keeper.sweep_forever(config.ledger.sweep_ms / 1000)),
+            tasks.create_task(keeper.check_forever(config.ledger.check_ms / 1000)),
+        )
+        await life.until_stopped()
+        for loop in loops:
+            loop.cancel()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog=PACKAGE)
+    parser.add_argument("--config", type=Path, required=True, help="the TOML file of this process")
+    parser.add_argument("command", nargs="?", choices=("serve", "migrate"), default="serve")
+    arguments = parser.parse_args()
+    config = load_or_exit(arguments.config, BudgetConfig)
+    log = Log(IDENTITY)
+    work = _migrate if arguments.command == "migrate" else _serve
+    return lifecycle.run(partial(work, config, log), log)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,109 @@
+"""BudgetAdminService: limits, and what timed out. Every change is evidence before it is made.
+
+Promises: the intent is durable in audit, or nothing happens (AUDIT_NOT_DURABLE). The same
+request id gives the first answer again; its intent is then in the log once more, under that id.
+"""
+
+from typing import Any
+
+import grpc
+
+from tollgate.audit.v1 import audit_pb2
+from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
+from tollgate_budget import wire
+from tollgate_budget.ledger import Mismatch, Resolution, Resolve, Resolved, Window
+from tollgate_budget.store import AdminRequest, LedgerStore, OutcomeUnknown, SetLimit
+from tollgate_budget.store import StoreUnavailable as Unavailable
+from tollgate_kit.clock import Clock
+from tollgate_kit.evidence import EvidenceProducer
+from tollgate_kit.failure import (
+    Failure,
+    invalid_field,
+    mismatch,
+    not_found,
+    store_unavailable,
+)
+from tollgate_kit.logs import Log
+from tollgate_kit.rpc_server import caller
+
+
+class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
+    """What an operator may change in the ledger."""
+
+    def __init__(
+        self, store: LedgerStore, evidence: EvidenceProducer, *, clock: Clock, log: Log
+    ) -> None:
+        self._store = store
+        self._evidence = evidence
+        self._clock = clock
+        self._log = log
+
+    async def SetLimit(
+        self, request: budget_pb2.SetLimitRequest, context: Any
+    ) -> budget_pb2.SetLimitResponse:
+        del context
+        change = SetLimit(
+            wire.account_id(request.account_id), wire.monthly_limit(request.monthly_limit_nano_usd)
+        )
+        answer = await self._change(
+            AdminRequest(wire.request_id(request.request_id), change),
+            {
+                "action": "set_limit",
+                "account_id": change.account_id,
+                "limit_nano_usd": change.limit,
+            },
+        )
+        assert isinstance(answer, Window)
+        return budget_pb2.SetLimitResponse(account=wire.account(answer))
+
+    async def ResolveQuarantine(
+        self, request: budget_pb2.ResolveQuarantineRequest, context: Any
+    ) -> budget_pb2.ResolveQuarantineResponse:
+        del context
+        change = Resolve(
+            wire.reservation_id(request.reservation_id),
+            wire.settled_amount(request.amount_nano_usd),
+        )
+        answer = await self._change(
+            AdminRequest(wire.request_id(request.request_id), change),
+            {
+                "action": "resolve_quarantine",
+                "reservation_id": change.id,
+                "amount_nano_usd": change.amount,
+                "reason": wire.reason(request.reason),
+            },
+        )
+        assert isinstance(answer, Resolved)
+        if answer.result is Resolution.NOT_FOUND:
+            raise not_found("reservation", change.id)
+        if answer.result is Resolution.NOT_QUARANTINED:
+            raise invalid_field("reservation_id", "it did not time out")
+        if answer.result is Resolution.CONFLICT:
+            raise mismatch(change.id, "amount_nano_usd")
+        assert answer.transfer is not None
+        return budget_pb2.ResolveQuarantineResponse(transfer=wire.transfer(answer.transfer))
+
+    async def _change(self, request: AdminRequest, intent: dict[str, Any]) -> Window | Resolved:
+        """Evidence, then effect."""
+        operator = caller()
+        await self._evidence.append(
+            audit_pb2.ENTRY_KIND_BUDGET_CHANGED,
+            tenant_id="",
+            trace_id="",
+            subject=operator,
+            payload={
+                **intent,
+                "request_id": request.request_id,
+                "time_unix_ms": self._clock.unix_ms(),
+            },
+        )
+        try:
+            answer = await self._store.administer(request, now_ms=self._clock.unix_ms())
+        except Unavailable:
+            raise store_unavailable("postgres") from None
+        except OutcomeUnknown:
+            raise Failure(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN") from None
+        if isinstance(answer, Mismatch):
+            raise mismatch(request.request_id, answer.field)
+        self._log.info("budget.changed", action=intent["action"], request_id=request.request_id)
+        return answer

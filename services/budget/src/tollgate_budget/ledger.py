@@ -1,0 +1,391 @@
+"""The ledger's rules: what a reserve, a settle, a time-out and a limit change do to the sums.
+
+Owns the one invariant, for every account in every calendar month (UTC):
+posted + pending <= limit, unless the account is frozen, and then <= its ceiling. (Leases, when
+they come, count on the left; until then nothing is leased.)
+
+Promises: each step either refuses and changes nothing, or cannot fail any more. All accounts
+of a reserve or none. A repeat of a step gives the same answer. A reservation that timed out
+stays counted. The true cost is never refused: an overrun is posted and freezes the account.
+Never does: I/O, clocks, randomness. A store brings the rows in, and writes the changed ones.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NewType
+
+from tollgate_budget.month import Month
+
+AccountId = NewType("AccountId", str)
+TransferId = NewType("TransferId", str)
+NanoUsd = NewType("NanoUsd", int)
+
+WindowKey = tuple[AccountId, Month]
+
+
+class State(IntEnum):
+    """Where a transfer stands; the numbers are those of the proto's TransferState."""
+
+    PENDING = 1
+    POSTED = 2
+    VOIDED = 3
+    QUARANTINED = 4
+
+
+class Refusal(IntEnum):
+    """Why money was refused; the numbers are those of the proto's DenialReason."""
+
+    BUDGET_EXHAUSTED = 1
+    ACCOUNT_FROZEN = 3
+    ACCOUNT_UNKNOWN = 4
+
+
+class Settlement(IntEnum):
+    """What a settle came to; the numbers are those of the proto's SettlementState."""
+
+    POSTED = 1
+    RELEASED = 2
+    CONFLICT = 3
+    POSTED_LATE = 4
+    NOT_FOUND = 5
+
+
+class Resolution(IntEnum):
+    """What resolving a quarantined transfer came to."""
+
+    RESOLVED = 1
+    CONFLICT = 2
+    NOT_FOUND = 3
+    NOT_QUARANTINED = 4
+
+
+@dataclass(slots=True)
+class Window:
+    """An account in one calendar month. `ceiling` is `limit` unless the account is frozen.
+
+    Lowering a limit below what is in use, or a bill above its reservation, cannot undo what was
+    spent: the ceiling then keeps the sum that stood at that moment, and nothing may be added.
+    """
+
+    account_id: AccountId
+    month: Month
+    limit: int
+    ceiling: int
+    posted: int = 0
+    pending: int = 0
+    quarantined: int = 0
+    overrun: int = 0
+    frozen: bool = False
+
+    @property
+    def used(self) -> int:
+        return self.posted + self.pending
+
+    @property
+    def left(self) -> int:
+        """What may still be reserved; never negative."""
+        return 0 if self.frozen else self.limit - self.used
+
+    def check(self) -> None:
+        """Assert the invariant: the SQL constraints say the same again."""
+        assert self.posted >= 0
+        assert 0 <= self.quarantined <= self.pending
+        assert 0 <= self.overrun <= self.posted
+        assert self.used <= self.ceiling, "the cap was exceeded"
+        assert self.ceiling == self.limit or (self.frozen and self.ceiling > self.limit)
+
+
+@dataclass(slots=True)
+class Transfer:
+    """One reservation and its end. Everything before `state` is written once."""
+
+    id: TransferId
+    tenant_id: str
+    trace_id: str
+    model: str
+    account_ids: tuple[AccountId, ...]
+    month: Month
+    reserved: int
+    create_ms: int
+    expire_ms: int
+    state: State = State.PENDING
+    posted: int = 0
+    late: bool = False  # it was quarantined at some time
+    end_ms: int = 0  # when it was posted or voided; 0 until then
+
+    @property
+    def overrun(self) -> int:
+        return max(0, self.posted - self.reserved)
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Count the worst case of a call against every account, or against none."""
+
+    id: TransferId
+    account_ids: tuple[AccountId, ...]
+    amount: NanoUsd
+    timeout_ms: int
+    tenant_id: str
+    trace_id: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Post the true cost of a reservation; 0 releases it. An empty trace id matches any."""
+
+    id: TransferId
+    amount: NanoUsd
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Mark a reservation that timed out. It stays counted."""
+
+    id: TransferId
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """End a quarantined reservation at its true cost, by an operator."""
+
+    id: TransferId
+    amount: NanoUsd
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    transfer: Transfer
+    left: int  # on the tightest account, after this reservation
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Nothing was written: a later try with the same id is decided anew."""
+
+    reason: Refusal
+    subject: AccountId
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The id is known with other content in this field; nothing was changed."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    state: Settlement
+    overrun: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    result: Resolution
+    transfer: Transfer | None = None
+
+
+Step = Reserve | Settle | Quarantine | Resolve
+Outcome = Reserved | Denied | Mismatch | Settled | Quarantined | Resolved
+
+
+@dataclass(slots=True)
+class Book:
+    """The rows that one batch of steps works on, and which of them it changed."""
+
+    windows: dict[WindowKey, Window]
+    transfers: dict[TransferId, Transfer]
+    changed_windows: dict[WindowKey, Window] = field(default_factory=dict)
+    new_transfers: dict[TransferId, Transfer] = field(default_factory=dict)
+    changed_transfers: dict[TransferId, Transfer] = field(default_factory=dict)
+
+    def apply(self, steps: Sequence[Step], *, month: Month, now_ms: int) -> list[Outcome]:
+        """Carry the steps out one after the other, in the order of their arrival."""
+        return [self._apply(step, month=month, now_ms=now_ms) for step in steps]
+
+    def _apply(self, step: Step, *, month: Month, now_ms: int) -> Outcome:
+        if type(step) is Reserve:
+            return self.reserve(step, month=month, now_ms=now_ms)
+        if type(step) is Settle:
+            return self.settle(step, now_ms=now_ms)
+        if type(step) is Quarantine:
+            return self.quarantine(step, now_ms=now_ms)
+        assert type(step) is Resolve
+        return self.resolve(step, now_ms=now_ms)
+
+    def reserve(self, step: Reserve, *, month: Month, now_ms: int) -> Reserved | Denied | Mismatch:
+        """Move the amount to pending on every account, or refuse."""
+        known = self.transfers.get(step.id)
+        if known is not None:
+            return self._replay(step, known)
+        windows = []
+        for account_id in step.account_ids:
+            window = self.windows.get((account_id, month))
+            if window is None:
+                return Denied(Refusal.ACCOUNT_UNKNOWN, account_id, 0)
+            windows.append(window)
+        for window in windows:
+            if window.frozen:
+                return Denied(Refusal.ACCOUNT_FROZEN, window.account_id, 0)
+        tightest = min(windows, key=_left)
+        left = tightest.limit - tightest.posted - tightest.pending
+        if step.amount > left:
+            return Denied(Refusal.BUDGET_EXHAUSTED, tightest.account_id, left)
+
+        # After this point the reservation must succeed.
+        for window in windows:
+            window.pending += step.amount
+            self._changed(window)
+        transfer = Transfer(
+            step.id,
+            step.tenant_id,
+            step.trace_id,
+            step.model,
+            step.account_ids,
+            month,
+            step.amount,
+            now_ms,
+            now_ms + step.timeout_ms,
+        )
+        self.transfers[step.id] = self.new_transfers[step.id] = transfer
+        return Reserved(transfer, left - step.amount)
+
+    def _replay(self, step: Reserve, known: Transfer) -> Reserved | Mismatch:
+        for name, sent, stored in (
+            ("account_ids", step.account_ids, known.account_ids),
+            ("amount_nano_usd", step.amount, known.reserved),
+            ("tenant_id", step.tenant_id, known.tenant_id),
+            ("model", step.model, known.model),
+            ("trace_id", step.trace_id, known.trace_id),
+            ("timeout", step.timeout_ms, known.expire_ms - known.create_ms),
+        ):
+            if sent != stored:
+                return Mismatch(name)
+        left = min(self.windows[account_id, known.month].left for account_id in known.account_ids)
+        return Reserved(known, left, replayed=True)
+
+    def settle(self, step: Settle, *, now_ms: int) -> Settled:
+        """Post the truth, whatever it is; or say again what it was."""
+        transfer = self.transfers.get(step.id)
+        if transfer is None:
+            return Settled(Settlement.NOT_FOUND)
+        if step.trace_id and step.trace_id != transfer.trace_id:
+            return Settled(Settlement.CONFLICT)
+        if transfer.state in (State.POSTED, State.VOIDED):
+            if step.amount != transfer.posted:
+                return Settled(Settlement.CONFLICT)
+        else:
+            # After this point the settlement must succeed.
+            self._end(transfer, step.amount, now_ms)
+        if step.amount == 0:
+            return Settled(Settlement.RELEASED)
+        state = Settlement.POSTED_LATE if transfer.late else Settlement.POSTED
+        return Settled(state, transfer.overrun)
+
+    def quarantine(self, step: Quarantine, *, now_ms: int) -> Quarantined:
+        """Mark a pending transfer whose time is over; the sums that limits see do not move."""
+        transfer = self.transfers.get(step.id)
+        if transfer is None or transfer.state is not State.PENDING:
+            return Quarantined(changed=False)
+        if now_ms < transfer.expire_ms:
+            return Quarantined(changed=False)
+        # After this point the quarantine must succeed.
+        transfer.state = State.QUARANTINED
+        transfer.late = True
+        self._transfer_changed(transfer)
+        for account_id in transfer.account_ids:
+            window = self.windows[account_id, transfer.month]
+            window.quarantined += transfer.reserved
+            self._changed(window)
+        return Quarantined(changed=True)
+
+    def resolve(self, step: Resolve, *, now_ms: int) -> Resolved:
+        """As settle, but for what timed out only."""
+        transfer = self.transfers.get(step.id)
+        if transfer is None:
+            return Resolved(Resolution.NOT_FOUND)
+        if not transfer.late:
+            return Resolved(Resolution.NOT_QUARANTINED)
+        if transfer.state is not State.QUARANTINED:
+            if step.amount != transfer.posted:
+                return Resolved(Resolution.CONFLICT)
+            return Resolved(Resolution.RESOLVED, transfer)
+        # After this point the resolution must succeed.
+        self._end(transfer, step.amount, now_ms)
+        return Resolved(Resolution.RESOLVED, transfer)
+
+    def _end(self, transfer: Transfer, amount: int, now_ms: int) -> None:
+        """Move what was reserved out of pending and the true amount into posted."""
+        quarantined = transfer.reserved if transfer.state is State.QUARANTINED else 0
+        transfer.state = State.POSTED if amount > 0 else State.VOIDED
+        transfer.posted = amount
+        transfer.end_ms = now_ms
+        self._transfer_changed(transfer)
+        overrun = transfer.overrun
+        for account_id in transfer.account_ids:
+            window = self.windows[account_id, transfer.month]
+            window.pending -= transfer.reserved
+            window.quarantined -= quarantined
+            window.posted += amount
+            if overrun:
+                window.overrun += overrun
+                window.frozen = True
+                window.ceiling = max(window.ceiling, window.posted + window.pending)
+            self._changed(window)
+
+    def _changed(self, window: Window) -> None:
+        self.changed_windows[window.account_id, window.month] = window
+
+    def _transfer_changed(self, transfer: Transfer) -> None:
+        if transfer.id not in self.new_transfers:
+            self.changed_transfers[transfer.id] = transfer
+
+    def check(self) -> None:
+        """Assert the invariant on every row this batch changed, before it is written."""
+        for window in self.changed_windows.values():
+            window.check()
+
+
+def _left(window: Window) -> int:
+    return window.limit - window.posted - window.pending
+
+
+def open_window(account_id: AccountId, month: Month, limit: int) -> Window:
+    """An account at the start of a month: nothing spent, not frozen."""
+    return Window(account_id, month, limit, limit)
+
+
+def set_limit(window: Window, limit: NanoUsd) -> None:
+    """Put a limit in force. Below what is in use it freezes, until the next month or a higher."""
+    window.limit = limit
+    window.frozen = window.used > limit
+    window.ceiling = max(limit, window.used)
+
+
+def window_keys(
+    steps: Iterable[Step], transfers: Iterable[Transfer], month: Month
+) -> set[WindowKey]:
+    """Every row that these steps, and the transfers they name, may read or change."""
+    keys = {
+        (account_id, month)
+        for step in steps
+        if type(step) is Reserve
+        for account_id in step.account_ids
+    }
+    keys.update(
+        (account_id, transfer.month)
+        for transfer in transfers
+        for account_id in transfer.account_ids
+    )
+    return keys

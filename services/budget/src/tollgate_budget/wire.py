@@ -1,0 +1,189 @@
+"""Between the proto's messages and the ledger's terms: reads, checks every field, and writes.
+
+Promises: what gets past here is within the bounds that the ledger, SQL and Lua rely on. A field
+that is not is Failure INVALID_FIELD and nothing happens.
+"""
+
+import re
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tollgate.budget.v1 import budget_pb2
+from tollgate_budget.gcra import WINDOW_US_MAX, Cost, Limited
+from tollgate_budget.ledger import (
+    AccountId,
+    Denied,
+    NanoUsd,
+    Reserve,
+    Settle,
+    Transfer,
+    TransferId,
+    Window,
+)
+from tollgate_budget.month import month_start_ms
+from tollgate_kit.failure import invalid_field
+
+AMOUNT_MAX = 10**17  # $100 million in one call; sums of them stay far within a bigint
+LIMIT_MAX = 10**18
+TIMEOUT_MS_MAX = 24 * 3600 * 1000
+ACCOUNTS_MAX = 8
+RATES_MAX = 8
+SETTLEMENTS_MAX = 256
+COST_MAX = 10**12
+REASON_MAX = 500
+
+_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_ACCOUNT = re.compile(r"(?:key|group|tenant):[A-Za-z0-9_.-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# No braces: they would move a bucket to another hash slot than its tenant's.
+_BUCKET = re.compile(r"[!-z|~]{1,160}")
+_TRACE = re.compile(r"[!-~]{1,128}")
+_MODEL = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
+_REQUEST = re.compile(r"[!-~]{1,128}")
+
+
+def read_reserve(request: budget_pb2.ReserveRequest) -> tuple[Reserve, tuple[Cost, ...]]:
+    """A reserve and its rate costs. Raises Failure INVALID_FIELD."""
+    accounts = tuple(request.account_ids)
+    if not 1 <= len(accounts) <= ACCOUNTS_MAX or len(set(accounts)) != len(accounts):
+        raise invalid_field("account_ids", "1 to 8, each once")
+    timeout_ms = request.timeout.seconds * 1000 + request.timeout.nanos // 1_000_000
+    _within(timeout_ms, 1, TIMEOUT_MS_MAX, "timeout")
+    step = Reserve(
+        reservation_id(request.reservation_id),
+        tuple(account_id(account) for account in accounts),
+        NanoUsd(_within(request.amount_nano_usd, 0, AMOUNT_MAX, "amount_nano_usd")),
+        timeout_ms,
+        _match(_NAME, request.tenant_id, "tenant_id"),
+        _match(_TRACE, request.trace_id, "trace_id"),
+        _match(_MODEL, request.model, "model"),
+    )
+    return step, _read_costs(request.rate_costs)
+
+
+def _read_costs(sent: Any) -> tuple[Cost, ...]:
+    if not sent:
+        return ()
+    if len(sent) > RATES_MAX or len({cost.bucket for cost in sent}) != len(sent):
+        raise invalid_field("rate_costs", "at most 8, each bucket once")
+    return tuple(_read_cost(cost) for cost in sent)
+
+
+def _read_cost(sent: Any) -> Cost:
+    cost = Cost(
+        _match(_BUCKET, sent.bucket, "rate_costs.bucket"),
+        _within(sent.cost, 0, COST_MAX, "rate_costs.cost"),
+        _within(sent.burst, 1, COST_MAX, "rate_costs.burst"),
+        _within(sent.count, 1, COST_MAX, "rate_costs.count"),
+        _within(sent.period_ms, 1, TIMEOUT_MS_MAX, "rate_costs.period_ms"),
+    )
+    if cost.take_us > WINDOW_US_MAX or cost.window_us > WINDOW_US_MAX:
+        raise invalid_field("rate_costs", "cost or burst lasts for centuries")
+    return cost
+
+
+def read_settle(request: budget_pb2.SettleRequest) -> list[Settle]:
+    """Settlements in their order. Raises Failure INVALID_FIELD, for all of them."""
+    if len(request.settlements) > SETTLEMENTS_MAX:
+        raise invalid_field("settlements", "at most 256")
+    return [
+        Settle(
+            reservation_id(sent.reservation_id),
+            settled_amount(sent.amount_nano_usd),
+            sent.trace_id,
+        )
+        for sent in request.settlements
+    ]
+
+
+def reservation_id(text: str) -> TransferId:
+    return TransferId(_match(_UUID7, text, "reservation_id"))
+
+
+def account_id(text: str) -> AccountId:
+    return AccountId(_match(_ACCOUNT, text, "account_id"))
+
+
+def request_id(text: str) -> str:
+    return _match(_REQUEST, text, "request_id")
+
+
+def settled_amount(value: int) -> NanoUsd:
+    return NanoUsd(_within(value, 0, AMOUNT_MAX, "amount_nano_usd"))
+
+
+def monthly_limit(value: int) -> NanoUsd:
+    return NanoUsd(_within(value, 0, LIMIT_MAX, "monthly_limit_nano_usd"))
+
+
+def reason(text: str) -> str:
+    if not text or len(text) > REASON_MAX:
+        raise invalid_field("reason", "1 to 500 characters")
+    return text
+
+
+def _match(pattern: re.Pattern[str], text: str, field: str) -> str:
+    if pattern.fullmatch(text) is None:
+        raise invalid_field(field)
+    return text
+
+
+def _within(value: int, low: int, high: int, field: str) -> int:
+    if not low <= value <= high:
+        raise invalid_field(field, f"{low} to {high}")
+    return value
+
+
+def denied(outcome: Denied) -> budget_pb2.ReserveResponse:
+    """Waiting does not help against money: no retry_after."""
+    return budget_pb2.ReserveResponse(
+        denial=budget_pb2.Denial(
+            reason=int(outcome.reason),  # type: ignore[arg-type]  # the same numbers
+            subject=outcome.subject,
+            remaining=outcome.left,
+        )
+    )
+
+
+def limited(outcome: Limited) -> budget_pb2.ReserveResponse:
+    """Rounded up to a microsecond: who waits that long finds room."""
+    denial = budget_pb2.Denial(
+        reason=budget_pb2.DENIAL_REASON_RATE_LIMITED,
+        subject=outcome.bucket,
+        remaining=outcome.remaining,
+    )
+    if outcome.wait_us is not None:
+        seconds, micros = divmod(outcome.wait_us, 1_000_000)
+        denial.retry_after.CopyFrom(Duration(seconds=seconds, nanos=micros * 1000))
+    return budget_pb2.ReserveResponse(denial=denial)
+
+
+def account(window: Window) -> budget_pb2.Account:
+    return budget_pb2.Account(
+        account_id=window.account_id,
+        window_start=_timestamp(month_start_ms(window.month)),
+        limit_nano_usd=window.limit,
+        posted_nano_usd=window.posted,
+        pending_nano_usd=window.pending,
+        quarantined_nano_usd=window.quarantined,
+        overrun_nano_usd=window.overrun,
+        frozen=window.frozen,
+    )
+
+
+def transfer(stored: Transfer) -> budget_pb2.Transfer:
+    return budget_pb2.Transfer(
+        reservation_id=stored.id,
+        trace_id=stored.trace_id,
+        state=int(stored.state),  # type: ignore[arg-type]  # the same numbers
+        reserved_nano_usd=stored.reserved,
+        posted_nano_usd=stored.posted,
+        create_time=_timestamp(stored.create_ms),
+        account_ids=stored.account_ids,
+    )
+
+
+def _timestamp(unix_ms: int) -> Timestamp:
+    return Timestamp(seconds=unix_ms // 1000, nanos=unix_ms % 1000 * 1_000_000)

@@ -1,0 +1,100 @@
+"""The facts of a call as response headers, SSE comment and money texts.
+
+Owns the names of the x-tollgate-* headers. Promises: every value is built from an integer, an id
+of ours or a checked word, so that no header can be injected; money is exact decimal text.
+"""
+
+import re
+from dataclasses import dataclass
+
+NANO_PER_USD = 1_000_000_000
+_WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
+Headers = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
+# Proxies must hand on a stream as it comes, and nobody may keep an answer.
+NO_STORE = (b"cache-control", b"no-store")
+NO_BUFFERING = (b"x-accel-buffering", b"no")
+CLOSE = (b"connection", b"close")
+FALLBACK = "fallback"
+
+
+def usd(nano_usd: int) -> str:
+    """Nano-USD as exact decimal USD without trailing zeros."""
+    sign, amount = ("-", -nano_usd) if nano_usd < 0 else ("", nano_usd)
+    whole, fraction = divmod(amount, NANO_PER_USD)
+    if not fraction:
+        return f"{sign}{whole}"
+    return f"{sign}{whole}.{fraction:09d}".rstrip("0")
+
+
+def route_name(provider: str, attempt: int) -> str:
+    """What a customer is told of the route: the provider's name, or that it was a fallback."""
+    if attempt > 1:
+        return FALLBACK
+    return provider if _WORD.fullmatch(provider) else "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a call when its answer's head is sent; None is not known."""
+
+    trace_id: str
+    # The client's own id when it sent a proper one, else the trace id.
+    request_id: str
+    cost_nano_usd: int | None = 0
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+    remaining_nano_usd: int | None = None
+    route: str | None = None
+    receipt: int | None = None
+
+
+def build(facts: Facts) -> Headers:
+    """The headers that stand on every answer."""
+    request_id = facts.request_id.encode("ascii")
+    headers = [
+        (b"x-request-id", request_id),
+        (b"request-id", request_id),
+        (b"x-tollgate-trace-id", facts.trace_id.encode("ascii")),
+        NO_STORE,
+    ]
+    headers += [
+        (_NAMES[name], value.encode("ascii"))
+        for name, value in _texts(facts).items()
+        if value is not None
+    ]
+    return headers
+
+
+def comment(facts: Facts) -> dict[str, str]:
+    """The same facts for the comment line that closes a stream."""
+    known = {name: value for name, value in _texts(facts).items() if value is not None}
+    return {"trace_id": facts.trace_id, **known}
+
+
+def _texts(facts: Facts) -> dict[str, str | None]:
+    cost, left = facts.cost_nano_usd, facts.remaining_nano_usd
+    return {
+        "cost_usd": None if cost is None else usd(cost),
+        "usage_input_tokens": _text(facts.input_tokens),
+        "usage_output_tokens": _text(facts.output_tokens),
+        "budget_remaining_usd": None if left is None else usd(left),
+        "route": facts.route,
+        "receipt": _text(facts.receipt),
+    }
+
+
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+_NAMES = {
+    "cost_usd": b"x-tollgate-cost-usd",
+    "usage_input_tokens": b"x-tollgate-usage-input-tokens",
+    "usage_output_tokens": b"x-tollgate-usage-output-tokens",
+    "budget_remaining_usd": b"x-tollgate-budget-remaining-usd",
+    "route": b"x-tollgate-route",
+    "receipt": b"x-tollgate-receipt",
+}

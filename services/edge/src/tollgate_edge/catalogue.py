@@ -1,0 +1,109 @@
+"""Which models there are, on which protocols, at which price: router's list, polled.
+
+Owns the edge's copy. Promises: a poll that fails leaves the last list standing; a price that
+cannot bound a call takes its model out rather than letting it through unpriced.
+"""
+
+import asyncio
+from dataclasses import dataclass, fields
+from typing import Any
+
+from tollgate.router.v1 import router_pb2
+from tollgate_dialects.price import Price
+from tollgate_dialects.protocol import Protocol
+from tollgate_kit import rpc_client
+from tollgate_kit.failure import Failure
+from tollgate_kit.logs import Log
+
+WIRE_PROTOCOLS = {
+    Protocol.OPENAI_CHAT: router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT,
+    Protocol.ANTHROPIC_MESSAGES: router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES,
+}
+_PRICE_FIELDS = tuple(field.name for field in fields(Price))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model."""
+
+    model: str
+    protocols: frozenset[int]
+    price: Price
+    display_name: str
+    owned_by: str
+    created_s: int
+
+    def serves(self, protocol: Protocol) -> bool:
+        """True when some provider serves the model on this protocol."""
+        return WIRE_PROTOCOLS[protocol] in self.protocols
+
+
+class Catalogue:
+    """The newest list that router gave."""
+
+    def __init__(
+        self, list_models: Any, *, poll_seconds: float, timeout_s: float, log: Log
+    ) -> None:
+        self._list_models = list_models
+        self._poll_seconds = poll_seconds
+        self._timeout_s = timeout_s
+        self._log = log
+        self._entries: dict[str, Entry] = {}
+        self._revision = 0
+        self._poller: asyncio.Task[None] | None = None
+        self.loaded = False
+
+    async def start(self) -> None:
+        """Begin polling."""
+        self._poller = asyncio.get_running_loop().create_task(self._poll())
+
+    async def close(self) -> None:
+        """Stop polling."""
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.gather(self._poller, return_exceptions=True)
+
+    def find(self, model: str) -> Entry | None:
+        """A model by its name."""
+        return self._entries.get(model)
+
+    def entries(self, allowed_models: frozenset[str]) -> list[Entry]:
+        """The models that a key may call, by name; an empty set allows every one."""
+        return [
+            entry
+            for name, entry in sorted(self._entries.items())
+            if not allowed_models or name in allowed_models
+        ]
+
+    async def refresh(self) -> None:
+        """Ask once. Raises Failure."""
+        request = router_pb2.ListModelsRequest(if_newer_than_revision=self._revision)
+        answer = await rpc_client.call(self._list_models, request, self._timeout_s)
+        if answer.models or answer.revision != self._revision:
+            found = (self._entry(model) for model in answer.models)
+            self._entries = {entry.model: entry for entry in found if entry is not None}
+            self._revision = answer.revision
+        self.loaded = True
+
+    async def _poll(self) -> None:
+        while True:
+            try:
+                await self.refresh()
+            except Failure as failure:
+                self._log.warning("catalogue.poll_failed", reason=failure.reason)
+            await asyncio.sleep(self._poll_seconds)
+
+    def _entry(self, model: Any) -> Entry | None:
+        try:
+            price = Price(**{name: getattr(model.price, name) for name in _PRICE_FIELDS})
+        except ValueError:
+            self._log.error("catalogue.price_refused", model=model.model)
+            return None
+        return Entry(
+            model=model.model,
+            protocols=frozenset(model.protocols),
+            price=price,
+            display_name=model.display_name or model.model,
+            owned_by=model.owned_by,
+            created_s=model.create_time.seconds,
+        )

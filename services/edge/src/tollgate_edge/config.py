@@ -1,0 +1,106 @@
+"""The configuration of `edge api`. Every field is documented in deploy/config/edge-api.toml."""
+
+from dataclasses import dataclass, field
+
+from tollgate_edge import client_address
+from tollgate_kit.config import MetricsConfig, PeerConfig, TlsConfig, check_listen
+
+# What the lifecycle gives one stop hook (tollgate_kit.lifecycle), less a margin.
+STOP_SECONDS_MAX = 25
+
+
+def _check_stop(seconds: int) -> None:
+    if not 0 <= seconds <= STOP_SECONDS_MAX:
+        raise ValueError(f"stop_seconds must be between 0 and {STOP_SECONDS_MAX}")
+
+
+@dataclass(frozen=True)
+class ListenConfig:
+    """The public listener."""
+
+    listen: str
+    header_seconds: int = 10
+    keep_alive_seconds: int = 75
+    write_seconds: int = 60
+    header_bytes_max: int = 65_536
+    stop_seconds: int = 10
+
+    def __post_init__(self) -> None:
+        check_listen(self.listen)
+        _check_stop(self.stop_seconds)
+
+
+@dataclass(frozen=True)
+class LimitsConfig:
+    """Bounds on what clients may ask, and on how long a call may take."""
+
+    body_bytes_max: int = 32 * 1024 * 1024
+    body_seconds: int = 30
+    answer_bytes_max: int = 64 * 1024 * 1024
+    calls_max: int = 2000
+    streams_per_key_max: int = 200
+    execute_seconds: int = 600
+    drain_seconds: int = 60
+    trusted_proxies: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        client_address.networks(self.trusted_proxies)
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value <= 0:
+                raise ValueError(f"{name} must be positive")
+
+    @property
+    def reservation_seconds(self) -> int:
+        """How long budget waits for a settlement before it quarantines: longer than any call."""
+        return self.execute_seconds + self.drain_seconds + 60
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """The cache of allow-decisions."""
+
+    entries_max: int = 100_000
+
+
+@dataclass(frozen=True)
+class CatalogueConfig:
+    """The polling of router's model list."""
+
+    poll_ms: int = 1000
+
+
+@dataclass(frozen=True)
+class EvidenceConfig:
+    """How long a byte waits for its entry, and how many denials may wait to be recorded."""
+
+    durable_ms: int = 5000
+    denials_max: int = 1024
+
+
+@dataclass(frozen=True)
+class SettleConfig:
+    """How long settlements are retried before their reservations are left to the quarantine."""
+
+    keep_seconds: int = 300
+    stop_seconds: int = 5
+
+    def __post_init__(self) -> None:
+        _check_stop(self.stop_seconds)
+
+
+@dataclass(frozen=True)
+class EdgeApiConfig:
+    """The whole file."""
+
+    tls: TlsConfig
+    api: ListenConfig
+    metrics: MetricsConfig
+    authz: PeerConfig
+    budget: PeerConfig
+    router: PeerConfig
+    audit: PeerConfig
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    catalogue: CatalogueConfig = field(default_factory=CatalogueConfig)
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    settle: SettleConfig = field(default_factory=SettleConfig)

@@ -1,0 +1,152 @@
+"""One HTTP request and its answer, straight on ASGI.
+
+Owns the reading of the body under its limits and the order of sending. Promises: nothing is sent
+after the end or to a client that has gone. Decides nothing about the call.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+
+from tollgate_edge import answer_headers, public_errors, request_headers
+from tollgate_edge.answer_headers import Facts, Headers
+from tollgate_edge.face import Face
+from tollgate_edge.public_errors import Refusal
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+# Where the listener puts the connection of a request.
+CONNECTION = "tollgate.connection"
+
+
+class Connection:
+    """The client's connection: whether it is still there, and who wants to know."""
+
+    __slots__ = ("gone", "on_gone")
+
+    def __init__(self) -> None:
+        self.gone = False
+        self.on_gone: Callable[[], None] | None = None
+
+    def lost(self) -> None:
+        """Called once by the listener."""
+        self.gone = True
+        if self.on_gone is not None:
+            self.on_gone()
+
+
+class Exchange:
+    """What a route is given."""
+
+    __slots__ = (
+        "_receive", "_send", "connection", "face", "headers", "request_id", "scope", "started",
+        "status", "trace_id",
+    )  # fmt: skip
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, face: Face, trace_id: str
+    ) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self.face = face
+        self.headers = request_headers.read(scope["headers"])
+        self.connection: Connection = scope.get(CONNECTION) or Connection()
+        self.trace_id = trace_id
+        self.request_id = self.headers.request_id or trace_id
+        self.started = False
+        self.status = 0
+
+    async def body(self, *, bytes_max: int, seconds: float) -> bytes | Refusal:
+        """The whole request body, or why it was not read."""
+        length = self.headers.content_length
+        if self.headers.content_encoding:
+            return public_errors.own("BODY_ENCODED")
+        if length is not None and length > bytes_max:
+            return public_errors.own("BODY_TOO_LARGE")
+        try:
+            async with asyncio.timeout(seconds):
+                message = await self._receive()
+                if message["type"] == "http.request" and not message.get("more_body"):
+                    whole: bytes = message["body"]
+                    return whole if len(whole) <= bytes_max else _TOO_LARGE
+                return await self._long_body(message, bytes_max)
+        except TimeoutError:
+            return public_errors.own("BODY_TOO_SLOW")
+
+    async def _long_body(
+        self, message: MutableMapping[str, Any], bytes_max: int
+    ) -> bytes | Refusal:
+        parts = bytearray()
+        while message["type"] == "http.request":
+            parts += message.get("body", b"")
+            if len(parts) > bytes_max:
+                return _TOO_LARGE
+            if not message.get("more_body"):
+                return bytes(parts)
+            message = await self._receive()
+        return public_errors.own("BODY_INCOMPLETE")
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer."""
+        headers.append((b"content-length", b"%d" % len(body)))
+        await self.begin(status, headers)
+        await self.end(body)
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Send the head."""
+        self.started = True
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, body: bytes) -> None:
+        """Send a part of the body; waits while the client does not read."""
+        if not self.connection.gone:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self, body: bytes) -> None:
+        """Send the last part of the body."""
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def refuse(self, refusal: Refusal, facts: Facts) -> None:
+        """Answer with an error of the table; after the head, with the protocol's error event."""
+        body = self.error_body(refusal)
+        if self.started:
+            await self.end(self.face.error_event(body))
+            return
+        await self.answer(refusal.status, refusal_headers(refusal, facts), body)
+
+    def error_body(self, refusal: Refusal) -> bytes:
+        """The JSON of a refusal."""
+        return orjson.dumps(
+            public_errors.body(
+                refusal,
+                kind=self.face.error_kind(refusal.status),
+                trace_id=self.trace_id,
+                request_id=self.request_id,
+            )
+        )
+
+
+def refusal_headers(refusal: Refusal, facts: Facts) -> Headers:
+    """The head of an error answer: SDKs obey x-should-retry and retry-after."""
+    headers = answer_headers.build(facts)
+    headers.append(answer_headers.JSON)
+    headers.append((b"x-should-retry", b"true" if refusal.error.retryable else b"false"))
+    wait_ms = refusal.retry_ms
+    if wait_ms is not None:
+        # Whole seconds, rounded up, for everybody; milliseconds for the SDKs that read them.
+        headers.append((b"retry-after", b"%d" % -(-wait_ms // 1000)))
+        headers.append((b"retry-after-ms", b"%d" % wait_ms))
+    if refusal.allow:
+        headers.append((b"allow", refusal.allow.encode("ascii")))
+    if refusal.close:
+        headers.append(answer_headers.CLOSE)
+    return headers
+
+
+_TOO_LARGE = public_errors.own("BODY_TOO_LARGE")

@@ -1,0 +1,189 @@
+"""One call at router: sent, read to its end, tried once more if it broke before any data.
+
+Promises: a client that goes away, or may not be answered, does not stop the reading: what the
+call costs is told at its end. The reading is bounded by a drain time. An answer that broke after
+its first data is never continued on another replica.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tollgate.router.v1 import router_pb2
+from tollgate_edge import answer_headers, outcome, public_errors
+from tollgate_edge.answer import Answer, AnswerTooLarge
+from tollgate_edge.exchange import Connection
+from tollgate_edge.ledger import Reservation
+from tollgate_edge.outcome import USAGE_FIELDS, Outcome
+from tollgate_edge.public_errors import Refusal
+from tollgate_kit.failure import Failure
+from tollgate_kit.session_client import SessionPool
+
+# The link or the replica went away: another replica may carry the call, under the same ids.
+_AGAIN = frozenset(("SESSION_BROKEN", "DRAINING"))
+# Router answered and called nobody; only true when nothing of the call was heard before.
+_NOTHING_DONE = frozenset(
+    (
+        "CALLER_NOT_ALLOWED", "DEADLINE_TOO_SHORT", "DRAINING", "INVALID_FIELD", "NOT_FOUND",
+        "OVERLOADED", "RESERVATION_REFUSED", "STORE_UNAVAILABLE",
+    )
+)  # fmt: skip
+_ATTEMPTS = 2
+_COMPLETED = "COMPLETED"
+_REASONS = {value: name.removeprefix("END_REASON_") for name, value in router_pb2.EndReason.items()}
+_SOURCES = {
+    value: name.removeprefix("USAGE_SOURCE_").lower()
+    for name, value in router_pb2.UsageSource.items()
+}
+
+# Answers the client with a refusal while the reading goes on.
+Refuse = Callable[[Refusal], Awaitable[None]]
+
+
+class Execution:
+    """Sends one ExecuteRequest and hands its data to an answer."""
+
+    def __init__(
+        self,
+        router: SessionPool,
+        request: Any,
+        *,
+        answer: Answer,
+        reservation: Reservation,
+        connection: Connection,
+        refuse: Refuse,
+        timeout_s: float,
+        drain_seconds: float,
+    ) -> None:
+        self._router = router
+        self._request = request
+        self._answer = answer
+        self._reservation = reservation
+        self._connection = connection
+        self._refuse = refuse
+        self._timeout_s = timeout_s
+        self._drain_seconds = drain_seconds
+        self._drain: asyncio.Timeout | None = None
+        self._heard = False
+        self._data = False
+        # An upstream may have been called, and its end was not told.
+        self._doubt = False
+        self._end: Any = None
+        self._failure: Failure | None = None
+        # Why the answer was taken from the client; it has been told already.
+        self.withheld: Refusal | None = None
+        self.status = 200
+        self.provider = ""
+        self.route = ""
+
+    async def run(self) -> None:
+        """Read the call to its end, or to the end of our patience."""
+        drain = self._drain = asyncio.timeout(None)
+        try:
+            async with drain:
+                self._connection.on_gone = self._start_draining
+                if self._connection.gone:
+                    self._start_draining()
+                await self._try_twice()
+        except TimeoutError:
+            if not drain.expired():
+                raise
+            self._doubt = True
+        finally:
+            self._connection.on_gone = None
+
+    def outcome(self) -> Outcome:
+        """The facts of the end."""
+        end = self._end
+        if end is None:
+            if not self._doubt:
+                return outcome.not_executed()
+            gone = self._connection.gone
+            return outcome.unknown(outcome.CLIENT_GONE if gone else outcome.ROUTER_LOST)
+        usage = end.usage
+        return Outcome(
+            end_reason=_REASONS.get(end.reason, "unspecified").lower(),
+            cost_nano_usd=end.cost_nano_usd,
+            usage={name: getattr(usage, name) for name in USAGE_FIELDS},
+            usage_source=_SOURCES.get(end.usage_source, "unspecified"),
+            price_version=end.price_version,
+            attempts=end.attempts,
+        )
+
+    def refusal(self) -> Refusal | None:
+        """What the client is told instead of, or after, the answer; None when it is complete."""
+        if self.withheld is not None:
+            return self.withheld
+        end = self._end
+        if end is not None:
+            reason = _REASONS.get(end.reason, "")
+            if reason == _COMPLETED:
+                return None
+            error = end.upstream_error
+            waits = error.HasField("retry_after")
+            return public_errors.upstream_failure(
+                reason,
+                status=error.http_status,
+                message=error.scrubbed_message,
+                code=error.code,
+                param=error.param,
+                retry_after_ms=error.retry_after.ToMilliseconds() if waits else None,
+            )
+        if self._failure is None or self._data:
+            return public_errors.own("ROUTER_LOST")
+        return public_errors.rpc_failure(self._failure.reason)
+
+    async def _try_twice(self) -> None:
+        for attempt in range(1, _ATTEMPTS + 1):
+            self._heard = entered = False
+            try:
+                async with self._router.stream(
+                    "Execute", self._request, router_pb2.ExecuteResponse, timeout_s=self._timeout_s
+                ) as messages:
+                    entered = self._reservation.sent = True
+                    async for message in messages:
+                        await self._take(message)
+                self._doubt = self._end is None
+                return
+            except Failure as failure:
+                self._failure = failure
+                if self._end is not None:
+                    return
+                if entered and (self._heard or failure.reason not in _NOTHING_DONE):
+                    self._doubt = True
+                if self._data or attempt == _ATTEMPTS or failure.reason not in _AGAIN:
+                    return
+
+    async def _take(self, message: Any) -> None:
+        """One message; its parts are read in the order of their fields."""
+        self._heard = True
+        if message.HasField("route"):
+            self.provider = message.route.provider
+            self.route = answer_headers.route_name(self.provider, message.route.attempt)
+        if message.HasField("head"):
+            self.status = message.head.http_status
+        if message.data:
+            self._data = True
+            if self.withheld is None and not self._connection.gone:
+                await self._release(message.data)
+        if message.HasField("end"):
+            self._end = message.end
+
+    async def _release(self, data: bytes) -> None:
+        try:
+            await self._answer.take(data)
+        except Failure as failure:  # the barrier: CALL_ADMITTED did not become durable
+            await self._withhold(public_errors.rpc_failure(failure.reason))
+        except AnswerTooLarge:
+            await self._withhold(public_errors.own("ANSWER_TOO_LARGE"))
+
+    async def _withhold(self, refusal: Refusal) -> None:
+        self.withheld = refusal
+        self._start_draining()
+        await self._refuse(refusal)
+
+    def _start_draining(self) -> None:
+        drain = self._drain
+        assert drain is not None, "draining begins inside run()"
+        if drain.when() is None and not drain.expired():
+            drain.reschedule(asyncio.get_running_loop().time() + self._drain_seconds)

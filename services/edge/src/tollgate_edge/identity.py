@@ -1,0 +1,142 @@
+"""Who is calling: a presented key becomes a grant, from the cache or by asking authz.
+
+Promises: a mistyped key costs no RPC; one question per key is in flight at a time; when authz
+cannot be asked the answer is 503, never 401. Keeps no raw key.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from tollgate.authz.v1 import authz_pb2
+from tollgate_edge import public_errors
+from tollgate_edge.decision_cache import DecisionCache
+from tollgate_edge.public_errors import Refusal
+from tollgate_kit import rpc_client, virtual_key
+from tollgate_kit.clock import Clock
+from tollgate_kit.failure import Failure
+
+_REASONS = {
+    value: name.removeprefix("DENIAL_REASON_") for name, value in authz_pb2.DenialReason.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RateBucket:
+    """One rate limit of a key, as budget wants it told."""
+
+    bucket: str
+    counts_tokens: bool
+    burst: int
+    count: int
+    period_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyGrant:
+    """What authz granted to a key."""
+
+    tenant_id: str
+    key_id: str
+    account_ids: tuple[str, ...]
+    rates: tuple[RateBucket, ...]
+    # Empty: every model.
+    allowed_models: frozenset[str]
+
+    @property
+    def subject(self) -> str:
+        """Whom the evidence is about."""
+        return f"key:{self.key_id}"
+
+    def allows(self, model: str) -> bool:
+        """True when the key may call the model."""
+        return not self.allowed_models or model in self.allowed_models
+
+
+class Identity:
+    """Turns credentials into a grant or a refusal."""
+
+    def __init__(
+        self, check: Any, cache: DecisionCache[KeyGrant], *, clock: Clock, timeout_s: float
+    ) -> None:
+        self._check = check
+        self._cache = cache
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._asking: dict[bytes, asyncio.Future[KeyGrant | Refusal]] = {}
+
+    async def identify(self, credentials: list[str], client_ip: str) -> KeyGrant | Refusal:
+        """The grant of the one well-formed key among what was presented."""
+        presented = _well_formed(credentials)
+        if isinstance(presented, Refusal):
+            return presented
+        digest = self._cache.digest(presented, client_ip)
+        grant = self._cache.get(digest, self._clock.monotonic())
+        if grant is not None:
+            return grant
+        asking = self._asking.get(digest)
+        if asking is not None:
+            return await asyncio.shield(asking)
+        return await self._ask(digest, presented, client_ip)
+
+    async def _ask(self, digest: bytes, presented: str, client_ip: str) -> KeyGrant | Refusal:
+        asking = self._asking[digest] = asyncio.get_running_loop().create_future()
+        answer: KeyGrant | Refusal = public_errors.own("AUTHZ_UNREACHABLE")
+        try:
+            answer = await self._decide(digest, presented, client_ip)
+        finally:
+            # Also when this call was cancelled: those who wait for its answer get one.
+            del self._asking[digest]
+            asking.set_result(answer)
+        return answer
+
+    async def _decide(self, digest: bytes, presented: str, client_ip: str) -> KeyGrant | Refusal:
+        sent_at = self._clock.monotonic()
+        # The model is not known before the body is read; the grant says which are allowed.
+        request = authz_pb2.CheckRequest(presented_key=presented, client_ip=client_ip)
+        try:
+            answer = await rpc_client.call(self._check, request, self._timeout_s)
+        except Failure:
+            return public_errors.own("AUTHZ_UNREACHABLE")
+        if not answer.decision.HasField("grant"):
+            return public_errors.authz_denial(_REASONS.get(answer.decision.denial.reason, ""))
+        grant = _grant(answer.decision.grant)
+        self._cache.put(
+            digest,
+            grant,
+            key_id=grant.key_id,
+            tenant_id=grant.tenant_id,
+            revision=answer.revision,
+            sent_at=sent_at,
+            max_age_s=answer.max_age.seconds + answer.max_age.nanos / 1e9,
+        )
+        return grant
+
+
+def _well_formed(credentials: list[str]) -> str | Refusal:
+    """Clients that know two schemes may send another service's key beside ours."""
+    if not credentials:
+        return public_errors.own("KEY_MISSING")
+    keys = [text for text in credentials if virtual_key.parse(text) is not None]
+    if not keys:
+        return public_errors.own("KEY_MALFORMED")
+    return keys[0] if len(keys) == 1 else public_errors.own("KEY_AMBIGUOUS")
+
+
+def _grant(grant: Any) -> KeyGrant:
+    return KeyGrant(
+        tenant_id=grant.tenant_id,
+        key_id=grant.key_id,
+        account_ids=tuple(grant.budget_account_ids),
+        rates=tuple(
+            RateBucket(
+                bucket=limit.bucket,
+                counts_tokens=limit.unit == authz_pb2.RATE_UNIT_TOKENS,
+                burst=limit.burst,
+                count=limit.count,
+                period_ms=limit.period_ms,
+            )
+            for limit in grant.rate_limits
+        ),
+        allowed_models=frozenset(grant.allowed_models),
+    )

@@ -1,0 +1,177 @@
+"""Money and rates of a call: one reservation, which ends exactly once.
+
+Promises: the id of a reservation is made before it is first sent, and a repeat is sent under the
+same id. Whoever leaves the `async with` block has either settled the true cost, released what
+was never used, or left it to the quarantine because nobody knows what the upstream did.
+"""
+
+from types import TracebackType
+from typing import Any, Self
+
+from tollgate.budget.v1 import budget_pb2
+from tollgate_edge import public_errors
+from tollgate_edge.identity import KeyGrant
+from tollgate_edge.public_errors import Refusal
+from tollgate_edge.settle_queue import SettleQueue
+from tollgate_kit.failure import Failure
+from tollgate_kit.ids import Ids
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.session_client import SessionPool
+
+_REASONS = {
+    value: name.removeprefix("DENIAL_REASON_") for name, value in budget_pb2.DenialReason.items()
+}
+# The first send and one more under the same id.
+_ATTEMPTS = 2
+
+
+class Reservation:
+    """The gate: money that was set aside for one call."""
+
+    def __init__(
+        self, granted: Any, *, amount_nano_usd: int, trace_id: str, ledger: "Ledger"
+    ) -> None:
+        self.reservation_id: str = granted.reservation_id
+        self.token: bytes = granted.token
+        self.amount_nano_usd = amount_nano_usd
+        self._remaining_nano_usd: int = granted.remaining_nano_usd
+        self._trace_id = trace_id
+        self._ledger = ledger
+        self._ended = False
+        # From here on an upstream may have been called, whatever we hear of it.
+        self.sent = False
+
+    def remaining_nano_usd(self, cost_nano_usd: int | None) -> int:
+        """What is left on the tightest account; the cost counts instead of the reservation."""
+        if cost_nano_usd is None:
+            return self._remaining_nano_usd
+        return self._remaining_nano_usd + self.amount_nano_usd - cost_nano_usd
+
+    def settle(self, cost_nano_usd: int) -> None:
+        """Post the true cost; 0 releases. Never waits, so nothing can come between."""
+        assert not self._ended, "a reservation ends once"
+        self._ended = True
+        self._ledger.settle(self.reservation_id, cost_nano_usd, self._trace_id)
+
+    def leave_to_quarantine(self) -> None:
+        """Say nothing: budget counts the amount until the reconciler knows the truth."""
+        assert not self._ended, "a reservation ends once"
+        self._ended = True
+        self._ledger.quarantined()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._ended:
+            return
+        if self.sent:
+            self.leave_to_quarantine()
+        else:
+            self.settle(0)
+
+
+class Ledger:
+    """Reserves at budget; settles through the queue."""
+
+    def __init__(
+        self,
+        budget: SessionPool,
+        settlements: SettleQueue,
+        *,
+        reservation_seconds: int,
+        timeout_s: float,
+        ids: Ids,
+        metrics: Metrics,
+    ) -> None:
+        self._budget = budget
+        self._settlements = settlements
+        self._reservation_seconds = reservation_seconds
+        self._timeout_s = timeout_s
+        self._ids = ids
+        self._quarantined = metrics.counter(
+            "quarantined_total", "Reservations left unsettled because a call's end is unknown."
+        )
+
+    async def reserve(
+        self, grant: KeyGrant, *, model: str, trace_id: str, amount_nano_usd: int, tokens: int
+    ) -> Reservation | Refusal:
+        """Set money and rates aside for one call, on every account or on none."""
+        request = budget_pb2.ReserveRequest(
+            reservation_id=self._ids.uuid7(),
+            account_ids=grant.account_ids,
+            amount_nano_usd=amount_nano_usd,
+            rate_costs=[
+                budget_pb2.RateCost(
+                    bucket=rate.bucket,
+                    cost=tokens if rate.counts_tokens else 1,
+                    burst=rate.burst,
+                    count=rate.count,
+                    period_ms=rate.period_ms,
+                )
+                for rate in grant.rates
+            ],
+            trace_id=trace_id,
+            tenant_id=grant.tenant_id,
+            model=model,
+        )
+        request.timeout.seconds = self._reservation_seconds
+        answer = await self._send(request)
+        if isinstance(answer, Refusal):
+            return answer
+        if answer.HasField("reservation"):
+            return Reservation(
+                answer.reservation,
+                amount_nano_usd=amount_nano_usd,
+                trace_id=trace_id,
+                ledger=self,
+            )
+        return _denied(answer.denial)
+
+    def settle(self, reservation_id: str, amount_nano_usd: int, trace_id: str) -> None:
+        """Called by a reservation only."""
+        self._settlements.put(reservation_id, amount_nano_usd=amount_nano_usd, trace_id=trace_id)
+
+    def quarantined(self) -> None:
+        """Called by a reservation only."""
+        self._quarantined.inc()
+
+    async def _send(self, request: Any) -> Any:
+        """The answer, or a refusal; an unanswered reservation is released, should it exist."""
+        answered = False
+        try:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    answer = await self._budget.unary(
+                        "Reserve", request, budget_pb2.ReserveResponse, timeout_s=self._timeout_s
+                    )
+                except Failure as failure:
+                    if attempt == _ATTEMPTS or not failure.retryable:
+                        return public_errors.rpc_failure(failure.reason)
+                else:
+                    answered = True
+                    return answer
+        finally:
+            if not answered:
+                self._settlements.put(
+                    request.reservation_id,
+                    amount_nano_usd=0,
+                    trace_id=request.trace_id,
+                    perhaps=True,
+                )
+
+
+def _denied(denial: Any) -> Refusal:
+    retry_after_ms = None
+    if denial.HasField("retry_after"):
+        retry_after_ms = denial.retry_after.ToMilliseconds() + 1
+    return public_errors.budget_denial(
+        _REASONS.get(denial.reason, ""),
+        retry_after_ms=retry_after_ms,
+        remaining_nano_usd=denial.remaining,
+    )

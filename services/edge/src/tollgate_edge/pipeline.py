@@ -1,0 +1,360 @@
+"""THE order of a call, readable from top to bottom. design.md "The life of a call".
+
+Promises: nothing reaches an upstream unreserved or unrecorded; no byte of an answer leaves before
+its admission is durable, and not the last before its end is; every reservation ends once, whatever
+the client, router or this process do. What a step knows how to do lives in that step's module.
+"""
+
+import contextlib
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from tollgate.router.v1 import router_pb2
+from tollgate_dialects import bound as bounds
+from tollgate_dialects import protocol as protocols
+from tollgate_dialects import request as requests
+from tollgate_edge import client_address, outcome, public_errors
+from tollgate_edge.answer import Answer, StreamAnswer, UnaryAnswer
+from tollgate_edge.answer_headers import Facts
+from tollgate_edge.call import Call
+from tollgate_edge.call_evidence import CallEvidence
+from tollgate_edge.call_evidence import Entry as Evidence
+from tollgate_edge.catalogue import WIRE_PROTOCOLS, Catalogue
+from tollgate_edge.catalogue import Entry as Model
+from tollgate_edge.config import LimitsConfig
+from tollgate_edge.exchange import Exchange
+from tollgate_edge.execution import Execution
+from tollgate_edge.identity import Identity, KeyGrant
+from tollgate_edge.ledger import Ledger, Reservation
+from tollgate_edge.observation import Observation
+from tollgate_edge.public_errors import Refusal
+from tollgate_kit.clock import Clock
+from tollgate_kit.failure import Failure
+from tollgate_kit.logs import Log
+from tollgate_kit.session_client import SessionPool
+
+
+class Pipeline:
+    """Takes every call through the same steps."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        catalogue: Catalogue,
+        ledger: Ledger,
+        router: SessionPool,
+        evidence: CallEvidence,
+        limits: LimitsConfig,
+        observation: Observation,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._identity = identity
+        self._catalogue = catalogue
+        self._ledger = ledger
+        self._router = router
+        self._evidence = evidence
+        self._limits = limits
+        self._trusted_proxies = client_address.networks(limits.trusted_proxies)
+        self._observation = observation
+        self._clock = clock
+        self._log = log
+        self._streams_by_key: Counter[str] = Counter()
+        self.in_flight = 0
+        self.stopping = False
+
+    async def serve(self, exchange: Exchange) -> None:
+        """Answer one call. Nothing of it leaves by an exception."""
+        call = Call(exchange, self._clock.monotonic())
+        self.in_flight += 1
+        try:
+            refusal = await self._run(call)
+        except Exception as error:  # noqa: BLE001 - the last line of defence of a call
+            self._log.exception("call.bug", error, trace_id=exchange.trace_id)
+            refusal = public_errors.own("INTERNAL")
+        finally:
+            self.in_flight -= 1
+        if refusal is not None:
+            await self._refuse(call, refusal)
+        self._observation.ended(call)
+
+    async def identify(self, exchange: Exchange) -> KeyGrant | Refusal:
+        """Step 1, which routes without a call share."""
+        scope, headers = exchange.scope, exchange.headers
+        peer = scope.get("client")
+        address = client_address.resolve(
+            peer[0] if peer else "", headers.forwarded_for, self._trusted_proxies
+        )
+        return await self._identity.identify(headers.credentials, address)
+
+    async def _run(self, call: Call) -> Refusal | None:  # noqa: PLR0911 - each step may refuse
+        """The steps; a refusal when the client has still to be told something."""
+        exchange = call.exchange
+        if self.stopping:
+            return public_errors.own("STOPPING")
+        if self.in_flight > self._limits.calls_max:
+            return public_errors.own("CALLS_AT_LIMIT")
+
+        # 1. Identify.
+        grant = await self.identify(exchange)
+        if isinstance(grant, Refusal):
+            return grant
+        call.grant = grant
+
+        # 2. Parse.
+        body = await exchange.body(
+            bytes_max=self._limits.body_bytes_max, seconds=self._limits.body_seconds
+        )
+        if isinstance(body, Refusal):
+            return body
+        try:
+            call.request = requests.read(body, exchange.face.protocol)
+        except requests.BadRequest as bad:
+            return public_errors.bad_request(bad.code, bad.message, bad.param or None)
+
+        # 4. Bound the cost.
+        model = self._model(call, grant)
+        if isinstance(model, Refusal):
+            return model
+        bound = bounds.worst_case(call.request, model.price)
+
+        # No call is begun that could not be carried out, recorded and paid to its end.
+        refusal = self._obstacle(call, grant)
+        if refusal is not None:
+            return refusal
+        with self._stream_slot(call, grant):
+            # 5. Reserve money and rates.
+            reservation = await self._ledger.reserve(
+                grant,
+                model=model.model,
+                trace_id=exchange.trace_id,
+                # A free model's calls are reserved, too: no token, no upstream.
+                amount_nano_usd=max(1, bound.amount_nano_usd),
+                tokens=bound.input_tokens + bound.max_output_tokens * call.request.choices,
+            )
+            if isinstance(reservation, Refusal):
+                return _with_what_fits(reservation, call.request, model)
+            async with reservation:
+                return await self._make(call, grant, model, bound, reservation, body)
+
+    async def _make(
+        self,
+        call: Call,
+        grant: KeyGrant,
+        model: Model,
+        bound: bounds.Bound,
+        reservation: Reservation,
+        body: bytes,
+    ) -> Refusal | None:
+        """Steps 6 to 8, with the money set aside."""
+        call.remaining_nano_usd = reservation.remaining_nano_usd(None)
+        # 6. Append CALL_ADMITTED. It travels while the model thinks; the first byte waits for it.
+        try:
+            admitted = self._append_admitted(call, grant, model, reservation)
+        except Failure as failure:
+            return public_errors.rpc_failure(failure.reason)
+
+        # 7. Execute.
+        answer = self._answer(call, admitted)
+        execution = Execution(
+            self._router,
+            _execute_request(call, grant, model, bound, reservation, body),
+            answer=answer,
+            reservation=reservation,
+            connection=call.exchange.connection,
+            refuse=lambda refusal: self._refuse(call, refusal),
+            timeout_s=self._limits.execute_seconds,
+            drain_seconds=self._limits.drain_seconds,
+        )
+        call.sent_at = self._clock.monotonic()
+        try:
+            await execution.run()
+        except BaseException:
+            # A bug, or the end of the process: the log learns that this call's end is unknown.
+            call.outcome = outcome.unknown(outcome.EDGE_STOPPED)
+            with contextlib.suppress(Failure):
+                self._append_finished(call, grant, reservation, http_status=500)
+            raise
+        call.ended_at = self._clock.monotonic()
+
+        # 8. Settle, append CALL_FINISHED, release the last byte when that is durable.
+        call.outcome = execution.outcome()
+        call.provider, call.route = execution.provider, execution.route
+        if call.outcome.known:
+            reservation.settle(call.outcome.cost_nano_usd)
+            call.remaining_nano_usd = reservation.remaining_nano_usd(call.outcome.cost_nano_usd)
+        else:
+            reservation.leave_to_quarantine()
+        refusal = execution.refusal()
+        try:
+            await self._record(call, grant, reservation, admitted, execution, refusal)
+        except Failure as failure:
+            refusal = refusal or public_errors.rpc_failure(failure.reason)
+        if refusal is not None or call.answered:
+            return refusal
+        await answer.finish(execution.status, call.facts())
+        call.answered = True
+        return None
+
+    async def _record(
+        self,
+        call: Call,
+        grant: KeyGrant,
+        reservation: Reservation,
+        admitted: Evidence,
+        execution: Execution,
+        refusal: Refusal | None,
+    ) -> None:
+        """Append CALL_FINISHED and wait for it, if somebody waits for us. Raises Failure."""
+        status = execution.status if refusal is None else refusal.status
+        if call.exchange.started:
+            status = call.exchange.status
+        finished = self._append_finished(call, grant, reservation, http_status=status)
+        if call.answered or call.exchange.connection.gone:
+            return  # both entries are queued, and the queue is drained before the process ends
+        await self._evidence.durable(admitted)
+        call.receipt = await self._evidence.durable(finished)
+
+    def _model(self, call: Call, grant: KeyGrant) -> Model | Refusal:
+        assert call.request is not None
+        if not self._catalogue.loaded:
+            return public_errors.own("CATALOGUE_EMPTY")
+        if not grant.allows(call.request.model):
+            return public_errors.authz_denial("MODEL_NOT_ALLOWED")
+        model = self._catalogue.find(call.request.model)
+        if model is None:
+            return public_errors.own("MODEL_UNKNOWN")
+        if not model.serves(call.exchange.face.protocol):
+            return public_errors.own("MODEL_NOT_ON_PROTOCOL")
+        return model
+
+    def _obstacle(self, call: Call, grant: KeyGrant) -> Refusal | None:
+        assert call.request is not None
+        if not self._evidence.takes_calls:
+            return public_errors.rpc_failure("AUDIT_NOT_DURABLE")
+        if not self._router.connected:
+            return public_errors.own("ROUTER_UNREACHABLE")
+        if call.exchange.connection.gone:
+            return public_errors.own("BODY_INCOMPLETE")
+        streams = self._streams_by_key[grant.key_id] if call.request.stream else 0
+        if streams >= self._limits.streams_per_key_max:
+            return public_errors.own("STREAMS_AT_LIMIT")
+        return None
+
+    @contextlib.contextmanager
+    def _stream_slot(self, call: Call, grant: KeyGrant) -> Iterator[None]:
+        assert call.request is not None
+        if not call.request.stream:
+            yield
+            return
+        self._streams_by_key[grant.key_id] += 1
+        try:
+            yield
+        finally:
+            self._streams_by_key[grant.key_id] -= 1
+            if not self._streams_by_key[grant.key_id]:
+                del self._streams_by_key[grant.key_id]
+
+    def _answer(self, call: Call, admitted: Evidence) -> Answer:
+        assert call.request is not None
+        if not call.request.stream:
+            return UnaryAnswer(call.exchange, bytes_max=self._limits.answer_bytes_max)
+
+        async def barrier() -> Facts:
+            began_at = self._clock.monotonic()
+            await self._evidence.durable(admitted)
+            self._observation.first_byte_waited(self._clock.monotonic() - began_at)
+            return call.head_facts()
+
+        return StreamAnswer(call.exchange, admitted=barrier)
+
+    def _append_admitted(
+        self, call: Call, grant: KeyGrant, model: Model, reservation: Reservation
+    ) -> Evidence:
+        assert call.request is not None
+        return self._evidence.admitted(
+            grant,
+            trace_id=call.exchange.trace_id,
+            facts={
+                "reservation_id": reservation.reservation_id,
+                "account_ids": list(grant.account_ids),
+                "amount_nano_usd": reservation.amount_nano_usd,
+                "model": call.model,
+                "protocol": call.exchange.face.protocol.value,
+                "stream": call.request.stream,
+                "price_version": model.price.version,
+            },
+        )
+
+    def _append_finished(
+        self, call: Call, grant: KeyGrant, reservation: Reservation, *, http_status: int
+    ) -> Evidence:
+        assert call.outcome is not None
+        return self._evidence.finished(
+            grant,
+            call.outcome,
+            trace_id=call.exchange.trace_id,
+            reservation_id=reservation.reservation_id,
+            http_status=http_status,
+            route=call.provider,
+            model=call.model,
+        )
+
+    async def _refuse(self, call: Call, refusal: Refusal) -> None:
+        """Tell the client, once; a call refused before its money was set aside is a denial."""
+        call.refusal = refusal
+        if call.answered:
+            return
+        call.answered = True
+        if call.grant is not None and call.outcome is None and call.sent_at is None:
+            self._evidence.denied(
+                call.grant,
+                trace_id=call.exchange.trace_id,
+                reason=refusal.reason,
+                model=call.model,
+            )
+        await call.exchange.refuse(refusal, call.facts())
+
+
+def _with_what_fits(refusal: Refusal, request: requests.RequestFacts, model: Model) -> Refusal:
+    """Out of money: say how many output tokens would still be paid for."""
+    if refusal.remaining_nano_usd is None:
+        return refusal
+    fits = bounds.affordable_output_tokens(request, model.price, refusal.remaining_nano_usd)
+    return dataclasses.replace(refusal, affordable_max_tokens=fits, param="max_tokens")
+
+
+def _execute_request(
+    call: Call,
+    grant: KeyGrant,
+    model: Model,
+    bound: bounds.Bound,
+    reservation: Reservation,
+    body: bytes,
+) -> Any:
+    assert call.request is not None
+    exchange = call.exchange
+    forwarded = {
+        name: value
+        for name in exchange.face.forwards
+        if (value := exchange.headers.protocol.get(name))
+    }
+    if "anthropic-beta" in forwarded:
+        # Without the betas that change the price: the body that was priced does not show them.
+        forwarded["anthropic-beta"] = protocols.forwarded_betas([forwarded["anthropic-beta"]])
+    return router_pb2.ExecuteRequest(
+        trace_id=exchange.trace_id,
+        tenant_id=grant.tenant_id,
+        client_protocol=WIRE_PROTOCOLS[exchange.face.protocol],
+        model=model.model,
+        stream=call.request.stream,
+        max_output_tokens=bound.max_output_tokens,
+        reservation_token=reservation.token,
+        body=body,
+        price_version=model.price.version,
+        client_wants_usage=call.request.wants_usage,
+        protocol_headers=forwarded,
+    )

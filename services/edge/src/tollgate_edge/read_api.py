@@ -1,0 +1,134 @@
+"""The routes without a model call: models, receipts, health. FastAPI, off the hot path.
+
+Promises: a key sees its own models and its tenant's receipts; another tenant's is not found. The
+tenant comes from the key, never from the request.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from tollgate.audit.v1 import audit_pb2
+from tollgate_edge import answer_headers, anthropic_api, openai_api, public_errors, receipt
+from tollgate_edge.answer_headers import Facts, Headers
+from tollgate_edge.catalogue import Catalogue
+from tollgate_edge.exchange import Exchange, refusal_headers
+from tollgate_edge.pipeline import Pipeline
+from tollgate_edge.public_errors import Refusal
+from tollgate_kit import rpc_client
+from tollgate_kit.failure import Failure
+
+# Where asgi.py puts the exchange of a request.
+EXCHANGE = "tollgate.exchange"
+_NOT_FOUND = 404
+
+
+class ReadApi:
+    """Handlers; `app` is the FastAPI application that routes to them."""
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        catalogue: Catalogue,
+        get_call: Any,
+        audit_timeout_s: float,
+        ready: Callable[[], bool],
+    ) -> None:
+        self._pipeline = pipeline
+        self._catalogue = catalogue
+        self._get_call = get_call
+        self._audit_timeout_s = audit_timeout_s
+        self._ready = ready
+        # No docs and no schema route: the public listener shows nothing of itself.
+        self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        self.app.add_api_route("/v1/models", self.models, methods=["GET"])
+        self.app.add_api_route("/v1/receipts/{trace_id}", self.receipt, methods=["GET"])
+        self.app.add_api_route("/", self.probe, methods=["HEAD"])
+        self.app.add_api_route("/health/live", self.live, methods=["GET"])
+        self.app.add_api_route("/health/ready", self.ready, methods=["GET"])
+        self.app.add_exception_handler(HTTPException, self.no_route)
+
+    async def models(self, request: Request) -> Response:
+        """GET /v1/models, in the shape of the protocol that the client speaks."""
+        exchange = _exchange(request)
+        grant = await self._pipeline.identify(exchange)
+        if isinstance(grant, Refusal):
+            return _refused(exchange, grant)
+        entries = self._catalogue.entries(grant.allowed_models)
+        anthropic = exchange.face is anthropic_api.FACE
+        listing = anthropic_api.models(entries) if anthropic else openai_api.models(entries)
+        return _answered(exchange, 200, listing)
+
+    async def receipt(self, request: Request, trace_id: str) -> Response:
+        """GET /v1/receipts/{trace_id}."""
+        exchange = _exchange(request)
+        grant = await self._pipeline.identify(exchange)
+        if isinstance(grant, Refusal):
+            return _refused(exchange, grant)
+        if not receipt.TRACE_ID.fullmatch(trace_id):
+            return _refused(exchange, public_errors.own("RECEIPT_NOT_FOUND"))
+        try:
+            answer = await rpc_client.call(
+                self._get_call,
+                audit_pb2.GetCallRequest(tenant_id=grant.tenant_id, trace_id=trace_id),
+                self._audit_timeout_s,
+            )
+        except Failure:
+            return _refused(exchange, public_errors.own("AUDIT_UNREACHABLE"))
+        entries = [(entry.index, orjson.loads(entry.leaf)) for entry in answer.entries]
+        found = receipt.build(trace_id, entries)
+        if found is None:
+            return _refused(exchange, public_errors.own("RECEIPT_NOT_FOUND"))
+        return _answered(exchange, 200, found)
+
+    async def probe(self, request: Request) -> Response:
+        """HEAD /: some clients look whether anybody is there."""
+        return _answered(_exchange(request), 200, {})
+
+    async def live(self, request: Request) -> Response:
+        """GET /health/live: the process runs."""
+        return _answered(_exchange(request), 200, {"status": "live"})
+
+    async def ready(self, request: Request) -> Response:
+        """GET /health/ready: calls can be served."""
+        ready = self._ready()
+        status, word = (200, "ready") if ready else (503, "not_ready")
+        return _answered(_exchange(request), status, {"status": word})
+
+    async def no_route(self, request: Request, error: Exception) -> Response:
+        """Unknown path or wrong method."""
+        assert isinstance(error, HTTPException)
+        if error.status_code == _NOT_FOUND:
+            return _refused(_exchange(request), public_errors.own("NOT_A_ROUTE"))
+        allow = (error.headers or {}).get("Allow", "")
+        return _refused(_exchange(request), public_errors.method_not_allowed(allow))
+
+
+def _exchange(request: Request) -> Exchange:
+    exchange: Exchange = request.scope[EXCHANGE]
+    return exchange
+
+
+def _facts(exchange: Exchange) -> Facts:
+    return Facts(trace_id=exchange.trace_id, request_id=exchange.request_id)
+
+
+def _answered(exchange: Exchange, status: int, document: Any) -> Response:
+    headers = answer_headers.build(_facts(exchange))
+    headers.append(answer_headers.JSON)
+    return _response(status, headers, orjson.dumps(document))
+
+
+def _refused(exchange: Exchange, refusal: Refusal) -> Response:
+    headers = refusal_headers(refusal, _facts(exchange))
+    return _response(refusal.status, headers, exchange.error_body(refusal))
+
+
+def _response(status: int, headers: Headers, body: bytes) -> Response:
+    response = Response(body, status)
+    response.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
+    return response

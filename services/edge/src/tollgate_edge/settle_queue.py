@@ -1,0 +1,173 @@
+"""Settlements on their way to budget: batched, retried under the same ids, drained at the stop.
+
+Promises: a settlement that was put here is sent until budget answers for it or its time is up;
+then its reservation times out at budget and is quarantined, never refunded. Putting never waits,
+so that a cancelled call still settles. Bounded: what does not fit is left to the quarantine.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from tollgate.budget.v1 import budget_pb2
+from tollgate_kit.clock import Clock
+from tollgate_kit.failure import Failure
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.session_client import SessionPool
+
+BATCH_MAX = 256
+QUEUE_MAX = 65_536
+RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
+
+_STATES = {
+    value: name.removeprefix("SETTLEMENT_STATE_").lower()
+    for name, value in budget_pb2.SettlementState.items()
+}
+_CONFLICT = budget_pb2.SETTLEMENT_STATE_CONFLICT
+_NOT_FOUND = budget_pb2.SETTLEMENT_STATE_NOT_FOUND
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One settlement and until when it is worth sending, on the monotonic clock."""
+
+    reservation_id: str
+    amount_nano_usd: int
+    trace_id: str
+    give_up_at: float
+    # True when it is not known that the reservation was ever made.
+    perhaps: bool
+
+
+class SettleQueue:
+    """Sends settlements, at most one batch at a time."""
+
+    def __init__(
+        self,
+        budget: SessionPool,
+        *,
+        keep_seconds: float,
+        timeout_s: float,
+        clock: Clock,
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self._budget = budget
+        self._keep_seconds = keep_seconds
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._log = log
+        self._queue: deque[Settlement] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._sending = False
+        self._sender: asyncio.Task[None] | None = None
+        self._settled = metrics.counter(
+            "settlements_total", "Settlements answered, by resulting state.", ("state",)
+        )
+        self._overruns = metrics.counter(
+            "overrun_nano_usd_total", "What true costs exceeded their reservations by."
+        )
+        self._depth = metrics.gauge("settle_queue", "Settlements not yet acknowledged.")
+
+    async def start(self) -> None:
+        """Begin sending."""
+        self._sender = asyncio.get_running_loop().create_task(self._send())
+
+    async def close(self, seconds: float) -> None:
+        """Send what is queued, for at most that long, then stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._queue or self._sending:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            self._log.error("settle.not_drained", settlements=len(self._queue))
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+
+    def put(
+        self, reservation_id: str, *, amount_nano_usd: int, trace_id: str, perhaps: bool = False
+    ) -> None:
+        """Queue one settlement. Never waits."""
+        if len(self._queue) >= QUEUE_MAX:
+            self._settled.labels("dropped").inc()
+            self._log.error("settle.queue_full", trace_id=trace_id)
+            return
+        give_up_at = self._clock.monotonic() + self._keep_seconds
+        self._queue.append(
+            Settlement(reservation_id, amount_nano_usd, trace_id, give_up_at, perhaps)
+        )
+        self._wake.set()
+
+    async def _send(self) -> None:
+        while True:
+            while not self._queue:
+                self._idle.set()
+                self._wake.clear()
+                await self._wake.wait()
+                # What settles in the same turn of the loop shares the batch.
+                await asyncio.sleep(0)
+            batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
+            self._sending = True
+            self._depth.set(len(batch) + len(self._queue))
+            await self._deliver(batch)
+            self._sending = False
+            self._depth.set(len(self._queue))
+
+    async def _deliver(self, batch: list[Settlement]) -> None:
+        """Send a batch until it is answered or nothing in it is worth sending any more."""
+        failures = 0
+        while batch:
+            request = budget_pb2.SettleRequest(
+                settlements=[
+                    budget_pb2.Settlement(
+                        reservation_id=settlement.reservation_id,
+                        amount_nano_usd=settlement.amount_nano_usd,
+                        trace_id=settlement.trace_id,
+                    )
+                    for settlement in batch
+                ]
+            )
+            try:
+                answer = await self._budget.unary(
+                    "Settle", request, budget_pb2.SettleResponse, timeout_s=self._timeout_s
+                )
+            except Failure as failure:
+                self._log.warning("settle.failed", reason=failure.reason, settlements=len(batch))
+                await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
+                batch = self._still_worth(batch)
+                continue
+            for settlement, result in zip(batch, answer.results, strict=True):
+                self._note(settlement, result)
+            return
+
+    def _still_worth(self, batch: list[Settlement]) -> list[Settlement]:
+        now = self._clock.monotonic()
+        late = [settlement for settlement in batch if settlement.give_up_at <= now]
+        for settlement in late:
+            self._settled.labels("given_up").inc()
+            self._log.error("settle.given_up", trace_id=settlement.trace_id)
+        return [settlement for settlement in batch if settlement.give_up_at > now]
+
+    def _note(self, settlement: Settlement, result: Any) -> None:
+        self._settled.labels(_STATES.get(result.state, "unspecified")).inc()
+        if result.overrun_nano_usd > 0:
+            self._overruns.inc(result.overrun_nano_usd)
+            self._log.warning(
+                "settle.overrun",
+                trace_id=settlement.trace_id,
+                overrun_nano_usd=result.overrun_nano_usd,
+            )
+        missing = result.state == _NOT_FOUND and not settlement.perhaps
+        if result.state == _CONFLICT or missing:
+            self._log.error(
+                "settle.refused",
+                trace_id=settlement.trace_id,
+                reservation_id=settlement.reservation_id,
+                state=_STATES[result.state],
+            )

@@ -1,0 +1,139 @@
+"""Router's composition root: `python -m tollgate_router --config FILE [serve|migrate]`."""
+
+import argparse
+import asyncio
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TypedDict
+
+from tollgate.router.v1 import router_pb2_grpc
+from tollgate_dialects import seed
+from tollgate_kit import lifecycle, pg
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.config import load_or_exit
+from tollgate_kit.ids import Ids
+from tollgate_kit.keyring_file import FileKeyring
+from tollgate_kit.lifecycle import Lifecycle
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc_server import RpcServer
+from tollgate_router.admin_servicer import RouterAdminServicer
+from tollgate_router.attempts import Attempts
+from tollgate_router.audit_link import open_evidence
+from tollgate_router.catalogue_watch import CatalogueWatch
+from tollgate_router.config import Config
+from tollgate_router.execute import Executor
+from tollgate_router.migrate import migrate
+from tollgate_router.provider_keys import ProviderKeys
+from tollgate_router.provider_test import ProviderTest
+from tollgate_router.reservation import UsedReservations
+from tollgate_router.servicer import RouterServicer
+from tollgate_router.store_postgres import PostgresStore
+from tollgate_router.upstream import Upstream
+
+PACKAGE = "tollgate_router"
+DRAIN_SECONDS = 20.0
+
+
+class _Common(TypedDict):
+    """What nearly every part is given."""
+
+    clock: SystemClock
+    log: Log
+    metrics: Metrics
+
+
+async def serve(config: Config, log: Log, life: Lifecycle) -> None:
+    """Serve until stopped. Stops in the reverse order: listener, sessions, calls, stores."""
+    clock, metrics = SystemClock(), Metrics("router")
+    common: _Common = {"clock": clock, "log": log, "metrics": metrics}
+    private = config.catalogue.allow_private_upstreams
+    keyring = FileKeyring.open(config.keyring)
+    reservation_key = await keyring.mac_key("reservation")
+    pool = await pg.open_pool(config.postgres, name="router")
+    life.on_stop("postgres", pool.close)
+    await pg.check_schema(pool, package=PACKAGE)
+    store = PostgresStore(pool, clock=clock)
+    ids = Ids(clock)
+    evidence = await open_evidence(config, ids, log, metrics, life)
+    upstream = Upstream(config.upstream, allow_private=private)
+    life.on_stop("upstream", upstream.close)
+    keys = ProviderKeys(keyring, clock=clock)
+    reservations = UsedReservations(limit=config.execute.reservations_remembered_max)
+    attempts = Attempts(
+        upstream=upstream, keys=keys, reservations=reservations, rules=config.cooldown, **common
+    )
+    watch = CatalogueWatch(store, keys, attempts.health, private, log=log, metrics=metrics)
+    await watch.refresh()
+    polling = asyncio.get_running_loop().create_task(watch.run())
+    life.on_stop("catalogue", partial(_cancelled, polling))
+    executor = Executor(
+        attempts=attempts,
+        watch=watch,
+        must_finish=life.must_finish,
+        upstream=config.upstream,
+        execute=config.execute,
+        **common,
+    )
+    life.on_stop("calls", partial(life.must_finish.drain, DRAIN_SECONDS))
+    servicer = RouterServicer(
+        executor=executor,
+        watch=watch,
+        reservations=reservations,
+        reservation_key=reservation_key,
+        publishers={m.price.model: m.owned_by for m in seed.models() + seed.demo_models()},
+        **common,
+    )
+    admin = RouterAdminServicer(
+        store=store,
+        watch=watch,
+        keys=keys,
+        evidence=evidence,
+        tester=ProviderTest(upstream, keys, allow_private=private, clock=clock),
+        allow_private=private,
+        ids=ids,
+        clock=clock,
+    )
+    await _listen(config, servicer, admin, common, life)
+    await life.until_stopped()
+
+
+async def _listen(
+    config: Config,
+    servicer: RouterServicer,
+    admin: RouterAdminServicer,
+    common: _Common,
+    life: Lifecycle,
+) -> None:
+    log, metrics = common["log"], common["metrics"]
+    server = RpcServer(config.rpc, metrics=metrics, log=log)
+    server.add(router_pb2_grpc.add_RouterServiceServicer_to_server, servicer)
+    server.add(router_pb2_grpc.add_RouterAdminServiceServicer_to_server, admin)
+    life.on_stop("metrics", partial(asyncio.to_thread, metrics.serve(config.metrics.listen)))
+    port = await server.start()
+    life.on_stop("rpc", server.stop)
+    life.on_stop("sessions", partial(servicer.drain, DRAIN_SECONDS))
+    await server.set_ready(ready=True)
+    log.info("serving", port=port)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def main() -> int:
+    """Read the command line and the configuration, then run."""
+    parser = argparse.ArgumentParser(prog="tollgate-router", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("command", nargs="?", choices=("serve", "migrate"), default="serve")
+    arguments = parser.parse_args()
+    config = load_or_exit(arguments.config, Config)
+    log = Log("router")
+    command = partial(migrate, PACKAGE) if arguments.command == "migrate" else serve
+    return lifecycle.run(partial(command, config, log), log)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

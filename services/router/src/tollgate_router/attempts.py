@@ -1,0 +1,230 @@
+"""Getting one call answered: try the candidates in order until one takes it.
+
+Owns failover, which happens only here and so only before a byte of an answer went out. Promises:
+no upstream is contacted before the reservation's one contact was claimed, at most ATTEMPTS_MAX are,
+and what is said of a failure is what tollgate_dialects has scrubbed.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from multidict import CIMultiDict
+
+from tollgate_dialects import rewrite, upstream_error
+from tollgate_dialects.price import Price
+from tollgate_dialects.protocol import Protocol
+from tollgate_kit.clock import Clock
+from tollgate_kit.keyring import KeyringFault
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.secret import Secret
+from tollgate_router import endpoint, routing
+from tollgate_router.catalogue import Candidate, Snapshot
+from tollgate_router.charge import EndReason
+from tollgate_router.provider_keys import OpenKey, ProviderKeys
+from tollgate_router.reservation import UsedReservations
+from tollgate_router.upstream import ERROR_BODY_MAX, Answer, Fault, Upstream, UpstreamFault
+
+# An error's body is worth this much waiting, no more: the call has failed already.
+ERROR_BODY_SECONDS = 1.0
+SOUGHT_KEY_BYTES_MIN = 16
+_RESULT_OF_FAULT = {
+    Fault.CONNECT: routing.Result.CONNECT_FAILED,
+    Fault.TIMEOUT: routing.Result.TIMEOUT,
+}
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call on its way, and how far it came."""
+
+    trace_id: str
+    reservation_id: str
+    protocol: Protocol
+    model: str
+    stream: bool
+    max_output_tokens: int
+    wants_usage: bool
+    price: Price
+    reserved_nano_usd: int
+    body: bytes
+    protocol_headers: Mapping[str, str]
+    began: float
+    attempts: int = 0
+    # Of the last attempt.
+    candidate: Candidate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An upstream took the call."""
+
+    answer: Answer
+    candidate: Candidate
+    # What must not be in the answer, nor in anything that is said of it.
+    secret: Secret
+
+    def leaks(self, data: bytes) -> bool:
+        """Whether the upstream sent its own key back. A key too short to be one is not sought."""
+        secret = self.secret.reveal_bytes()
+        return len(secret) >= SOUGHT_KEY_BYTES_MIN and secret in data
+
+
+@dataclass(frozen=True, slots=True)
+class NotOpened:
+    """No upstream took the call, and what may be said of it."""
+
+    reason: EndReason
+    http_status: int = 0
+    message: str = ""
+    code: str = ""
+    param: str = ""
+    retry_after_ms: int | None = None
+
+
+def broken_answer(reason: EndReason, error: upstream_error.UpstreamFault | None) -> NotOpened:
+    """What may be said of an answer that began well and then failed."""
+    if error is None:
+        return NotOpened(reason)
+    return NotOpened(reason, error.http_status, error.message, error.code, error.param)
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRefused:
+    """The reservation's one contact was claimed by somebody else in the meantime."""
+
+
+class Attempts:
+    """Opens calls at upstreams."""
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        keys: ProviderKeys,
+        reservations: UsedReservations,
+        rules: routing.CooldownRules,
+        clock: Clock,
+        log: Log,
+        metrics: Metrics,
+    ) -> None:
+        self._upstream = upstream
+        self._keys = keys
+        self._reservations = reservations
+        self._clock = clock
+        self._log = log
+        self.health = routing.KeyHealth(rules)
+        self._retries = routing.RetryBudget()
+        self._attempts = metrics.counter(
+            "attempts_total", "Attempts at upstreams, by transport result.", ("provider", "result")
+        )
+
+    async def open(self, call: Call, catalogue: Snapshot) -> Opened | NotOpened | ContactRefused:
+        """Try candidates until one answers 2xx, refuses the request itself, or none is left."""
+        self._retries.call()
+        candidates = catalogue.candidates(call.protocol, call.model)
+        order = self.health.order(candidates, now_ms=self._now_ms())
+        if order.wait_ms:
+            return NotOpened(
+                EndReason.UPSTREAM_ERROR, 429, code="rate_limited", retry_after_ms=order.wait_ms
+            )
+        failure: NotOpened | None = None
+        for candidate in order.candidates:
+            key = self._keys.at_hand(candidate) or await self._open_key(candidate)
+            if key is None:
+                continue
+            if call.attempts == 0:
+                if not self._reservations.contact(call.reservation_id):
+                    return ContactRefused()
+            elif call.attempts == routing.ATTEMPTS_MAX or not self._retries.take():
+                break
+            call.attempts += 1
+            call.candidate = candidate
+            outcome, result = await self._try(call, candidate, key)
+            if isinstance(outcome, Opened) or not routing.may_retry(result):
+                return outcome
+            failure = outcome
+        return failure or NotOpened(EndReason.NO_ROUTE)
+
+    def broke(self, candidate: Candidate) -> None:
+        """An answer that began well turned out bad: the key rests for a while."""
+        self.health.record(candidate, routing.Result.BROKEN, now_ms=self._now_ms())
+
+    def _record(
+        self, candidate: Candidate, result: routing.Result, wait_ms: int | None = None
+    ) -> None:
+        """Feed what became of an attempt to the key's health and the metrics."""
+        self.health.record(candidate, result, now_ms=self._now_ms(), retry_after_ms=wait_ms)
+        self._attempts.labels(candidate.provider, result.value).inc()
+
+    async def _open_key(self, candidate: Candidate) -> OpenKey | None:
+        try:
+            return await self._keys.open(candidate)
+        except KeyringFault as fault:
+            # Moved address, other tenant's row, or the keyring is away: this key is no use now.
+            self._log.warning(
+                "provider_key.not_opened", key_id=candidate.key_id, fault=type(fault).__name__
+            )
+            self._record(candidate, routing.Result.BAD_KEY)
+            return None
+
+    async def _try(
+        self, call: Call, candidate: Candidate, key: OpenKey
+    ) -> tuple[Opened | NotOpened, routing.Result]:
+        body = rewrite.upstream_body(
+            call.body,
+            call.protocol,
+            model=candidate.upstream_model,
+            stream=call.stream,
+            max_output_tokens=call.max_output_tokens,
+        )
+        try:
+            answer = await self._upstream.send(key.url, _headers(call, key), body)
+        except UpstreamFault as fault:
+            result = _RESULT_OF_FAULT.get(fault.fault, routing.Result.BROKEN)
+            self._record(candidate, result)
+            timed_out = fault.fault is Fault.TIMEOUT
+            reason = EndReason.UPSTREAM_TIMEOUT if timed_out else EndReason.UPSTREAM_ERROR
+            return NotOpened(reason), result
+        result = routing.result_of(answer.status)
+        if result is routing.Result.OK:
+            self._record(candidate, result)
+            return Opened(answer, candidate, key.secret), result
+        wait_ms = upstream_error.retry_after_ms(answer.headers)
+        self._record(candidate, result, wait_ms)
+        return await self._refused(answer, candidate, key, wait_ms), result
+
+    async def _refused(
+        self, answer: Answer, candidate: Candidate, key: OpenKey, wait_ms: int | None
+    ) -> NotOpened:
+        start = b""
+        try:
+            async with asyncio.timeout(ERROR_BODY_SECONDS):
+                start = await answer.read_start(ERROR_BODY_MAX)
+        except TimeoutError:
+            pass
+        finally:
+            answer.close()
+        message, code, param = upstream_error.describe(
+            answer.status,
+            start,
+            answer.headers,
+            candidate.protocol,
+            [key.secret.reveal()],
+        )
+        return NotOpened(
+            EndReason.UPSTREAM_ERROR, answer.status, message, code, param, retry_after_ms=wait_ms
+        )
+
+    def _now_ms(self) -> int:
+        return int(self._clock.monotonic() * 1000)
+
+
+def _headers(call: Call, key: OpenKey) -> CIMultiDict[str]:
+    passed = endpoint.passed_on(call.protocol, call.protocol_headers)
+    if not passed:
+        return key.headers
+    headers = key.headers.copy()
+    headers.update(passed)
+    return headers

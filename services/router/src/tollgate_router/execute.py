@@ -1,0 +1,255 @@
+"""One call, from its admission to its end message.
+
+Owns the upstream's answer. Promises: exactly one message for a unary call; for a stream one message
+per upstream read, the last with the end; the end says what was used and what it costs, whatever
+happened. A caller that vanishes does not stop the metering: the answer is drained within bounds in
+the must-finish group, and its usage and cost are logged as call.orphaned.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from tollgate.router.v1 import router_pb2
+from tollgate_dialects.meter import BodyMeter
+from tollgate_kit.clock import Clock
+from tollgate_kit.lifecycle import MustFinish
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_router import charge, messages
+from tollgate_router.attempts import (
+    Attempts,
+    Call,
+    ContactRefused,
+    NotOpened,
+    Opened,
+    broken_answer,
+)
+from tollgate_router.catalogue_watch import CatalogueWatch
+from tollgate_router.charge import Charge, EndReason
+from tollgate_router.config import ExecuteConfig
+from tollgate_router.stream import Stream
+from tollgate_router.upstream import Fault, UpstreamConfig, UpstreamFault
+
+# After its last event a stream's connection is worth this much waiting, to be used again.
+TIDY_SECONDS = 1.0
+READ_AFTER_END_MAX = 64 * 1024
+
+
+class _Work:
+    """What the must-finish group does for a call, and what came of it."""
+
+    __slots__ = ("opened", "refused", "response")
+
+    def __init__(self) -> None:
+        self.opened: Opened | None = None
+        self.refused = False
+        # The only message of a call without a stream.
+        self.response: router_pb2.ExecuteResponse | None = None
+
+
+class Executor:
+    """Carries out admitted calls."""
+
+    def __init__(
+        self,
+        *,
+        attempts: Attempts,
+        watch: CatalogueWatch,
+        must_finish: MustFinish,
+        upstream: UpstreamConfig,
+        execute: ExecuteConfig,
+        clock: Clock,
+        log: Log,
+        metrics: Metrics,
+    ) -> None:
+        self._attempts = attempts
+        self._watch = watch
+        self._must_finish = must_finish
+        self._upstream = upstream
+        self._execute = execute
+        self._clock = clock
+        self._log = log
+        self._ended = metrics.counter(
+            "calls_total", "Calls, by end and source of usage.", ("reason", "usage_source")
+        )
+        self._seconds = metrics.histogram(
+            "call_seconds", "From admission to the end of a call.", ("provider",)
+        )
+        self._orphans = metrics.counter("orphans_total", "Calls whose edge vanished.")
+
+    @property
+    def full(self) -> bool:
+        """True when no call may be taken on: what is in flight has priority."""
+        return self._must_finish.full
+
+    async def run(self, call: Call) -> AsyncIterator[router_pb2.ExecuteResponse]:
+        """The messages of a call. Closing it early is the edge's death, not the client's."""
+        work = _Work()
+        # The upstream belongs to this task, so that a cancelled caller takes nothing with it.
+        task = self._must_finish.spawn(self._work(call, work), "call")
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._must_finish.spawn(self._orphan(call, work, task), "orphan")
+            raise
+        if work.refused:
+            raise messages.reservation_refused()
+        if work.response is not None:
+            yield work.response
+            return
+        assert work.opened is not None
+        stream = Stream(call, work.opened, self._upstream.stream_bytes_max)
+        try:
+            while not stream.ended:
+                if (response := await stream.step()) is not None:
+                    if stream.ended:
+                        self._close(call, stream)
+                    yield response
+        except (asyncio.CancelledError, GeneratorExit):
+            if not stream.ended:
+                self._must_finish.spawn(self._drain(call, stream), "orphan")
+            raise
+        except BaseException:
+            stream.answer.close()
+            raise
+
+    async def _work(self, call: Call, work: _Work) -> None:
+        outcome = await self._attempts.open(call, self._watch.snapshot)
+        if isinstance(outcome, ContactRefused):
+            work.refused = True
+        elif isinstance(outcome, NotOpened):
+            work.response = messages.not_opened(call, outcome)
+            self._finished(call, outcome.reason, charge.FREE)
+        elif call.stream and outcome.answer.content_type == "text/event-stream":
+            work.opened = outcome
+        elif call.stream:
+            outcome.answer.close()
+            self._attempts.broke(outcome.candidate)
+            failure = NotOpened(EndReason.UPSTREAM_ERROR)
+            work.response = messages.not_opened(call, failure)
+            self._finished(call, failure.reason, charge.FREE)
+        else:
+            work.response = await self._unary(call, outcome)
+
+    async def _unary(self, call: Call, opened: Opened) -> router_pb2.ExecuteResponse:
+        """Read the whole body and meter it; a body that is no answer is not passed on."""
+        answer = opened.answer
+        meter = BodyMeter(call.protocol, secrets=(opened.secret.reveal(),))
+        data, reason = b"", EndReason.UPSTREAM_ERROR
+        try:
+            meter.feed(await answer.read_all(self._upstream.answer_bytes_max))
+            data = meter.finish()
+        except UpstreamFault as fault:
+            answer.close()
+            if fault.fault is Fault.TIMEOUT:
+                reason = EndReason.UPSTREAM_TIMEOUT
+        if not meter.finished or opened.leaks(data):
+            self._attempts.broke(opened.candidate)
+            self._finished(call, reason, charge.FREE)
+            return messages.not_opened(call, broken_answer(reason, meter.error))
+        reason = EndReason.COMPLETED
+        charged = charge.of_call(
+            meter.usage,
+            meter.usage_source,
+            reason,
+            body=call.body,
+            price=call.price,
+            reserved_nano_usd=call.reserved_nano_usd,
+        )
+        self._finished(call, reason, charged)
+        return router_pb2.ExecuteResponse(
+            route=messages.route(call),
+            head=messages.head(answer.status, stream=False),
+            data=data,
+            end=messages.end(call, reason, charged),
+        )
+
+    def _close(self, call: Call, stream: Stream) -> None:
+        """A stream ended: count it, record its upstream's fault, keep its connection if it can."""
+        assert stream.reason is not None
+        if stream.is_upstream_fault:
+            self._attempts.broke(stream.candidate)
+        if stream.reason is EndReason.COMPLETED and not stream.answer.is_read:
+            self._must_finish.spawn(self._tidy(stream), "tidy")
+        else:
+            stream.answer.close()
+        self._finished(call, stream.reason, stream.charged)
+
+    async def _tidy(self, stream: Stream) -> None:
+        """Read the few bytes after the last event; whatever else comes is thrown away."""
+        try:
+            async with asyncio.timeout(TIDY_SECONDS):
+                await stream.answer.read_all(READ_AFTER_END_MAX)
+        except (TimeoutError, UpstreamFault):
+            pass
+        finally:
+            stream.answer.close()
+
+    async def _orphan(self, call: Call, work: _Work, task: "asyncio.Task[None]") -> None:
+        """The edge vanished before the answer began: let the upstream finish, within bounds."""
+        await asyncio.wait({task}, timeout=self._execute.drain_seconds)
+        if work.opened is not None:
+            stream = Stream(call, work.opened, self._upstream.stream_bytes_max)
+            await self._drain(call, stream)
+        elif work.refused:
+            pass
+        elif task.done():
+            self._log_orphan(call, work.response.end if work.response else None)
+        else:
+            task.cancel()
+            self._finished(call, EndReason.CLIENT_GONE, charge.FREE)
+            self._log_orphan(call, None)
+
+    async def _drain(self, call: Call, stream: Stream) -> None:
+        """The edge vanished in the middle: learn the usage if it comes soon, else cut."""
+        try:
+            async with asyncio.timeout(self._execute.drain_seconds):
+                while not stream.ended:
+                    await stream.step()
+        except TimeoutError:
+            pass
+        finally:
+            if not stream.ended:
+                stream.cut(EndReason.CLIENT_GONE)
+            self._close(call, stream)
+            self._log_orphan(call, messages.end(call, EndReason.CLIENT_GONE, stream.charged))
+
+    def _log_orphan(self, call: Call, end: router_pb2.End | None) -> None:
+        """What an operator needs to resolve the quarantined reservation."""
+        self._orphans.inc()
+        end = end or messages.end(call, EndReason.CLIENT_GONE, charge.FREE)
+        self._log.warning(
+            "call.orphaned",
+            trace_id=call.trace_id,
+            reservation_id=call.reservation_id,
+            cost_nano_usd=end.cost_nano_usd,
+            usage_source=router_pb2.UsageSource.Name(end.usage_source),
+            input_tokens=end.usage.input_tokens,
+            output_tokens=end.usage.output_tokens,
+            cache_read_tokens=end.usage.cache_read_tokens,
+            cache_write_5m_tokens=end.usage.cache_write_5m_tokens,
+            cache_write_1h_tokens=end.usage.cache_write_1h_tokens,
+            price_version=end.price_version,
+        )
+
+    def _finished(self, call: Call, reason: EndReason, charged: Charge) -> None:
+        """Count a call; one canonical line, always for one that did not complete."""
+        provider = call.candidate.provider if call.candidate else ""
+        seconds = self._clock.monotonic() - call.began
+        self._ended.labels(reason.value, charged.source.value).inc()
+        self._seconds.labels(provider).observe(seconds)
+        if not self._execute.log_calls and reason is EndReason.COMPLETED:
+            return
+        self._log.info(
+            "call.executed",
+            trace_id=call.trace_id,
+            model=call.model,
+            stream=call.stream,
+            provider=provider,
+            key_id=call.candidate.key_id if call.candidate else "",
+            attempts=call.attempts,
+            reason=reason.value,
+            usage_source=charged.source.value,
+            cost_nano_usd=charged.cost_nano_usd,
+            ms=round(seconds * 1000),
+        )

@@ -1,0 +1,134 @@
+"""Between the wire and the core: protobuf messages to values and back. No decisions here."""
+
+from dataclasses import fields
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tollgate.router.v1 import router_pb2
+from tollgate_dialects.price import Price
+from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.usage import UsageSource
+from tollgate_kit.failure import Failure
+from tollgate_router.attempts import Call, NotOpened
+from tollgate_router.catalogue import ListedModel, Provider
+from tollgate_router.charge import FREE, Charge, EndReason
+
+_PRICE_FIELDS = tuple(field.name for field in fields(Price))
+
+PROTOCOLS: dict[router_pb2.ClientProtocol.ValueType, Protocol] = {
+    router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT: Protocol.OPENAI_CHAT,
+    router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES: Protocol.ANTHROPIC_MESSAGES,
+}
+_PROTOCOL_NUMBERS = {protocol: number for number, protocol in PROTOCOLS.items()}
+_REASONS = {reason: getattr(router_pb2, f"END_REASON_{reason.name}") for reason in EndReason}
+_SOURCES = {source: getattr(router_pb2, f"USAGE_SOURCE_{source.name}") for source in UsageSource}
+
+
+def route(call: Call) -> router_pb2.Route | None:
+    """Who answered, or was tried last; None when nobody was contacted."""
+    if call.candidate is None:
+        return None
+    return router_pb2.Route(
+        provider=call.candidate.provider,
+        upstream_model=call.candidate.upstream_model,
+        provider_key_id=call.candidate.key_id,
+        attempt=call.attempts,
+    )
+
+
+def end(
+    call: Call, reason: EndReason, charge: Charge, failure: NotOpened | None = None
+) -> router_pb2.End:
+    """How a call ended, what it used and costs."""
+    usage = charge.usage
+    message = router_pb2.End(
+        reason=_REASONS[reason],
+        usage=router_pb2.Usage(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_write_5m_tokens=usage.cache_write_5m_tokens,
+            cache_write_1h_tokens=usage.cache_write_1h_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+        ),
+        cost_nano_usd=charge.cost_nano_usd,
+        usage_source=_SOURCES[charge.source],
+        price_version=call.price.version,
+        attempts=call.attempts,
+    )
+    if failure is not None:
+        message.upstream_error.CopyFrom(_upstream_error(failure))
+    return message
+
+
+def head(status: int, *, stream: bool) -> router_pb2.Head:
+    """The head of an answer; the type is the protocol's, whatever the upstream calls it."""
+    return router_pb2.Head(
+        http_status=status, content_type="text/event-stream" if stream else "application/json"
+    )
+
+
+def reservation_refused() -> Failure:
+    """The token opens nothing; which rule it broke is in the log only."""
+    return Failure(grpc.StatusCode.PERMISSION_DENIED, "RESERVATION_REFUSED")
+
+
+def not_opened(call: Call, failure: NotOpened) -> router_pb2.ExecuteResponse:
+    """The only message of a call that no upstream took."""
+    told = None if failure.reason is EndReason.NO_ROUTE else failure
+    return router_pb2.ExecuteResponse(route=route(call), end=end(call, failure.reason, FREE, told))
+
+
+def _upstream_error(failure: NotOpened) -> router_pb2.UpstreamError:
+    wait_ms = failure.retry_after_ms
+    return router_pb2.UpstreamError(
+        http_status=failure.http_status,
+        scrubbed_message=failure.message,
+        code=failure.code,
+        param=failure.param,
+        retry_after=None
+        if wait_ms is None
+        else Duration(seconds=wait_ms // 1000, nanos=wait_ms % 1000 * 1_000_000),
+    )
+
+
+def price_message(price: Price) -> router_pb2.Price:
+    """A price version on the wire."""
+    return router_pb2.Price(**{name: getattr(price, name) for name in _PRICE_FIELDS})
+
+
+def price_from(message: router_pb2.Price, *, version: int, source: str) -> Price:
+    """A price from the wire. Raises ValueError naming the field that makes no sense."""
+    values = {name: getattr(message, name) for name in _PRICE_FIELDS}
+    return Price(**(values | {"version": version, "source": source}))
+
+
+def provider_message(provider: Provider) -> router_pb2.Provider:
+    """A provider without its sealed keys."""
+    return router_pb2.Provider(
+        name=provider.name,
+        protocol=_PROTOCOL_NUMBERS[provider.protocol],
+        base_url=provider.base_url,
+        models=[
+            router_pb2.ProviderModel(model=served.model, upstream_model=served.upstream_model)
+            for served in provider.models
+        ],
+        enabled=provider.enabled,
+        key_ids=[key.key_id for key in provider.keys],
+    )
+
+
+def model_message(listed: ListedModel, *, owned_by: str) -> router_pb2.Model:
+    """A model that can be called."""
+    born = Timestamp()
+    born.FromMilliseconds(listed.create_unix_ms)
+    return router_pb2.Model(
+        model=listed.model,
+        protocols=[_PROTOCOL_NUMBERS[protocol] for protocol in listed.protocols],
+        price=price_message(listed.price),
+        display_name=listed.model,
+        owned_by=owned_by,
+        create_time=born,
+    )

@@ -1,0 +1,91 @@
+"""The smallest real call to a provider, at the operator's request and nobody's charge.
+
+Tries the newest key only, through the same client, headers and time-outs as a customer's call.
+"""
+
+from dataclasses import dataclass
+
+import orjson
+
+from tollgate_kit.clock import Clock
+from tollgate_kit.keyring import KeyringFault
+from tollgate_router import base_url, routing
+from tollgate_router.catalogue import Candidate, Provider, ProviderModel, seal_context
+from tollgate_router.provider_keys import ProviderKeys
+from tollgate_router.upstream import Answer, Upstream, UpstreamFault
+
+ANSWER_BYTES_MAX = 1024 * 1024
+_PROBLEMS = {
+    400: "bad_request",
+    401: "bad_key",
+    403: "bad_key",
+    404: "model_not_found",
+    429: "rate_limited",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a test call showed; `problem` is one word, empty when all is well."""
+
+    problem: str = ""
+    http_status: int = 0
+    latency_ms: int = 0
+
+
+class ProviderTest:
+    """Makes test calls."""
+
+    def __init__(
+        self, upstream: Upstream, keys: ProviderKeys, *, allow_private: bool, clock: Clock
+    ) -> None:
+        self._upstream = upstream
+        self._keys = keys
+        self._allow_private = allow_private
+        self._clock = clock
+
+    async def run(self, provider: Provider, served: ProviderModel) -> Found:
+        """One answer of one token from the provider."""
+        if not provider.keys:
+            return Found("no_key")
+        key = provider.keys[-1]
+        try:
+            address = base_url.parse(provider.base_url, allow_private=self._allow_private)
+        except base_url.BadBaseUrl:
+            return Found("address_not_allowed")
+        context = seal_context(key.tenant, key.key_id, address)
+        candidate = Candidate(
+            provider.name, provider.protocol, address, key, served.upstream_model, context
+        )
+        try:
+            opened = await self._keys.open(candidate)
+        except KeyringFault:
+            return Found("key_not_opened")
+        body = orjson.dumps(
+            {
+                "model": served.upstream_model,
+                "max_tokens": 1,
+                "messages": [{"role": "user", "content": "ping"}],
+            }
+        )
+        began = self._clock.monotonic()
+        try:
+            answer = await self._upstream.send(opened.url, opened.headers, body)
+        except UpstreamFault as fault:
+            return Found("refused" if fault.fault.value == "connect" else fault.fault.value)
+        latency_ms = round((self._clock.monotonic() - began) * 1000)
+        return Found(await _problem(answer), answer.status, latency_ms)
+
+
+async def _problem(answer: Answer) -> str:
+    result = routing.result_of(answer.status)
+    if result is not routing.Result.OK:
+        answer.close()
+        return _PROBLEMS.get(answer.status) or str(result.value)
+    try:
+        document = orjson.loads(await answer.read_all(ANSWER_BYTES_MAX))
+    except UpstreamFault as fault:
+        return str(fault)
+    except orjson.JSONDecodeError:
+        return "not_json"
+    return "" if isinstance(document, dict) else "not_json"

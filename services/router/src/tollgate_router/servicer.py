@@ -1,0 +1,157 @@
+"""RouterService: verifies the reservation, then lets the executor make the call."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from tollgate.budget.v1 import budget_pb2
+from tollgate.router.v1 import router_pb2, router_pb2_grpc
+from tollgate_kit.clock import Clock
+from tollgate_kit.failure import Failure, invalid_field, overloaded
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.secret import Secret
+from tollgate_kit.session_server import SessionServer
+from tollgate_router import messages, reservation
+from tollgate_router.attempts import Call
+from tollgate_router.catalogue_watch import CatalogueWatch
+from tollgate_router.execute import Executor
+from tollgate_router.reservation import Claims, Refusal, UsedReservations
+
+TRACE_ID_MAX = 128
+OUTPUT_TOKENS_MAX = 100_000_000
+
+
+class RouterServicer(router_pb2_grpc.RouterServiceServicer):
+    """Serves edges. Nothing reaches an upstream but through _claims."""
+
+    def __init__(
+        self,
+        *,
+        executor: Executor,
+        watch: CatalogueWatch,
+        reservations: UsedReservations,
+        reservation_key: Secret,
+        publishers: dict[str, str],
+        clock: Clock,
+        log: Log,
+        metrics: Metrics,
+    ) -> None:
+        self._executor = executor
+        self._watch = watch
+        self._reservations = reservations
+        self._reservation_key = reservation_key.reveal_bytes()
+        self._publishers = publishers
+        self._clock = clock
+        self._log = log
+        self._refused = metrics.counter(
+            "reservations_refused_total", "Calls refused for their token.", ("why",)
+        )
+        self._sessions = SessionServer(
+            self,
+            router_pb2.DESCRIPTOR.services_by_name["RouterService"],
+            router_pb2.SessionResponse,
+            log=log,
+        )
+
+    def Execute(
+        self, request: router_pb2.ExecuteRequest, context: Any
+    ) -> AsyncIterator[router_pb2.ExecuteResponse]:
+        """One model call; see the proto for the order of parts.
+
+        The executor's generator itself is returned, so that closing it is closing the call.
+        """
+        del context
+        return self._executor.run(self._call(request))
+
+    async def ListModels(
+        self, request: router_pb2.ListModelsRequest, context: Any
+    ) -> router_pb2.ListModelsResponse:
+        """What can be called now, with prices."""
+        del context
+        snapshot = self._watch.snapshot
+        if 0 < snapshot.revision <= request.if_newer_than_revision:
+            return router_pb2.ListModelsResponse(revision=snapshot.revision)
+        return router_pb2.ListModelsResponse(
+            revision=snapshot.revision,
+            models=[
+                messages.model_message(listed, owned_by=self._publishers.get(listed.model, ""))
+                for listed in snapshot.models
+            ],
+        )
+
+    def Session(self, request_iterator: Any, context: Any) -> Any:
+        """Execute calls, coalesced."""
+        return self._sessions.serve(request_iterator, context)
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new calls in sessions and wait for those in flight."""
+        await self._sessions.drain(seconds)
+
+    def _call(self, request: router_pb2.ExecuteRequest) -> Call:
+        protocol = messages.PROTOCOLS.get(request.client_protocol)
+        if protocol is None:
+            raise invalid_field("client_protocol")
+        if not 0 < len(request.trace_id) <= TRACE_ID_MAX:
+            raise invalid_field("trace_id")
+        if not 0 <= request.max_output_tokens <= OUTPUT_TOKENS_MAX:
+            raise invalid_field("max_output_tokens")
+        if not request.body:
+            raise invalid_field("body")
+        claims = self._claims(request)
+        price = self._watch.snapshot.price(claims.model, request.price_version)
+        if price is None:
+            raise invalid_field("price_version")
+        refusal = self._reservations.admit(claims, trace_id=request.trace_id)
+        if refusal is not None:
+            raise self._refuse(request, refusal)
+        return Call(
+            trace_id=request.trace_id,
+            reservation_id=claims.reservation_id,
+            protocol=protocol,
+            model=claims.model,
+            stream=request.stream,
+            max_output_tokens=request.max_output_tokens,
+            wants_usage=request.client_wants_usage,
+            price=price,
+            reserved_nano_usd=claims.amount_nano_usd,
+            body=request.body,
+            protocol_headers=request.protocol_headers,
+            began=self._clock.monotonic(),
+        )
+
+    def _claims(self, request: router_pb2.ExecuteRequest) -> Claims:
+        """What budget granted for this call. Raises RESERVATION_REFUSED, or OVERLOADED."""
+        if not request.reservation_token:
+            raise self._refuse(request, Refusal.MISSING)
+        try:
+            token = budget_pb2.ReservationToken.FromString(request.reservation_token)
+            if not reservation.mac_matches(self._reservation_key, token.claims, token.mac):
+                raise self._refuse(request, Refusal.FORGED)
+            granted = budget_pb2.ReservationClaims.FromString(token.claims)
+        except DecodeError:
+            raise self._refuse(request, Refusal.FORGED) from None
+        claims = Claims(
+            granted.reservation_id,
+            granted.tenant_id,
+            granted.model,
+            granted.amount_nano_usd,
+            granted.expire_unix_ms,
+        )
+        now_unix_ms = self._clock.unix_ms()
+        refusal = reservation.check(
+            claims, tenant_id=request.tenant_id, model=request.model, now_unix_ms=now_unix_ms
+        )
+        if refusal is not None:
+            raise self._refuse(request, refusal)
+        if self._reservations.full(now_unix_ms=now_unix_ms) or self._executor.full:
+            raise overloaded("router")
+        return claims
+
+    def _refuse(self, request: router_pb2.ExecuteRequest, refusal: Refusal) -> Failure:
+        self._refused.labels(refusal.value).inc()
+        self._log.warning(
+            "reservation.refused", trace_id=request.trace_id[:TRACE_ID_MAX], why=refusal.value
+        )
+        return messages.reservation_refused()

@@ -1,0 +1,40 @@
+"""Ports: the usual ones, others if those are taken, the same ones again at the next start."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tollgate_cli import ports
+from tollgate_cli.fault import Fault
+
+
+@pytest.fixture
+def taken():
+    with socket.create_server((ports.LOOPBACK, 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_taken_port_is_not_chosen(tmp_path: Path, taken: int, monkeypatch) -> None:
+    """Another program's port is left to it."""
+    monkeypatch.setitem(ports.DEFAULTS, "authz", taken)
+    assert taken != ports.Ports(tmp_path / "ports.json").port("authz")
+
+
+def test_a_port_asked_for_by_name_is_that_or_a_fault(tmp_path: Path, taken: int) -> None:
+    """--api-port is a wish that is met or refused in words."""
+    asked = ports.Ports(tmp_path / "ports.json", fixed={"edge-api": taken})
+    with pytest.raises(Fault, match=f"port {taken}.*is taken"):
+        asked.port("edge-api")
+
+
+def test_ports_are_remembered(tmp_path: Path) -> None:
+    """The second start listens where the first one did."""
+    first = ports.Ports(tmp_path / "ports.json")
+    chosen = [first.port(name) for name in ("edge-api", "edge-api-2", "authz", "authz-metrics")]
+    first.save()
+    second = ports.Ports(tmp_path / "ports.json")
+    assert chosen == [
+        second.port(name) for name in ("edge-api", "edge-api-2", "authz", "authz-metrics")
+    ]
+    assert 4 == len(set(chosen))
