@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -278,6 +279,23 @@ async def test_idle_stream_times_out(tmp_path):
         end = end_of(await router.call(stream=True))
         assert pb.END_REASON_UPSTREAM_TIMEOUT == end.reason
         assert pb.USAGE_SOURCE_ESTIMATED == end.usage_source
+
+
+async def test_bad_chunk_ends_soon(tmp_path):
+    """A stream with a broken chunk ends as an error at once, not when its silence times out."""
+    slow = replace(h.FAST, idle_ms=30_000, total_ms=60_000)
+    async with fake_upstream() as up, harness(tmp_path, upstream=slow) as router:
+        up.scripts["m"] = [
+            h.sse_head() + h.chunk(h.openai_frame("hi")),
+            h.Pause(0.1),
+            b"zz\r\nabc",
+            h.Pause(0.1),
+        ]
+        await router.provide(up.url)
+        async with asyncio.timeout(5):
+            messages = await router.call(stream=True)
+        assert h.openai_frame("hi") == messages[0].data
+        assert pb.END_REASON_UPSTREAM_ERROR == end_of(messages).reason
 
 
 async def test_error_event_is_not_passed(tmp_path):

@@ -29,6 +29,10 @@ ANSWER_BYTES_LIMIT = 38 * 1024 * 1024
 ERROR_BODY_MAX = 64 * 1024
 
 
+# After a bad chunk the library closes the connection without waking the reader: so we look.
+LOOK_SECONDS = 1.0
+
+
 class Fault(enum.Enum):
     """What went wrong on the way to or from an upstream."""
 
@@ -95,19 +99,38 @@ class Answer:
         Safe to cancel: what was not returned is returned by the next read.
         """
         content = self._response.content
-        fault = Fault.BROKEN
+        if not content.is_eof():
+            return await self._wait()
         try:
-            if content.is_eof():
-                return content.read_nowait(-1)
-            until = min(self._until, self._loop.time() + self._config.idle_ms / 1000)
-            async with asyncio.timeout_at(until):
-                return await content.readany()
-        except TimeoutError:
-            fault = Fault.TIMEOUT
+            return content.read_nowait(-1)
         except (aiohttp.ClientError, HttpProcessingError, OSError):
             pass
         # Raised out here, so that it has no context: the library's exceptions carry the URL.
+        raise UpstreamFault(Fault.BROKEN)
+
+    async def _wait(self) -> bytes:
+        until = min(self._until, self._loop.time() + self._config.idle_ms / 1000)
+        fault: Fault | None = None
+        while fault is None:
+            try:
+                async with asyncio.timeout_at(min(until, self._loop.time() + LOOK_SECONDS)):
+                    return await self._response.content.readany()
+            except TimeoutError:
+                if self._loop.time() >= until:
+                    fault = Fault.TIMEOUT
+                elif self._is_dead:
+                    fault = Fault.BROKEN
+            except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError):
+                # RuntimeError is how the library says that the connection was closed already.
+                fault = Fault.BROKEN
         raise UpstreamFault(fault)
+
+    @property
+    def _is_dead(self) -> bool:
+        connection = self._response.connection
+        if connection is None:
+            return False
+        return connection.protocol is None or not connection.protocol.connected
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body. Raises UpstreamFault, OVERSIZE when it is larger than limit."""
