@@ -36,6 +36,26 @@ OPENAI_CHAT = pb.CLIENT_PROTOCOL_OPENAI_CHAT
 ANTHROPIC = pb.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES
 
 
+# How a stream from each hostile upstream ends.
+HOSTILE = {
+    "demo-endless": "COST_LIMIT",
+    "demo-hang-mid": "UPSTREAM_TIMEOUT",
+    "demo-reset-mid": "UPSTREAM_ERROR",
+    "demo-error-mid": "UPSTREAM_ERROR",
+    "demo-early-done": "COMPLETED",
+    "demo-no-usage": "COMPLETED",
+    "demo-zero-usage": "COMPLETED",
+    "demo-wrong-usage-negative": "COMPLETED",
+    "demo-wrong-usage-huge": "COMPLETED",
+    "demo-gzip": "UPSTREAM_ERROR",
+    "demo-giant-header": "UPSTREAM_ERROR",
+    "demo-redirect": "UPSTREAM_ERROR",
+    "demo-html": "UPSTREAM_ERROR",
+    "demo-reset": "UPSTREAM_ERROR",
+    "demo-hang": "UPSTREAM_TIMEOUT",
+}
+
+
 class Audit(audit_pb2_grpc.AuditServiceServicer):
     """An audit log that takes every entry."""
 
@@ -76,8 +96,8 @@ identity = "audit"
 allow_private_upstreams = true
 demo_prices = true
 [upstream]
-first_byte_ms = 3000
-idle_ms = 1500
+first_byte_ms = 1500
+idle_ms = 1000
 [execute]
 log_calls = true
 """
@@ -199,7 +219,7 @@ async def running(tmp_path, dsn, demo_url):
 
 async def register(suite):
     """Both demo providers, with every failing model, priced as the demo's models."""
-    failing = [f.name for f in FAILURES]
+    failing = [*(f.name for f in FAILURES), *HOSTILE, "demo-drip"]
     for name, protocol, model in (
         ("demo-openai", OPENAI_CHAT, "demo-gpt"),
         ("demo-anthropic", ANTHROPIC, "demo-claude"),
@@ -266,6 +286,46 @@ async def test_operator_rpcs_need_the_operator(tmp_path, postgres_dsn, demo_prov
         await channel.close()
 
 
+async def test_hostile_upstreams_cost_what_was_reserved(tmp_path, postgres_dsn, demo_provider):
+    """Endless, silent, lying and broken upstreams: each ends, with an honest source of usage."""
+    dsn, reserved = postgres_dsn(), 100_000
+    async with running(tmp_path, dsn, demo_provider) as suite:
+        await price_failing_models(dsn)
+        await asyncio.sleep(1.2)
+        found = {}
+        for protocol, prefix in ((OPENAI_CHAT, "demo-gpt"), (ANTHROPIC, "demo-claude")):
+            for name in HOSTILE:
+                request = suite.request(
+                    f"{prefix}.{name}", protocol, stream=True, amount_nano_usd=reserved
+                )
+                end = (await suite.call(request))[-1].end
+                if end.usage_source != pb.USAGE_SOURCE_UPSTREAM:
+                    assert 0 <= end.cost_nano_usd <= reserved, name
+                found[prefix, name] = pb.EndReason.Name(end.reason).removeprefix("END_REASON_")
+        assert {(prefix, name): HOSTILE[name] for prefix, name in found} == found
+
+
+async def test_vanished_edge_is_metered_by_the_process(tmp_path, postgres_dsn, demo_provider):
+    """An edge that leaves a stream early: the router drains it and logs what it cost."""
+    dsn = postgres_dsn()
+    async with running(tmp_path, dsn, demo_provider) as suite:
+        await price_failing_models(dsn)
+        await asyncio.sleep(1.2)
+        request = suite.request("demo-gpt.demo-drip", stream=True)
+        async with suite.pool.stream("Execute", request, pb.ExecuteResponse, timeout_s=20) as got:
+            await anext(aiter(got))
+        lines: list[dict] = []
+        for _ in range(60):
+            await asyncio.sleep(0.1)
+            logged = [json.loads(line) for line in suite.log.read_text().splitlines()]
+            if lines := [line for line in logged if line["event"] == "call.orphaned"]:
+                break
+        (line,) = lines
+        assert request.trace_id == line["trace_id"]
+        assert "USAGE_SOURCE_UPSTREAM" == line["usage_source"]
+        assert 0 < line["cost_nano_usd"]
+
+
 async def test_canaries_of_every_failure(tmp_path, postgres_dsn, demo_provider):
     """After each way to fail: key and canary in no answer, log, metric, row or audit entry."""
     dsn = postgres_dsn()
@@ -301,7 +361,7 @@ async def price_failing_models(dsn):
         ).fetchone()
         await connection.execute(
             f"insert into price (model, {columns[0]}) select m.model, {columns[0]} from price,"
-            " provider_model m where price.model = 'demo-gpt' and m.model like '%.demo-fail-%'"
+            " provider_model m where price.model = 'demo-gpt' and m.model like '%.demo-%'"
         )
         await connection.execute("update catalogue_revision set revision = revision + 1")
 
