@@ -116,10 +116,10 @@ class Answer:
                 async with asyncio.timeout_at(min(until, self._loop.time() + LOOK_SECONDS)):
                     return await self._response.content.readany()
             except TimeoutError:
-                if self._loop.time() >= until:
-                    fault = Fault.TIMEOUT
-                elif self._is_dead:
+                if self._is_dead:
                     fault = Fault.BROKEN
+                elif self._loop.time() >= until:
+                    fault = Fault.TIMEOUT
             except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError):
                 # RuntimeError is how the library says that the connection was closed already.
                 fault = Fault.BROKEN
