@@ -64,19 +64,16 @@ async def test_a_unary_call_is_charged_recorded_and_told(edge):
     assert [[30_000]] == edge.budget.charges()
     (admitted,), (finished,) = edge.audit.of(ADMITTED), edge.audit.of(FINISHED)
     (reservation,) = edge.budget.reserved.values()
-    assert (
-        {
-            "reservation_id": reservation.reservation_id,
-            "account_ids": ["key:k1", "tenant:t1"],
-            "amount_nano_usd": reservation.amount_nano_usd,
-            "model": "m-openai",
-            "protocol": "openai.chat",
-            "stream": False,
-            "price_version": 3,
-            "time_unix_ms": admitted["time_unix_ms"],
-        }
-        == admitted
-    )
+    assert {
+        "reservation_id": reservation.reservation_id,
+        "account_ids": ["key:k1", "tenant:t1"],
+        "amount_nano_usd": reservation.amount_nano_usd,
+        "model": "m-openai",
+        "protocol": "openai.chat",
+        "stream": False,
+        "price_version": 3,
+        "time_unix_ms": admitted["time_unix_ms"],
+    } == admitted
     assert (30_000, True, "completed", "upstream", 200, "demo") == (
         finished["cost_nano_usd"], finished["charged"], finished["charge_reason"],
         finished["usage_source"], finished["http_status"], finished["route"],
@@ -103,9 +100,7 @@ async def test_a_receipt_is_the_tenants_own(edge):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("path", "events"), [(CHAT, OPENAI_EVENTS), (MESSAGES, ANTHROPIC_EVENTS)]
-)
+@pytest.mark.parametrize(("path", "events"), [(CHAT, OPENAI_EVENTS), (MESSAGES, ANTHROPIC_EVENTS)])
 async def test_a_stream_passes_with_its_facts_before_the_terminal_event(edge, path, events):
     """Events arrive unchanged; a comment with cost and receipt stands before the last one."""
     edge.script(stream_of(events))
@@ -336,9 +331,7 @@ async def test_ends_without_an_answer(edge, ending, status, code):
     assert ("too long" == error["message"]) == (status == 400)
 
 
-@pytest.mark.parametrize(
-    ("path", "events"), [(CHAT, OPENAI_EVENTS), (MESSAGES, ANTHROPIC_EVENTS)]
-)
+@pytest.mark.parametrize(("path", "events"), [(CHAT, OPENAI_EVENTS), (MESSAGES, ANTHROPIC_EVENTS)])
 async def test_an_end_inside_a_stream_is_the_protocols_error_event(edge, path, events):
     """After the first event a failure is an error event, and no terminal event follows."""
     edge.script(
@@ -595,9 +588,7 @@ async def test_a_call_cut_at_the_stop_is_recorded_and_quarantined(mesh):
 
 async def test_slow_heads_and_bodies_are_cut(mesh):
     """trust row 13: a head or a body that does not come in time ends its connection."""
-    async with running(
-        mesh, header_seconds=1, limits=LimitsConfig(body_seconds=1)
-    ) as edge:
+    async with running(mesh, header_seconds=1, limits=LimitsConfig(body_seconds=1)) as edge:
         port = int(edge.url.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /v1/chat/comple")
