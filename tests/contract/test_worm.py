@@ -1,6 +1,5 @@
 """The worm seam: one suite for every implementation."""
 
-import os
 import stat
 
 import pytest
@@ -76,7 +75,7 @@ async def test_the_directory_is_read_only_and_survives_a_killed_writer(tmp_path)
     assert (stat.S_IMODE(status.st_mode), status.st_nlink) == (0o444, 1)
     (tmp_path / ".tmp/123-0").write_bytes(b"half")
     await LocalWorm(tmp_path).open()
-    assert os.listdir(tmp_path / ".tmp") == []
+    assert list((tmp_path / ".tmp").iterdir()) == []
 
 
 async def test_a_fault_of_the_disk_is_a_fault(tmp_path):
