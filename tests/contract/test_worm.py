@@ -55,11 +55,16 @@ async def test_what_is_absent_is_none_and_paths_are_listed(worm):
     assert await worm.paths("checkpoints") == ["checkpoints/10", "checkpoints/9"]
 
 
-async def test_only_partials_are_dropped(worm):
+async def test_only_partials_are_dropped(worm, tmp_path):
     """Dropping the partial forms of a tile leaves the full one, whatever is asked for."""
     await worm.put_once("tile/0/000", b"full")
     await worm.put_mutable("tile/0/000.p/3", b"x")
     await worm.put_mutable("tile/0/000.p/7", b"x")
+    stray = tmp_path / "log/tile/0/000.p/notes"
+    stray.write_bytes(b"not a tile")
+    await worm.drop_partials(Tile(0, 0))
+    assert [path.name for path in stray.parent.iterdir()] == ["notes"]
+    stray.unlink()
     await worm.drop_partials(Tile(0, 0))
     await worm.drop_partials(Tile(0, 0))
     assert await worm.paths("tile/0") == ["tile/0/000"]
