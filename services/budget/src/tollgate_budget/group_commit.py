@@ -128,7 +128,6 @@ class GroupCommit:
             raise overloaded("budget")
         self._steps += len(steps)
         self._idle.clear()
-        self._measures.queue_steps.set(self._steps)
         return _Item(steps, asyncio.get_running_loop().create_future())
 
     def _enqueue(self, item: _Item) -> None:
@@ -184,6 +183,7 @@ class GroupCommit:
                 if early > 0 and len(self._waiting) < self._limits.batch_steps_max:
                     await asyncio.sleep(early)
                 started = self._clock.monotonic()
+                self._measures.queue_steps.set(self._steps)
                 await self._commit(self._batch())
                 self._measures.commit_seconds.observe(self._clock.monotonic() - started)
                 self._settle_idle()
