@@ -56,10 +56,7 @@ class RedisServer:
 
 @contextlib.contextmanager
 def postgres_server(parent: Path | None = None) -> Iterator[PostgresServer]:
-    """A PostgreSQL of its own, in a new directory (below `parent`.
-
-    Else the system's temporary one).
-    """
+    """A PostgreSQL of its own, in a new directory below `parent` (else a temporary one)."""
     with _directory(parent) as directory:
         engine = EmbeddedPostgres(
             directory / "postgres", port=free_port(), password_file=directory / "password"
