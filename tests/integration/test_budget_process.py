@@ -138,7 +138,9 @@ def reserve(amount, timeout_ms=60_000):
         trace_id=ids.uuid7(),
         model="m",
         rate_costs=[
-            budget_pb2.RateCost(bucket="key:a:rpm", cost=1, burst=500, count=500, period_ms=60_000)
+            budget_pb2.RateCost(
+                bucket="key:a", cost=1, burst=500, count=500, period_ms=24 * 3600 * 1000
+            )
         ],
     )
     request.timeout.FromMilliseconds(timeout_ms)
