@@ -47,9 +47,7 @@ class FakeAuthz(authz_pb2_grpc.AuthzServiceServicer):
         self.checks.append(request)
         await self.gate.wait()
         unknown = authz_pb2.Denial(reason=authz_pb2.DENIAL_REASON_UNKNOWN_KEY)
-        decision = self.decisions.get(
-            request.presented_key, authz_pb2.Decision(denial=unknown)
-        )
+        decision = self.decisions.get(request.presented_key, authz_pb2.Decision(denial=unknown))
         answer = authz_pb2.CheckResponse(decision=decision, revision=self.revision)
         answer.max_age.seconds = 30
         return answer

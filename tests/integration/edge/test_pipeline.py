@@ -64,19 +64,16 @@ async def test_a_unary_call_is_charged_recorded_and_told(edge):
     assert [[30_000]] == edge.budget.charges()
     (admitted,), (finished,) = edge.audit.of(ADMITTED), edge.audit.of(FINISHED)
     (reservation,) = edge.budget.reserved.values()
-    assert (
-        {
-            "reservation_id": reservation.reservation_id,
-            "account_ids": ["key:k1", "tenant:t1"],
-            "amount_nano_usd": reservation.amount_nano_usd,
-            "model": "m-openai",
-            "protocol": "openai.chat",
-            "stream": False,
-            "price_version": 3,
-            "time_unix_ms": admitted["time_unix_ms"],
-        }
-        == admitted
-    )
+    assert {
+        "reservation_id": reservation.reservation_id,
+        "account_ids": ["key:k1", "tenant:t1"],
+        "amount_nano_usd": reservation.amount_nano_usd,
+        "model": "m-openai",
+        "protocol": "openai.chat",
+        "stream": False,
+        "price_version": 3,
+        "time_unix_ms": admitted["time_unix_ms"],
+    } == admitted
     assert (30_000, True, "completed", "upstream", 200, "demo") == (
         finished["cost_nano_usd"], finished["charged"], finished["charge_reason"],
         finished["usage_source"], finished["http_status"], finished["route"],
@@ -103,9 +100,7 @@ async def test_a_receipt_is_the_tenants_own(edge):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("path", "events"), [(CHAT, OPENAI_EVENTS), (MESSAGES, ANTHROPIC_EVENTS)]
-)
+@pytest.mark.parametrize(("path", "events"), [(CHAT, OPENAI_EVENTS), (MESSAGES, ANTHROPIC_EVENTS)])
 async def test_a_stream_passes_with_its_facts_before_the_terminal_event(edge, path, events):
     """Events arrive unchanged; a comment with cost and receipt stands before the last one."""
     edge.script(stream_of(events))
@@ -336,9 +331,7 @@ async def test_ends_without_an_answer(edge, ending, status, code):
     assert ("too long" == error["message"]) == (status == 400)
 
 
-@pytest.mark.parametrize(
-    ("path", "events"), [(CHAT, OPENAI_EVENTS), (MESSAGES, ANTHROPIC_EVENTS)]
-)
+@pytest.mark.parametrize(("path", "events"), [(CHAT, OPENAI_EVENTS), (MESSAGES, ANTHROPIC_EVENTS)])
 async def test_an_end_inside_a_stream_is_the_protocols_error_event(edge, path, events):
     """After the first event a failure is an error event, and no terminal event follows."""
     edge.script(
@@ -359,9 +352,9 @@ async def test_an_end_inside_a_stream_is_the_protocols_error_event(edge, path, e
 async def test_money_and_rates_are_refused_in_their_words(edge):
     """402 says what would fit and must not be retried; 429 says exactly when."""
     edge.budget.denial = budget_pb2.Denial(
-        reason=budget_pb2.DENIAL_REASON_BUDGET_EXHAUSTED, remaining=100_000
+        reason=budget_pb2.DENIAL_REASON_BUDGET_EXHAUSTED, remaining=1_500_000
     )
-    answer = await edge.post()
+    answer = await edge.post(max_tokens=1000)
     error = answer.json()["error"]
     assert (402, "false", "max_tokens") == (
         answer.status_code, answer.headers["x-should-retry"], error["param"],
@@ -513,7 +506,7 @@ async def test_a_proper_request_id_is_echoed_and_the_trace_is_ours(edge):
         answer.headers["x-request-id"],
         answer.headers["x-tollgate-trace-id"] == edge.audit.entries[0].trace_id,
     )
-    for bad in ("a b", "a\x7f", "x" * 65, "é"):
+    for bad in ("a b", "x" * 65, "é", "a,b"):
         answer = await edge.post(headers={"x-request-id": bad.encode("latin-1")})
         assert answer.headers["x-request-id"] == answer.headers["x-tollgate-trace-id"]
 
@@ -595,9 +588,7 @@ async def test_a_call_cut_at_the_stop_is_recorded_and_quarantined(mesh):
 
 async def test_slow_heads_and_bodies_are_cut(mesh):
     """trust row 13: a head or a body that does not come in time ends its connection."""
-    async with running(
-        mesh, header_seconds=1, limits=LimitsConfig(body_seconds=1)
-    ) as edge:
+    async with running(mesh, header_seconds=1, limits=LimitsConfig(body_seconds=1)) as edge:
         port = int(edge.url.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /v1/chat/comple")
@@ -622,7 +613,8 @@ async def test_what_is_not_http_gets_one_json_answer(edge):
     async with asyncio.timeout(3):
         answer = await reader.read()
     writer.close()
-    assert (1, True) == (answer.count(b"HTTP/1.1 "), b'"malformed_request"' in answer)
+    assert (1, True) == (answer.count(b"HTTP/1.1 400"), b'"malformed_request"' in answer)
+    assert ["http.server"] == [line["event"] for line in edge.lines() if "server" in line["event"]]
 
 
 async def test_the_log_has_one_line_a_call_and_no_secret(edge):
