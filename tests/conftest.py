@@ -1,7 +1,4 @@
-"""Fixtures that every kind of test may use: real engines, started once for the whole run.
-
-On first use.
-"""
+"""Fixtures that every kind of test may use: real engines and one suite, each started at first use."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,14 +7,13 @@ import pytest
 import redis
 
 from tests import engines
+from tests.live import Live
+from tollgate_cli.suite import Options, Suite
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[engines.PostgresServer]:
-    """A running PostgreSQL, shared.
-
-    Do not kill this one (use `engines.postgres_server()` for that).
-    """
+    """A running PostgreSQL, shared: not to be killed (`engines.postgres_server()` is)."""
     with engines.postgres_server() as server:
         yield server
 
@@ -49,3 +45,16 @@ def postgres_admin(postgres: engines.PostgresServer) -> Iterator[psycopg.Connect
     """A superuser's connection to the shared server."""
     with psycopg.connect(postgres.engine.dsn(), autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A running suite with two edges and the demo provider, shared: kill nothing of it."""
+    suite = Suite(tmp_path_factory.mktemp("suite") / "home", Options(edges=2))
+    suite.start()
+    driver = Live(suite)
+    try:
+        yield driver
+    finally:
+        driver.close()
+        suite.stop()

@@ -1,9 +1,9 @@
 """Real engines for tests: PostgreSQL 18 and Redis from the wheels.
 
-with postgres_server() as server:      # about 1 s; stopped and removed at the end
-    dsn = fresh_database(server)       # about 50 ms, a database of its own
-with redis_server() as server:
-    url = server.url
+    with postgres_server() as server:      # about 1 s; stopped and removed at the end
+        dsn = fresh_database(server)       # about 50 ms, a database of its own
+    with redis_server() as server:
+        url = server.url
 """
 
 import contextlib
@@ -56,10 +56,7 @@ class RedisServer:
 
 @contextlib.contextmanager
 def postgres_server(parent: Path | None = None) -> Iterator[PostgresServer]:
-    """A PostgreSQL of its own, in a new directory (below `parent`.
-
-    Else the system's temporary one).
-    """
+    """A PostgreSQL of its own, in a new directory below `parent` (else a temporary one)."""
     with _directory(parent) as directory:
         engine = EmbeddedPostgres(
             directory / "postgres", port=free_port(), password_file=directory / "password"

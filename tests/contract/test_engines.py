@@ -23,10 +23,7 @@ def setting(connection: psycopg.Connection, name: str) -> str:
 
 
 def test_postgres_is_durable(postgres_admin: psycopg.Connection) -> None:
-    """The settings that budget and audit refuse to start without are on.
-
-    And pages have checksums.
-    """
+    """What budget and audit refuse to start without is on, and pages have checksums."""
     for name in ("fsync", "full_page_writes", "synchronous_commit", "data_checksums"):
         assert setting(postgres_admin, name) == "on"
     assert setting(postgres_admin, "server_version").startswith("18")
@@ -58,10 +55,7 @@ def test_redis_wants_its_password(redis_url: str) -> None:
 
 
 def test_data_survives_a_crash_below_a_private_directory() -> None:
-    """Below a 0700 directory (where root's PostgreSQL is another user) it starts.
-
-    And kill -9 loses nothing.
-    """
+    """It starts below a 0700 directory, also for root, and kill -9 loses nothing."""
     with tempfile.TemporaryDirectory(dir=Path.home()) as private:
         assert Path(private).stat().st_mode & 0o777 == 0o700
         with engines.postgres_server(Path(private)) as server:

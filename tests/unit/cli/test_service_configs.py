@@ -46,6 +46,6 @@ def test_the_edge_has_no_store(wiring: service_configs.Wiring) -> None:
     assert {"tls", "api", "metrics", "authz", "budget", "router", "audit"} == set(document)
 
 
-def test_private_upstreams_only_for_the_demo(wiring: service_configs.Wiring) -> None:
-    """Without the demo provider router may not reach into this machine."""
-    assert False is service_configs.router(wiring)["catalogue"]["allow_private_upstreams"]
+def test_demo_prices_only_with_the_demo(wiring: service_configs.Wiring) -> None:
+    """Without the demo no made-up model has a price."""
+    assert False is service_configs.router(wiring)["catalogue"]["demo_prices"]

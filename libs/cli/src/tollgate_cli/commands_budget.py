@@ -8,14 +8,15 @@ from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate_cli import directory, present, session
 from tollgate_cli.commands_tenant import set_limit
-from tollgate_cli.fault import Fault
 from tollgate_cli.money import format_usd
-from tollgate_cli.operator_client import Operator, new_request_id
+from tollgate_cli.operator_client import NotFound, Operator, new_request_id
 from tollgate_cli.session import AsJson, ConfigFile
 
 budgets = typer.Typer(help="Dollar caps and the ledger.", no_args_is_help=True)
 
-Account = Annotated[str, typer.Argument(help="A tenant's name, tenant:NAME, group:ID or key:NAME.")]
+Account = Annotated[
+    str, typer.Argument(help="A tenant's name, tenant:NAME, group:NAME or key:NAME.")
+]
 _AMOUNTS = ("limit", "posted", "pending", "quarantined", "overrun")
 
 
@@ -36,7 +37,7 @@ def budget_show(
             identifier = await directory.account_id(operator, name)
             try:
                 found.append((name, await _account(operator, identifier)))
-            except Fault:
+            except NotFound:
                 if account:
                     raise
         moved = []

@@ -41,10 +41,7 @@ class Wanted:
 
 
 async def create_key(operator: Operator, wanted: Wanted, request_id: str) -> Any:
-    """Issues a key. Its own budget account is opened by `open_key_account`.
-
-    Once its id is known.
-    """
+    """Issues a key; `open_key_account` comes after, when its id is known."""
     owner = await directory.tenant(operator, wanted.tenant)
     group = await directory.group(operator, owner.tenant_id, wanted.group) if wanted.group else None
     request = authz_pb2.IssueKeyRequest(

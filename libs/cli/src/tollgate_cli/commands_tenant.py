@@ -7,8 +7,9 @@ import typer
 from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate_cli import directory, present, session
+from tollgate_cli.fault import Fault
 from tollgate_cli.money import format_usd
-from tollgate_cli.operator_client import Operator, derived_request_id, new_request_id
+from tollgate_cli.operator_client import NotFound, Operator, derived_request_id, new_request_id
 from tollgate_cli.session import AsJson, ConfigFile, MonthlyUsd
 
 tenants = typer.Typer(help="Customers: owners of keys and of a wallet.", no_args_is_help=True)
@@ -28,11 +29,26 @@ async def create_tenant(operator: Operator, name: str, limit_nano_usd: int | Non
     request = authz_pb2.CreateTenantRequest(request_id=request_id, name=name)
     answer = await operator.call(operator.authz.CreateTenant, request)
     if limit_nano_usd is not None:
-        account = f"tenant:{answer.tenant.tenant_id}"
-        await set_limit(
-            operator, account, limit_nano_usd, derived_request_id(request_id, str(limit_nano_usd))
-        )
+        # The same id whatever the limit: a cap that was set by an earlier `create` is not changed
+        # by a later one, only by `budget set`.
+        set_id = derived_request_id(request_id, "limit")
+        await open_account(operator, f"tenant:{answer.tenant.tenant_id}", limit_nano_usd, set_id)
     return answer
+
+
+async def open_account(operator: Operator, account: str, limit_nano_usd: int, set_id: str) -> None:
+    """Gives an account its first limit; one that has a limit keeps it. Raises Fault."""
+    read = budget_pb2.GetAccountRequest(account_id=account)
+    try:
+        found = (await operator.call(operator.budget_read.GetAccount, read)).account
+    except NotFound:
+        await set_limit(operator, account, limit_nano_usd, set_id)
+        return
+    if found.limit_nano_usd != limit_nano_usd:
+        raise Fault(
+            f"it exists, with a cap of {format_usd(found.limit_nano_usd)}, which was not changed",
+            f"to change it: tollgate budget set {account} --monthly-usd AMOUNT",
+        )
 
 
 async def set_limit(operator: Operator, account: str, limit_nano_usd: int, request_id: str) -> Any:
@@ -136,7 +152,7 @@ def group_create(
         answer = await operator.call(operator.authz.CreateGroup, request)
         if limit is not None:
             account = f"group:{answer.group.group_id}"
-            await set_limit(operator, account, limit, derived_request_id(request_id, str(limit)))
+            await open_account(operator, account, limit, derived_request_id(request_id, "limit"))
         return answer
 
     answer = session.run(config, work)

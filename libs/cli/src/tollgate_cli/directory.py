@@ -22,6 +22,17 @@ async def group(operator: Operator, tenant_id: str, name: str) -> Any:
     return _one(found, "group", name, "`tollgate group list` shows all")
 
 
+async def any_group(operator: Operator, name: str) -> Any:
+    """The group of that id or name (which must then be the only one of all tenants)."""
+    answer = await operator.call(operator.authz.ListTenants, authz_pb2.ListTenantsRequest())
+    found = []
+    for owner in answer.tenants:
+        request = authz_pb2.ListGroupsRequest(tenant_id=owner.tenant_id)
+        listed = await operator.call(operator.authz.ListGroups, request)
+        found += [item for item in listed.groups if name in {item.group_id, item.name}]
+    return _one(found, "group", name, "`tollgate group list --tenant NAME` shows all")
+
+
 async def keys(operator: Operator, tenant_name: str | None) -> list[tuple[Any, Any]]:
     """(tenant, key) of one tenant, or of all."""
     if tenant_name:
@@ -48,7 +59,7 @@ async def key(operator: Operator, name: str) -> Any:
 
 
 async def account_id(operator: Operator, name: str) -> str:
-    """The budget account of "tenant:<name or id>", "group:<id>", "key:<name or id>".
+    """The budget account of "tenant:<name or id>", "group:<name or id>", "key:<name or id>".
 
     Or a tenant.
     """
@@ -60,8 +71,8 @@ async def account_id(operator: Operator, name: str) -> str:
     if kind == "key":
         return f"key:{(await key(operator, rest)).key_id}"
     if kind == "group":
-        return f"group:{rest}"
-    raise Fault(f"{name!r} is no budget account", "write tenant:NAME, group:ID or key:NAME")
+        return f"group:{(await any_group(operator, rest)).group_id}"
+    raise Fault(f"{name!r} is no budget account", "write tenant:NAME, group:NAME or key:NAME")
 
 
 def _one(found: list[Any], kind: str, name: str, remedy: str) -> Any:

@@ -62,10 +62,7 @@ class EmbeddedPostgres:
         self._run_as = privilege.unprivileged(program=_BIN / "postgres", directory=directory)
 
     def initialise(self) -> bool:
-        """Makes the cluster when there is none; True if it did.
-
-        Interrupted half-way it starts over.
-        """
+        """Makes the cluster if there is none, or half of one; True if it did."""
         if (self._data / "PG_VERSION").exists():
             return False
         password = secrets.token_urlsafe(24)
@@ -112,10 +109,7 @@ class EmbeddedPostgres:
         return dsn(self.port, user=SUPERUSER, password=password, database=database)
 
     def ensure_database(self, name: str, password: str) -> str:
-        """A database and a login role of one name that owns it and may use nothing else.
-
-        Returns its DSN.
-        """
+        """A database and a login role of that name, which may use only it; its DSN."""
         identifier = sql.Identifier(name)
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
             known = connection.execute(

@@ -1,7 +1,4 @@
-"""What a person reads when the suite is up: addresses, the key (once) and a call that works.
-
-Pure.
-"""
+"""What a person reads when the suite is up: addresses, the key, a call that works. Pure."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -32,10 +32,7 @@ _MORE = "`tollgate logs {service}` says more"
 
 @dataclass(frozen=True)
 class EvidenceConfig:
-    """Where `audit verify` finds the log.
-
-    And the public key that its checkpoints are signed with.
-    """
+    """Where the log is, and the public key that its checkpoints are signed with."""
 
     directory: Path
     verifier_key: Path
@@ -80,6 +77,10 @@ def derived_request_id(*parts: str) -> str:
     digest[8] = 0x80 | digest[8] & 0x3F
     text = digest.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class NotFound(Fault):
+    """What was asked for does not exist."""
 
 
 class Operator:
@@ -135,7 +136,8 @@ def explain(failure: Failure, service: str) -> Fault:
     """A failure in words, with what to do about it."""
     say = _WORDS.get(failure.reason, _unknown)
     problem, remedy = say(failure.metadata, service)
-    return Fault(problem, remedy.format(service=service))
+    kind = NotFound if failure.reason == "NOT_FOUND" else Fault
+    return kind(problem, remedy.format(service=service))
 
 
 Words = Callable[[dict[str, str], str], tuple[str, str]]

@@ -24,10 +24,7 @@ _PASSAGES = (("dac_read_search", 2), ("dac_override", 1))
 
 @dataclass(frozen=True)
 class RunAs:
-    """Who a child is: the prefix of its command, and the owner of its files (None.
-
-    The current user).
-    """
+    """A command's prefix, and the owner of its files (None: the current user)."""
 
     prefix: tuple[str, ...]
     uid: int | None
@@ -40,10 +37,7 @@ class RunAs:
 
 
 def unprivileged(*, program: Path, directory: Path) -> RunAs:
-    """Decides who runs `program` on `directory` (which must exist).
-
-    Gives the directory to that user.
-    """
+    """Decides who runs `program` on `directory`, and gives him the directory."""
     if os.geteuid() != 0:
         return RunAs((), None, None)
     user = _unprivileged_user()

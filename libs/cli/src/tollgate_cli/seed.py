@@ -38,9 +38,12 @@ async def run(configuration: OperatorConfig, demo: Demo) -> tuple[str, bool]:
     is_new = not demo.key_file.exists()
     async with Operator(configuration) as operator:
         await _providers(operator, demo)
-        limit = money.parse_usd(MONTHLY_USD)
-        await commands_tenant.create_tenant(operator, TENANT, limit)
+        tenant = (await commands_tenant.create_tenant(operator, TENANT, None)).tenant
+        account = f"tenant:{tenant.tenant_id}"
         if is_new:
+            # Only with the first key: a cap that an operator has changed since then stays.
+            set_id = derived_request_id(account, MONTHLY_USD)
+            await commands_tenant.set_limit(operator, account, money.parse_usd(MONTHLY_USD), set_id)
             wanted = commands_key.Wanted(tenant=TENANT, name="demo", environment="dev")
             answer = await commands_key.create_key(operator, wanted, new_request_id())
             write_private(demo.key_file, answer.secret)

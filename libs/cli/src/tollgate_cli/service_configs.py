@@ -86,8 +86,8 @@ def budget(wiring: Wiring) -> Document:
 
 
 def router(wiring: Wiring) -> Document:
-    # The demo provider is on this machine.
-    catalogue = {"allow_private_upstreams": wiring.demo, "demo_prices": wiring.demo}
+    # A suite on one machine may well have its models there, too (the demo provider, Ollama).
+    catalogue = {"allow_private_upstreams": True, "demo_prices": wiring.demo}
     return {**wiring.service("router"), "audit": wiring.peer("audit"), "catalogue": catalogue}
 
 

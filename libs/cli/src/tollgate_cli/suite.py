@@ -73,10 +73,7 @@ class Suite:
     # ---- the whole suite -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts everything and waits until it serves. Raises Fault, or Cancelled.
-
-        With nothing left.
-        """
+        """Starts everything until it serves. Raises Fault or Cancelled, with nothing left."""
         try:
             self._start()
         except OSError as error:

@@ -72,10 +72,7 @@ def foreground(home: Home, options: Options, *, quiet: bool) -> int:
 
 
 def say(text: str) -> None:
-    """A line of the suite itself.
-
-    A terminal that is gone (SIGHUP) does not keep it from working.
-    """
+    """A line of the suite itself; a terminal that is gone (SIGHUP) does no harm."""
     with contextlib.suppress(OSError):
         print(f"tollgate: {text}", flush=True)
 

@@ -1,7 +1,4 @@
-"""What the suite consists of: one unit is one process.
-
-With how it starts and how one sees it is up.
-"""
+"""A unit is one process of the suite: how it starts, and how one sees that it is up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +8,7 @@ from tollgate_cli.child import Command
 
 @dataclass(frozen=True)
 class Unit:
-    """A process of the suite. Units of one wave start together; waves start in order.
-
-    Stop in reverse.
-    """
+    """A process. A wave starts together; waves start in order and stop in reverse."""
 
     name: str
     wave: int
