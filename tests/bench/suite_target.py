@@ -26,7 +26,6 @@ from tollgate_cli.operator_client import Operator, new_request_id
 from tollgate_cli.suite import Options, Suite
 
 _ENGINES = frozenset({"postgres", "redis"})
-_DEMO_PROVIDER = "provider"
 _CATALOGUE_TIMEOUT_S = 20.0
 _CAP_NANO_USD = 10**15  # $1,000,000
 _REQUESTS_PER_MINUTE = 10_000_000
@@ -54,12 +53,9 @@ def started(upstream_port: int, report: Callable[[str], None]) -> Iterator[Targe
         home = Path(name)
         # Passable: root's PostgreSQL runs as another user, and its data is below this.
         home.chmod(0o711)
-        # With the demo, for that is what lets router call a provider on this machine.
-        suite = Suite(home / "home", Options(edges=1, demo=False), report=report)
+        suite = Suite(home / "home", Options(edges=1, demo=False, usual_ports=False), report=report)
         suite.start()
         try:
-            # The demo's own provider is not called: it shall not even idle.
-            suite.stop_one(_DEMO_PROVIDER)
             report("adding the mock as provider, a tenant and a key")
             key = asyncio.run(_set_up(suite.home.operator_toml, upstream_port))
             target = _target(suite, key)
@@ -74,7 +70,6 @@ def _target(suite: Suite, key: str) -> Target:
     processes = tuple(
         Process(name, suite.pid(name), Kind.ENGINE if name in _ENGINES else Kind.GATEWAY)
         for name in suite.names
-        if name != _DEMO_PROVIDER
     )
     port = int(suite.address("edge-api").rpartition(":")[2])
     return Target(SUITE, Endpoint(port, key), processes)

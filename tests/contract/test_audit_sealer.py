@@ -47,9 +47,7 @@ async def test_an_empty_log_verifies_from_the_start(pool, tmp_path):
     await assert_verifies(tmp_path, 0)
 
 
-async def test_what_is_appended_is_published_within_the_interval_and_at_stop(
-    pool, store, tmp_path
-):
+async def test_what_is_appended_is_published_within_the_interval_and_at_stop(pool, store, tmp_path):
     """A running sealer publishes soon; a stopping one publishes all that is left."""
     sealer = await audit_log.sealer_of(pool, LocalWorm(tmp_path))
     sealer.start()

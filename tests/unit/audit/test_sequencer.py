@@ -88,9 +88,11 @@ def test_a_full_backlog_refuses_new_entries_only():
     """Repeats are answered, whole submissions are taken or not."""
     log = Log()
     log.append(submit("a/1", 1, 2))
-    assert log.append(
-        submit("a/1", 1, 2), submit("a/1", 3, 5), submit("b/1", 1, 2), room=2
-    ) == [Appended((0, 1)), Refused(Refusal.BACKLOG, 3), Appended((2, 3))]
+    assert log.append(submit("a/1", 1, 2), submit("a/1", 3, 5), submit("b/1", 1, 2), room=2) == [
+        Appended((0, 1)),
+        Refused(Refusal.BACKLOG, 3),
+        Appended((2, 3)),
+    ]
 
 
 names = st.sampled_from(["edge-api/1", "edge-api/2", "router/1"])

@@ -41,6 +41,8 @@ class Options:
     edges: int = 1
     demo: bool = True
     api_port: int | None = None
+    # False: only ports of the kernel's choice, so that suites of several tests do not meet.
+    usual_ports: bool = True
 
 
 class Suite:
@@ -88,7 +90,7 @@ class Suite:
         self._check_space()
         leftovers.end(self.home.run, self._report)
         fixed = {"edge-api": self.options.api_port} if self.options.api_port else {}
-        ports = Ports(self.home.ports_json, fixed=fixed)
+        ports = Ports(self.home.ports_json, fixed=fixed, usual=self.options.usual_ports)
         plan = Plan(self.home, ports, self.options.edges, demo=self.options.demo, clock=self._clock)
         self._report("preparing certificates, keyrings and the engines")
         plan.prepare()
