@@ -45,12 +45,19 @@ def free_port() -> int:
 
 
 class Ports:
-    """The ports of one suite, chosen at first use and remembered in a file."""
+    """The ports of one suite, chosen at first use and remembered in a file.
 
-    def __init__(self, remembered: Path, *, fixed: dict[str, int] | None = None) -> None:
+    `usual`: try the default ones. (Suites that run beside others, as in tests, had better not:
+    while a process of one restarts, another would take its place.)
+    """
+
+    def __init__(
+        self, remembered: Path, *, fixed: dict[str, int] | None = None, usual: bool = True
+    ) -> None:
         self._file = remembered
         self._known = _read(remembered)
         self._fixed = fixed or {}
+        self._usual = usual
         self._chosen: dict[str, int] = {}
 
     def address(self, name: str) -> str:
@@ -80,7 +87,7 @@ class Ports:
                 )
             return asked
         used = set(self._chosen.values()) | set(self._fixed.values())
-        for port in (self._known.get(name), _default(name)):
+        for port in (self._known.get(name), _default(name) if self._usual else None):
             if port is not None and port not in used and is_free(port):
                 return port
         while (other := free_port()) in used:
