@@ -50,7 +50,7 @@ def postgres_admin(postgres: engines.PostgresServer) -> Iterator[psycopg.Connect
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A running suite with two edges and the demo provider, shared: kill nothing of it."""
-    suite = Suite(tmp_path_factory.mktemp("suite") / "home", Options(edges=2))
+    suite = Suite(tmp_path_factory.mktemp("suite") / "home", Options(edges=2, usual_ports=False))
     suite.start()
     driver = Live(suite)
     try:

@@ -1,9 +1,9 @@
 """Real engines for tests: PostgreSQL 18 and Redis from the wheels.
 
-    with postgres_server() as server:      # about 1 s; stopped and removed at the end
-        dsn = fresh_database(server)       # about 50 ms, a database of its own
-    with redis_server() as server:
-        url = server.url
+with postgres_server() as server:      # about 1 s; stopped and removed at the end
+    dsn = fresh_database(server)       # about 50 ms, a database of its own
+with redis_server() as server:
+    url = server.url
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The bench's own processes: the mock upstream, the relay, nginx. Each is gone when the bench is."""
+"""The bench's own processes: mock upstream, relay, nginx. Each is gone when the bench is."""
 
 import contextlib
 import shutil

@@ -182,13 +182,13 @@ def request_bytes(endpoint: Endpoint, shape: Shape) -> bytes:
         f"host: 127.0.0.1:{endpoint.port}",
         "content-type: application/json",
         f"content-length: {len(body)}",
-        *_credentials(endpoint.key, shape.dialect),
+        *(f"{name}: {text}" for name, text in credentials(endpoint.key, shape.dialect).items()),
     )
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def _credentials(key: str, dialect: Dialect) -> tuple[str, ...]:
+def credentials(key: str, dialect: Dialect) -> dict[str, str]:
     """Headers as the SDK of each protocol sends them."""
     if dialect is Dialect.MESSAGES:
-        return (f"x-api-key: {key}", "anthropic-version: 2023-06-01")
-    return (f"authorization: Bearer {key}",)
+        return {"x-api-key": key, "anthropic-version": "2023-06-01"}
+    return {"authorization": f"Bearer {key}"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.bench import canned, process_times
 from tests.bench.canned import Dialect, Shape
-from tests.bench.load import Clients, Endpoint, Tally
+from tests.bench.load import Clients, Tally
 from tests.bench.percentile import percentile
 from tests.bench.target import Kind, Process, Target
 
@@ -56,9 +56,9 @@ class _Snapshot:
 
 
 async def check(target: Target) -> None:
-    """One call of each shape, decoded in full, before anything is timed. Raises WrongAnswerError."""
+    """One call of each shape, decoded in full, before anything is timed. Raises on a wrong one."""
     for shape in [Shape(dialect, stream) for dialect in Dialect for stream in (False, True)]:
-        body = await _one_answer(target.endpoint, shape)
+        body = await _one_answer(target, shape)
         try:
             text = canned.text_of(shape, body)
         except (ValueError, KeyError, IndexError) as error:
@@ -97,18 +97,18 @@ async def idle(target: Target, seconds: float, known: list[Process]) -> dict[str
     }
 
 
-async def _one_answer(endpoint: Endpoint, shape: Shape) -> bytes:
-    clients = Clients(endpoint, shape)
+async def _one_answer(target: Target, shape: Shape) -> bytes:
+    clients = Clients(target.endpoint, shape)
     try:
         await clients.open(1)
         # No time at all: the one call that is started is also the last.
         tally = await clients.run(0)
     except OSError as error:
-        raise WrongAnswerError(f"port {endpoint.port}, {shape}: {error}") from error
+        raise WrongAnswerError(f"{target.name}, {shape}: {error}") from error
     finally:
         clients.close()
     if tally.wrong:
-        raise WrongAnswerError(f"{shape}: {tally.first_wrong}")
+        raise WrongAnswerError(f"{target.name}, {shape}: {tally.first_wrong}")
     return bytes(tally.last_body)
 
 

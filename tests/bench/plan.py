@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.bench import measure, suite_target
+from tests.bench import measure
 from tests.bench.canned import Dialect, Shape
 from tests.bench.measure import Figures, Load, Spans, WrongAnswerError
 from tests.bench.percentile import medians
 from tests.bench.process_times import ProcessGoneError
-from tests.bench.target import DIRECT, Process, Target
+from tests.bench.target import DIRECT, SUITE, Process, Target
 
 _PACE_MS = 5
 _CALLS = tuple(Load(Shape(Dialect.CHAT), concurrency) for concurrency in (1, 16, 64))
@@ -63,7 +63,7 @@ class Outcome:
 
 
 def loads_for(target: Target) -> tuple[Load, ...]:
-    both = target.name in {DIRECT, suite_target.NAME}
+    both = target.name in {DIRECT, SUITE}
     return (*_CALLS, *_STREAMS, *(_MESSAGES if both else ()))
 
 

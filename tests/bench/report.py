@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import suite_target
-from tests.bench.target import DIRECT
+from tests.bench.target import DIRECT, SUITE
 
 BEGIN = "<!-- bench:begin, written by `python -m tests.bench.run --write-docs` -->"
 END = "<!-- bench:end -->"
@@ -129,7 +128,7 @@ def _first_chunks(loads: dict[str, Any], pattern: str) -> str:
 
 
 def _processes(result: dict[str, Any]) -> str:
-    measured = result["targets"].get(suite_target.NAME)
+    measured = result["targets"].get(SUITE)
     if not measured:
         return "The suite was not measured in this run."
     columns = [
@@ -175,7 +174,7 @@ def _sum_row(
 
 
 def _verdict(result: dict[str, Any]) -> str:
-    loads = result["targets"].get(suite_target.NAME, {"loads": {}})["loads"]
+    loads = result["targets"].get(SUITE, {"loads": {}})["loads"]
     rows = []
     for bound in BOUNDS:
         spent = loads.get(bound.load, {}).get("gateway_cpu_ms")
@@ -204,8 +203,8 @@ def _conditions(result: dict[str, Any]) -> str:
     ]
     if noise > _NOISE_CORES:
         lines.append(
-            f"**Other programs used up to {noise:.2f} of a core meanwhile: measure again on a quiet "
-            "machine.**"
+            f"**Other programs used up to {noise:.2f} of a core meanwhile: measure again on a "
+            "quiet machine.**"
         )
     return "\n".join(lines)
 

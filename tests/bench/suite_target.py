@@ -6,25 +6,27 @@ limits, so that ledger, rate buckets and evidence are in the path of every call.
 
 import asyncio
 import contextlib
+import http.client
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.bench.canned import Dialect
-from tests.bench.load import Endpoint
-from tests.bench.target import Kind, Process, Target
+from tests.bench.load import Endpoint, credentials
+from tests.bench.target import SUITE, Kind, Process, Target
 from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
 from tollgate_cli import operator_client
+from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator, new_request_id
 from tollgate_cli.suite import Options, Suite
 
-NAME = "tollgate"
 _ENGINES = frozenset({"postgres", "redis"})
-_DEMO_PROVIDER = "provider"
+_CATALOGUE_TIMEOUT_S = 20.0
 _CAP_NANO_USD = 10**15  # $1,000,000
 _REQUESTS_PER_MINUTE = 10_000_000
 _TOKENS_PER_MINUTE = 100_000_000_000
@@ -51,15 +53,15 @@ def started(upstream_port: int, report: Callable[[str], None]) -> Iterator[Targe
         home = Path(name)
         # Passable: root's PostgreSQL runs as another user, and its data is below this.
         home.chmod(0o711)
-        # With the demo, for that is what lets router call a provider on this machine.
-        suite = Suite(home / "home", Options(edges=1, demo=True), report=report)
+        suite = Suite(home / "home", Options(edges=1, demo=False, usual_ports=False), report=report)
         suite.start()
         try:
-            # The demo's own provider is not called: it shall not even idle.
-            suite.stop_one(_DEMO_PROVIDER)
             report("adding the mock as provider, a tenant and a key")
             key = asyncio.run(_set_up(suite.home.operator_toml, upstream_port))
-            yield _target(suite, key)
+            target = _target(suite, key)
+            for dialect in Dialect:
+                _wait_listed(target.endpoint, dialect)
+            yield target
         finally:
             suite.stop()
 
@@ -68,10 +70,24 @@ def _target(suite: Suite, key: str) -> Target:
     processes = tuple(
         Process(name, suite.pid(name), Kind.ENGINE if name in _ENGINES else Kind.GATEWAY)
         for name in suite.names
-        if name != _DEMO_PROVIDER
     )
     port = int(suite.address("edge-api").rpartition(":")[2])
-    return Target(NAME, Endpoint(port, key), processes)
+    return Target(SUITE, Endpoint(port, key), processes)
+
+
+def _wait_listed(endpoint: Endpoint, dialect: Dialect) -> None:
+    """The edge learns of a new model within seconds, not at once. Raises Fault."""
+    deadline = time.monotonic() + _CATALOGUE_TIMEOUT_S
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=5)
+        try:
+            connection.request("GET", "/v1/models", headers=credentials(endpoint.key, dialect))
+            if dialect.model.encode() in connection.getresponse().read():
+                return
+        finally:
+            connection.close()
+        time.sleep(0.1)
+    raise Fault(f"the edge does not list {dialect.model}")
 
 
 async def _set_up(operator_toml: Path, upstream_port: int) -> str:

@@ -36,6 +36,7 @@ class Target:
 
 # The mock upstream itself, called without anything between: what latencies are compared with.
 DIRECT = "mock alone"
+SUITE = "tollgate"
 
 
 def plain(name: str, server: Server) -> Target:

@@ -23,7 +23,7 @@ SERVICES = ("edge-api", "edge-api-2", "authz", "budget", "router", "audit")
 @pytest.fixture(scope="module")
 def chaotic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A suite of its own: this module kills it."""
-    suite = Suite(tmp_path_factory.mktemp("chaos"), Options(edges=2))
+    suite = Suite(tmp_path_factory.mktemp("chaos"), Options(edges=2, usual_ports=False))
     suite.start()
     live = Live(suite)
     try:

@@ -17,7 +17,7 @@ ONE_RPC_S = 0.25
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A suite of its own: this module stops its authz."""
-    suite = Suite(tmp_path_factory.mktemp("revocation"), Options(edges=1))
+    suite = Suite(tmp_path_factory.mktemp("revocation"), Options(edges=1, usual_ports=False))
     suite.start()
     live = Live(suite)
     try:

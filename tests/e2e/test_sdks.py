@@ -78,7 +78,7 @@ def test_openai_stream_has_usage_only_when_asked(oai, gpt):
 def test_openai_stream_helper_accumulates(oai, gpt):
     """openai: fields we do not know about pass, and the stream helper accumulates."""
     with oai.chat.completions.stream(
-        model=gpt["demo-gpt"], messages=PROMPT, max_tokens=20, temperature=0.1, user="u"
+        model=gpt["demo-gpt"], messages=PROMPT, max_tokens=400, temperature=0.1, user="u"
     ) as stream:
         final = stream.get_final_completion()
     assert final.choices[0].message.content

@@ -20,7 +20,7 @@ from tollgate_cli.suite import Options, Suite
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A suite of its own: this module stops its audit."""
-    suite = Suite(tmp_path_factory.mktemp("worm"), Options(edges=1))
+    suite = Suite(tmp_path_factory.mktemp("worm"), Options(edges=1, usual_ports=False))
     suite.start()
     live = Live(suite)
     try:

@@ -46,7 +46,7 @@ def test_a_second_provider_is_called_with_a_key_no_other_process_held(tmp_path):
     key_file = tmp_path / "second-key"
     key_file.write_text(canary)
     key_file.chmod(0o600)
-    suite = Suite(tmp_path / "home", Options(edges=2))
+    suite = Suite(tmp_path / "home", Options(edges=2, usual_ports=False))
     suite.start()
     live = Live(suite)
     from tests.second_provider import second_provider

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from tests.bench import report, suite_target
-from tests.bench.target import DIRECT
+from tests.bench import report
+from tests.bench.target import DIRECT, SUITE
 
 RUN = {
     "at": "2026-01-01 00:00 UTC",
@@ -39,7 +39,7 @@ def run() -> dict[str, Any]:
     cpu = {"edge-api": 0.4, "budget": 0.2, "postgres": 0.3}
     suite = target({"chat call c=64": load(3.5, cpu, 0.3)}, dict.fromkeys(cpu, 1.0), ["postgres"])
     mock = target({"chat call c=64": load(1.0, {DIRECT: 0.1})}, {DIRECT: 0.0}, [])
-    return {**RUN, "targets": {DIRECT: mock, suite_target.NAME: suite}}
+    return {**RUN, "targets": {DIRECT: mock, SUITE: suite}}
 
 
 def test_engines_stand_apart_from_tollgate() -> None:

@@ -79,9 +79,7 @@ def test_a_dropped_entry_is_found(tmp_path):
     build.publish(tmp_path, entries)
     other = tmp_path / "other"
     build.publish(other, [*entries[:4], *entries[5:], build.entry("LOGIN", 21, {})])
-    (tmp_path / "tile/entries/000.p/20").write_bytes(
-        (other / "tile/entries/000.p/20").read_bytes()
-    )
+    (tmp_path / "tile/entries/000.p/20").write_bytes((other / "tile/entries/000.p/20").read_bytes())
     for path in sorted(other.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     assert {"tile", "root"} <= faults(tmp_path)
@@ -145,8 +143,9 @@ def test_admitted_without_finished_is_noted_with_its_age(tmp_path):
     build.publish(tmp_path, build.calls(3)[:5])
     code, report = run(tmp_path)
     assert (code, report["facts"]["calls_open"]) == (0, 1)
-    assert "trace trace2, reservation r2: admitted 90 s ago" in (
-        report["observations"]["first"][0]["message"]
+    assert (
+        "trace trace2, reservation r2: admitted 90 s ago"
+        in (report["observations"]["first"][0]["message"])
     )
     assert faults(tmp_path, "--strict") == {"admitted_without_finished"}
 

@@ -83,7 +83,9 @@ def leaves(count: int) -> list[bytes]:
     return [merkle.leaf_hash(str(i).encode()) for i in range(count)]
 
 
-@pytest.mark.parametrize("sizes", [[1, 2, 255, 256, 257], [300, 512, 513, 70_000], [65_536, 65_537]])
+@pytest.mark.parametrize(
+    "sizes", [[1, 2, 255, 256, 257], [300, 512, 513, 70_000], [65_536, 65_537]]
+)
 def test_growing_by_steps_is_growing_at_once(sizes):
     """Whatever the steps, the tiles of the final size are the same, and hold the root."""
     hashes = leaves(sizes[-1])

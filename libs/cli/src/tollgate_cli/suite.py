@@ -44,6 +44,7 @@ class Options:
     edges: int = 1
     demo: bool = True
     api_port: int | None = None
+    # False: only ports of the kernel's choice, so that suites of several tests do not meet.
     usual_ports: bool = False
 
 

@@ -269,7 +269,8 @@ class StreamMeter(_Meter):
         except orjson.JSONDecodeError:
             document = None
         if not isinstance(document, dict):
-            self._fail()
+            if b"error" in event.data or event.name == b"error":
+                self._fail()
             return {}
         if event.name == b"error" or document.get("error") or document.get("type") == "error":
             self._fail(document.get("error"))

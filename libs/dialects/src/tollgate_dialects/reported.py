@@ -54,7 +54,9 @@ def _from_openai(report: Mapping[str, Any]) -> Usage:
     reasoning = _count(report.get("completion_tokens_details"), "reasoning_tokens") or 0
     total = _count(report, "total_tokens") or 0
     if cached + written > prompt:
-        raise _ImplausibleError
+        # No subset of the prompt: this upstream (Grok on Azure) reports the classes disjoint.
+        prompt += cached + written
+        total += (cached + written) if total else 0
     # xAI and Gemini leave reasoning out of the completion; only the total shows it.
     hidden = max(0, total - prompt - completion)
     if reasoning > completion:

@@ -12,6 +12,7 @@ from tollgate_kit.config import PostgresConfig
 _MIGRATION_LOCK = 0x746F6C6C67617465 & 0x7FFFFFFFFFFFFFFF
 CONNECT_TIMEOUT_S = 5
 ACQUIRE_TIMEOUT_S = 5.0
+TCP_USER_TIMEOUT_MS = 10_000
 _JOURNAL = """
 create table if not exists schema_migration (
     name text primary key,
@@ -38,6 +39,8 @@ async def open_pool(config: PostgresConfig, *, name: str) -> AsyncConnectionPool
             "autocommit": True,
             "application_name": name,
             "connect_timeout": CONNECT_TIMEOUT_S,
+            # A server that vanished without a word must not keep a connection for ever.
+            "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
         },
     )
     try:

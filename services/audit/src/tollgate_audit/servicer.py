@@ -86,31 +86,35 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         if not 1 <= first <= entry.SEQUENCE_MAX - ENTRIES_MAX:
             raise EntryRefused("sequence", "must be 1 or more")
         total = 0
+        pseudonyms: dict[tuple[str, str], str] = {}
         prepared: list[PreparedEntry] = []
         for place, item in enumerate(entries):
             total += len(item.payload)
             if item.sequence != first + place:
                 raise EntryRefused("sequence", "must be consecutive in a request")
-            key = await self._subject_keys.key(item.tenant_id) if item.subject else b""
-            prepared.append(_prepare(item, producer, key))
+            whom = (item.tenant_id, item.subject)
+            if whom not in pseudonyms:
+                pseudonyms[whom] = await self._pseudonym(*whom)
+            prepared.append(_prepare(item, producer, pseudonyms[whom]))
         if total > REQUEST_BYTES_MAX:
             raise EntryRefused("entries", f"more than {REQUEST_BYTES_MAX} bytes")
         return Submission(producer, first, tuple(prepared))
 
+    async def _pseudonym(self, tenant_id: str, subject: str) -> str:
+        """The subject's pseudonym. Raises EntryRefused, StoreUnavailable, KeyringFault."""
+        entry.check_name("tenant_id", tenant_id)
+        entry.check_name("subject", subject)
+        if not subject:
+            return ""
+        return entry.pseudonym(await self._subject_keys.key(tenant_id), subject)
 
-def _prepare(item: audit_pb2.Entry, producer: str, subject_key: bytes) -> PreparedEntry:
+
+def _prepare(item: audit_pb2.Entry, producer: str, pseudonym: str) -> PreparedEntry:
     kind = _KINDS.get(item.kind)
     if kind is None:
         raise EntryRefused("kind", "is unknown")
-    tenant_id, trace_id, subject, payload = (
-        item.tenant_id,
-        item.trace_id,
-        item.subject,
-        item.payload,
-    )
-    entry.check_name("tenant_id", tenant_id)
+    tenant_id, trace_id, payload = item.tenant_id, item.trace_id, item.payload
     entry.check_name("trace_id", trace_id)
-    entry.check_name("subject", subject)
     if len(payload) > entry.PAYLOAD_BYTES_MAX:
         raise EntryRefused("payload", f"longer than {entry.PAYLOAD_BYTES_MAX} bytes")
     try:
@@ -122,7 +126,7 @@ def _prepare(item: audit_pb2.Entry, producer: str, subject_key: bytes) -> Prepar
         payload=payload,
         producer=producer,
         sequence=item.sequence,
-        subject=entry.pseudonym(subject_key, subject),
+        subject=pseudonym,
         tenant_id=tenant_id,
         trace_id=trace_id,
     )

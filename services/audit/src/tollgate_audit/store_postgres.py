@@ -1,9 +1,11 @@
-"""The sequenced log in Postgres: one transaction a batch, two round trips, no update of entries.
+"""The sequenced log in Postgres: one statement a batch, no update of entries.
 
 Promises: when append() returns, the entries are committed by a server that flushes; indices have
-no gap, whatever number of replicas append (they queue on one row). An unknown commit is said to
-be unknown (CommitUnknown), never guessed: the same batch, appended again, is answered from what
-is stored. Never decides: sequencer.py does.
+no gap, whatever number of replicas append. The log's size is the version of the whole sequencing
+state, for nothing of it changes without an entry: a batch is decided on what this process knows,
+and the one statement that writes it does so only if the size is still the one it was decided on.
+An unknown commit is said to be unknown (CommitUnknown), never guessed: the same batch, appended
+again, is answered from what is stored. Never decides: sequencer.py does.
 """
 
 from __future__ import annotations
@@ -16,16 +18,12 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tollgate_audit import sequencer
-from tollgate_audit.sequencer import Outcome, Producer, Stored, Submission
+from tollgate_audit.sequencer import Outcome, Producer, Refused, Stored, Submission
 
-# A replica that stops in mid-transaction must not hold the log for longer than this.
-_IDLE_LIMIT_MS = "5000"
-
-_LOCK = f"""
-select state.size, published.size,
-    set_config('idle_in_transaction_session_timeout', '{_IDLE_LIMIT_MS}', true)
-from log_state state, log_published published for no key update of state"""  # noqa: S608 - constants
-_PRODUCERS = "select name, first_index, last_sequence from producer where name = any(%s)"
+_STATE = """
+select state.size, published.size, producer.name, producer.first_index, producer.last_sequence
+from log_state state cross join log_published published
+left join producer on producer.name = any(%s)"""
 _REPEATED = """
 select asked.producer, entry.sequence, entry.log_index, entry.leaf
 from unnest(%s::text[], %s::bigint[], %s::bigint[]) as asked (producer, low, high)
@@ -33,17 +31,22 @@ join producer on producer.name = asked.producer
 join entry on entry.producer_index = producer.first_index
     and entry.sequence between asked.low and asked.high"""
 _ADD = """
-with added as (
+with moved as (
+    update log_state set size = size + %b::bigint where size = %b::bigint returning size
+), added as (
     insert into entry (log_index, producer_index, sequence, tenant_id, trace_id, leaf)
     select %b::bigint + place - 1, producer_index, sequence, tenant_id, trace_id, leaf
     from unnest(%b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::bytea[]) with ordinality
         as new (producer_index, sequence, tenant_id, trace_id, leaf, place)
+    where exists (select from moved)
 ), advanced as (
     insert into producer (name, first_index, last_sequence)
-    select * from unnest(%b::text[], %b::bigint[], %b::bigint[])
+    select name, first_index, last_sequence
+    from unnest(%b::text[], %b::bigint[], %b::bigint[]) as new (name, first_index, last_sequence)
+    where exists (select from moved)
     on conflict (name) do update set last_sequence = excluded.last_sequence
 )
-update log_state set size = size + %b::bigint"""
+select (select size from moved), size from log_published"""
 _CALL = """
 select log_index, leaf from entry
 where tenant_id = %s and trace_id = %s and trace_id <> '' order by log_index limit %s"""
@@ -52,6 +55,8 @@ select log_index, leaf from entry
 where log_index >= %s and log_index < %s and (%s = '' or tenant_id = %s)
 order by log_index limit %s"""
 CALL_ENTRIES_MAX = 100
+_ATTEMPTS_MAX = 100  # another replica was faster that often: give up, nothing was changed
+_PRODUCERS_MAX = 10_000  # remembered; more are read again
 SCAN_ENTRIES_MAX = 20_000  # how far one ListEntries looks for a tenant's entries
 
 
@@ -71,65 +76,72 @@ class Sizes:
     published: int
 
 
+@dataclass(slots=True)
+class _Known:
+    """The sequencing state as of ``size``; None stands for a producer that has no entry yet."""
+
+    size: int
+    published: int
+    producers: dict[str, Producer | None]
+
+
 class PostgresStore:
     """The log's store. Its pool is owned by the composition root."""
 
     def __init__(self, pool: AsyncConnectionPool, *, unpublished_max: int) -> None:
         self._pool = pool
         self._unpublished_max = unpublished_max
+        self._known = _Known(0, 0, {})
 
     async def append(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Append a batch; an outcome for each submission. Raises StoreUnavailable, CommitUnknown.
 
-        Cancelling it leaves the outcome unknown, as CommitUnknown does.
+        Not to be called again before it returned; cancelling it leaves the outcome unknown.
         """
-        committing = False
-        doubts: list[str] = []
+        names = list({submission.producer for submission in submissions})
+        fresh = False
         try:
             async with self._pool.connection() as connection:
-
-                def doubt(diagnostic: psycopg.errors.Diagnostic) -> None:
-                    doubts.append(diagnostic.sqlstate or "")
-
-                async with connection.pipeline() as pipeline:
-                    await connection.execute("begin", prepare=True)
-                    decision, size = await self._decide(connection, submissions)
-                    if not decision.new:
-                        await connection.execute("rollback", prepare=True)
+                for _ in range(_ATTEMPTS_MAX):
+                    if fresh or not self._known.producers.keys() >= set(names):
+                        await self._refresh(connection, names)
+                        fresh = True
+                    decision = await self._decide(connection, submissions)
+                    if decision.new and await self._add(connection, decision):
                         return decision.outcomes
-                    await self._add(connection, decision, size)
-                    connection.add_notice_handler(doubt)
-                    committing = True
-                    try:
-                        commit = await connection.execute("commit", prepare=True)
-                        await pipeline.sync()
-                    finally:
-                        connection.remove_notice_handler(doubt)
-                if doubts or commit.statusmessage != "COMMIT":
-                    raise CommitUnknown(f"commit said {doubts or commit.statusmessage}")
-                return decision.outcomes
+                    refused = any(isinstance(o, Refused) for o in decision.outcomes)
+                    if not decision.new and (fresh or not refused):
+                        return decision.outcomes
+                    fresh = True  # what was known is old: read it, decide again
         except (psycopg.Error, PoolTimeout) as error:
-            if committing:
-                raise CommitUnknown(type(error).__name__) from error
             raise StoreUnavailable(type(error).__name__) from error
+        raise StoreUnavailable("contention")
+
+    async def _refresh(self, connection: AsyncConnection, names: list[str]) -> None:
+        cursor = await connection.execute(_STATE, (names,), prepare=True)
+        rows = await cursor.fetchall()
+        size, published = rows[0][:2]
+        if size != self._known.size or len(self._known.producers) > _PRODUCERS_MAX:
+            self._known = _Known(size, published, {})
+        self._known.published = published
+        self._known.producers |= dict.fromkeys(names)
+        for _, _, name, first_index, last_sequence in rows:
+            if name is not None:
+                self._known.producers[name] = Producer(first_index, last_sequence)
 
     async def _decide(
         self, connection: AsyncConnection, submissions: Sequence[Submission]
-    ) -> tuple[sequencer.Decision, int]:
-        names = list({submission.producer for submission in submissions})
-        head = await connection.execute(_LOCK, prepare=True)
-        rows = await connection.execute(_PRODUCERS, (names,), prepare=True)
-        state = await head.fetchone()  # the first of the two round trips
-        assert state is not None, "the migration made the row"
-        size, published, _ = state
-        known = {name: Producer(first, last) for name, first, last in await rows.fetchall()}
-        asked = sequencer.repeated(submissions, known)
-        stored = await self._stored(connection, asked) if asked else {}
-        room = max(0, published + self._unpublished_max - size)
-        decision = sequencer.decide(
-            submissions, size=size, room=room, producers=known, stored=stored
+    ) -> sequencer.Decision:
+        state = self._known
+        producers = {name: known for name, known in state.producers.items() if known}
+        asked = sequencer.repeated(submissions, producers)
+        return sequencer.decide(
+            submissions,
+            size=state.size,
+            room=max(0, state.published + self._unpublished_max - state.size),
+            producers=producers,
+            stored=await self._stored(connection, asked) if asked else {},
         )
-        return decision, size
 
     async def _stored(
         self, connection: AsyncConnection, asked: list[tuple[str, int, int]]
@@ -141,28 +153,32 @@ class PostgresStore:
             for producer, sequence, log_index, leaf in await cursor.fetchall()
         }
 
-    async def _add(
-        self, connection: AsyncConnection, decision: sequencer.Decision, size: int
-    ) -> None:
-        new = decision.new
-        names = list(decision.producers)
-        states = decision.producers.values()
-        await connection.execute(
-            _ADD,
-            (
-                size,
-                [producer_index for producer_index, _, _ in new],
-                [sequence for _, sequence, _ in new],
-                [entry.tenant_id for _, _, entry in new],
-                [entry.trace_id for _, _, entry in new],
-                [entry.leaf for _, _, entry in new],
-                names,
-                [state.first_index for state in states],
-                [state.last_sequence for state in states],
-                len(new),
-            ),
-            prepare=True,
-        )
+    async def _add(self, connection: AsyncConnection, decision: sequencer.Decision) -> bool:
+        """Write a decision; False when the log moved meanwhile. Raises CommitUnknown."""
+        doubts: list[str] = []
+
+        def doubt(diagnostic: psycopg.errors.Diagnostic) -> None:
+            doubts.append(diagnostic.sqlstate or "")
+
+        connection.add_notice_handler(doubt)
+        try:
+            cursor = await connection.execute(
+                _ADD, _parameters(decision, self._known.size), prepare=True
+            )
+            row = await cursor.fetchone()
+        except psycopg.Error as error:
+            raise CommitUnknown(type(error).__name__) from error
+        finally:
+            connection.remove_notice_handler(doubt)
+        if doubts or row is None:
+            raise CommitUnknown(f"the commit came with a notice: {doubts}")
+        size, published = row
+        if size is None:
+            return False
+        self._known.size = size
+        self._known.published = published
+        self._known.producers |= decision.producers
+        return True
 
     async def sizes(self) -> Sizes:
         """How far the log is. Raises StoreUnavailable."""
@@ -215,3 +231,20 @@ class PostgresStore:
                 await connection.execute(query.encode(), parameters)
         except (psycopg.Error, PoolTimeout) as error:
             raise StoreUnavailable(type(error).__name__) from error
+
+
+def _parameters(decision: sequencer.Decision, size: int) -> tuple[object, ...]:
+    new, states = decision.new, decision.producers.values()
+    return (
+        len(new),
+        size,
+        size,
+        [producer_index for producer_index, _, _ in new],
+        [sequence for _, sequence, _ in new],
+        [entry.tenant_id for _, _, entry in new],
+        [entry.trace_id for _, _, entry in new],
+        [entry.leaf for _, _, entry in new],
+        list(decision.producers),
+        [state.first_index for state in states],
+        [state.last_sequence for state in states],
+    )

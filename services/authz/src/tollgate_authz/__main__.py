@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -50,6 +51,12 @@ async def _serve(config: AuthzConfig, log: Log, life: Lifecycle) -> None:
     life.on_stop("postgres", pool.close)
     await pg.check_schema(pool, package=PACKAGE)
     store = PostgresStore(pool)
+    # Connections of its own: were the reader to queue behind many Checks, heartbeats would stop,
+    # every edge would give up its cache, and there would be more Checks still.
+    log_pool = await pg.open_pool(
+        replace(config.postgres, pool_min=1, pool_max=2), name=f"{PACKAGE}_revisions"
+    )
+    life.on_stop("postgres_revisions", log_pool.close)
 
     audit = SessionPool(
         config.audit,
@@ -66,7 +73,8 @@ async def _serve(config: AuthzConfig, log: Log, life: Lifecycle) -> None:
     await evidence.start()
     life.on_stop("evidence", evidence.close)
 
-    feed = RevocationFeed(store, clock=clock, metrics=metrics, log=log)
+    revisions = PostgresStore(log_pool)
+    feed = RevocationFeed(revisions, clock=clock, metrics=metrics, log=log)
     check = AuthzServicer(store=store, peppers=peppers, feed=feed, clock=clock, metrics=metrics)
     admin = AuthzAdminServicer(
         store=store, peppers=peppers, evidence=evidence, feed=feed, ids=ids, clock=clock, log=log

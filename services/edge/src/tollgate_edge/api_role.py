@@ -24,7 +24,6 @@ from tollgate_edge.read_api import ReadApi
 from tollgate_edge.revocation_watch import RevocationWatch
 from tollgate_edge.settle_queue import SettleQueue
 from tollgate_kit import config as kit_config
-from tollgate_kit import lifecycle
 from tollgate_kit.clock import Clock, SystemClock
 from tollgate_kit.evidence import EvidenceProducer
 from tollgate_kit.ids import Ids

@@ -5,26 +5,26 @@ import asyncio
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
-from tollgate.audit.v1 import audit_pb2
 from tollgate.router.v1 import router_pb2_grpc
 from tollgate_dialects import seed
 from tollgate_kit import lifecycle, pg
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import load_or_exit
-from tollgate_kit.evidence import EvidenceProducer
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring_file import FileKeyring
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc_server import RpcServer
-from tollgate_kit.session_client import SessionPool
 from tollgate_router.admin_servicer import RouterAdminServicer
 from tollgate_router.attempts import Attempts
+from tollgate_router.audit_link import open_evidence
 from tollgate_router.catalogue_watch import CatalogueWatch
 from tollgate_router.config import Config
 from tollgate_router.execute import Executor
+from tollgate_router.migrate import migrate
 from tollgate_router.provider_keys import ProviderKeys
 from tollgate_router.provider_test import ProviderTest
 from tollgate_router.reservation import UsedReservations
@@ -36,62 +36,35 @@ PACKAGE = "tollgate_router"
 DRAIN_SECONDS = 20.0
 
 
-async def migrate(config: Config, log: Log, life: Lifecycle) -> None:
-    """Bring the schema up, then install the shipped prices that changed."""
-    applied = await pg.migrate(config.postgres, package=PACKAGE)
-    pool = await pg.open_pool(config.postgres, name="router-migrate")
-    life.on_stop("postgres", pool.close)
-    shipped = seed.models() + (seed.demo_models() if config.catalogue.demo_prices else ())
-    made = await PostgresStore(pool, clock=SystemClock()).seed_prices(m.price for m in shipped)
-    log.info("migrated", migrations=applied, price_versions=made)
+class _Common(TypedDict):
+    """What nearly every part is given."""
+
+    clock: SystemClock
+    log: Log
+    metrics: Metrics
 
 
 async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     """Serve until stopped. Stops in the reverse order: listener, sessions, calls, stores."""
     clock, metrics = SystemClock(), Metrics("router")
-    ids = Ids(clock)
-    allow_private = config.catalogue.allow_private_upstreams
+    common: _Common = {"clock": clock, "log": log, "metrics": metrics}
+    private = config.catalogue.allow_private_upstreams
     keyring = FileKeyring.open(config.keyring)
     reservation_key = await keyring.mac_key("reservation")
     pool = await pg.open_pool(config.postgres, name="router")
     life.on_stop("postgres", pool.close)
     await pg.check_schema(pool, package=PACKAGE)
-    audit = SessionPool(
-        config.audit,
-        config.rpc.tls,
-        service="tollgate.audit.v1.AuditService",
-        request_type=audit_pb2.SessionRequest,
-        response_type=audit_pb2.SessionResponse,
-        metrics=metrics,
-        log=log,
-    )
-    await audit.start()
-    life.on_stop("audit", audit.close)
-    evidence = EvidenceProducer(audit, identity="router", ids=ids, metrics=metrics, log=log)
-    await evidence.start()
-    life.on_stop("evidence", evidence.close)
-    upstream = Upstream(config.upstream, allow_private=allow_private)
+    store = PostgresStore(pool, clock=clock)
+    ids = Ids(clock)
+    evidence = await open_evidence(config, ids, log, metrics, life)
+    upstream = Upstream(config.upstream, allow_private=private)
     life.on_stop("upstream", upstream.close)
     keys = ProviderKeys(keyring, clock=clock)
     reservations = UsedReservations(limit=config.execute.reservations_remembered_max)
     attempts = Attempts(
-        upstream=upstream,
-        keys=keys,
-        reservations=reservations,
-        rules=config.cooldown,
-        clock=clock,
-        log=log,
-        metrics=metrics,
+        upstream=upstream, keys=keys, reservations=reservations, rules=config.cooldown, **common
     )
-    store = PostgresStore(pool, clock=clock)
-    watch = CatalogueWatch(
-        store,
-        keys=keys,
-        health=attempts.health,
-        allow_private=allow_private,
-        log=log,
-        metrics=metrics,
-    )
+    watch = CatalogueWatch(store, keys, attempts.health, private, log=log, metrics=metrics)
     await watch.refresh()
     polling = asyncio.get_running_loop().create_task(watch.run())
     life.on_stop("catalogue", partial(_cancelled, polling))
@@ -99,10 +72,9 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         attempts=attempts,
         watch=watch,
         must_finish=life.must_finish,
-        config=config,
-        clock=clock,
-        log=log,
-        metrics=metrics,
+        upstream=config.upstream,
+        execute=config.execute,
+        **common,
     )
     life.on_stop("calls", partial(life.must_finish.drain, DRAIN_SECONDS))
     servicer = RouterServicer(
@@ -111,20 +83,30 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         reservations=reservations,
         reservation_key=reservation_key,
         publishers={m.price.model: m.owned_by for m in seed.models() + seed.demo_models()},
-        clock=clock,
-        log=log,
-        metrics=metrics,
+        **common,
     )
     admin = RouterAdminServicer(
         store=store,
         watch=watch,
         keys=keys,
         evidence=evidence,
-        tester=ProviderTest(upstream, keys, allow_private=allow_private, clock=clock),
-        allow_private=allow_private,
+        tester=ProviderTest(upstream, keys, allow_private=private, clock=clock),
+        allow_private=private,
         ids=ids,
         clock=clock,
     )
+    await _listen(config, servicer, admin, common, life)
+    await life.until_stopped()
+
+
+async def _listen(
+    config: Config,
+    servicer: RouterServicer,
+    admin: RouterAdminServicer,
+    common: _Common,
+    life: Lifecycle,
+) -> None:
+    log, metrics = common["log"], common["metrics"]
     server = RpcServer(config.rpc, metrics=metrics, log=log)
     server.add(router_pb2_grpc.add_RouterServiceServicer_to_server, servicer)
     server.add(router_pb2_grpc.add_RouterAdminServiceServicer_to_server, admin)
@@ -133,8 +115,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     life.on_stop("rpc", server.stop)
     life.on_stop("sessions", partial(servicer.drain, DRAIN_SECONDS))
     await server.set_ready(ready=True)
-    log.info("serving", port=port, revision=watch.snapshot.revision)
-    await life.until_stopped()
+    log.info("serving", port=port)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
@@ -150,7 +131,7 @@ def main() -> int:
     arguments = parser.parse_args()
     config = load_or_exit(arguments.config, Config)
     log = Log("router")
-    command = migrate if arguments.command == "migrate" else serve
+    command = partial(migrate, PACKAGE) if arguments.command == "migrate" else serve
     return lifecycle.run(partial(command, config, log), log)
 
 

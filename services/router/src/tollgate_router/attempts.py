@@ -28,6 +28,7 @@ from tollgate_router.upstream import ERROR_BODY_MAX, Answer, Fault, Upstream, Up
 
 # An error's body is worth this much waiting, no more: the call has failed already.
 ERROR_BODY_SECONDS = 1.0
+SOUGHT_KEY_BYTES_MIN = 16
 _RESULT_OF_FAULT = {
     Fault.CONNECT: routing.Result.CONNECT_FAILED,
     Fault.TIMEOUT: routing.Result.TIMEOUT,
@@ -61,8 +62,13 @@ class Opened:
 
     answer: Answer
     candidate: Candidate
-    # What must not be in anything that is said of the answer.
+    # What must not be in the answer, nor in anything that is said of it.
     secret: Secret
+
+    def leaks(self, data: bytes) -> bool:
+        """Whether the upstream sent its own key back. A key too short to be one is not sought."""
+        secret = self.secret.reveal_bytes()
+        return len(secret) >= SOUGHT_KEY_BYTES_MIN and secret in data
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,13 @@ class NotOpened:
     code: str = ""
     param: str = ""
     retry_after_ms: int | None = None
+
+
+def broken_answer(reason: EndReason, error: upstream_error.UpstreamFault | None) -> NotOpened:
+    """What may be said of an answer that began well and then failed."""
+    if error is None:
+        return NotOpened(reason)
+    return NotOpened(reason, error.http_status, error.message, error.code, error.param)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +147,11 @@ class Attempts:
             failure = outcome
         return failure or NotOpened(EndReason.NO_ROUTE)
 
-    def record(
+    def broke(self, candidate: Candidate) -> None:
+        """An answer that began well turned out bad: the key rests for a while."""
+        self.health.record(candidate, routing.Result.BROKEN, now_ms=self._now_ms())
+
+    def _record(
         self, candidate: Candidate, result: routing.Result, wait_ms: int | None = None
     ) -> None:
         """Feed what became of an attempt to the key's health and the metrics."""
@@ -149,7 +166,7 @@ class Attempts:
             self._log.warning(
                 "provider_key.not_opened", key_id=candidate.key_id, fault=type(fault).__name__
             )
-            self.record(candidate, routing.Result.BAD_KEY)
+            self._record(candidate, routing.Result.BAD_KEY)
             return None
 
     async def _try(
@@ -166,16 +183,16 @@ class Attempts:
             answer = await self._upstream.send(key.url, _headers(call, key), body)
         except UpstreamFault as fault:
             result = _RESULT_OF_FAULT.get(fault.fault, routing.Result.BROKEN)
-            self.record(candidate, result)
+            self._record(candidate, result)
             timed_out = fault.fault is Fault.TIMEOUT
             reason = EndReason.UPSTREAM_TIMEOUT if timed_out else EndReason.UPSTREAM_ERROR
             return NotOpened(reason), result
         result = routing.result_of(answer.status)
         if result is routing.Result.OK:
-            self.record(candidate, result)
+            self._record(candidate, result)
             return Opened(answer, candidate, key.secret), result
         wait_ms = upstream_error.retry_after_ms(answer.headers)
-        self.record(candidate, result, wait_ms)
+        self._record(candidate, result, wait_ms)
         return await self._refused(answer, candidate, key, wait_ms), result
 
     async def _refused(

@@ -82,7 +82,6 @@ class Snapshot:
     providers: Mapping[str, Provider]
     models: tuple[ListedModel, ...]
     prices: Mapping[tuple[str, int], Price]
-    newest: Mapping[str, Price]
     key_ids: frozenset[str]
     # What the keys in use are sealed for.
     key_contexts: frozenset[str]
@@ -127,25 +126,12 @@ def build(
         except base_url.BadBaseUrl:
             barred.append(provider.name)
             continue
-        if not provider.enabled or not provider.keys:
-            continue
-        for served in provider.models:
-            if served.model not in newest:
-                continue
-            ways = routes.setdefault((provider.protocol, served.model), [])
-            ways.extend(
-                Candidate(
-                    provider.name,
-                    provider.protocol,
-                    address,
-                    key,
-                    served.upstream_model,
-                    seal_context(key.tenant, key.key_id, address),
-                )
-                for key in provider.keys
-            )
-            born = created.get(served.model, provider.create_unix_ms)
-            created[served.model] = min(born, provider.create_unix_ms)
+        for served in provider.models if provider.enabled and provider.keys else ():
+            if served.model in newest:
+                ways = routes.setdefault((provider.protocol, served.model), [])
+                ways.extend(_ways(provider, address, served))
+                born = created.get(served.model, provider.create_unix_ms)
+                created[served.model] = min(born, provider.create_unix_ms)
     return Snapshot(
         revision=revision,
         providers=by_name,
@@ -159,9 +145,22 @@ def build(
             for model in sorted(created)
         ),
         prices=by_version,
-        newest=newest,
         key_contexts=frozenset(way.key_context for ways in routes.values() for way in ways),
         key_ids=frozenset(key.key_id for p in by_name.values() for key in p.keys),
         barred=tuple(barred),
         _routes={where: tuple(ways) for where, ways in routes.items()},
     )
+
+
+def _ways(provider: Provider, address: base_url.BaseUrl, served: ProviderModel) -> list[Candidate]:
+    return [
+        Candidate(
+            provider.name,
+            provider.protocol,
+            address,
+            key,
+            served.upstream_model,
+            seal_context(key.tenant, key.key_id, address),
+        )
+        for key in provider.keys
+    ]

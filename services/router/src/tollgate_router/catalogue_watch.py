@@ -6,9 +6,6 @@ store is away the last snapshot stays in use (providers and prices do not change
 
 import asyncio
 
-import psycopg
-
-from tollgate_kit.failure import Failure
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_router import catalogue
@@ -26,10 +23,10 @@ class CatalogueWatch:
     def __init__(
         self,
         store: PostgresStore,
-        *,
         keys: ProviderKeys,
         health: KeyHealth,
-        allow_private: bool,
+        allow_private: bool,  # noqa: FBT001 - the composition root names it
+        *,
         log: Log,
         metrics: Metrics,
     ) -> None:
@@ -72,9 +69,9 @@ class CatalogueWatch:
             self._keys.sweep()
             try:
                 await self.refresh()
-            except (Failure, psycopg.Error) as error:
+            except Exception as error:  # noqa: BLE001 - the poll outlives whatever is wrong
                 if not self._away:
-                    self._log.exception("catalogue.store_away", error)
+                    self._log.exception("catalogue.not_renewed", error)
                 self._away = True
             else:
                 self._away = False

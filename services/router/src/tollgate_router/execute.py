@@ -16,13 +16,19 @@ from tollgate_kit.lifecycle import MustFinish
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_router import charge, messages
-from tollgate_router.attempts import Attempts, Call, ContactRefused, NotOpened, Opened
+from tollgate_router.attempts import (
+    Attempts,
+    Call,
+    ContactRefused,
+    NotOpened,
+    Opened,
+    broken_answer,
+)
 from tollgate_router.catalogue_watch import CatalogueWatch
 from tollgate_router.charge import Charge, EndReason
-from tollgate_router.config import Config
-from tollgate_router.routing import Result
+from tollgate_router.config import ExecuteConfig
 from tollgate_router.stream import Stream
-from tollgate_router.upstream import Fault, UpstreamFault
+from tollgate_router.upstream import Fault, UpstreamConfig, UpstreamFault
 
 # After its last event a stream's connection is worth this much waiting, to be used again.
 TIDY_SECONDS = 1.0
@@ -50,7 +56,8 @@ class Executor:
         attempts: Attempts,
         watch: CatalogueWatch,
         must_finish: MustFinish,
-        config: Config,
+        upstream: UpstreamConfig,
+        execute: ExecuteConfig,
         clock: Clock,
         log: Log,
         metrics: Metrics,
@@ -58,7 +65,8 @@ class Executor:
         self._attempts = attempts
         self._watch = watch
         self._must_finish = must_finish
-        self._config = config
+        self._upstream = upstream
+        self._execute = execute
         self._clock = clock
         self._log = log
         self._ended = metrics.counter(
@@ -90,7 +98,7 @@ class Executor:
             yield work.response
             return
         assert work.opened is not None
-        stream = Stream(call, work.opened, self._config.upstream.stream_bytes_max)
+        stream = Stream(call, work.opened, self._upstream.stream_bytes_max)
         try:
             while not stream.ended:
                 if (response := await stream.step()) is not None:
@@ -116,7 +124,7 @@ class Executor:
             work.opened = outcome
         elif call.stream:
             outcome.answer.close()
-            self._attempts.record(outcome.candidate, Result.BROKEN)
+            self._attempts.broke(outcome.candidate)
             failure = NotOpened(EndReason.UPSTREAM_ERROR)
             work.response = messages.not_opened(call, failure)
             self._finished(call, failure.reason, charge.FREE)
@@ -126,29 +134,20 @@ class Executor:
     async def _unary(self, call: Call, opened: Opened) -> router_pb2.ExecuteResponse:
         """Read the whole body and meter it; a body that is no answer is not passed on."""
         answer = opened.answer
-        reason, failure, data = EndReason.COMPLETED, None, b""
         meter = BodyMeter(call.protocol, secrets=(opened.secret.reveal(),))
+        data, reason = b"", EndReason.UPSTREAM_ERROR
         try:
-            meter.feed(await answer.read_all(self._config.upstream.answer_bytes_max))
+            meter.feed(await answer.read_all(self._upstream.answer_bytes_max))
             data = meter.finish()
         except UpstreamFault as fault:
-            timed_out = fault.fault is Fault.TIMEOUT
-            reason = EndReason.UPSTREAM_TIMEOUT if timed_out else EndReason.UPSTREAM_ERROR
-            failure = NotOpened(reason)
             answer.close()
-        if meter.error is not None:
-            reason = EndReason.UPSTREAM_ERROR
-            failure = NotOpened(
-                reason,
-                meter.error.http_status,
-                meter.error.message,
-                meter.error.code,
-                meter.error.param,
-            )
-        if failure is not None:
-            self._attempts.record(opened.candidate, Result.BROKEN)
+            if fault.fault is Fault.TIMEOUT:
+                reason = EndReason.UPSTREAM_TIMEOUT
+        if not meter.finished or opened.leaks(data):
+            self._attempts.broke(opened.candidate)
             self._finished(call, reason, charge.FREE)
-            return messages.not_opened(call, failure)
+            return messages.not_opened(call, broken_answer(reason, meter.error))
+        reason = EndReason.COMPLETED
         charged = charge.of_call(
             meter.usage,
             meter.usage_source,
@@ -169,7 +168,7 @@ class Executor:
         """A stream ended: count it, record its upstream's fault, keep its connection if it can."""
         assert stream.reason is not None
         if stream.is_upstream_fault:
-            self._attempts.record(stream.candidate, Result.BROKEN)
+            self._attempts.broke(stream.candidate)
         if stream.reason is EndReason.COMPLETED and not stream.answer.is_read:
             self._must_finish.spawn(self._tidy(stream), "tidy")
         else:
@@ -188,9 +187,9 @@ class Executor:
 
     async def _orphan(self, call: Call, work: _Work, task: "asyncio.Task[None]") -> None:
         """The edge vanished before the answer began: let the upstream finish, within bounds."""
-        await asyncio.wait({task}, timeout=self._config.execute.drain_seconds)
+        await asyncio.wait({task}, timeout=self._execute.drain_seconds)
         if work.opened is not None:
-            stream = Stream(call, work.opened, self._config.upstream.stream_bytes_max)
+            stream = Stream(call, work.opened, self._upstream.stream_bytes_max)
             await self._drain(call, stream)
         elif work.refused:
             pass
@@ -204,7 +203,7 @@ class Executor:
     async def _drain(self, call: Call, stream: Stream) -> None:
         """The edge vanished in the middle: learn the usage if it comes soon, else cut."""
         try:
-            async with asyncio.timeout(self._config.execute.drain_seconds):
+            async with asyncio.timeout(self._execute.drain_seconds):
                 while not stream.ended:
                     await stream.step()
         except TimeoutError:
@@ -239,7 +238,7 @@ class Executor:
         seconds = self._clock.monotonic() - call.began
         self._ended.labels(reason.value, charged.source.value).inc()
         self._seconds.labels(provider).observe(seconds)
-        if not self._config.execute.log_calls and reason is EndReason.COMPLETED:
+        if not self._execute.log_calls and reason is EndReason.COMPLETED:
             return
         self._log.info(
             "call.executed",

@@ -81,7 +81,7 @@ async def _problem(answer: Answer) -> str:
     result = routing.result_of(answer.status)
     if result is not routing.Result.OK:
         answer.close()
-        return _PROBLEMS.get(answer.status, result.value)
+        return _PROBLEMS.get(answer.status) or str(result.value)
     try:
         document = orjson.loads(await answer.read_all(ANSWER_BYTES_MAX))
     except UpstreamFault as fault:

@@ -8,7 +8,7 @@ bytes; nothing passes that the meter held back.
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.meter import StreamMeter
 from tollgate_router import charge, messages
-from tollgate_router.attempts import Call, NotOpened, Opened
+from tollgate_router.attempts import Call, Opened, broken_answer
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.upstream import Fault, UpstreamFault
 
@@ -18,6 +18,7 @@ class Stream:
 
     def __init__(self, call: Call, opened: Opened, bytes_max: int) -> None:
         self._call = call
+        self._opened = opened
         self._bytes_left = bytes_max
         self._begun = False
         self.answer = opened.answer
@@ -46,25 +47,25 @@ class Stream:
             timed_out = fault.fault is Fault.TIMEOUT
             return self._end(EndReason.UPSTREAM_TIMEOUT if timed_out else EndReason.UPSTREAM_ERROR)
         meter = self._meter
-        if not chunk:
-            data = meter.finish()
-            return self._end(
-                EndReason.COMPLETED if meter.finished else EndReason.UPSTREAM_ERROR, data
-            )
         self._bytes_left -= len(chunk)
-        data = meter.feed(chunk)
-        if meter.error is not None or self._bytes_left < 0:
-            return self._end(EndReason.UPSTREAM_ERROR, data)
+        data = meter.feed(chunk) if chunk else meter.finish()
+        if self._opened.leaks(data):
+            return self._end(EndReason.UPSTREAM_ERROR)
         if meter.finished:
             return self._end(EndReason.COMPLETED, data)
-        if charge.is_spent(
-            meter.usage,
-            meter.usage_source,
-            price=self._call.price,
-            reserved_nano_usd=self._call.reserved_nano_usd,
-        ):
+        if meter.error is not None or not chunk or self._bytes_left < 0:
+            return self._end(EndReason.UPSTREAM_ERROR, data)
+        if self._is_spent():
             return self._end(EndReason.COST_LIMIT, data)
         return self._message(data) if data else None
+
+    def _is_spent(self) -> bool:
+        return charge.is_spent(
+            self._meter.usage,
+            self._meter.usage_source,
+            price=self._call.price,
+            reserved_nano_usd=self._call.reserved_nano_usd,
+        )
 
     def cut(self, reason: EndReason) -> None:
         """End the stream from our side; what was produced until here is charged."""
@@ -83,11 +84,7 @@ class Stream:
         )
         failure = None
         if reason in (EndReason.UPSTREAM_ERROR, EndReason.UPSTREAM_TIMEOUT):
-            failure = NotOpened(reason)
-            if (error := meter.error) is not None:
-                failure = NotOpened(
-                    reason, error.http_status, error.message, error.code, error.param
-                )
+            failure = broken_answer(reason, meter.error)
         message = self._message(data)
         message.end.CopyFrom(messages.end(call, reason, self.charged, failure))
         return message

@@ -1,0 +1,120 @@
+"""A real audit log for tests: Postgres, a directory, a keyring; and the process that is killed.
+
+As a command it publishes what is sequenced and kills itself (SIGKILL) before the N-th write:
+python -m tests.contract.audit_log DSN DIRECTORY N
+"""
+
+import asyncio
+import io
+import os
+import signal
+import sys
+from pathlib import Path
+
+from psycopg_pool import AsyncConnectionPool
+
+from tollgate_audit.entry import PreparedEntry, build_leaf
+from tollgate_audit.publish_lead import PublishLeads
+from tollgate_audit.sealer import Sealer
+from tollgate_audit.sequencer import Submission
+from tollgate_audit.signer import Signer
+from tollgate_audit.worm_local import LocalWorm
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.config import PostgresConfig
+from tollgate_kit.keyring_file import FileKeyring
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.pg import open_pool
+from tollgate_kit.secret import Secret
+from tollgate_tlog import fsck
+
+ORIGIN = "tollgate.test/log"
+KEYS = FileKeyring(
+    {"tlog": ("ed25519", Secret(bytes(32))), "subject-keys": ("aes256", Secret(bytes(32)))}
+)
+
+
+def quiet_log() -> Log:
+    return Log("audit", out=io.StringIO())
+
+
+async def pool_of(dsn: str) -> AsyncConnectionPool:
+    return await open_pool(PostgresConfig(dsn=Secret(dsn), pool_min=1, pool_max=8), name="test")
+
+
+def submission(producer: str, first: int, count: int, salt: str = "") -> Submission:
+    return Submission(
+        producer,
+        first,
+        tuple(
+            PreparedEntry(
+                "T1",
+                f"trace-{producer}-{sequence}",
+                build_leaf(
+                    kind="LOGIN",
+                    payload=b'{"n":"%s"}' % salt.encode(),
+                    producer=producer,
+                    sequence=sequence,
+                    subject="",
+                    tenant_id="T1",
+                    trace_id=f"trace-{producer}-{sequence}",
+                ),
+            )
+            for sequence in range(first, first + count)
+        ),
+    )
+
+
+async def sealer_of(pool: AsyncConnectionPool, worm: LocalWorm, interval_s: float = 0.02) -> Sealer:
+    await worm.open()
+    return Sealer(
+        PublishLeads(pool),
+        worm,
+        await Signer.open(KEYS, ORIGIN),
+        interval_s=interval_s,
+        clock=SystemClock(),
+        metrics=Metrics("audit"),
+        log=quiet_log(),
+    )
+
+
+async def publish(pool: AsyncConnectionPool, worm: LocalWorm) -> Sealer:
+    """Publish everything that is sequenced, as a process does at its stop."""
+    sealer = await sealer_of(pool, worm)
+    sealer.start()
+    await sealer.stop()
+    return sealer
+
+
+async def verify(directory: Path) -> fsck.Report:
+    signer = await Signer.open(KEYS, ORIGIN)
+    return fsck.check(directory, [signer.verifier_key], now_unix_ms=0)
+
+
+class KilledWorm(LocalWorm):
+    """Dies before its N-th write."""
+
+    def __init__(self, root: Path, writes: int) -> None:
+        super().__init__(root)
+        self._writes = writes
+
+    def _spend(self) -> None:
+        self._writes -= 1
+        if self._writes < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _write_scratch(self, data: bytes, mode: int) -> Path:
+        self._spend()
+        scratch = super()._write_scratch(data, mode)
+        self._spend()  # the bytes are there, the name is not
+        return scratch
+
+
+async def _main(dsn: str, directory: str, writes: int) -> None:
+    pool = await pool_of(dsn)
+    await publish(pool, KilledWorm(Path(directory), writes))
+    await pool.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

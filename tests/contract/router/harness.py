@@ -1,0 +1,348 @@
+"""A router without Postgres and gRPC around it, and an upstream that does as it is told.
+
+The upstream is a raw HTTP/1.1 server on loopback: a test gives it, per upstream model, what to
+write, in pieces, with pauses, resets and nonsense. It records what it was sent.
+"""
+
+import asyncio
+import contextlib
+import io
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from tollgate.budget.v1 import budget_pb2
+from tollgate.router.v1 import router_pb2
+from tollgate_dialects.price import Price
+from tollgate_dialects.protocol import Protocol
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.config import KeyringConfig
+from tollgate_kit.keyring_file import FileKeyring, create
+from tollgate_kit.lifecycle import MustFinish
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.secret import Secret
+from tollgate_router import base_url
+from tollgate_router.attempts import Attempts
+from tollgate_router.catalogue import Provider, ProviderKey, ProviderModel
+from tollgate_router.catalogue_watch import CatalogueWatch
+from tollgate_router.config import ExecuteConfig
+from tollgate_router.execute import Executor
+from tollgate_router.provider_keys import ProviderKeys
+from tollgate_router.reservation import UsedReservations
+from tollgate_router.routing import CooldownRules
+from tollgate_router.servicer import RouterServicer
+from tollgate_router.store_postgres import Rows
+from tollgate_router.upstream import Upstream, UpstreamConfig
+
+KEY = "sk-upstream-canary-4f1d8a77c2"
+TENANT = "tenant-1"
+USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+ANSWER = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+    ],
+    "usage": USAGE,
+}
+
+
+@dataclass(frozen=True)
+class Pause:
+    seconds: float
+
+
+class Reset:
+    """Ends the connection with RST."""
+
+
+class Close:
+    """Ends the connection with FIN."""
+
+
+Piece = bytes | Pause | Reset | Close
+Script = list[Piece]
+
+
+def http(
+    status: int, body: bytes, content_type: str = "application/json", extra: str = ""
+) -> bytes:
+    head = f"HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n"
+    return (head + extra + "\r\n").encode() + body
+
+
+def answer(document: object = ANSWER, status: int = 200, extra: str = "") -> Script:
+    return [http(status, json.dumps(document).encode(), extra=extra)]
+
+
+def sse_head() -> bytes:
+    return (
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+END_CHUNK = b"0\r\n\r\n"
+
+
+def openai_frame(text: str) -> bytes:
+    return (
+        b"data: "
+        + json.dumps(
+            {"choices": [{"index": 0, "delta": {"content": text}}], "usage": None}
+        ).encode()
+        + b"\n\n"
+    )
+
+
+USAGE_FRAME = b"data: " + json.dumps({"choices": [], "usage": USAGE}).encode() + b"\n\n"
+DONE = b"data: [DONE]\n\n"
+
+
+@dataclass
+class Seen:
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class FakeUpstream:
+    scripts: dict[str, Callable[[], Script] | Script] = field(default_factory=dict)
+    seen: list[Seen] = field(default_factory=list)
+    closed_by_peer: int = 0
+    connections: int = 0
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while await self._one(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.closed_by_peer += 1
+        finally:
+            writer.close()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        raw = {line.split(": ", 1)[0].lower(): line.split(": ", 1)[1] for line in head[1:] if line}
+        body = await reader.readexactly(int(headers["content-length"]))
+        self.seen.append(Seen(head[0].split(" ")[1], raw, body))
+        script = self.scripts[json.loads(body)["model"]]
+        for piece in script() if callable(script) else script:
+            if isinstance(piece, Pause):
+                await asyncio.sleep(piece.seconds)
+            elif isinstance(piece, Close):
+                return False
+            elif isinstance(piece, Reset):
+                sock = writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return False
+            else:
+                writer.write(piece)
+                await writer.drain()
+        return True
+
+
+@contextlib.asynccontextmanager
+async def fake_upstream() -> AsyncIterator[FakeUpstream]:
+    fake = FakeUpstream()
+    server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
+    fake.port = server.sockets[0].getsockname()[1]
+    try:
+        yield fake
+    finally:
+        server.close()
+        server.close_clients() if hasattr(server, "close_clients") else None
+
+
+class MemoryStore:
+    """What CatalogueWatch reads, without a database."""
+
+    def __init__(self) -> None:
+        self.rows = Rows(1, (), ())
+
+    async def revision(self) -> int:
+        return self.rows.revision
+
+    async def load(self) -> Rows:
+        return self.rows
+
+    def put(self, providers: tuple[Provider, ...], prices: tuple[Price, ...]) -> None:
+        self.rows = Rows(self.rows.revision + 1, providers, prices)
+
+
+def price(model: str, **changes: int) -> Price:
+    values = {
+        "input_pico_usd": 1_000_000,
+        "output_pico_usd": 2_000_000,
+        "cache_read_pico_usd": 100_000,
+        "cache_write_5m_pico_usd": 1_250_000,
+        "cache_write_1h_pico_usd": 2_000_000,
+        "max_input_tokens": 100_000,
+        "max_output_tokens": 4_096,
+    }
+    return Price(model=model, version=1, source="seed", **(values | changes))
+
+
+class Harness:
+    """One router process's insides, wired as __main__ does, minus stores and sockets."""
+
+    def __init__(self, keyring: FileKeyring, upstream: UpstreamConfig, drain_seconds: int) -> None:
+        self.out = io.StringIO()
+        self.log = Log("router", out=self.out)
+        self.metrics = Metrics("router")
+        self.clock = SystemClock()
+        self.keyring = keyring
+        self.store = MemoryStore()
+        self.keys = ProviderKeys(keyring, clock=self.clock)
+        self.upstream = Upstream(upstream, allow_private=True)
+        self.reservations = UsedReservations(limit=10_000)
+        self.attempts = Attempts(
+            upstream=self.upstream,
+            keys=self.keys,
+            reservations=self.reservations,
+            rules=CooldownRules(),
+            clock=self.clock,
+            log=self.log,
+            metrics=self.metrics,
+        )
+        self.watch = CatalogueWatch(
+            self.store,  # type: ignore[arg-type]
+            self.keys,
+            self.attempts.health,
+            True,
+            log=self.log,
+            metrics=self.metrics,
+        )
+        self.must_finish = MustFinish(self.log)
+        self.executor = Executor(
+            attempts=self.attempts,
+            watch=self.watch,
+            must_finish=self.must_finish,
+            upstream=upstream,
+            execute=ExecuteConfig(drain_seconds=drain_seconds),
+            clock=self.clock,
+            log=self.log,
+            metrics=self.metrics,
+        )
+        self.reservation_key = Secret(b"k" * 32)
+        self.servicer = RouterServicer(
+            executor=self.executor,
+            watch=self.watch,
+            reservations=self.reservations,
+            reservation_key=self.reservation_key,
+            publishers={},
+            clock=self.clock,
+            log=self.log,
+            metrics=self.metrics,
+        )
+        self._serial = 0
+
+    async def provide(
+        self,
+        *urls: str,
+        models: tuple[str, ...] = ("m",),
+        protocol: Protocol = Protocol.OPENAI_CHAT,
+        keys_each: int = 1,
+        keep: bool = False,
+        **price_changes: int,
+    ) -> None:
+        """Register providers p0, p1, ... at the urls."""
+        providers = []
+        for place, url in enumerate(urls):
+            address = base_url.parse(url, allow_private=True)
+            keys = []
+            for number in range(keys_each):
+                key_id = f"pk-{place}-{number}"
+                secret = Secret(f"{KEY}-{place}-{number}")
+                sealed = await self.keys.seal("shared", key_id, address, secret)
+                keys.append(ProviderKey(key_id, "shared", sealed))
+            served = tuple(ProviderModel(model, model) for model in models)
+            providers.append(Provider(f"p{place}", protocol, url, served, tuple(keys), True, 1))
+        old = self.store.rows if keep else Rows(0, (), ())
+        self.store.put(
+            (*old.providers, *providers),
+            (*old.prices, *(price(model, **price_changes) for model in models)),
+        )
+        await self.watch.refresh()
+
+    def token(self, *, mac_key: bytes | None = None, **changes: object) -> bytes:
+        self._serial += 1
+        values: dict[str, object] = {
+            "reservation_id": f"r{self._serial}",
+            "tenant_id": TENANT,
+            "model": "m",
+            "amount_nano_usd": 1_000_000_000,
+            "expire_unix_ms": self.clock.unix_ms() + 60_000,
+        }
+        claims = budget_pb2.ReservationClaims(**(values | changes)).SerializeToString()
+        import hashlib
+        import hmac
+
+        mac = hmac.digest(mac_key or self.reservation_key.reveal_bytes(), claims, hashlib.sha256)
+        return budget_pb2.ReservationToken(claims=claims, mac=mac).SerializeToString()
+
+    def request(self, **changes: object) -> router_pb2.ExecuteRequest:
+        model = changes.get("model", "m")
+        stream = changes.get("stream", False)
+        values: dict[str, object] = {
+            "trace_id": f"t{self._serial}",
+            "tenant_id": TENANT,
+            "client_protocol": router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT,
+            "model": model,
+            "max_output_tokens": 100,
+            "price_version": 1,
+            "body": json.dumps(
+                {"model": model, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
+            ).encode(),
+        }
+        if "reservation_token" not in changes:
+            values["reservation_token"] = self.token(model=model)
+        return router_pb2.ExecuteRequest(**(values | changes))
+
+    async def call(self, **changes: object) -> list[router_pb2.ExecuteResponse]:
+        return [message async for message in self.servicer.Execute(self.request(**changes), None)]
+
+    def logged(self, event: str) -> list[dict[str, object]]:
+        lines = [json.loads(line) for line in self.out.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+    async def close(self) -> None:
+        await self.must_finish.drain(5)
+        await self.upstream.close()
+
+
+FAST = UpstreamConfig(connect_ms=2000, first_byte_ms=1500, idle_ms=500, total_ms=4000)
+
+
+@contextlib.asynccontextmanager
+async def harness(
+    tmp_path, *, upstream: UpstreamConfig = FAST, drain_seconds: int = 1
+) -> AsyncIterator[Harness]:
+    unlock = tmp_path / "unlock"
+    unlock.write_bytes(b"open sesame")
+    unlock.chmod(0o400)
+    path = tmp_path / "keyring.json"
+    create(path, Secret(b"open sesame"), {"upstream-keys": "aes256", "reservation": "mac"})
+    made = Harness(FileKeyring.open(KeyringConfig(path, unlock)), upstream, drain_seconds)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def end_of(messages: list[router_pb2.ExecuteResponse]) -> router_pb2.End:
+    return messages[-1].end

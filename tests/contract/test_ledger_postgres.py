@@ -1,0 +1,390 @@
+"""What only a real database can show: constraints, lost commits, kill -9, refused settings."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tollgate_budget.ledger import (
+    Mismatch,
+    NanoUsd,
+    Reserve,
+    Reserved,
+    Settle,
+    Settled,
+    Settlement,
+)
+from tollgate_budget.month import month_start_ms
+from tollgate_budget.postgres_settings import UnsafeSettings, connect_durable
+from tollgate_budget.postgres_writer import PostgresWriter
+from tollgate_budget.store import (
+    AdminRequest,
+    OutcomeUnknown,
+    SetLimit,
+    StoreUnavailable,
+    WriteRefused,
+)
+from tollgate_budget.store_postgres import PostgresLedger
+from tollgate_kit import pg
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.config import PostgresConfig
+from tollgate_kit.ids import Ids
+from tollgate_kit.secret import Secret
+
+NOW = month_start_ms(202611) + 86_400_000
+ids = Ids(SystemClock())
+
+
+@pytest.fixture
+async def dsn(postgres_dsn):
+    dsn = postgres_dsn()
+    config = PostgresConfig(Secret(dsn), 1, 2)
+    await pg.migrate(config, package="tollgate_budget")
+    pool = await pg.open_pool(config, name="test")
+    writer = PostgresWriter(partial(connect_durable, config.dsn))
+    ledger = PostgresLedger(writer, pool)
+    for account in ("key:a", "tenant:c"):
+        change = SetLimit(account, NanoUsd(100))
+        await ledger.administer(AdminRequest(ids.uuid7(), change), now_ms=NOW)
+    yield dsn
+    # Whatever a test did: the sums still follow from the transfers.
+    assert 0 == await ledger.violations()
+    await writer.close()
+    await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def writing(dsn, **options):
+    writer = PostgresWriter(partial(connect_durable, Secret(dsn)), **options)
+    try:
+        yield writer
+    finally:
+        await writer.close()
+
+
+def reserve(amount, *accounts, name=None):
+    accounts = accounts or ("key:a", "tenant:c")
+    return Reserve(name or ids.uuid7(), accounts, NanoUsd(amount), 60_000, "t", "tr", "m")
+
+
+def row(dsn, sql, *parameters):
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(sql, parameters).fetchone()
+
+
+WRONG = {
+    "hard_cap": "UPDATE account_window SET pending_nano_usd = limit_nano_usd + 1",
+    "ceiling_is_limit": "UPDATE account_window SET ceiling_nano_usd = ceiling_nano_usd + 1",
+    "quarantined_is_pending": "UPDATE account_window SET quarantined_nano_usd = 11",
+    "overrun_is_posted": "UPDATE account_window SET overrun_nano_usd = 1",
+    "posted_nano_usd_check": "UPDATE account_window SET posted_nano_usd = -1",
+    "only_posted_has_cost": "UPDATE transfer SET state = 3, posted_nano_usd = 5, end_unix_ms = 1",
+    "only_ended_has_end": "UPDATE transfer SET state = 2, posted_nano_usd = 5",
+    "quarantined_is_late": "UPDATE transfer SET state = 4",
+    "history does not change": "UPDATE transfer SET reserved_nano_usd = 0, state = 4, late = true",
+}
+FORBIDDEN = (
+    "DELETE FROM transfer",
+    "DELETE FROM account_window",
+    "TRUNCATE transfer",
+    "DELETE FROM admin_request",
+    "UPDATE admin_request SET answer = ''",
+)
+
+
+async def test_a_wrong_program_fails_instead_of_overspending(dsn):
+    """Each constraint bites by its name; history cannot be deleted, not even by the role's own."""
+    async with writing(dsn) as writer:
+        await writer.apply([reserve(10)], now_ms=NOW)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for constraint, sql in WRONG.items():
+            with pytest.raises(psycopg.errors.IntegrityError, match=constraint):
+                connection.execute(sql)
+        for sql in FORBIDDEN:
+            with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.IntegrityError)):
+                connection.execute(sql)
+
+
+async def test_not_even_a_superuser_rewrites_history_by_mistake(dsn, postgres):
+    """The triggers hold where rights do not; an ended transfer does not move again."""
+    first = reserve(10)
+    async with writing(dsn) as writer:
+        await writer.apply([first, Settle(first.id, NanoUsd(3)), reserve(1)], now_ms=NOW)
+    database = urlsplit(dsn).path[1:]
+    with psycopg.connect(postgres.engine.dsn(database), autocommit=True) as connection:
+        for sql in (
+            *FORBIDDEN[:4],
+            "UPDATE transfer SET posted_nano_usd = 4 WHERE state = 2",
+            "UPDATE transfer SET state = 1, posted_nano_usd = 0, end_unix_ms = 0 WHERE state = 2",
+            "UPDATE transfer SET account_ids = '{key:x}', state = 3, end_unix_ms = 1 WHERE state=1",
+        ):
+            with pytest.raises(psycopg.errors.IntegrityError, match="history does not change"):
+                connection.execute(sql)
+
+
+async def test_a_refused_batch_changes_nothing_and_the_writer_goes_on(dsn):
+    """A constraint that refuses is a bug; it is said so, and the next batch is carried out."""
+    bad = Reserve(ids.uuid7(), ("key:a",), NanoUsd(1), 0, "t", "tr", "m")  # expires at its creation
+    async with writing(dsn) as writer:
+        with pytest.raises(WriteRefused):
+            await writer.apply([reserve(10), bad], now_ms=NOW)
+        (outcome,) = await writer.apply([reserve(100)], now_ms=NOW)
+        assert 0 == outcome.left
+
+
+class Proxy:
+    """Between a writer and PostgreSQL; breaks the link when COMMIT passes, before or after."""
+
+    def __init__(self, dsn):
+        self.target = urlsplit(dsn)
+        self.cut = None  # "before", "after", or a coroutine function to await in between
+        self.cuts = 0
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self._link, "127.0.0.1", 0)
+        port = self.server.sockets[0].getsockname()[1]
+        t = self.target
+        self.dsn = f"postgresql://{t.username}:{t.password}@127.0.0.1:{port}{t.path}"
+        return self
+
+    async def __aexit__(self, *exc):
+        self.server.close()
+        await self.server.wait_closed()
+
+    async def _link(self, reader, writer):
+        up_reader, up_writer = await asyncio.open_connection(self.target.hostname, self.target.port)
+        down = asyncio.ensure_future(self._down(up_reader, writer))
+        try:
+            while data := await reader.read(65536):
+                # The prepared statement's name in a Bind message.
+                if self.cut and b"\0commit\0" in data:
+                    self.cuts += 1
+                    how, self.cut = self.cut, None
+                    if how == "before":
+                        break
+                    down.cancel()
+                    up_writer.write(data)
+                    await up_reader.read(1)  # the server has answered: it is committed
+                    break
+                up_writer.write(data)
+                await up_writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            down.cancel()
+            writer.transport.abort()
+            up_writer.transport.abort()
+
+    async def _down(self, reader, writer):
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@pytest.mark.parametrize("cut", ["before", "after"])
+async def test_a_lost_commit_is_read_back(dsn, cut):
+    """Whether it had happened or not: carried out exactly once, answered as the first time."""
+    unknown = []
+    async with Proxy(dsn) as proxy, writing(proxy.dsn, on_unknown=lambda: unknown.append(1)) as w:
+        first = reserve(60)
+        (granted,) = await w.apply([first], now_ms=NOW)
+        proxy.cut = cut
+        second = reserve(30)
+        steps = [second, Settle(first.id, NanoUsd(50)), first]
+        outcomes = await w.apply(steps, now_ms=NOW)
+    assert (1, [1]) == (proxy.cuts, unknown)
+    assert (False, Settled(Settlement.POSTED), True) == (
+        outcomes[0].replayed,
+        outcomes[1],
+        outcomes[2].replayed,
+    )
+    sums = row(dsn, "SELECT posted_nano_usd, pending_nano_usd FROM account_window LIMIT 1")
+    assert (50, 30) == sums
+    assert (2,) == row(dsn, "SELECT count(*) FROM transfer")
+    assert granted.left == 40
+
+
+async def test_a_commit_that_cannot_be_read_back_is_said_to_be_unknown(dsn):
+    """The database is gone after COMMIT was sent: neither granted nor refused, and bounded."""
+    async with Proxy(dsn) as proxy, writing(proxy.dsn) as writer:
+        await writer.apply([reserve(1)], now_ms=NOW)
+        proxy.cut = "after"
+        step = reserve(2)
+        apply = asyncio.ensure_future(writer.apply([step], now_ms=NOW))
+        while not proxy.cuts:
+            await asyncio.sleep(0)
+        proxy.server.close()
+        with pytest.raises(OutcomeUnknown):
+            await apply
+    async with writing(dsn) as writer:
+        (outcome,) = await writer.apply([step], now_ms=NOW)
+        assert outcome.replayed
+
+
+async def test_a_backend_that_is_terminated_at_commit(dsn, postgres_admin):
+    """pg_terminate_backend while COMMIT runs: resolved by reading back, nothing twice."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            """CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$"""
+        )
+        connection.execute(
+            "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON transfer DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW WHEN (NEW.model = 'slow') EXECUTE FUNCTION slow()"
+        )
+    async with writing(dsn) as writer:
+        step = reserve(5)
+        slow = Reserve(step.id, step.account_ids, step.amount, step.timeout_ms, "t", "tr", "slow")
+        apply = asyncio.ensure_future(writer.apply([slow], now_ms=NOW))
+        killed = 0
+        while not killed:
+            await asyncio.sleep(0.01)
+            killed = postgres_admin.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE application_name = 'tollgate_budget_writer' AND datname = %s"
+                " AND query = 'COMMIT' AND state = 'active'",
+                (urlsplit(dsn).path[1:],),
+            ).fetchone()[0]
+        (outcome,) = await apply
+    assert isinstance(outcome, Reserved)
+    assert not outcome.replayed
+    assert (1, 5) == row(dsn, "SELECT count(*), sum(reserved_nano_usd) FROM transfer")
+
+
+async def test_a_commit_that_hangs_is_cut_and_waited_for_by_row_locks(dsn):
+    """The watchdog breaks the link, never cancels; the first commit is not overlooked."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            """CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$"""
+        )
+        connection.execute(
+            "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON transfer DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION slow()"
+        )
+    unknown = []
+    async with writing(dsn, watchdog_s=0.5, on_unknown=lambda: unknown.append(1)) as writer:
+        with contextlib.suppress(OutcomeUnknown):
+            await writer.apply([reserve(60)], now_ms=NOW)
+    assert unknown
+    await asyncio.sleep(1.2)
+    assert (1, 60) == row(dsn, "SELECT count(*), sum(reserved_nano_usd) FROM transfer")
+
+
+async def test_the_same_id_at_once_on_different_accounts(dsn):
+    """Two writers share no row to wait for: one is granted, the other finds a mismatch."""
+    async with writing(dsn) as one, writing(dsn) as two:
+        for _ in range(20):
+            name = ids.uuid7()
+            mine, other = reserve(0, "key:a", name=name), reserve(0, "tenant:c", name=name)
+            outcomes = await asyncio.gather(
+                one.apply([mine, reserve(0)], now_ms=NOW), two.apply([other], now_ms=NOW)
+            )
+            firsts = [outcomes[0][0], outcomes[1][0]]
+            assert {Reserved, Mismatch} == {type(o) for o in firsts}
+            assert isinstance(outcomes[0][1], Reserved)
+
+
+async def test_two_writers_in_opposite_order_do_not_deadlock(dsn):
+    """Rows are locked in the order of their ids, whatever the order of the request."""
+    async with writing(dsn) as one, writing(dsn) as two:
+
+        async def many(writer, *accounts):
+            for _ in range(50):
+                step = reserve(1, *accounts)
+                await writer.apply([step], now_ms=NOW)
+                await writer.apply([Settle(step.id, NanoUsd(0))], now_ms=NOW)
+
+        await asyncio.gather(many(one, "key:a", "tenant:c"), many(two, "tenant:c", "key:a"))
+
+
+async def test_no_database_is_unavailable_soon(postgres_dsn):
+    """Fail closed, within the bounded tries."""
+    parts = urlsplit(postgres_dsn())
+    gone = f"postgresql://{parts.username}:x@127.0.0.1:1/x"
+    async with writing(gone) as writer:
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(writer.apply([reserve(1)], now_ms=NOW), 5)
+
+
+async def test_unsafe_settings_are_refused_all_at_once(dsn):
+    """A role whose commits are not durable may not count money, not even on one connection."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("ALTER ROLE CURRENT_USER SET synchronous_commit = off")
+        connection.execute("ALTER ROLE CURRENT_USER SET default_transaction_read_only = on")
+    with pytest.raises(UnsafeSettings) as refused:
+        await connect_durable(Secret(dsn), standby_required=True)
+    faults = " ".join(refused.value.faults)
+    assert all(
+        name in faults for name in ("synchronous_commit", "read-only", "synchronous_standby_names")
+    )
+    async with writing(dsn) as writer:
+        with pytest.raises(StoreUnavailable):
+            await writer.apply([reserve(1)], now_ms=NOW)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute("ALTER ROLE CURRENT_USER RESET ALL")
+
+
+CHILD = """
+import asyncio, sys
+from functools import partial
+from tollgate_budget.ledger import Reserve, Reserved, Settle
+from tollgate_budget.postgres_settings import connect_durable
+from tollgate_budget.postgres_writer import PostgresWriter
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.ids import Ids
+from tollgate_kit.secret import Secret
+
+async def main():
+    writer = PostgresWriter(partial(connect_durable, Secret(sys.argv[1])))
+    ids = Ids(SystemClock())
+    while True:
+        steps = [
+            Reserve(ids.uuid7(), ("key:a", "tenant:c"), 1, 60_000, "t", "tr", "m") for _ in range(9)
+        ]
+        outcomes = await writer.apply(steps, now_ms=int(sys.argv[2]))
+        granted = [s.id for s, o in zip(steps, outcomes) if isinstance(o, Reserved)]
+        print("\\n".join(f"granted {name}" for name in granted), flush=True)
+        ended = granted[:5]
+        await writer.apply([Settle(name, 1) for name in ended], now_ms=int(sys.argv[2]))
+        print("\\n".join(f"posted {name}" for name in ended), flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_promise_04_kill_nine_at_any_point_keeps_the_books(dsn, tmp_path):
+    """What was acknowledged is there after kill -9, five times over; the sums follow from it."""
+    async with writing(dsn) as writer:
+        await writer.apply([reserve(1)], now_ms=NOW)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE account_window SET limit_nano_usd = 1000000, ceiling_nano_usd = 1000000"
+        )
+    for turn in range(5):
+        out = tmp_path / f"out{turn}"
+        with out.open("w") as stdout:
+            child = subprocess.Popen([sys.executable, "-c", CHILD, dsn, str(NOW)], stdout=stdout)
+            while out.stat().st_size < 4000:
+                assert child.poll() is None
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.003 * turn)
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+        lines = [line.split() for line in out.read_text().splitlines() if len(line) > 42]
+        granted = {name for what, name in lines if what == "granted"}
+        posted = {name for what, name in lines if what == "posted"}
+        with psycopg.connect(dsn) as connection:
+            states = dict(connection.execute("SELECT id::text, state FROM transfer").fetchall())
+        assert granted <= set(states)
+        assert {2} == {states[name] for name in posted}

@@ -1,0 +1,149 @@
+"""The rate store seam: each promise, held by the memory twin and by Redis alike."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests import engines
+from tollgate_budget.gcra import Cost
+from tollgate_budget.rate_memory import MemoryRates
+from tollgate_budget.rate_redis import RedisRates, open_redis
+from tollgate_budget.rate_store import RateCall, RatesUnavailable
+from tollgate_kit.secret import Secret
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def open_rates(request):
+    """Opens one more store over the same buckets on each call."""
+    if request.param == "memory":
+        memory = MemoryRates(lambda: time.monotonic_ns() // 1000)
+        yield lambda: memory
+        return
+    url = request.getfixturevalue("redis_url")
+    opened = []
+
+    def another():
+        opened.append(RedisRates(open_redis(Secret(url))))
+        return opened[-1]
+
+    yield another
+    for rates in opened:
+        await rates.close()
+
+
+@pytest.fixture
+def rates(open_rates):
+    return open_rates()
+
+
+def call(*costs, tenant="t1", refund=False):
+    return RateCall(tenant, costs, refund)
+
+
+def minute(units, bucket="rpm", cost=1):
+    return Cost(bucket, cost, units, units, 60_000)
+
+
+async def test_the_burst_and_not_one_more(rates):
+    """Promise 20: exactly as many as allowed, in one round trip or in many."""
+    answers = await rates.spend([call(minute(5))] * 4)
+    for _ in range(4):
+        answers += await rates.spend([call(minute(5))])
+    assert [True] * 5 + [False] * 3 == [a is None for a in answers]
+    refused = answers[-1]
+    assert ("rpm", 0) == (refused.bucket, refused.remaining)
+    assert 11_000_000 < refused.wait_us <= 12_000_000
+
+
+async def test_two_replicas_share_one_limit(open_rates):
+    """Promise 20: the limit is not multiplied by the number of processes."""
+    one, two = open_rates(), open_rates()
+    answers = await asyncio.gather(
+        *(store.spend([call(minute(50))] * 20) for store in (one, two, one, two))
+    )
+    assert 50 == sum(a is None for batch in answers for a in batch)
+
+
+async def test_all_dimensions_or_none(rates):
+    """A call that one bucket refuses takes nothing from the others; the strictest is named."""
+    tight = Cost("tight", 1, 1, 1, 3_600_000)
+    first, second = await rates.spend([call(minute(2), tight)] * 2)
+    assert (None, "tight") == (first, second.bucket)
+    assert [None] == await rates.spend([call(minute(2))])
+    (third,) = await rates.spend([call(minute(2), tight)])
+    assert ("tight", 0) == (third.bucket, third.remaining)
+
+
+async def test_a_refund_restores_and_never_more(rates):
+    """What is given back may be spent again, once."""
+    big = minute(100, "tpm", 60)
+    assert [None] == await rates.spend([call(big)])
+    again, refunded, fits = await rates.spend([call(big), call(big, refund=True), call(big)])
+    assert (40, None, None) == (again.remaining, refunded, fits)
+    await rates.spend([call(big, refund=True)] * 3)
+    answers = await rates.spend([call(minute(100, "tpm", 100))] * 2)
+    assert [True, False] == [a is None for a in answers]
+
+
+async def test_tenants_and_buckets_are_apart(rates):
+    """Many tenants in one round trip; nobody uses up another's."""
+    calls = [call(minute(1), tenant=f"t{n}") for n in range(5)] * 2
+    answers = await rates.spend(calls)
+    assert [True] * 5 + [False] * 5 == [a is None for a in answers]
+    assert [None] == await rates.spend([call(minute(1, "other"))])
+
+
+async def test_larger_than_the_burst_is_refused_without_a_wait(rates):
+    """Waiting does not help."""
+    (answer,) = await rates.spend([call(minute(10, cost=11))])
+    assert (None, 10) == (answer.wait_us, answer.remaining)
+
+
+async def test_the_stated_wait_is_enough(rates):
+    """Who waits as long as was said finds room."""
+    quick = Cost("quick", 1, 1, 10, 1000)
+    _, refused = await rates.spend([call(quick)] * 2)
+    assert 0 < refused.wait_us <= 100_000
+    await asyncio.sleep(refused.wait_us / 1e6 + 0.001)
+    assert [None] == await rates.spend([call(quick)])
+
+
+async def test_a_restarted_redis_gets_the_script_again():
+    """NOSCRIPT is not an error for the caller; a Redis that is away is RatesUnavailable, soon."""
+    with engines.redis_server() as server:
+        rates = RedisRates(open_redis(Secret(server.url)))
+        calls = [call(minute(1)), call(minute(1), tenant="t2")]
+        assert [None, None] == await rates.spend(calls)
+        client = open_redis(Secret(server.url))
+        await client.script_flush()
+        await client.flushall()
+        await client.aclose()
+        assert [None, None] == await rates.spend(calls)
+        server.process.stop(timeout_s=10)
+        with pytest.raises(RatesUnavailable):
+            await asyncio.wait_for(rates.spend(calls), 3)
+        server.restart()
+        assert [None, None] == await rates.spend(calls)
+        await rates.close()
+
+
+async def test_a_redis_that_hangs_is_unavailable_soon():
+    """A store that does not answer is not waited for: fail closed."""
+
+    gone = asyncio.Event()
+
+    async def silence(reader, writer):
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    server = await asyncio.start_server(silence, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    rates = RedisRates(open_redis(Secret(f"redis://127.0.0.1:{port}/0")))
+    with pytest.raises(RatesUnavailable):
+        await asyncio.wait_for(rates.spend([call(minute(1))]), 3)
+    await rates.close()
+    await gone.wait()
+    server.close()
+    await server.wait_closed()

@@ -1,0 +1,651 @@
+"""The life of a call through the real edge, with scripted services behind it."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from tests.fakes.edge import (
+    ANSWER,
+    ANTHROPIC_EVENTS,
+    CHAT,
+    KEY,
+    MESSAGES,
+    OPENAI_EVENTS,
+    OTHER_KEY,
+    data,
+    end,
+    head,
+    play,
+    route,
+    running,
+    stream_of,
+)
+from tests.mesh import Mesh
+from tollgate.audit.v1 import audit_pb2
+from tollgate.authz.v1 import authz_pb2
+from tollgate.budget.v1 import budget_pb2
+from tollgate.router.v1 import router_pb2
+from tollgate_edge.config import LimitsConfig
+from tollgate_kit.failure import Failure, overloaded, session_broken, store_unavailable
+
+ADMITTED = audit_pb2.ENTRY_KIND_CALL_ADMITTED
+FINISHED = audit_pb2.ENTRY_KIND_CALL_FINISHED
+DENIED = audit_pb2.ENTRY_KIND_CALL_DENIED
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory):
+    return Mesh(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+async def edge(mesh):
+    async with running(mesh) as edge:
+        yield edge
+
+
+async def test_a_unary_call_is_charged_recorded_and_told(edge):
+    """The answer passes unchanged; cost, usage, route, remaining and receipt stand in headers."""
+    answer = await edge.post()
+    await edge.quiet()
+    assert (200, ANSWER) == (answer.status_code, answer.content)
+    told = {name: answer.headers[f"x-tollgate-{name}"] for name in (
+        "cost-usd", "usage-input-tokens", "usage-output-tokens", "budget-remaining-usd", "route",
+    )}  # fmt: skip
+    assert {
+        "cost-usd": "0.00003",
+        "usage-input-tokens": "10",
+        "usage-output-tokens": "10",
+        "budget-remaining-usd": "4.99997",
+        "route": "demo",
+    } == told
+    assert [[30_000]] == edge.budget.charges()
+    (admitted,), (finished,) = edge.audit.of(ADMITTED), edge.audit.of(FINISHED)
+    (reservation,) = edge.budget.reserved.values()
+    assert {
+        "reservation_id": reservation.reservation_id,
+        "account_ids": ["key:k1", "tenant:t1"],
+        "amount_nano_usd": reservation.amount_nano_usd,
+        "model": "m-openai",
+        "protocol": "openai.chat",
+        "stream": False,
+        "price_version": 3,
+        "time_unix_ms": admitted["time_unix_ms"],
+    } == admitted
+    assert (30_000, True, "completed", "upstream", 200, "demo") == (
+        finished["cost_nano_usd"], finished["charged"], finished["charge_reason"],
+        finished["usage_source"], finished["http_status"], finished["route"],
+    )  # fmt: skip
+    assert "1" == answer.headers["x-tollgate-receipt"]
+    (request,) = edge.router.requests
+    assert (b"token of " + reservation.reservation_id.encode(), 16, 3) == (
+        request.reservation_token, request.max_output_tokens, request.price_version,
+    )  # fmt: skip
+
+
+async def test_a_receipt_is_the_tenants_own(edge):
+    """A receipt tells the recorded facts to the key's tenant; to another it does not exist."""
+    answer = await edge.post()
+    url = f"{edge.url}/v1/receipts/{answer.headers['x-request-id']}"
+    mine = await edge.client.get(url, headers={"x-api-key": KEY})
+    other = await edge.client.get(url, headers={"x-api-key": OTHER_KEY})
+    nobody = await edge.client.get(url)
+    assert [200, 404, 401] == [a.status_code for a in (mine, other, nobody)]
+    receipt = mine.json()
+    assert (30_000, "0.00003", "completed", 1, "finished") == (
+        receipt["cost_nano_usd"], receipt["cost_usd"], receipt["charge_reason"],
+        receipt["audit_index"], receipt["state"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "events"), [(CHAT, OPENAI_EVENTS), (MESSAGES, ANTHROPIC_EVENTS)])
+async def test_a_stream_passes_with_its_facts_before_the_terminal_event(edge, path, events):
+    """Events arrive unchanged; a comment with cost and receipt stands before the last one."""
+    edge.script(stream_of(events))
+    answer = await edge.post(path, stream=True)
+    lines = answer.content.split(b"\n")
+    comments = [line for line in lines if line.startswith(b": tollgate ")]
+    without = b"\n".join(line for line in lines if not line.startswith(b": "))
+    assert b"".join(events) == without
+    facts = json.loads(comments[0].removeprefix(b": tollgate "))
+    assert ("0.00003", "1") == (facts["cost_usd"], facts["receipt"])
+    assert answer.content.index(b": tollgate") < answer.content.index(events[-1])
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_no_byte_before_admitted_is_durable(edge):
+    """Red line 1: while CALL_ADMITTED is not acknowledged nothing of the answer leaves."""
+    edge.script(stream_of(OPENAI_EVENTS))
+    edge.audit.hold = {ADMITTED}
+    for stream in (True, False):
+        edge.audit.hold = {ADMITTED}
+        call = asyncio.ensure_future(edge.post(stream=stream))
+        while len(edge.router.requests) < (1 if stream else 2):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert not call.done()
+        edge.audit.release()
+        assert 200 == (await call).status_code
+
+
+async def test_the_last_byte_waits_for_finished(edge):
+    """Red line 1: the terminal event is held back until CALL_FINISHED is durable."""
+    edge.script(stream_of(OPENAI_EVENTS))
+    edge.audit.hold = {FINISHED}
+    headers = {"authorization": f"Bearer {KEY}"}
+    body = {"model": "m-openai", "stream": True, "messages": []}
+    got = b""
+    url = edge.url + CHAT
+    async with edge.client.stream("POST", url, json=body, headers=headers) as answer:
+        pieces = answer.aiter_raw()
+        while b'"a":2' not in got:
+            got += await anext(pieces)
+        await asyncio.sleep(0.2)
+        assert b"[DONE]" not in got
+        edge.audit.release()
+        async for piece in pieces:
+            got += piece
+    assert got.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_without_audit_no_model_byte_leaves_and_the_cost_is_settled(mesh, stream):
+    """ADMITTED never durable: 503, no byte of the answer; the cost that the end told is settled."""
+    async with running(mesh, durable_ms=200) as edge:
+        edge.script(stream_of(OPENAI_EVENTS) if stream else play(head(), data(ANSWER), end()))
+        edge.audit.hold = {ADMITTED}
+        answer = await edge.post(stream=stream)
+        await edge.quiet()
+        assert (503, "audit_not_durable") == (answer.status_code, answer.json()["error"]["code"])
+        assert b'"a":' not in answer.content
+        assert [[30_000]] == edge.budget.charges()
+        # While the entry is overdue, no further call reaches an upstream.
+        assert 503 == (await edge.post(stream=stream)).status_code
+        assert 1 == len(edge.router.requests)
+        edge.audit.release()
+        async with asyncio.timeout(3):
+            while (await edge.post(stream=stream)).status_code != 200:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_client_that_leaves_is_metered_to_the_end(edge):
+    """Promise 6: the client hangs up after the first event; the whole cost is settled once."""
+    left, went_on = asyncio.Event(), asyncio.Event()
+
+    async def script(request):
+        yield route()
+        yield head("text/event-stream")
+        yield data(OPENAI_EVENTS[0])
+        await left.wait()
+        for _ in range(200):
+            yield data(OPENAI_EVENTS[1])
+        went_on.set()
+        yield end(cost=77)
+
+    edge.script(script)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(edge.url.rpartition(":")[2]))
+    body = json.dumps({"model": "m-openai", "stream": True, "messages": []}).encode()
+    writer.write(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer "
+        + KEY.encode() + b"\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    )  # fmt: skip
+    await reader.readuntil(b'"a":1')
+    writer.transport.abort()
+    await asyncio.sleep(0.05)
+    left.set()
+    async with asyncio.timeout(3):
+        await went_on.wait()
+    await edge.quiet()
+    assert ([[77]], 0) == (edge.budget.charges(), edge.router.cancelled)
+    async with asyncio.timeout(3):
+        while not edge.audit.of(FINISHED):
+            await asyncio.sleep(0.01)
+    assert [77] == [entry["cost_nano_usd"] for entry in edge.audit.of(FINISHED)]
+
+
+async def test_the_draining_for_a_client_that_left_is_bounded(mesh):
+    """After drain_seconds the call is left: router is told, the amount stays counted."""
+
+    async def script(request):
+        yield head("text/event-stream")
+        yield data(OPENAI_EVENTS[0])
+        await asyncio.Event().wait()
+
+    async with running(mesh, limits=LimitsConfig(drain_seconds=1)) as edge:
+        edge.script(script)
+        with pytest.raises(httpx.ReadTimeout):
+            await edge.client.post(
+                edge.url + CHAT,
+                json={"model": "m-openai", "stream": True, "messages": []},
+                headers={"x-api-key": KEY},
+                timeout=httpx.Timeout(5, read=0.3),
+            )
+        async with asyncio.timeout(5):
+            while not edge.audit.of(FINISHED) or not edge.router.cancelled:
+                await asyncio.sleep(0.02)
+        (finished,) = edge.audit.of(FINISHED)
+        assert (False, "client_gone", "end_unknown") == (
+            finished["charged"], finished["end_reason"], finished["charge_reason"],
+        )  # fmt: skip
+        assert [[]] == edge.budget.charges()
+
+
+async def test_router_lost_before_data_is_tried_once_more(mesh):
+    """A call that broke before its first data is sent again under the same ids, on a replica."""
+    async with running(mesh, routers=2) as edge:
+        tries = []
+
+        async def script(request):
+            tries.append((request.trace_id, request.reservation_token))
+            if len(tries) == 1:
+                raise session_broken("router")
+            yield head()
+            yield data(ANSWER)
+            yield end()
+
+        edge.script(script)
+        answer = await edge.post()
+        await edge.quiet()
+        assert (200, 2, 1) == (answer.status_code, len(tries), len(set(tries)))
+        assert [[30_000]] == edge.budget.charges()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_router_lost_after_data_is_quarantined_not_repeated(edge, stream):
+    """Nobody knows what the upstream did: no charge, no release, an error in the client's shape."""
+
+    async def script(request):
+        yield head("text/event-stream")
+        yield data(OPENAI_EVENTS[0])
+        raise session_broken("router")
+
+    edge.script(script)
+    answer = await edge.post(stream=stream)
+    assert 1 == len(edge.router.requests)
+    if stream:
+        last = answer.content.rpartition(b"data: ")[2]
+        assert (200, "service_unavailable") == (
+            answer.status_code, json.loads(last)["error"]["code"],
+        )  # fmt: skip
+        assert b"[DONE]" not in answer.content
+    else:
+        assert (503, "service_unavailable") == (
+            answer.status_code, answer.json()["error"]["code"],
+        )  # fmt: skip
+    (finished,) = edge.audit.of(FINISHED)
+    assert ("router_lost", False) == (finished["end_reason"], finished["charged"])
+    assert [[]] == edge.budget.charges()
+
+
+NOTHING_CALLED = [
+    (overloaded("router"), 503, "overloaded"),
+    (store_unavailable("router"), 503, "service_unavailable"),
+]
+
+
+@pytest.mark.parametrize(("failure", "status", "code"), NOTHING_CALLED)
+async def test_a_refusal_by_router_releases_the_money(edge, failure, status, code):
+    """Router called nobody: the reservation is released, once."""
+
+    async def script(request):
+        raise failure
+        yield
+
+    edge.script(script)
+    answer = await edge.post()
+    await edge.quiet()
+    assert (status, code) == (answer.status_code, answer.json()["error"]["code"])
+    assert [[0]] == edge.budget.charges()
+    assert ["not_executed"] == [entry["end_reason"] for entry in edge.audit.of(FINISHED)]
+
+
+UPSTREAM = router_pb2.END_REASON_UPSTREAM_ERROR
+ENDS = [
+    (end(UPSTREAM, cost=0, http_status=500, scrubbed_message="boom"), 502, "upstream_error"),
+    (end(UPSTREAM, cost=0, http_status=401), 502, "upstream_error"),
+    (end(UPSTREAM, cost=0, http_status=403), 502, "upstream_error"),
+    (
+        end(UPSTREAM, cost=0, http_status=400, scrubbed_message="too long", code="ctx"),
+        400,
+        "ctx",
+    ),
+    (end(UPSTREAM, cost=0, http_status=429), 429, "upstream_rate_limited"),
+    (end(router_pb2.END_REASON_UPSTREAM_TIMEOUT, cost=0), 504, "upstream_timeout"),
+    (end(router_pb2.END_REASON_NO_ROUTE, cost=0), 503, "no_route"),
+    (end(router_pb2.END_REASON_COST_LIMIT, cost=9), 402, "cost_limit_reached"),
+]
+
+
+@pytest.mark.parametrize(("ending", "status", "code"), ENDS)
+async def test_ends_without_an_answer(edge, ending, status, code):
+    """Each end has its status; what was metered is charged, once; 5xx words stay inside."""
+    edge.script(play(route(), ending))
+    answer = await edge.post()
+    await edge.quiet()
+    error = answer.json()["error"]
+    assert (status, code) == (answer.status_code, error["code"])
+    assert [[ending.end.cost_nano_usd]] == edge.budget.charges()
+    assert "boom" not in answer.text
+    assert ("too long" == error["message"]) == (status == 400)
+
+
+@pytest.mark.parametrize(("path", "events"), [(CHAT, OPENAI_EVENTS), (MESSAGES, ANTHROPIC_EVENTS)])
+async def test_an_end_inside_a_stream_is_the_protocols_error_event(edge, path, events):
+    """After the first event a failure is an error event, and no terminal event follows."""
+    edge.script(
+        play(
+            route(), head("text/event-stream"), data(events[0] + b"data: {half"),
+            end(UPSTREAM, cost=5),
+        )
+    )  # fmt: skip
+    answer = await edge.post(path, stream=True)
+    await edge.quiet()
+    assert answer.content.startswith(events[0])
+    last = answer.content.removeprefix(events[0])
+    assert (path == MESSAGES) == last.startswith(b"event: error\n")
+    assert "upstream_error" == json.loads(last.rpartition(b"data: ")[2])["error"]["code"]
+    assert [[5]] == edge.budget.charges()
+
+
+async def test_money_and_rates_are_refused_in_their_words(edge):
+    """402 says what would fit and must not be retried; 429 says exactly when."""
+    edge.budget.denial = budget_pb2.Denial(
+        reason=budget_pb2.DENIAL_REASON_BUDGET_EXHAUSTED, remaining=100_000
+    )
+    answer = await edge.post()
+    error = answer.json()["error"]
+    assert (402, "false", "max_tokens") == (
+        answer.status_code, answer.headers["x-should-retry"], error["param"],
+    )  # fmt: skip
+    assert str(error["affordable_max_tokens"]) in error["message"]
+    edge.budget.denial = budget_pb2.Denial(reason=budget_pb2.DENIAL_REASON_RATE_LIMITED)
+    edge.budget.denial.retry_after.FromMilliseconds(1700)
+    answer = await edge.post()
+    assert (429, "true", "2") == (
+        answer.status_code, answer.headers["x-should-retry"], answer.headers["retry-after"],
+    )  # fmt: skip
+    edge.budget.denial = None
+    await edge.post()
+    assert ["BUDGET_EXHAUSTED", "RATE_LIMITED"] == [e["reason"] for e in edge.audit.of(DENIED)]
+    assert 1 == len(edge.router.requests)
+
+
+async def test_an_unanswered_reservation_is_released(edge):
+    """Budget fails twice: 503, nothing executed, and the id is released in case it was made."""
+    edge.budget.failures = [store_unavailable("postgres"), store_unavailable("postgres")]
+    answer = await edge.post()
+    assert (503, 0) == (answer.status_code, len(edge.router.requests))
+    async with asyncio.timeout(2):
+        while not edge.budget.settled:
+            await asyncio.sleep(0.01)
+    assert [[0]] == list(edge.budget.settled.values())
+
+
+async def test_settlements_are_repeated_until_budget_answers(edge):
+    """A settlement that budget did not answer is sent again; it is applied once."""
+    edge.budget.settle_failures = [store_unavailable("postgres"), session_broken("budget")]
+    await edge.post()
+    await edge.quiet()
+    assert [[30_000]] == edge.budget.charges()
+
+
+async def test_keys(edge):
+    """401 for a bad key only; 503 when authz cannot be asked; no RPC for a mistyped one."""
+    asked = len(edge.authz.checks)
+    mistyped = KEY[:-1] + ("0" if KEY[-1] != "0" else "1")
+    answers = [
+        await edge.post(key=None),
+        await edge.post(key=mistyped),
+        await edge.post(headers={"x-api-key": OTHER_KEY}),
+        await edge.post(CHAT + "?api%5Fkey=" + KEY),
+    ]
+    assert [401] * 4 == [a.status_code for a in answers]
+    assert (asked, True) == (len(edge.authz.checks), all(KEY not in a.text for a in answers))
+    # A key of ours beside another service's is found.
+    assert 200 == (await edge.post(headers={"x-api-key": "sk-ant-other"})).status_code
+    reasons = {
+        authz_pb2.DENIAL_REASON_REVOKED: 401,
+        authz_pb2.DENIAL_REASON_IP_NOT_ALLOWED: 403,
+        authz_pb2.DENIAL_REASON_TENANT_SUSPENDED: 403,
+    }
+    for reason, status in reasons.items():
+        edge.authz.deny(OTHER_KEY, reason)
+        assert status == (await edge.post(key=OTHER_KEY)).status_code
+    edge.authz.gate.clear()
+    answer = await edge.post(key=OTHER_KEY)
+    edge.authz.gate.set()
+    assert 503 == answer.status_code
+
+
+async def test_one_question_a_key_and_none_while_revocations_are_heard(edge):
+    """Parallel calls of one key ask once; a revocation drops the decision at once."""
+    await asyncio.gather(*(edge.post() for _ in range(10)))
+    assert 1 == len(edge.authz.checks)
+    edge.authz.deny(KEY, authz_pb2.DENIAL_REASON_REVOKED)
+    assert 200 == (await edge.post()).status_code
+    await edge.authz.changes.put(
+        authz_pb2.WatchRevocationsResponse(key_ids=["k1"], through_revision=2)
+    )
+    async with asyncio.timeout(1):
+        while (await edge.post()).status_code == 200:
+            await asyncio.sleep(0.01)
+    assert 401 == (await edge.post()).status_code
+
+
+async def test_models_by_key_and_protocol(edge):
+    """A key's list is its own, in its client's shape; other models are not found, equally."""
+    edge.authz.grant(OTHER_KEY, tenant_id="t2", key_id="k2", allowed_models=["m-both"])
+    url = f"{edge.url}/v1/models"
+    openai = (await edge.client.get(url, headers={"authorization": f"Bearer {KEY}"})).json()
+    anthropic = (
+        await edge.client.get(
+            url, headers={"x-api-key": OTHER_KEY, "anthropic-version": "2023-06-01"}
+        )
+    ).json()
+    assert ["m-anthropic", "m-both", "m-openai"] == [m["id"] for m in openai["data"]]
+    assert (["m-both"], "model") == (
+        [m["id"] for m in anthropic["data"]], anthropic["data"][0]["type"],
+    )  # fmt: skip
+    unknown = await edge.post(key=OTHER_KEY, model="no-such-model")
+    foreign = await edge.post(key=OTHER_KEY, model="m-openai")
+    for answer in (unknown, foreign):
+        assert 404 == answer.status_code
+    assert unknown.json()["error"]["message"] == foreign.json()["error"]["message"]
+    assert 404 == (await edge.post(model="m-anthropic")).status_code
+
+
+async def test_bodies(mesh):
+    """Too large, encoded, not JSON, twice the same key: a clear error, nothing reserved."""
+    async with running(mesh, limits=LimitsConfig(body_bytes_max=1000)) as edge:
+
+        async def chunks():
+            for _ in range(20):
+                yield b"x" * 100
+
+        cases = [
+            (413, {"content": b"x" * 2000}),
+            (413, {"content": chunks()}),
+            (415, {"headers": {"content-encoding": "gzip"}}),
+            (400, {"content": b"{"}),
+            (400, {"content": b'{"model":"m-openai","model":"m-both","messages":[]}'}),
+            (400, {"content": b'{"messages":[]}'}),
+        ]
+        for status, fields in cases:
+            answer = await edge.post(**fields)
+            assert (status, True) == (answer.status_code, "error" in answer.json())
+        assert {} == edge.budget.reserved
+
+
+async def test_routes(edge):
+    """Unknown paths, wrong methods, probes: JSON errors with allow; no documentation is served."""
+    client, url = edge.client, edge.url
+    cases = [
+        ("GET", "/nope", 404, ""),
+        ("GET", "/docs", 404, ""),
+        ("GET", "/openapi.json", 404, ""),
+        ("GET", CHAT, 405, "POST"),
+        ("DELETE", "/v1/models", 405, "GET"),
+        ("POST", "/metrics", 404, ""),
+    ]
+    for method, path, status, allow in cases:
+        answer = await client.request(method, url + path)
+        assert (status, allow, "error") == (
+            answer.status_code, answer.headers.get("allow", ""), answer.json()["type"],
+        )  # fmt: skip
+    assert (200, b"") == ((a := await client.head(url + "/")).status_code, a.content)
+    assert 200 == (await client.get(url + "/health/live")).status_code
+    assert "server" not in (await client.get(url + "/health/live")).headers
+
+
+async def test_a_proper_request_id_is_echoed_and_the_trace_is_ours(edge):
+    """x-request-id comes back when it is plain; the trace id never does come from outside."""
+    answer = await edge.post(headers={"x-request-id": "mine-1"})
+    assert ("mine-1", True) == (
+        answer.headers["x-request-id"],
+        answer.headers["x-tollgate-trace-id"] == edge.audit.entries[0].trace_id,
+    )
+    for bad in ("a b", "a\x7f", "x" * 65, "é"):
+        answer = await edge.post(headers={"x-request-id": bad.encode("latin-1")})
+        assert answer.headers["x-request-id"] == answer.headers["x-tollgate-trace-id"]
+
+
+async def test_bounds_on_calls_and_streams(mesh):
+    """Over the process's bound: 503 with retry-after; over the key's streams: 429."""
+    gate = asyncio.Event()
+
+    async def script(request):
+        yield head("text/event-stream")
+        await gate.wait()
+        yield data(OPENAI_EVENTS[2])
+        yield end()
+
+    limits = LimitsConfig(calls_max=2, streams_per_key_max=1)
+    async with running(mesh, limits=limits) as edge:
+        edge.script(script)
+        first = asyncio.ensure_future(edge.post(stream=True))
+        while not edge.router.requests:
+            await asyncio.sleep(0.01)
+        second = await edge.post(stream=True)
+        assert (429, "1") == (second.status_code, second.headers["retry-after"])
+        third = asyncio.ensure_future(edge.post())
+        while len(edge.router.requests) < 2:
+            await asyncio.sleep(0.01)
+        fourth = await edge.post()
+        assert (503, "overloaded", "1") == (
+            fourth.status_code, fourth.json()["error"]["code"], fourth.headers["retry-after"],
+        )  # fmt: skip
+        gate.set()
+        assert [200, 200] == [(await call).status_code for call in (first, third)]
+
+
+async def test_a_stop_finishes_what_is_in_flight(mesh):
+    """SIGTERM: a stream in flight is answered, settled and recorded; then the process is gone."""
+    gate = asyncio.Event()
+
+    async def script(request):
+        yield head("text/event-stream")
+        yield data(OPENAI_EVENTS[0])
+        await gate.wait()
+        yield data(OPENAI_EVENTS[2])
+        yield end()
+
+    async with running(mesh) as edge:
+        edge.script(script)
+        call = asyncio.ensure_future(edge.post(stream=True))
+        while not edge.router.requests:
+            await asyncio.sleep(0.01)
+        stopping = asyncio.ensure_future(edge.stop())
+        await asyncio.sleep(0.5)
+        gate.set()
+        answer = await call
+        await stopping
+        assert answer.content.endswith(b"data: [DONE]\n\n")
+        assert ([[30_000]], 1) == (edge.budget.charges(), len(edge.audit.of(FINISHED)))
+
+
+async def test_a_call_cut_at_the_stop_is_recorded_and_quarantined(mesh):
+    """A call that outlives the stop's time leaves CALL_FINISHED and an unsettled reservation."""
+
+    async def script(request):
+        yield head("text/event-stream")
+        yield data(OPENAI_EVENTS[0])
+        await asyncio.Event().wait()
+
+    async with running(mesh) as edge:
+        edge.script(script)
+        call = asyncio.ensure_future(edge.post(stream=True))
+        while not edge.router.requests:
+            await asyncio.sleep(0.01)
+        await edge.stop()
+        with pytest.raises(httpx.TransportError):
+            await call
+        (finished,) = edge.audit.of(FINISHED)
+        assert ("edge_stopped", False) == (finished["end_reason"], finished["charged"])
+        assert [[]] == edge.budget.charges()
+
+
+async def test_slow_heads_and_bodies_are_cut(mesh):
+    """trust row 13: a head or a body that does not come in time ends its connection."""
+    async with running(mesh, header_seconds=1, limits=LimitsConfig(body_seconds=1)) as edge:
+        port = int(edge.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /v1/chat/comple")
+        async with asyncio.timeout(3):
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+        writer.transport.abort()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: "
+            + KEY.encode() + b"\r\ncontent-length: 100\r\n\r\n{"
+        )  # fmt: skip
+        async with asyncio.timeout(3):
+            assert b"408" in await reader.readline()
+        writer.transport.abort()
+
+
+async def test_what_is_not_http_gets_one_json_answer(edge):
+    """A parse error is answered once, in our shape, and the connection ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(edge.url.rpartition(":")[2]))
+    writer.write(b"BROKEN\x00 / HTTP/9\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+    async with asyncio.timeout(3):
+        answer = await reader.read()
+    writer.close()
+    assert (1, True) == (answer.count(b"HTTP/1.1 "), b'"malformed_request"' in answer)
+
+
+async def test_the_log_has_one_line_a_call_and_no_secret(edge):
+    """One canonical line per call; neither key nor prompt nor upstream text is in it."""
+    edge.script(play(end(UPSTREAM, cost=0, http_status=500, scrubbed_message="canary-upstream")))
+    await edge.post(messages=[{"role": "user", "content": "canary-prompt"}])
+    calls = [line for line in edge.lines() if line["event"] == "call"]
+    assert [("upstream_error", 502, "m-openai")] == [
+        (line["outcome"], line["status"], line["model"]) for line in calls
+    ]
+    for word in (KEY, "canary-prompt", "canary-upstream"):
+        assert word not in edge.log.getvalue()
+    metrics = (await edge.client.get(edge.metrics_url + "/metrics")).text
+    assert 'outcome="upstream_error",protocol="openai.chat"' in metrics.replace(
+        'protocol="openai.chat",outcome="upstream_error"',
+        'outcome="upstream_error",protocol="openai.chat"',
+    )
+
+
+async def test_a_bug_is_500_and_money_is_not_lost(edge):
+    """An unclassified failure of router: 500, unknown end, the reservation stays counted."""
+
+    async def script(request):
+        yield route()
+        raise RuntimeError("canary-bug")
+
+    edge.script(script)
+    answer = await edge.post()
+    assert (500, False) == (answer.status_code, "canary" in answer.text)
+    assert [[]] == edge.budget.charges()
+
+
+def test_failures_used_here_are_failures():
+    """The scripts above raise what services raise."""
+    assert all(isinstance(case[0], Failure) for case in NOTHING_CALLED)

@@ -1,0 +1,356 @@
+"""The ledger's rules as tables of text: one line a step and its result. A reviewer reads money.
+
+account A LIMIT              open account A with a limit
+limit A LIMIT                change it
+reserve T A,B AMOUNT -> ...  ok LEFT | replayed LEFT | denied REASON SUBJECT LEFT | mismatch FIELD
+settle T AMOUNT -> STATE [OVERRUN]
+quarantine T -> marked | -
+resolve T AMOUNT -> RESULT
+tick SECONDS                 time passes
+month YYYYMM                 the next calendar month begins
+sums A[@YYYYMM] POSTED PENDING QUARANTINED [frozen]
+"""
+
+import pytest
+
+from tollgate_budget.ledger import (
+    Book,
+    Denied,
+    Mismatch,
+    Quarantine,
+    Quarantined,
+    Reserve,
+    Reserved,
+    Resolve,
+    Resolved,
+    Settle,
+    Settled,
+    Window,
+    open_window,
+    set_limit,
+)
+
+TIMEOUT_S = 60
+
+
+class Table:
+    """Runs the lines against the real ledger; each batch is one step."""
+
+    def __init__(self) -> None:
+        self.windows: dict = {}
+        self.transfers: dict = {}
+        self.limits: dict = {}
+        self.current = 202611
+        self.now_ms = 1_000_000
+
+    def run(self, text: str) -> None:
+        for line in (line.strip() for line in text.strip().splitlines()):
+            if line:
+                step, _, expected = line.partition(" -> ")
+                actual = getattr(self, step.split()[0])(*step.split()[1:])
+                assert expected == (actual or ""), line
+
+    def account(self, name, limit):
+        self.limits[name] = int(limit)
+        self._open(name)
+
+    def limit(self, name, limit):
+        self.limits[name] = int(limit)
+        set_limit(self._open(name), int(limit))
+        self._open(name).check()
+
+    def reserve(self, name, accounts, amount, model="m"):
+        names = tuple(accounts.split(","))
+        for account in names:
+            if account in self.limits:
+                self._open(account)
+        step = Reserve(name, names, int(amount), TIMEOUT_S * 1000, "t", f"trace-{name}", model)
+        outcome = self._apply(step)
+        if isinstance(outcome, Denied):
+            return f"denied {outcome.reason.name} {outcome.subject} {outcome.left}"
+        if isinstance(outcome, Mismatch):
+            return f"mismatch {outcome.field}"
+        assert isinstance(outcome, Reserved)
+        return f"{'replayed' if outcome.replayed else 'ok'} {outcome.left}"
+
+    def settle(self, name, amount, trace=""):
+        outcome = self._apply(Settle(name, int(amount), trace))
+        assert isinstance(outcome, Settled)
+        return outcome.state.name + (f" {outcome.overrun}" if outcome.overrun else "")
+
+    def quarantine(self, name):
+        outcome = self._apply(Quarantine(name))
+        assert isinstance(outcome, Quarantined)
+        return "marked" if outcome.changed else "-"
+
+    def resolve(self, name, amount):
+        outcome = self._apply(Resolve(name, int(amount)))
+        assert isinstance(outcome, Resolved)
+        return outcome.result.name
+
+    def tick(self, seconds):
+        self.now_ms += int(seconds) * 1000
+
+    def month(self, month):
+        self.current = int(month)
+
+    def sums(self, name, posted, pending, quarantined, frozen=""):
+        account, _, month = name.partition("@")
+        window: Window = self.windows[account, int(month or self.current)]
+        expected = (int(posted), int(pending), int(quarantined), frozen == "frozen")
+        assert expected == (window.posted, window.pending, window.quarantined, window.frozen)
+
+    def _open(self, name):
+        key = (name, self.current)
+        return self.windows.setdefault(key, open_window(name, self.current, self.limits[name]))
+
+    def _apply(self, step):
+        book = Book(self.windows, self.transfers)
+        (outcome,) = book.apply([step], month=self.current, now_ms=self.now_ms)
+        book.check()
+        return outcome
+
+
+def run(text: str) -> None:
+    Table().run(text)
+
+
+def test_reserve_counts_at_once_and_settle_gives_the_rest_back():
+    """Pending counts against the limit from the moment of the reserve; settle posts the truth."""
+    run("""
+        account A 100
+        reserve T1 A 60 -> ok 40
+        sums A 0 60 0
+        reserve T2 A 41 -> denied BUDGET_EXHAUSTED A 40
+        reserve T3 A 40 -> ok 0
+        settle T1 25 -> POSTED
+        sums A 25 40 0
+        settle T3 0 -> RELEASED
+        sums A 25 0 0
+        reserve T4 A 75 -> ok 0
+    """)
+
+
+def test_all_accounts_or_none():
+    """The tightest account refuses for all; the others are left as they were."""
+    run("""
+        account KEY 50
+        account TENANT 100
+        reserve T1 KEY,TENANT 50 -> ok 0
+        reserve T2 KEY,TENANT 1 -> denied BUDGET_EXHAUSTED KEY 0
+        sums TENANT 0 50 0
+        reserve T3 TENANT 50 -> ok 0
+        settle T1 0 -> RELEASED
+        reserve T4 KEY,TENANT 51 -> denied BUDGET_EXHAUSTED KEY 50
+        sums KEY 0 0 0
+        sums TENANT 0 50 0
+    """)
+
+
+def test_nothing_may_be_spent_on_an_account_without_a_limit():
+    """Unknown accounts are refused, whatever else is named (promise 1)."""
+    run("""
+        account A 100
+        reserve T1 A,B 1 -> denied ACCOUNT_UNKNOWN B 0
+        sums A 0 0 0
+        reserve T1 A 1 -> ok 99
+    """)
+
+
+def test_a_repeat_gives_the_stored_answer():
+    """Same id, same content: replayed, counted once. Same id, other content: named mismatch."""
+    run("""
+        account A 100
+        account B 100
+        reserve T1 A 60 -> ok 40
+        reserve T1 A 60 -> replayed 40
+        sums A 0 60 0
+        reserve T1 A 61 -> mismatch amount_nano_usd
+        reserve T1 B 60 -> mismatch account_ids
+        reserve T1 A 60 other -> mismatch model
+        settle T1 10 -> POSTED
+        settle T1 10 -> POSTED
+        settle T1 11 -> CONFLICT
+        settle T1 0 -> CONFLICT
+        reserve T1 A 60 -> replayed 90
+        sums A 10 0 0
+    """)
+
+
+def test_a_released_reservation_stays_released():
+    """Void is an end like any other."""
+    run("""
+        account A 100
+        reserve T1 A 60 -> ok 40
+        settle T1 0 -> RELEASED
+        settle T1 0 -> RELEASED
+        settle T1 5 -> CONFLICT
+        settle T9 5 -> NOT_FOUND
+        settle T1 0 trace-T2 -> CONFLICT
+        settle T1 0 trace-T1 -> RELEASED
+        sums A 0 0 0
+    """)
+
+
+def test_a_denial_leaves_nothing_behind():
+    """A later try with the same id is decided anew."""
+    run("""
+        account A 100
+        reserve T1 A 101 -> denied BUDGET_EXHAUSTED A 100
+        limit A 200
+        reserve T1 A 101 -> ok 99
+    """)
+
+
+def test_the_truth_is_posted_even_above_the_limit_and_freezes():
+    """An overrun is posted, reported and freezes every account of the call; a repeat says the same.
+
+    The account opens again when an operator sets a limit that covers what was spent.
+    """
+    run("""
+        account A 100
+        account B 1000
+        reserve T1 A,B 60 -> ok 40
+        reserve T2 A 40 -> ok 0
+        settle T1 75 -> POSTED 15
+        settle T1 75 -> POSTED 15
+        sums A 75 40 0 frozen
+        sums B 75 0 0 frozen
+        reserve T3 B 1 -> denied ACCOUNT_FROZEN B 0
+        settle T2 40 -> POSTED
+        sums A 115 0 0 frozen
+        limit A 114
+        reserve T4 A 0 -> denied ACCOUNT_FROZEN A 0
+        limit A 120
+        reserve T4 A 5 -> ok 0
+        limit B 1000
+        reserve T5 B 925 -> ok 0
+    """)
+
+
+def test_an_overrun_below_the_limit_freezes_too():
+    """A provider that bills above the declared maximum is a finding, however much is left."""
+    run("""
+        account A 100
+        reserve T1 A 10 -> ok 90
+        settle T1 11 -> POSTED 1
+        sums A 11 0 0 frozen
+        reserve T2 A 1 -> denied ACCOUNT_FROZEN A 0
+    """)
+
+
+def test_a_timeout_is_quarantined_and_still_counted():
+    """No automatic refund (promise 4): only the truth, or an operator, frees the money."""
+    run("""
+        account A 100
+        reserve T1 A 60 -> ok 40
+        quarantine T1 -> -
+        tick 59
+        quarantine T1 -> -
+        tick 1
+        quarantine T1 -> marked
+        quarantine T1 -> -
+        sums A 0 60 60
+        reserve T2 A 41 -> denied BUDGET_EXHAUSTED A 40
+        settle T1 20 -> POSTED_LATE
+        settle T1 20 -> POSTED_LATE
+        settle T1 21 -> CONFLICT
+        sums A 20 0 0
+        reserve T1 A 60 -> replayed 80
+    """)
+
+
+def test_a_quarantined_reservation_may_be_released_or_overrun():
+    """The truth may be nothing, or more than was reserved."""
+    run("""
+        account A 100
+        reserve T1 A 60 -> ok 40
+        reserve T2 A 40 -> ok 0
+        tick 60
+        quarantine T1 -> marked
+        quarantine T2 -> marked
+        settle T1 0 -> RELEASED
+        settle T2 70 -> POSTED_LATE 30
+        sums A 70 0 0 frozen
+    """)
+
+
+def test_an_operator_resolves_only_what_timed_out():
+    """Resolving is idempotent by amount, and refuses what is still on its way."""
+    run("""
+        account A 100
+        reserve T1 A 60 -> ok 40
+        reserve T2 A 10 -> ok 30
+        resolve T1 5 -> NOT_QUARANTINED
+        resolve T9 5 -> NOT_FOUND
+        tick 60
+        quarantine T1 -> marked
+        resolve T1 5 -> RESOLVED
+        resolve T1 5 -> RESOLVED
+        resolve T1 6 -> CONFLICT
+        settle T1 5 -> POSTED_LATE
+        settle T2 5 -> POSTED
+        resolve T2 5 -> NOT_QUARANTINED
+        sums A 10 0 0
+    """)
+
+
+def test_a_limit_below_use_freezes_until_a_higher_one():
+    """What was spent cannot be undone; nothing may be added, and settling goes on."""
+    run("""
+        account A 100
+        reserve T1 A 60 -> ok 40
+        limit A 50
+        sums A 0 60 0 frozen
+        reserve T2 A 1 -> denied ACCOUNT_FROZEN A 0
+        settle T1 30 -> POSTED
+        sums A 30 0 0 frozen
+        reserve T2 A 1 -> denied ACCOUNT_FROZEN A 0
+        limit A 50
+        reserve T2 A 20 -> ok 0
+        limit A 60
+        reserve T3 A 10 -> ok 0
+    """)
+
+
+def test_a_new_month_starts_at_nothing_and_the_old_keeps_its_own():
+    """Pending of the old month is settled there; a freeze does not outlive its month."""
+    run("""
+        account A 100
+        reserve T1 A 60 -> ok 40
+        reserve T2 A 40 -> ok 0
+        settle T2 45 -> POSTED 5
+        month 202612
+        reserve T3 A 100 -> ok 0
+        settle T1 10 -> POSTED
+        reserve T1 A 60 -> replayed 0
+        sums A@202611 55 0 0 frozen
+        sums A@202612 0 100 0
+    """)
+
+
+def test_steps_of_one_batch_are_decided_in_their_order():
+    """First come, first served; a refusal between them changes nothing for the next."""
+    windows = {("A", 202611): open_window("A", 202611, 100)}
+    book = Book(windows, {})
+    steps = [
+        Reserve(f"T{n}", ("A",), amount, 1000, "t", "r", "m")
+        for n, amount in enumerate((70, 40, 30))
+    ]
+    steps += [Settle("T0", 5), Settle("T0", 5), Settle("T9", 5)]
+    outcomes = book.apply(steps, month=202611, now_ms=0)
+    assert ["Reserved", "Denied", "Reserved", *["Settled"] * 3] == [
+        type(o).__name__ for o in outcomes
+    ]
+    # Reserved and settled in one batch: it is one new row, not a new and a changed one.
+    assert ({"T0", "T2"}, set()) == (set(book.new_transfers), set(book.changed_transfers))
+    book.check()
+
+
+def test_the_check_sees_a_wrong_sum():
+    """The assert before every write is alive: more than the ceiling is refused."""
+    window = open_window("A", 202611, 100)
+    window.pending = 101
+    book = Book({("A", 202611): window}, {}, changed_windows={("A", 202611): window})
+    with pytest.raises(AssertionError, match="cap was exceeded"):
+        book.check()
