@@ -69,6 +69,15 @@ def test_depth_is_bounded():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("part", [b"[[]],", b"{},", b"1,", b"[1],"])
+def test_a_body_of_too_many_parts_is_refused_before_it_is_parsed(part):
+    """Megabytes of brackets or commas cost milliseconds; the same inside a text is just text."""
+    body = b'{"model":"m","x":[' + part * 1_000_000 + b"1]}"
+    assert ("too_large", "") == refusal(body)
+    text = body.replace(b'"x":[', b'"x":"').replace(b"1]}", b'"}')
+    assert "m" == request.read(text, OPENAI).model
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [

@@ -39,7 +39,7 @@ def up(
     if wait and not detach:
         raise Fault("--wait goes with --detach", "without it the suite stays in the foreground")
     if not detach:
-        options = Options(edges=edges, demo=not no_demo, api_port=api_port)
+        options = Options(edges=edges, demo=not no_demo, api_port=api_port, usual_ports=True)
         raise typer.Exit(supervisor.foreground(home, options, quiet=detached))
     arguments = ["--detached", "--edges", str(edges)]
     arguments += ["--api-port", str(api_port)] if api_port else []

