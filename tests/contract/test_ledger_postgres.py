@@ -281,17 +281,25 @@ async def test_a_commit_that_hangs_is_cut_and_waited_for_by_row_locks(dsn):
 
 
 async def test_the_same_id_at_once_on_different_accounts(dsn):
-    """Two writers share no row to wait for: one is granted, the other finds a mismatch."""
-    async with writing(dsn) as one, writing(dsn) as two:
-        for _ in range(20):
-            name = ids.uuid7()
-            mine, other = reserve(0, "key:a", name=name), reserve(0, "tenant:c", name=name)
-            outcomes = await asyncio.gather(
-                one.apply([mine, reserve(0)], now_ms=NOW), two.apply([other], now_ms=NOW)
+    """Another program inserts the id between our read and our write: a mismatch, for it alone."""
+    name = ids.uuid7()
+    async with writing(dsn) as writer:
+        await writer.apply([reserve(0)], now_ms=NOW)
+        with psycopg.connect(dsn) as other:
+            other.execute(
+                "INSERT INTO transfer (id, tenant_id, trace_id, model, account_ids, month,"
+                " reserved_nano_usd, create_unix_ms, expire_unix_ms, state)"
+                " VALUES (%s, 't', 'tr', 'm', '{tenant:c}', 202611, 0, 1, 2, 1)",
+                (name,),
             )
-            firsts = [outcomes[0][0], outcomes[1][0]]
-            assert {Reserved, Mismatch} == {type(o) for o in firsts}
-            assert isinstance(outcomes[0][1], Reserved)
+            steps = [reserve(7, "key:a", name=name), reserve(3, "key:a")]
+            apply = asyncio.ensure_future(writer.apply(steps, now_ms=NOW))
+            while not row(dsn, "SELECT count(*) FROM pg_locks WHERE NOT granted")[0]:
+                await asyncio.sleep(0.01)
+            other.commit()
+        outcomes = await apply
+    assert Mismatch("account_ids") == outcomes[0]
+    assert 97 == outcomes[1].left
 
 
 async def test_two_writers_in_opposite_order_do_not_deadlock(dsn):
@@ -305,6 +313,39 @@ async def test_two_writers_in_opposite_order_do_not_deadlock(dsn):
                 await writer.apply([Settle(step.id, NanoUsd(0))], now_ms=NOW)
 
         await asyncio.gather(many(one, "key:a", "tenant:c"), many(two, "tenant:c", "key:a"))
+
+
+async def test_a_database_that_became_read_only_is_unavailable(dsn):
+    """As after a failover: not a bug of the batch; carried out when there is a primary again."""
+    async with writing(dsn) as writer:
+        await writer.apply([reserve(1)], now_ms=NOW)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("ALTER ROLE CURRENT_USER SET default_transaction_read_only = on")
+            try:
+                await writer._drop()
+                with pytest.raises(StoreUnavailable):
+                    await writer.apply([reserve(1)], now_ms=NOW)
+            finally:
+                connection.execute("ALTER ROLE CURRENT_USER RESET ALL")
+        assert 98 == (await writer.apply([reserve(1)], now_ms=NOW))[0].left
+
+
+async def test_a_warning_at_commit_is_not_an_acknowledgement(dsn):
+    """SQLSTATE 01000 at COMMIT, as from a cancelled wait for a standby: read back (trust 6.4)."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            """CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE WARNING 'committed locally'; RETURN NULL; END $$"""
+        )
+        connection.execute(
+            "CREATE CONSTRAINT TRIGGER warn AFTER INSERT ON transfer DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION warn()"
+        )
+    unknown = []
+    async with writing(dsn, on_unknown=lambda: unknown.append(1)) as writer:
+        (outcome,) = await writer.apply([reserve(7)], now_ms=NOW)
+    assert ([1], 93, False) == (unknown, outcome.left, outcome.replayed)
+    assert (1, 7) == row(dsn, "SELECT count(*), sum(reserved_nano_usd) FROM transfer")
 
 
 async def test_no_database_is_unavailable_soon(postgres_dsn):

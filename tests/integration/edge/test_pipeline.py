@@ -352,9 +352,9 @@ async def test_an_end_inside_a_stream_is_the_protocols_error_event(edge, path, e
 async def test_money_and_rates_are_refused_in_their_words(edge):
     """402 says what would fit and must not be retried; 429 says exactly when."""
     edge.budget.denial = budget_pb2.Denial(
-        reason=budget_pb2.DENIAL_REASON_BUDGET_EXHAUSTED, remaining=100_000
+        reason=budget_pb2.DENIAL_REASON_BUDGET_EXHAUSTED, remaining=1_500_000
     )
-    answer = await edge.post()
+    answer = await edge.post(max_tokens=1000)
     error = answer.json()["error"]
     assert (402, "false", "max_tokens") == (
         answer.status_code, answer.headers["x-should-retry"], error["param"],
@@ -506,7 +506,7 @@ async def test_a_proper_request_id_is_echoed_and_the_trace_is_ours(edge):
         answer.headers["x-request-id"],
         answer.headers["x-tollgate-trace-id"] == edge.audit.entries[0].trace_id,
     )
-    for bad in ("a b", "a\x7f", "x" * 65, "é"):
+    for bad in ("a b", "x" * 65, "é", "a,b"):
         answer = await edge.post(headers={"x-request-id": bad.encode("latin-1")})
         assert answer.headers["x-request-id"] == answer.headers["x-tollgate-trace-id"]
 
@@ -613,7 +613,8 @@ async def test_what_is_not_http_gets_one_json_answer(edge):
     async with asyncio.timeout(3):
         answer = await reader.read()
     writer.close()
-    assert (1, True) == (answer.count(b"HTTP/1.1 "), b'"malformed_request"' in answer)
+    assert (1, True) == (answer.count(b"HTTP/1.1 400"), b'"malformed_request"' in answer)
+    assert ["http.server"] == [line["event"] for line in edge.lines() if "server" in line["event"]]
 
 
 async def test_the_log_has_one_line_a_call_and_no_secret(edge):

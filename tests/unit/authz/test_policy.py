@@ -141,7 +141,7 @@ def test_rate_limits():
     who = subject(requests_per_minute=60, tokens_per_minute=10_000)
     grant = decide(who).outcome
     assert isinstance(grant, policy.Grant)
-    name = f"{{T1}}key:{who.key.key_id}"
+    name = f"key:{who.key.key_id}"
     assert (
         policy.RateLimit(
             bucket=f"{name}:requests",

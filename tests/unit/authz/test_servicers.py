@@ -125,7 +125,7 @@ async def test_an_issued_key_is_granted(authz):
     assert (tenant_id, key_id) == (grant.tenant_id, grant.key_id)
     assert [f"key:{key_id}", f"tenant:{tenant_id}"] == list(grant.budget_account_ids)
     (limit,) = grant.rate_limits
-    assert (f"{{{tenant_id}}}key:{key_id}:requests", 60) == (limit.bucket, limit.count)
+    assert (f"key:{key_id}:requests", 60) == (limit.bucket, limit.count)
     assert authz_pb2.RATE_UNIT_REQUESTS == limit.unit
     assert (1, 30_000) == (response.revision, response.max_age.ToMilliseconds())
     assert issued.secret.startswith(issued.key.public_prefix + "_")

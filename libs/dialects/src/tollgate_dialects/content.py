@@ -17,7 +17,7 @@ from tollgate_dialects.refusal import unsupported
 
 # Hidden prompts of upstreams, in tokens: compatible vendors add up to 655 to any OpenAI call,
 # Anthropic up to 140 without and 1,250 (on Bedrock) with tools.
-_OVERHEAD = {Protocol.OPENAI_CHAT: 700, Protocol.ANTHROPIC_MESSAGES: 200}
+_OVERHEAD = {Protocol.OPENAI_CHAT: 700, Protocol.ANTHROPIC_MESSAGES: 400}
 _TOOLS_OVERHEAD = {Protocol.OPENAI_CHAT: 0, Protocol.ANTHROPIC_MESSAGES: 1_250}
 # Per tool that Anthropic defines itself: at most 735 for the tool and 499 for its system prompt.
 _TYPED_TOOL_OVERHEAD = 1_250
@@ -124,6 +124,10 @@ def _anthropic_parts(document: Mapping[str, Any]) -> tuple[int, bool]:
             source = part.get("source")
             source_kind = source.get("type") if isinstance(source, dict) else None
             nested = part.get("content")
+            citations = part.get("citations")
+            if isinstance(citations, dict) and citations.get("enabled") is not False:
+                # Each sentence is tagged, however short it is.
+                unbounded = True
             if kind == "image" and source_kind == "base64":
                 images += 1
             elif kind == "document" and isinstance(source, dict) and source_kind == "content":

@@ -8,12 +8,17 @@ is a byte offset. Never judges a document: text that is not valid JSON is a call
 import json
 import re
 from itertools import accumulate
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import orjson
 
 # (key, offset of its opening quote, offset of the value, offset after the value)
 Member: TypeAlias = tuple[str, int, int, int]
+
+# More arrays, objects and members than any request needs; parsing many more is slow.
+MAX_VALUES: Final = 300_000
+# Documents with fewer brackets and commas than this need no closer look.
+_TRIVIAL = 100
 
 _SPACE = r"[ \t\n\r]*+"
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -65,9 +70,24 @@ def _key(raw: str) -> str:
     return key
 
 
-def is_deeper_than(body: bytes, depth: int) -> bool:
-    """Whether arrays and objects of a valid document nest more than `depth` levels."""
-    if body.count(b"[") + body.count(b"{") <= depth:
-        return False
-    brackets = _STRINGS.sub(b"", body).translate(_STEPS, _NOT_BRACKETS)
-    return max(accumulate(memoryview(brackets).cast("b")), default=0) > depth
+class Shape(NamedTuple):
+    """How much work a document is: upper bounds, exact where it is no trivial one."""
+
+    depth: int
+    # Arrays, objects and the commas between their members.
+    values: int
+
+
+def shape(body: bytes) -> Shape:
+    """Measured before parsing; means nothing for what turns out to be no JSON."""
+    opened = body.count(b"[") + body.count(b"{")
+    if opened <= _TRIVIAL:
+        commas = body.count(b",")
+        if commas <= _TRIVIAL:
+            return Shape(depth=opened, values=opened + commas)
+    skeleton = _STRINGS.sub(b"", body)
+    brackets = skeleton.translate(_STEPS, _NOT_BRACKETS)
+    values = len(brackets) // 2 + skeleton.count(b",")
+    if values > MAX_VALUES:
+        return Shape(depth=0, values=values)
+    return Shape(max(accumulate(memoryview(brackets).cast("b")), default=0), values)

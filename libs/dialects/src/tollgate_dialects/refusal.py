@@ -15,6 +15,7 @@ class Code(enum.StrEnum):
 
     INVALID_JSON = "invalid_json"
     TOO_DEEP = "too_deep"
+    TOO_LARGE = "too_large"
     DUPLICATE_KEY = "duplicate_key"
     AMBIGUOUS_KEY = "ambiguous_key"
     MISSING_MODEL = "missing_model"

@@ -80,14 +80,17 @@ def read(body: bytes, protocol: Protocol) -> RequestFacts:
 
 def _parse(body: bytes) -> dict[str, Any]:
     """Strict JSON: orjson refuses a BOM, NaN, Infinity, lone surrogates and bad UTF-8."""
+    shape = members.shape(body)
+    if shape.values > members.MAX_VALUES:
+        raise BadRequest(Code.TOO_LARGE, "The body holds too many arrays, objects and members.")
+    if shape.depth > MAX_DEPTH:
+        raise BadRequest(Code.TOO_DEEP, "The body nests more than 128 levels deep.")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise BadRequest(Code.INVALID_JSON, "The body is not valid JSON in UTF-8.") from None
     if not isinstance(document, dict):
         raise BadRequest(Code.INVALID_JSON, "The body must be one JSON object.")
-    if members.is_deeper_than(body, MAX_DEPTH):
-        raise BadRequest(Code.TOO_DEEP, "The body nests more than 128 levels deep.")
     return document
 
 

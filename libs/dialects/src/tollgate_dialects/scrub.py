@@ -33,7 +33,7 @@ _COLLECTIONS = "projects|subscriptions|resourcegroups|providers|locations|deploy
 
 # In this order: what encloses other things comes first.
 _PATTERNS: Final = tuple(
-    re.compile(pattern)
+    re.compile(pattern, re.ASCII)  # other letters may touch what is looked for
     for pattern in (
         r"(?i)\b[a-z][a-z0-9+.\-]{1,20}://[^\s\"'<>]+",  # URL
         r"(?i)\bwww\.[^\s\"'<>]+",
@@ -52,7 +52,8 @@ _PATTERNS: Final = tuple(
         rf"(?i)\b(?:{_OWNER})s?(?:\s+(?:id|name|group))?\s*[:=]?\s*([\"'`])[^\"'`]{{1,100}}\1",
         rf"(?i)\b(?:{_OWNER})s?(?:\s+(?:id|name|group))?\s*[:=]?\s+(?=[\w\-]*\d)[\w\-]{{4,}}",
         rf"(?i)\b(?:{_COLLECTIONS})/[^\s\"',;]+",
-        rf"(?i)\b(?:[a-z0-9\-]{{1,63}}\.)+(?:{_TLDS})\b(?::\d{{1,5}})?(?:/[^\s\"'<>]*)?",
+        # Host name; begins where no label is before it, so that a long run is read once.
+        rf"(?i)(?<![a-z0-9\-])(?<![a-z0-9\-]\.)(?:[a-z0-9\-]{{1,63}}\.)+(?:{_TLDS})\b(?::\d{{1,5}})?(?:/[^\s\"'<>]*)?",
         r"(?i)\blocalhost\b(?::\d{1,5})?",
         r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?::\d{1,5})?",
         r"(?<![\w:])\[?(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}\]?(?![\w:])",

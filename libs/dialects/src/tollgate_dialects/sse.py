@@ -66,12 +66,19 @@ def _last_boundary(held: bytes) -> int:
 
 
 def split(frames: bytes) -> list[bytes]:
-    """Whole frames, one by one; a last one without its blank line is kept."""
+    """Whole frames, one by one; a last one without its blank line is kept.
+
+    Blank lines before a frame are a piece of their own: they arrive with either neighbour.
+    """
     ends = [found.end() for found in _BLANK_LINE.finditer(frames)]
     if not ends or ends[-1] != len(frames):
         ends.append(len(frames))
     starts = [0, *ends[:-1]]
-    return [frames[start:end] for start, end in zip(starts, ends, strict=True) if start != end]
+    pieces: list[bytes] = []
+    for start, end in zip(starts, ends, strict=True):
+        frame = frames[start:end].lstrip(b"\r\n")
+        pieces += [frames[start : end - len(frame)], frame]
+    return [piece for piece in pieces if piece]
 
 
 def parse(frame: bytes) -> Event:

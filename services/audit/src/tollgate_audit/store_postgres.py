@@ -147,7 +147,7 @@ class PostgresStore:
         self, connection: AsyncConnection, asked: list[tuple[str, int, int]]
     ) -> dict[tuple[str, int], Stored]:
         producers, lows, highs = (list(column) for column in zip(*asked, strict=True))
-        cursor = await connection.execute(_REPEATED, (producers, lows, highs))
+        cursor = await connection.execute(_REPEATED, (producers, lows, highs), binary=True)
         return {
             (producer, sequence): Stored(log_index, leaf)
             for producer, sequence, log_index, leaf in await cursor.fetchall()
@@ -220,7 +220,7 @@ class PostgresStore:
     async def _fetch(self, query: str, parameters: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg] # rows differ by query
         try:
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(query.encode(), parameters)
+                cursor = await connection.execute(query.encode(), parameters, binary=True)
                 return await cursor.fetchall()
         except (psycopg.Error, PoolTimeout) as error:
             raise StoreUnavailable(type(error).__name__) from error

@@ -122,14 +122,14 @@ def _grant(subject: Subject) -> Grant:
 
 
 def rate_limits(key: Key) -> tuple[RateLimit, ...]:
-    """The key's buckets. The braces keep one tenant's buckets in one slot of a Redis cluster."""
+    """The key's buckets, by name; budget puts a tenant's buckets in one slot of a Redis cluster."""
     wanted = (
         (RateUnit.REQUESTS, key.requests_per_minute),
         (RateUnit.TOKENS, key.tokens_per_minute),
     )
     return tuple(
         RateLimit(
-            bucket=f"{{{key.tenant_id}}}key:{key.key_id}:{unit.value}",
+            bucket=f"key:{key.key_id}:{unit.value}",
             unit=unit,
             burst=per_minute,
             count=per_minute,

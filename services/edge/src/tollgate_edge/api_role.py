@@ -151,6 +151,7 @@ async def _ledger(config: EdgeApiConfig, life: Lifecycle, peers: Peers, tools: T
         timeout_s=config.budget.timeout_ms / 1000,
         ids=tools.ids,
         metrics=tools.metrics,
+        log=tools.log,
     )
 
 

@@ -1,0 +1,194 @@
+"""Prices, costs and the worst case."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollgate_dialects import bound, normalisation, request, seed
+from tollgate_dialects.cost import cost_nano_usd
+from tollgate_dialects.price import Price
+from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.request import RequestFacts
+from tollgate_dialects.usage import Usage
+
+PRICE = Price(
+    model="m", version=1, source="seed", input_pico_usd=1_000_000, output_pico_usd=5_000_000,
+    cache_read_pico_usd=100_000, cache_write_5m_pico_usd=1_250_000,
+    cache_write_1h_pico_usd=2_000_000, max_input_tokens=200_000, max_output_tokens=64_000,
+)  # fmt: skip
+FACTS = RequestFacts(
+    model="m", stream=False, max_output_tokens=100, choices=1, wants_usage=False,
+    input_token_bound=1_000, unbounded_input=False, cache_write="none",
+)  # fmt: skip
+
+amounts = st.integers(0, 10**9)
+counts = st.integers(1, 10**7)
+
+
+@st.composite
+def prices(draw):
+    names = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+    values = {f"{name}_pico_usd": draw(amounts) for name in names}
+    threshold = draw(st.just(0) | counts)
+    if threshold:
+        values |= {f"long_{name}_pico_usd": draw(amounts) for name in names}
+    return Price(
+        model="m", version=1, source="seed", max_input_tokens=draw(counts),
+        max_output_tokens=draw(counts), long_context_tokens=threshold, **values,
+    )  # fmt: skip
+
+
+@st.composite
+def calls(draw):
+    """A request, a price, and a usage that an honest upstream can report for it."""
+    price = draw(prices())
+    facts = RequestFacts(
+        model="m", stream=draw(st.booleans()), max_output_tokens=draw(st.none() | counts),
+        choices=draw(st.integers(1, 128)), wants_usage=False, input_token_bound=draw(counts),
+        unbounded_input=draw(st.booleans()), cache_write=draw(st.sampled_from(["none", "5m", "1h"])),
+    )  # fmt: skip
+    cap = draw(st.none() | counts)
+    most = price.max_input_tokens
+    if not facts.unbounded_input:
+        most = min(most, facts.input_token_bound)
+    limit = facts.max_output_tokens or min(cap or price.max_output_tokens, price.max_output_tokens)
+    total = draw(st.integers(0, most))
+    cuts = sorted(draw(st.lists(st.integers(0, total), min_size=3, max_size=3)))
+    read, write_5m, write_1h = cuts[0], cuts[1] - cuts[0], cuts[2] - cuts[1]
+    if facts.cache_write == "none":
+        write_5m = 0
+    if facts.cache_write != "1h":
+        write_1h = 0
+    usage = Usage(
+        input_tokens=total - read - write_5m - write_1h, cache_read_tokens=read,
+        cache_write_5m_tokens=write_5m, cache_write_1h_tokens=write_1h,
+        output_tokens=draw(st.integers(0, limit * facts.choices)),
+    )  # fmt: skip
+    return facts, price, cap, usage
+
+
+@given(calls())
+def test_trust_10_promise_rule_2_the_worst_case_is_never_below_an_honest_cost(call):
+    """For every request, price and honest usage: charge ≤ reserve."""
+    facts, price, cap, usage = call
+    worst = bound.worst_case(facts, price, key_output_cap=cap)
+    assert cost_nano_usd(usage, price) <= worst.amount_nano_usd
+
+
+@given(calls(), st.integers(0, 10**12))
+def test_what_is_said_to_fit_fits_and_one_more_does_not(call, budget):
+    """The affordable limit is exact."""
+    facts, price, _, _ = call
+    fits = bound.affordable_output_tokens(facts, price, budget)
+
+    def worst(limit):
+        return bound.worst_case(replace(facts, max_output_tokens=limit), price).amount_nano_usd
+
+    if fits is None:
+        assert worst(1) > budget
+        return
+    assert worst(fits) <= budget
+    if fits < price.max_output_tokens:
+        assert worst(fits + 1) > budget
+
+
+@given(prices(), st.lists(st.integers(0, 10**9), min_size=5, max_size=5))
+def test_a_cost_is_exact_and_rounded_up_once(price, values):
+    """The cost is the ceiling of the exact sum; no float is near it."""
+    read, output, cached, five, hour = values
+    usage = Usage(input_tokens=read, output_tokens=output, cache_read_tokens=cached,
+                  cache_write_5m_tokens=five, cache_write_1h_tokens=hour)  # fmt: skip
+    tier = price.tier(long=0 < price.long_context_tokens < usage.total_input_tokens)
+    exact = sum(Fraction(c * p, 1000) for c, p in zip(values, tier, strict=True))
+    cost = cost_nano_usd(usage, price)
+    assert isinstance(cost, int)
+    assert 0 <= cost - exact < 1
+
+
+def test_the_limit_that_is_used():
+    """The request's, even above the model's; else the key's; else the model's."""
+    asks = replace(FACTS, max_output_tokens=70_000)
+    assert 70_000 == bound.worst_case(asks, PRICE, key_output_cap=5).max_output_tokens
+    silent = replace(FACTS, max_output_tokens=None)
+    assert 5 == bound.worst_case(silent, PRICE, key_output_cap=5).max_output_tokens
+    assert 64_000 == bound.worst_case(silent, PRICE, key_output_cap=10**9).max_output_tokens
+    assert 64_000 == bound.worst_case(silent, PRICE).max_output_tokens
+
+
+def test_a_worst_case_by_hand():
+    """1,000 tokens in at $1 a million, 100 out at $5: 1.5 million nano-USD; each dimension counts."""
+    assert 1_500_000 == bound.worst_case(FACTS, PRICE).amount_nano_usd
+    assert 2_000_000 == bound.worst_case(replace(FACTS, choices=2), PRICE).amount_nano_usd
+    hour = replace(FACTS, cache_write="1h")
+    assert 2_500_000 == bound.worst_case(hour, PRICE).amount_nano_usd
+    unbounded = replace(FACTS, unbounded_input=True)
+    assert 200_500_000 == bound.worst_case(unbounded, PRICE).amount_nano_usd
+    assert 0 == bound.worst_case(replace(FACTS, max_output_tokens=0), PRICE).max_output_tokens
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"input_pico_usd": -1}, {"max_input_tokens": 0}, {"max_output_tokens": 0},
+     {"long_input_pico_usd": 5}],
+)  # fmt: skip
+def test_a_price_that_cannot_be_bounded_is_refused(changes):
+    """No negative amount, no missing limit, no half tier."""
+    with pytest.raises(ValueError, match=r"must|need"):
+        replace(PRICE, **changes)
+
+
+def test_seed_prices_are_whole_and_sane():
+    """Some 70 models with every class priced, output never cheaper than a cached read."""
+    models = [*seed.models(), *seed.demo_models()]
+    assert 60 <= len(models) <= 90
+    assert len(models) == len({model.price.model for model in models})
+    assert {"demo-gpt", "demo-claude", "gpt-4o-mini", "claude-sonnet-4-5"} <= {
+        model.price.model for model in models
+    }
+    for model in models:
+        price = model.price
+        assert "seed" == price.source
+        for long in (False, bool(price.long_context_tokens)):
+            read, output, cached, five, hour = price.tier(long=long)
+            assert 0 < cached <= read <= five <= hour
+            assert output >= read
+
+
+def test_a_seed_price_by_hand():
+    """claude-sonnet-4-5: $3 in, $15 out, $0.30 read, $3.75 and $6 written, a million tokens."""
+    found = {model.price.model: model.price for model in seed.models()}["claude-sonnet-4-5"]
+    assert (3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000) == found.tier(long=False)
+
+
+def test_characters_that_grow_are_all_known():
+    """The list of growing characters is what this Python's Unicode tables say."""
+    import unicodedata
+
+    text = "".join(chr(c) for c in range(0x80, 0x30000) if not 0xD800 <= c < 0xE000)
+    forms = (unicodedata.normalize("NFC", c) + "|" + unicodedata.normalize("NFKC", c) for c in text)
+    grown = sum(
+        max(len(one.encode()) for one in form.split("|")) - len(c.encode())
+        for c, form in zip(text, forms, strict=True)
+        if c != "|" and max(len(one.encode()) for one in form.split("|")) > len(c.encode())
+    )
+    assert grown == normalisation.growth(text) > 1_000
+
+
+@given(st.text(max_size=50))
+def test_promise_rule_2_a_text_has_no_more_utf8_bytes_than_its_bound(text):
+    """Bytes of any text, as written or normalised, stay within the input bound."""
+    import unicodedata
+
+    for ascii_only in (True, False):
+        body = json.dumps({"model": "m", "messages": [{"content": text}]}, ensure_ascii=ascii_only)
+        try:
+            facts = request.read(body.encode(), Protocol.OPENAI_CHAT)
+        except (request.BadRequest, UnicodeEncodeError):
+            continue
+        for form in ("NFC", "NFKC"):
+            size = len(unicodedata.normalize(form, text).encode())
+            assert size <= facts.input_token_bound

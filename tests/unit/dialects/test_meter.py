@@ -1,0 +1,295 @@
+"""Meters and the event splitter: what passes, what is counted, what stops an answer."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollgate_dialects import reported, sse
+from tollgate_dialects.meter import BodyMeter, StreamMeter, estimated_tokens
+from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.usage import NOTHING, Usage, UsageSource
+
+OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
+
+
+def data(document, end="\n\n", name=""):
+    head = f"event: {name}{end[: len(end) // 2]}" if name else ""
+    return f"{head}data: {json.dumps(document)}{end}".encode()
+
+
+def words(count, end="\n\n"):
+    chunk = {"choices": [{"index": 0, "delta": {"content": "abc"}}], "usage": None}
+    return [data(chunk, end) for _ in range(count)]
+
+
+USAGE = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14,
+         "prompt_tokens_details": {"cached_tokens": 3}}  # fmt: skip
+READ = Usage(input_tokens=7, output_tokens=4, cache_read_tokens=3)
+USAGE_ONLY = data({"choices": [], "usage": USAGE})
+USAGE_LAST = data({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": USAGE, "z": 1})
+DONE = b"data: [DONE]\n\n"
+
+
+def claude(*extra, start=None, end=None, stop=True):
+    begin = {"input_tokens": 9, "output_tokens": 1} if start is None else start
+    finish = {"output_tokens": 5} if end is None else end
+    return [
+        data({"type": "message_start", "message": {"usage": begin}}, name="message_start"),
+        data({"type": "ping"}, name="ping"),
+        data({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "abcdef"}},
+             name="content_block_delta"),
+        *extra,
+        *([data({"type": "message_delta", "usage": finish}, name="message_delta")] if finish
+          else []),
+        *([data({"type": "message_stop"}, name="message_stop")] if stop else []),
+    ]  # fmt: skip
+
+
+def run(protocol, frames, *, strip=True, size=None, **options):
+    meter = StreamMeter(protocol, strip_usage=strip, **options)
+    raw = b"".join(frames)
+    step = size or len(raw)
+    out = b"".join(meter.feed(raw[at : at + step]) for at in range(0, len(raw), step))
+    return out + meter.finish(), meter
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\r\r"])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 50, None])
+def test_usage_is_stripped_and_nothing_else(end, size):
+    """However chunked and ended, the usage-only chunk goes and every other byte stays."""
+    usage_only = data({"choices": [], "usage": USAGE}, end)
+    done = f"data: [DONE]{end}".encode()
+    out, meter = run(OPENAI, [*words(3, end), usage_only, done], size=size)
+    assert b"".join([*words(3, end), done]) == out
+    assert (READ, UsageSource.UPSTREAM, True, None) == (
+        meter.usage, meter.usage_source, meter.finished, meter.error
+    )  # fmt: skip
+    out, _ = run(OPENAI, [*words(3, end), usage_only, done], strip=False, size=size)
+    assert b"".join([*words(3, end), usage_only, done]) == out
+
+
+def test_usage_on_the_last_chunk_with_choices_becomes_null():
+    """DeepSeek, Groq and others: the chunk stays, its usage is null, its other bytes are the same."""
+    out, meter = run(OPENAI, [*words(1), USAGE_LAST, DONE])
+    text = json.dumps(USAGE).encode()
+    assert b"".join([*words(1), USAGE_LAST.replace(text, b"null"), DONE]) == out
+    assert READ == meter.usage
+
+
+def test_usage_in_text_is_text():
+    """A model may talk about usage, errors and [DONE]."""
+    said = '"usage":{"prompt_tokens":1} "error" data: [DONE] \\u00e9'
+    frame = data({"choices": [{"delta": {"content": said}}]})
+    out, meter = run(OPENAI, [frame, USAGE_ONLY, DONE])
+    assert (frame + DONE, True, READ) == (out, meter.finished, meter.usage)
+
+
+def test_after_the_last_event_nothing_passes():
+    """Early [DONE] or message_stop ends the answer, whatever follows."""
+    out, meter = run(OPENAI, [*words(1), DONE, *words(5), USAGE_ONLY], size=11)
+    assert b"".join([*words(1), DONE]) == out
+    assert UsageSource.ESTIMATED is meter.usage_source
+    frames = claude()
+    out, _ = run(ANTHROPIC, [*frames, *words(1)], size=11)
+    assert b"".join(frames) == out
+
+
+SAID = "sk-secret-upstream-key failed at https://host.example/x"
+
+
+@pytest.mark.parametrize("size", [1, 13, None])
+@pytest.mark.parametrize(
+    ("protocol", "frame"),
+    [
+        (OPENAI, data({"error": {"message": SAID, "type": "server_error"}})),
+        (OPENAI, data({"error": SAID})),
+        (OPENAI, data({"message": SAID}, name="error")),
+        (OPENAI, f"event: error\ndata: {SAID}\n\n".encode()),
+        (OPENAI, f'data: {{"\\u0065rror":"{SAID}"}}\n\n'.encode()),
+        (OPENAI, f"<html>{SAID}</html>\n\n".encode()),
+        (OPENAI, f"\n\n{SAID}\n\n".encode()),
+        (OPENAI, f'{{"error":"{SAID}"}}'.encode()),
+        (ANTHROPIC, data({"type": "error", "error": {"type": "overloaded_error",
+                                                     "message": SAID}}, name="error")),
+        (ANTHROPIC, data({"type": "error", "error": {"message": SAID}})),
+        (ANTHROPIC, f"event: error\ndata: {SAID}\n\n".encode()),
+    ],
+)  # fmt: skip
+def test_red_line_3_an_error_in_a_stream_never_passes(protocol, frame, size):
+    """Nothing of the error event, nor of what follows, is among the bytes to pass on."""
+    good = words(2) if protocol is OPENAI else claude(end=False, stop=False)
+    out, meter = run(protocol, [*good, frame, *words(2), DONE], size=size)
+    # Blank lines say nothing.
+    assert b"".join(good).rstrip() == out.rstrip()
+    assert meter.error is not None
+    assert "sk-secret" not in repr(meter.error)
+    assert not meter.finished
+
+
+def test_an_error_in_a_stream_is_described_where_clients_need_it():
+    """A context overflow keeps its words; an overload has its status and no words."""
+    overflow = {"error": {"message": "maximum context length is 8192 tokens; key sk-aaa-bbbbbb",
+                          "type": "invalid_request_error", "code": "context_length_exceeded"}}  # fmt: skip
+    _, meter = run(OPENAI, [data(overflow)])
+    assert (400, "context_length_exceeded") == (meter.error.http_status, meter.error.code)
+    assert "maximum context length is 8192 tokens; key [redacted]" == meter.error.message
+    overload = {"type": "error", "error": {"type": "overloaded_error", "message": SAID}}
+    _, meter = run(ANTHROPIC, [data(overload, name="error")])
+    assert (529, "", "") == (meter.error.http_status, meter.error.message, meter.error.code)
+    assert (NOTHING, UsageSource.NONE) == (meter.usage, meter.usage_source)
+
+
+def test_promise_6_a_cut_stream_is_estimated_and_says_so():
+    """Without a report: what was produced at one token per 3 bytes, and the given input."""
+    out, meter = run(OPENAI, words(10), input_estimate_tokens=50)
+    assert b"".join(words(10)) == out
+    assert UsageSource.ESTIMATED is meter.usage_source
+    assert Usage(input_tokens=50, output_tokens=10) == meter.usage
+    assert 10 == meter.output_units
+    _, meter = run(ANTHROPIC, claude(end=False, stop=False))
+    assert UsageSource.PARTIAL is meter.usage_source
+    assert Usage(input_tokens=9, output_tokens=2) == meter.usage
+
+
+def test_promise_7_zero_is_zero_and_nothing_is_nothing():
+    """A reported zero is charged as zero; an empty stream is charged nothing."""
+    zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    _, meter = run(OPENAI, [*words(2), data({"choices": [], "usage": zero}), DONE],
+                   input_estimate_tokens=9)  # fmt: skip
+    assert (NOTHING, UsageSource.UPSTREAM) == (meter.usage, meter.usage_source)
+    meter = StreamMeter(OPENAI, strip_usage=True, input_estimate_tokens=9)
+    assert (b"", NOTHING, UsageSource.NONE) == (meter.finish(), meter.usage, meter.usage_source)
+
+
+@pytest.mark.parametrize("bad", [-1, 10**12, 1.0, "7", True])
+def test_trust_59_impossible_counts_are_refused_and_flagged(bad):
+    """Negative, absurd, fractional or worded counts: the estimate is charged instead."""
+    usage = {"prompt_tokens": 5, "completion_tokens": bad}
+    _, meter = run(OPENAI, [*words(4), data({"choices": [], "usage": usage}), DONE])
+    assert (UsageSource.ESTIMATED, "implausible", 4) == (
+        meter.usage_source, meter.flag, meter.usage.output_tokens
+    )  # fmt: skip
+    _, meter = run(ANTHROPIC, claude(end={"output_tokens": bad}))
+    assert (UsageSource.ESTIMATED, "implausible") == (meter.usage_source, meter.flag)
+
+
+def test_trust_59_too_few_tokens_for_the_text_are_flagged():
+    """The report is charged, and marked."""
+    long = data({"choices": [{"delta": {"content": "x" * 5000}}]})
+    _, meter = run(OPENAI, [long, USAGE_ONLY, DONE])
+    assert (READ, "below_output") == (meter.usage, meter.flag)
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        ({"prompt_cache_hit_tokens": 4}, Usage(input_tokens=6, output_tokens=5,
+                                               cache_read_tokens=4)),
+        ({"cached_tokens": 4}, Usage(input_tokens=6, output_tokens=5, cache_read_tokens=4)),
+        ({"prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 5}},
+         Usage(input_tokens=1, output_tokens=5, cache_read_tokens=4, cache_write_5m_tokens=5)),
+        ({"completion_tokens_details": {"reasoning_tokens": 3}, "total_tokens": 15},
+         Usage(input_tokens=10, output_tokens=5, reasoning_tokens=3)),
+        ({"completion_tokens_details": {"reasoning_tokens": 30}, "total_tokens": 45},
+         Usage(input_tokens=10, output_tokens=35, reasoning_tokens=30)),
+        ({"total_tokens": 115}, Usage(input_tokens=10, output_tokens=105, reasoning_tokens=100)),
+        ({"prompt_tokens_details": {"cached_tokens": 40}, "total_tokens": 15},
+         Usage(input_tokens=10, output_tokens=5, cache_read_tokens=40)),
+        ({"prompt_tokens_details": None}, Usage(input_tokens=10, output_tokens=5)),
+    ],
+)  # fmt: skip
+def test_promise_8_openai_dialects_become_disjoint_classes(report, expected):
+    """Each vendor's subsets, extras and omissions: no token twice, none negative."""
+    base = {"prompt_tokens": 10, "completion_tokens": 5}
+    assert expected == reported.from_openai({**base, **report})
+
+
+def test_promise_8_anthropic_reports_are_merged_and_the_last_wins():
+    """Deltas are cumulative; a cache write is split by its lifetime; a null keeps what was."""
+    start = {"input_tokens": 9, "output_tokens": 1, "cache_read_input_tokens": 100,
+             "cache_creation_input_tokens": 30,
+             "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20}}  # fmt: skip
+    end = {"input_tokens": 11, "output_tokens": 7, "cache_read_input_tokens": None,
+           "output_tokens_details": {"thinking_tokens": 2}}  # fmt: skip
+    out, meter = run(ANTHROPIC, claude(start=start, end=end), size=9)
+    assert b"".join(claude(start=start, end=end)) == out
+    assert Usage(
+        input_tokens=11, output_tokens=7, cache_read_tokens=100, cache_write_5m_tokens=10,
+        cache_write_1h_tokens=20, reasoning_tokens=2,
+    ) == meter.usage  # fmt: skip
+    second_start = claude(start=start, end=end)[0]
+    again = claude(start=start, end=end, stop=False)
+    assert 7 == run(ANTHROPIC, [*again, second_start])[1].usage.output_tokens
+
+
+def test_a_frame_without_end_is_refused():
+    """No more than 1 MiB waits for the end of a frame."""
+    for size in (65_536, None):
+        out, meter = run(OPENAI, [b"data: " + b"x" * (sse.MAX_FRAME_BYTES + 1)], size=size)
+        assert (b"", True) == (out, meter.error is not None)
+    _, meter = run(OPENAI, [b"data: " + b"x" * (sse.MAX_FRAME_BYTES + 1) + b"\n\n"])
+    assert meter.error is not None
+
+
+frames = st.lists(
+    st.sampled_from(
+        [*words(1), USAGE_ONLY, USAGE_LAST, DONE, b": comment\n\n", b"\n", b"\r\n", b"junk\n\n",
+         b"data: {}\r\n\r\n", b"data: x\r\r", b"event: error\ndata: {}\n\n", b"data: a\ndata: b\n\n"]
+    ),
+    max_size=8,
+)  # fmt: skip
+
+
+@given(frames, st.lists(st.integers(0, 600), max_size=8), st.booleans())
+def test_chunk_borders_do_not_matter(parts, cuts, strip):
+    """The same bytes give the same passed bytes, usage and end, however they arrive."""
+    raw = b"".join(parts)
+    whole = StreamMeter(OPENAI, strip_usage=strip)
+    expected = whole.feed(raw) + whole.finish()
+    pieces = StreamMeter(OPENAI, strip_usage=strip)
+    borders = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
+    passed = [pieces.feed(raw[a:b]) for a, b in pairwise(borders)]
+    passed.append(pieces.finish())
+    assert expected == b"".join(passed)
+    assert (whole.usage, whole.finished, whole.error) == (
+        pieces.usage, pieces.finished, pieces.error
+    )  # fmt: skip
+
+
+@given(st.binary(max_size=300), st.integers(1, 40))
+def test_the_splitter_keeps_every_byte(raw, size):
+    """Frames and the rest, joined, are what came in."""
+    buffer = sse.FrameBuffer()
+    out = b"".join(buffer.push(raw[at : at + size]) for at in range(0, len(raw), size))
+    assert raw == out + buffer.rest()
+    assert raw == b"".join(sse.split(raw))
+
+
+def test_bodies():
+    """A JSON answer passes whole; HTML, broken JSON, an error and an array do not pass."""
+    good = json.dumps({"choices": [{"message": {"content": "hello"}}], "usage": USAGE}).encode()
+    meter = BodyMeter(OPENAI)
+    assert (b"", good, READ, True) == (
+        meter.feed(good), meter.finish(), meter.usage, meter.finished
+    )  # fmt: skip
+    error = json.dumps({"error": {"message": SAID}}).encode()
+    for bad in (b"<html>", good[:-1], b"[]", b"", error, b'{"type":"error"}'):
+        meter = BodyMeter(OPENAI, input_estimate_tokens=9)
+        meter.feed(bad)
+        assert b"" == meter.finish()
+        assert (True, NOTHING) == (meter.error is not None, meter.usage)
+
+
+def test_a_body_without_usage_is_estimated():
+    """Its text is counted, not its JSON."""
+    body = json.dumps({"choices": [{"message": {"content": "x" * 30}}]}).encode()
+    meter = BodyMeter(OPENAI, input_estimate_tokens=9)
+    meter.feed(body)
+    assert estimated_tokens(len(body)) == meter.output_units
+    assert body == meter.finish()
+    assert (Usage(input_tokens=9, output_tokens=10), UsageSource.ESTIMATED) == (
+        meter.usage, meter.usage_source
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""The body splice: only what must change changes."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollgate_dialects import members, request, rewrite
+from tollgate_dialects.protocol import Protocol
+
+OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+OWNED = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens")
+spaces = st.text(st.sampled_from(" \t\n\r"), max_size=3)
+
+
+@st.composite
+def bodies(draw):
+    """A valid body with odd spacing, odd keys and odd order."""
+    known = {"model": draw(texts.filter(bool))}
+    if draw(st.booleans()):
+        known["stream"] = draw(st.booleans() | st.none())
+    if draw(st.booleans()):
+        key = draw(st.sampled_from(["max_tokens", "max_completion_tokens"]))
+        known[key] = draw(st.integers(1, 10**6) | st.none())
+    if draw(st.booleans()):
+        options = draw(st.dictionaries(st.sampled_from(["include_usage"]), st.booleans()))
+        options |= draw(st.dictionaries(st.sampled_from(["a", "é", "\\"]), values, max_size=2))
+        known["stream_options"] = draw(st.none() | st.just(options))
+    other = draw(st.dictionaries(texts.filter(lambda key: key not in OWNED), values, max_size=4))
+    items = draw(st.permutations([*known.items(), *other.items()]))
+    ascii_only = draw(st.booleans())
+    parts = [
+        draw(spaces) + json.dumps(key, ensure_ascii=ascii_only) + draw(spaces) + ":" + draw(spaces)
+        + json.dumps(value, ensure_ascii=ascii_only, indent=draw(st.none() | st.just(1)))
+        + draw(spaces)
+        for key, value in items
+    ]  # fmt: skip
+    return (draw(spaces) + "{" + ",".join(parts) + "}" + draw(spaces)).encode()
+
+
+@given(bodies(), texts.filter(bool), st.booleans(), st.integers(1, 10**6))
+def test_only_owned_members_change(body, model, stream, limit):
+    """Values outside the owned members are equal; their bytes are the same, in the same order."""
+    try:
+        request.read(body, OPENAI)
+    except request.BadRequest:
+        return
+    after = rewrite.upstream_body(body, OPENAI, model=model, stream=stream, max_output_tokens=limit)
+    before_document, after_document = json.loads(body), json.loads(after)
+    assert model == after_document["model"]
+    assert stream is bool(after_document.get("stream"))
+    limits = [after_document.get(key) for key in ("max_tokens", "max_completion_tokens")]
+    assert [limit] == [value for value in limits if value is not None]
+    options_before = before_document.get("stream_options") or {}
+    options_after = after_document.get("stream_options") or {}
+    if stream:
+        assert {**options_before, "include_usage": True} == options_after
+    else:
+        assert options_before == options_after
+    assert spans(body) == spans(after)
+    request.read(after, OPENAI)
+
+
+def spans(body: bytes) -> list[bytes]:
+    text = body.decode("latin-1")
+    return [
+        body[start:end] for key, start, _, end in members.scan(text) if key not in OWNED
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [
+        ("gpt-4o", "max_tokens"), ("qwen3-max", "max_tokens"), ("demo-gpt", "max_tokens"),
+        ("o1", "max_completion_tokens"), ("o4-mini", "max_completion_tokens"),
+        ("gpt-5.2-chat", "max_completion_tokens"), ("openai/o3", "max_completion_tokens"),
+        ("gpt-6-sol", "max_completion_tokens"), ("olmo-2", "max_tokens"), ("gpt-50x", "max_tokens"),
+    ],
+)  # fmt: skip
+def test_the_limit_that_a_silent_client_gets(model, key):
+    """Reasoning models of OpenAI only know max_completion_tokens; the rest knows max_tokens."""
+    after = rewrite.upstream_body(
+        b'{"model":"x"}', OPENAI, model=model, stream=False, max_output_tokens=5
+    )
+    assert {"model": model, key: 5} == json.loads(after)
+
+
+def test_a_body_that_needs_nothing_is_the_same_bytes():
+    """Nothing to change: not one byte changes."""
+    body = b' {"max_tokens":5 , "model" : "m","stream":false}\n'
+    same = rewrite.upstream_body(body, ANTHROPIC, model="m", stream=False, max_output_tokens=5)
+    assert body == same
+
+
+def test_anthropic_streams_get_no_stream_options():
+    """The protocol reports usage anyway."""
+    after = rewrite.upstream_body(
+        b'{"max_tokens":5,"model":"a"}', ANTHROPIC, model="m", stream=True, max_output_tokens=9
+    )
+    assert b'{"stream":true,"max_tokens":9,"model":"m"}' == after

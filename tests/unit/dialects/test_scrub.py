@@ -1,0 +1,155 @@
+"""The scrubber and what is said of a refused call."""
+
+import base64
+import json
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollgate_dialects import upstream_error
+from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.scrub import MAX_CHARACTERS, scrub
+
+OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001",
+        "Please reduce the length of the messages.",
+        "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
+        "The model `claude-sonnet-4-5-20250929` does not exist",
+        "Qwen/Qwen3-Coder-480B-A35B-Instruct, meta-llama/Llama-3.3-70B-Instruct-Turbo, gpt-4.1",
+        "messages.0.content.0.image.source.base64: image exceeds 5 MB: 6000000 bytes > 5242880",
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+        "Expected thinking or redacted_thinking, but found tool_use",
+        "tool_choice.disable_parallel_tool_use must be a boolean; text/event-stream and/or user_id",
+        "Supported levels: high, low, max, medium; context_length_exceeded; request_too_large",
+        "Rate limit reached for gpt-4o: Limit 30000, Used 28000, Requested 5000. Try again in 6.1s",
+    ],
+)
+def test_promise_13_the_words_that_clients_match_on_stay(text):
+    """Recovery code reads these words: they come through unchanged."""
+    assert text == scrub(text)
+
+
+LEAKS = [
+    "sk-proj-abc123", "sk-ant-api03-Zz9", "sk-abc***xyz", "AIzaSyA1b2C3d4", "AKIAIOSFODNN7EXAMPLE",
+    "LTAI5tAbCdEfGhIj", "ghp_abcdefgh1234", "xoxb-1-2-abc", "gsk_abcdef", "hf_AbCdEf",
+    "Bearer abc.def", "Basic dXNlcjpwYXNz", "api_key=hunter2", "x-api-key: hunter2",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "0123456789abcdef01234567",
+    "Zm9vYmFyYmF6cXV4cXV1eGNvcmdl", "https://user:pw@host.example/v1?key=1", "wss://a.b/c",
+    "api.openai.com", "vault.internal:8200", "my-res.openai.azure.com", "localhost:11434",
+    "10.1.2.3", "192.168.0.1:8080", "fe80::1", "2001:db8::8a2e:370:7334", "[::1]:80",
+    "ops@corp.example", "org-AbCdEf123456", "acct_1A2b3C4d", "proj_AbCd1234", "user-9f8e7d",
+    "req_011CYabcdef", "request id: 8f1c-aa", "Request ID 8f1c2d3e", "chatcmpl-9AbC", "msg_01AbC",
+    "arn:aws:bedrock:us-east-1:123456789012:model/x", "123456789012", "deployment 'prod-gpt4'",
+    'resource "contoso-ai"', "workspace wrkspc_01Ab", "projects/my-proj-1/locations/us",
+    "/subscriptions/abc/resourceGroups/rg", "/etc/ssl/private", "C:\\keys\\a.pem",
+    "/home/ops/.aws/credentials", "8f14e45f-ceea-467f-a0e6-1b2c3d4e5f60",
+    "tenant 9f8e7d6c", "sk-\u200bproj-hidden99", "sk-canary-7Q2mVx9LtR4bKd8WfZ3nHc5Y",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+@pytest.mark.parametrize(
+    "around", ["error for {} now", "({})", "'{}'", "key={},", "{}", "密钥{}无效"]
+)
+def test_red_line_3_what_names_an_upstream_is_gone(leak, around):
+    """Keys, hosts, addresses, ids, paths: none of their telling words is left."""
+    text = scrub(around.format(leak))
+    plain = leak.replace("\u200b", "")
+    telling = max(re.split(r"[\s:='\"/]+", plain), key=len)
+    assert telling not in text
+    assert "[redacted]" in text
+
+
+@pytest.mark.parametrize("run", ["a.", "/a", "A", "a-", "1:", "sk-", "a@", "organization ", "eyJ"])
+def test_a_hostile_text_is_not_slow(run):
+    """No pattern is quadratic: a text made to be slow is scrubbed in well under a second."""
+    start = time.perf_counter()
+    scrub(run * 4_000)
+    assert time.perf_counter() - start < 0.5
+
+
+@given(st.text(min_size=4, max_size=40), st.text(max_size=60), st.text(max_size=60))
+def test_red_line_3_a_given_secret_never_survives(secret, before, after):
+    """Whatever it looks like, plain, percent-encoded or in base64."""
+    secret = "k" + re.sub(r"[^\x21-\x7e]", "x", secret)
+    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
+    said = scrub(f"{before} {secret} {encoded} {after}", [secret])
+    # A secret that is part of our own placeholder says nothing.
+    if secret not in "[redacted]":
+        assert secret not in said.replace("[redacted]", "")
+
+
+@given(st.text(max_size=6000))
+def test_a_scrubbed_text_is_short_and_printable(text):
+    """At most 500 characters, no control characters, no line breaks."""
+    said = scrub(text)
+    assert len(said) <= MAX_CHARACTERS
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b\u202e]", said)
+
+
+def body(message, **error):
+    return json.dumps({"error": {"message": message, **error}}).encode()
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 402, 403, 409, 500, 502, 503, 504, 529])
+def test_red_line_3_of_other_statuses_nothing_is_said(status):
+    """5xx, 401 and 403 have neither message nor code nor parameter."""
+    said = upstream_error.describe(status, body("secret", code="x", param="y"), {}, OPENAI)
+    assert ("", "", "") == said
+
+
+def test_what_is_said_of_the_others():
+    """400, 404, 413, 422 and 429: the scrubbed message, and plain words only."""
+    said = upstream_error.describe(
+        400, body("too long, key hunter2", code="context_length_exceeded", param="messages[0]"),
+        {"Content-Type": "application/json"}, OPENAI, ["hunter2"],
+    )  # fmt: skip
+    assert ("too long, key [redacted]", "context_length_exceeded", "messages[0]") == said
+    odd = body("m", code="Has Spaces", type="rate_limit_error", param="<x>")
+    assert ("m", "rate_limit_error", "") == upstream_error.describe(429, odd, {}, OPENAI)
+    secret = body("m", code="sk-abcdef123456", param="org-AbCd123456")
+    assert ("m", "", "") == upstream_error.describe(422, secret, {}, OPENAI)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b'{"type":"error","error":{"type":"not_found_error","message":"no"}}', "no"),
+        (b'[{"error":{"message":"no"}}]', "no"), (b'{"error":"no"}', "no"),
+        (b'{"message":"no"}', "no"), (b'{"detail":"no"}', "no"), (b'{"detail":[1]}', ""),
+        (b"<html>no</html>", ""), (b"", ""), (b"\xff", ""), (b"7", ""), (b"[]", ""),
+    ],
+)  # fmt: skip
+def test_every_shape_of_an_error_body(raw, message):
+    """Anthropic, Gemini, plain texts; what is no JSON says nothing."""
+    assert message == upstream_error.describe(404, raw, {}, ANTHROPIC).message
+
+
+def test_an_encoded_or_huge_body_says_nothing():
+    """No decompression for the sake of an error."""
+    encoded = {"Content-Encoding": "gzip"}
+    assert "" == upstream_error.describe(400, body("no"), encoded, OPENAI).message
+    assert "" == upstream_error.describe(400, body("n" * 300_000), {}, OPENAI).message
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Retry-After": "2"}, 2_000), ({"retry-after": "0.5"}, 500),
+        ({"retry-after-ms": "120", "retry-after": "9"}, 120), ({}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None), ({"retry-after": "-1"}, None),
+        ({"retry-after": "999999999"}, 86_400_000), ({"retry-after": "1e9"}, None),
+    ],
+)  # fmt: skip
+def test_retry_after(headers, expected):
+    """Seconds and milliseconds are read, bounded; dates and nonsense are ignored."""
+    assert expected == upstream_error.retry_after_ms(headers)
