@@ -68,14 +68,6 @@ class CommitUnknown(Exception):  # noqa: N818 - it is what happened
     """The commit was sent and its answer is missing or doubtful."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How far the log is sequenced, and how far published."""
-
-    sequenced: int
-    published: int
-
-
 @dataclass(slots=True)
 class _Known:
     """The sequencing state as of ``size``; None stands for a producer that has no entry yet."""
@@ -180,12 +172,10 @@ class PostgresStore:
         self._known.producers |= decision.producers
         return True
 
-    async def sizes(self) -> Sizes:
-        """How far the log is. Raises StoreUnavailable."""
-        rows = await self._fetch(
-            "select state.size, published.size from log_state state, log_published published", ()
-        )
-        return Sizes(*rows[0])
+    async def size(self) -> int:
+        """How many entries are sequenced. Raises StoreUnavailable."""
+        rows = await self._fetch("select size from log_state", ())
+        return int(rows[0][0])
 
     async def call(self, tenant_id: str, trace_id: str) -> list[tuple[int, bytes]]:
         """(index, leaf) of one call of one tenant, in log order. Raises StoreUnavailable."""
@@ -195,7 +185,7 @@ class PostgresStore:
         self, start: int, *, limit: int, tenant_id: str = ""
     ) -> tuple[list[tuple[int, bytes]], int]:
         """(index, leaf) from ``start`` on, and where to go on. Raises StoreUnavailable."""
-        size = (await self.sizes()).sequenced
+        size = await self.size()
         end = min(size, start + (SCAN_ENTRIES_MAX if tenant_id else limit))
         if start >= end:
             return [], size
