@@ -5,6 +5,7 @@ passwords, no Unix socket, no row values or statements in its log. Never: runs a
 beyond loopback.
 """
 
+import contextlib
 import secrets
 import shutil
 import signal
@@ -23,6 +24,7 @@ from tollgate_cli.private_file import write_private
 from tollgate_cli.wheel import folder
 
 SUPERUSER = "tollgate"
+_ORPHANS_TIMEOUT_S = 15.0
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -93,6 +95,21 @@ class EmbeddedPostgres:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         argv = (*self._run_as.prefix, str(self._bin / "postgres"), "-D", str(self._data), *options)
         return Command(argv, log, signal.SIGINT)
+
+    def await_orphans(self) -> None:
+        """Waits until the processes of a killed server are gone; a new one refuses beside them."""
+        deadline = time.monotonic() + _ORPHANS_TIMEOUT_S
+        while self._has_processes() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _has_processes(self) -> bool:
+        # Every process of a server has its data directory as its working directory.
+        data = self._data.resolve()
+        for entry in Path("/proc").glob("[0-9]*/cwd"):
+            with contextlib.suppress(OSError):
+                if entry.readlink() == data:
+                    return True
+        return False
 
     def ready(self) -> bool:
         """True once it answers a query."""

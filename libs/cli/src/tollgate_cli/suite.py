@@ -260,6 +260,7 @@ class Suite:
             time.sleep(_POLL_S if left else 0)
 
     def _spawn(self, unit: Unit) -> None:
+        unit.before_start()
         child = self._starter.submit(Child, unit.name, unit.command).result()
         self._children[unit.name] = child
         leftovers.remember(self.home.run, unit.name, child.pid)
