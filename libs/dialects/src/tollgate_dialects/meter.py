@@ -217,6 +217,7 @@ class StreamMeter(_Meter):
         self._has_final_output = False
         is_openai = protocol is Protocol.OPENAI_CHAT
         self._matters = _openai_matters if is_openai else _anthropic_matters
+        self._markers = _OPENAI_MARKERS if is_openai else _ANTHROPIC_MARKERS
         self._read: Callable[[bytes, sse.Event], bytes] = (
             self._read_openai if is_openai else self._read_anthropic
         )
@@ -248,6 +249,16 @@ class StreamMeter(_Meter):
             self._produce(frames)
             return frames
         passed: list[bytes] = []
+        first = sse.first_of(frames, self._markers)
+        if self._protocol is Protocol.OPENAI_CHAT:
+            usage = _USAGE_OBJECT.search(frames, 0, first)
+            first = first if usage is None else usage.start()
+        quiet = sse.quiet_part(frames, first)
+        if quiet:
+            # Most of a long read is text: only from the first event that can matter on, one by one.
+            passed.append(frames[:quiet])
+            self._produce(frames[:quiet])
+            frames = frames[quiet:]
         for frame in sse.split(frames):
             passed.append(self._pass_frame(frame))
             if self.error or self.finished:
@@ -316,6 +327,18 @@ class StreamMeter(_Meter):
         self._has_final_output |= final and usage.get("output_tokens") is not None
         reported.merge_anthropic(self._merged, usage)
         self._report(reported.from_anthropic(self._merged), has_output=self._has_final_output)
+
+
+# Each event that can matter holds one of these (some that cannot matter do, too).
+_OPENAI_MARKERS = (b'"error"', b"[DONE]", b"\\u00", b"event:")
+_ANTHROPIC_MARKERS = (
+    b'"usage"',
+    b'"error"',
+    b"message_stop",
+    b"\\u00",
+    b"event: error",
+    b"event:error",
+)
 
 
 def _openai_matters(frames: bytes) -> bool:

@@ -62,25 +62,26 @@ class Log:
         self._emit("error", event, {**fields, "error": type(error).__name__, "at": place})
 
     def _emit(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        line = {"time_unix_ms": self._clock.unix_ms(), "level": level, "service": self._service}
-        line["event"] = event
+        line = {
+            "time_unix_ms": self._clock.unix_ms(),
+            "level": level,
+            "service": self._service,
+            "event": event,
+            **fields,
+        }
         for name, value in fields.items():
-            line[name] = _plain(value)
-        text = orjson.dumps(line, default=lambda value: f"<{type(value).__name__}>").decode()
-        # U+2028 and U+2029 end a line for some readers of logs.
-        text = redact(text).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+            if type(value) is str and len(value) > _FIELD_MAX:
+                line[name] = value[:_FIELD_MAX] + "…"
+        text = redact(orjson.dumps(line, default=_name_only).decode())
+        if not text.isascii():
+            # U+2028 and U+2029 end a line for some readers of logs.
+            text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
         self._write(text + "\n")
         self._flush()
 
 
-def _plain(value: Any) -> Any:
-    kind = type(value)
-    if kind is int or kind is float or kind is bool:
-        return value
-    if isinstance(value, str):
-        return value if len(value) <= _FIELD_MAX else value[:_FIELD_MAX] + "…"
+def _name_only(value: Any) -> str:
+    """What stands for a value that is not plain: a secret is blanked, anything else is named."""
     if isinstance(value, Secret):
         return "***"
-    if isinstance(value, BaseException):
-        return type(value).__name__
-    return value
+    return type(value).__name__
