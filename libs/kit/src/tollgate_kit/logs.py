@@ -5,6 +5,7 @@ backstop that blanks what looks like a credential. An exception is logged as its
 place in our code, never its text, which may quote what it failed on.
 """
 
+import asyncio
 import re
 import sys
 import traceback
@@ -44,7 +45,8 @@ class Log:
         self._service = service
         self._clock = clock or SystemClock()
         self._write: Callable[[str], object] = (out or sys.stdout).write
-        self._flush = (out or sys.stdout).flush
+        self._flush: Callable[[], object] = (out or sys.stdout).flush
+        self._flushing = False
 
     def info(self, event: str, **fields: Any) -> None:
         self._emit("info", event, fields)
@@ -77,6 +79,21 @@ class Log:
             # U+2028 and U+2029 end a line for some readers of logs.
             text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
         self._write(text + "\n")
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Once a turn of the event loop, whatever the number of lines; at once without a loop."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._flush_now()
+            return
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flushing = False
         self._flush()
 
 
