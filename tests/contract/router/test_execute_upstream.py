@@ -109,6 +109,24 @@ async def test_no_failover_after_the_first_byte(tmp_path):
         assert 0 < end_of(messages).cost_nano_usd <= 1_000_000_000
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "unary"])
+async def test_a_malformed_chunk_ends_the_call_at_once(tmp_path, stream):
+    """Broken framing in the middle of an answer is the upstream's error, not a wait or a bug."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        up.scripts["m"] = [
+            h.sse_head() + h.chunk(h.openai_frame("some")),
+            h.Pause(0.05),
+            b"no chunk size\r\nabc\r\n",
+            h.Pause(3),
+        ]
+        await router.provide(up.url)
+        async with asyncio.timeout(2):
+            messages = await router.call(stream=stream)
+        assert (pb.END_REASON_UPSTREAM_ERROR, 0) == (
+            end_of(messages).reason, end_of(messages).cost_nano_usd,
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("piece", [h.Reset(), h.Close(), h.Pause(3)], ids=["rst", "fin", "hang"])
 async def test_a_taken_request_is_not_sent_twice(tmp_path, piece):
     """An upstream that took the request and then went silent may have billed it: no retry."""

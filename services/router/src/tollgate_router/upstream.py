@@ -7,7 +7,7 @@ wrong is an UpstreamFault with one word, never a URL, a header or the upstream's
 
 import asyncio
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import aiohttp
@@ -88,6 +88,7 @@ class Answer:
         self.status = response.status
         self.content_type = response.content_type
         self.headers: CIMultiDictProxy[str] = response.headers
+        _end_with_connection(response)
 
     async def read(self) -> bytes:
         """What has arrived, waiting for something; empty at the end. Raises UpstreamFault.
@@ -104,8 +105,8 @@ class Answer:
                 return await content.readany()
         except TimeoutError:
             fault = Fault.TIMEOUT
-        except (aiohttp.ClientError, HttpProcessingError, OSError):
-            pass
+        except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError):
+            pass  # RuntimeError: the connection is gone, and the body has not been told yet
         # Raised out here, so that it has no context: the library's exceptions carry the URL.
         raise UpstreamFault(fault)
 
@@ -206,6 +207,37 @@ class Upstream:
             fault = found
         # Raised out here, so that it has no context: the library's exceptions carry the URL.
         raise UpstreamFault(fault)
+
+
+def _end_with_connection(response: aiohttp.ClientResponse) -> None:
+    """End the body when its connection ends.
+
+    aiohttp closes the connection on a malformed chunk, but leaves the body's reader waiting.
+    """
+    content = response.content
+    protocol = response.connection.protocol if response.connection is not None else None
+    closed = protocol.closed if protocol is not None else None
+    if closed is None:
+        return  # the body is here already, or a read finds the connection gone
+
+    def lost(_closed: object) -> None:
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError())
+
+    # One of these stays on a connection that is used again: what ended it is of no interest.
+    closed.remove_done_callback(_retrieved)
+    closed.add_done_callback(_retrieved)
+    closed.add_done_callback(lost)
+    content.on_eof(lambda: _forget(closed, lost))
+
+
+def _forget(closed: "asyncio.Future[None]", lost: Callable[[object], None]) -> None:
+    closed.remove_done_callback(lost)
+
+
+def _retrieved(closed: "asyncio.Future[None]") -> None:
+    if not closed.cancelled():
+        closed.exception()
 
 
 def _refusal(response: aiohttp.ClientResponse) -> Fault | None:
