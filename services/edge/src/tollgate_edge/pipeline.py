@@ -222,9 +222,10 @@ class Pipeline:
         assert call.request is not None
         if not self._catalogue.loaded:
             return public_errors.own("CATALOGUE_EMPTY")
+        model = self._catalogue.find(call.request.model)
+        call.is_model_known = model is not None
         if not grant.allows(call.request.model):
             return public_errors.authz_denial("MODEL_NOT_ALLOWED")
-        model = self._catalogue.find(call.request.model)
         if model is None:
             return public_errors.own("MODEL_UNKNOWN")
         if not model.serves(call.exchange.face.protocol):
