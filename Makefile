@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := protos libs/kit libs/tlog libs/dialects libs/cli \
 	services/authz services/budget services/router services/audit services/edge
-SOURCES := protos libs services tests
+SOURCES := protos libs services deploy tests
 CONTRACTS := $(wildcard libs/*/.importlinter services/*/.importlinter .importlinter)
 
 .PHONY: help

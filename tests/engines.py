@@ -31,6 +31,7 @@ class PostgresServer:
 
     def restart(self) -> None:
         """Starts it again after `process.kill()` or `.stop()`: same port, same data."""
+        self.engine.await_orphans()
         self.process = Child("postgres", self.engine.command(self.log))
         if not wait_ready(self.engine, timeout_s=30):
             raise AssertionError("\n".join(self.process.log_tail()))

@@ -109,6 +109,22 @@ async def test_the_stated_wait_is_enough(rates):
     assert [None] == await rates.spend([call(quick)])
 
 
+async def test_a_bucket_from_the_future_does_not_lock_out(redis_url):
+    """Trust 6.6: after a failover to a server whose clock is behind, at most one burst is waited."""
+    client = open_redis(Secret(redis_url))
+    await client.set("tollgate:rate:{t1}:rpm", (time.time_ns() // 1000) + 7200 * 10**6)
+    rates = RedisRates(client)
+    (refused,) = await rates.spend([call(minute(5))])
+    assert 11_000_000 < refused.wait_us <= 12_000_000
+    assert 1 == len(await client.keys())
+    # What was spent does not outlive its time: a bucket that is empty again is no row.
+    await rates.spend([call(Cost("quick", 1, 1, 1, 20))])
+    assert 2 == len(await client.keys())
+    await asyncio.sleep(0.04)
+    assert 1 == len(await client.keys())
+    await rates.close()
+
+
 async def test_a_restarted_redis_gets_the_script_again():
     """NOSCRIPT is not an error for the caller; a Redis that is away is RatesUnavailable, soon."""
     with engines.redis_server() as server:

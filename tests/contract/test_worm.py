@@ -1,6 +1,5 @@
 """The worm seam: one suite for every implementation."""
 
-import os
 import stat
 
 import pytest
@@ -56,11 +55,16 @@ async def test_what_is_absent_is_none_and_paths_are_listed(worm):
     assert await worm.paths("checkpoints") == ["checkpoints/10", "checkpoints/9"]
 
 
-async def test_only_partials_are_dropped(worm):
+async def test_only_partials_are_dropped(worm, tmp_path):
     """Dropping the partial forms of a tile leaves the full one, whatever is asked for."""
     await worm.put_once("tile/0/000", b"full")
     await worm.put_mutable("tile/0/000.p/3", b"x")
     await worm.put_mutable("tile/0/000.p/7", b"x")
+    stray = tmp_path / "log/tile/0/000.p/notes"
+    stray.write_bytes(b"not a tile")
+    await worm.drop_partials(Tile(0, 0))
+    assert [path.name for path in stray.parent.iterdir()] == ["notes"]
+    stray.unlink()
     await worm.drop_partials(Tile(0, 0))
     await worm.drop_partials(Tile(0, 0))
     assert await worm.paths("tile/0") == ["tile/0/000"]
@@ -76,7 +80,7 @@ async def test_the_directory_is_read_only_and_survives_a_killed_writer(tmp_path)
     assert (stat.S_IMODE(status.st_mode), status.st_nlink) == (0o444, 1)
     (tmp_path / ".tmp/123-0").write_bytes(b"half")
     await LocalWorm(tmp_path).open()
-    assert os.listdir(tmp_path / ".tmp") == []
+    assert list((tmp_path / ".tmp").iterdir()) == []
 
 
 async def test_a_fault_of_the_disk_is_a_fault(tmp_path):

@@ -89,6 +89,35 @@ def stream_of(events: Sequence[bytes]):
     return play(route(), head("text/event-stream"), *(data(e) for e in events), end())
 
 
+class Wire:
+    """One connection, read as the bytes come."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.got = b""
+
+    async def until(self, text: bytes, seconds: float = 3.0) -> bytes:
+        """Read until this text has arrived."""
+        async with asyncio.timeout(seconds):
+            while text not in self.got:
+                piece = await self._reader.read(65536)
+                assert piece, f"closed after {self.got!r}"
+                self.got += piece
+        return self.got
+
+    async def silence(self, seconds: float = 0.3) -> bytes:
+        """Everything there is after listening for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while piece := await self._reader.read(65536):
+                    self.got += piece
+        return self.got
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
+
+
 class Edge:
     """A running edge and the services it talks to."""
 
@@ -131,6 +160,16 @@ class Edge:
             content=json.dumps(body) if content is None else content,
             headers={**sent, **(headers or {})},
         )
+
+    async def send(self, body: bytes, *, length: int | None = None) -> "Wire":
+        """A call over a socket of its own; `length` if the head is to say another one."""
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", int(self.url.rpartition(":")[2])
+        )
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\n"
+        head += f"content-length: {len(body) if length is None else length}\r\n\r\n"
+        writer.write(head.encode() + body)
+        return Wire(reader, writer)
 
     async def quiet(self, seconds: float = 5.0) -> None:
         """Wait until every reservation that can be settled is, and every entry is durable."""

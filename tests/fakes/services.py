@@ -75,6 +75,7 @@ class FakeBudget(budget_pb2_grpc.BudgetServiceServicer):
             budget_pb2.SessionResponse,
             log=quiet_log(),
         )
+        self.asked: list[str] = []
         self.reserved: dict[str, budget_pb2.ReserveRequest] = {}
         self.settled: dict[str, list[int]] = {}
         self.batches: list[int] = []
@@ -83,6 +84,7 @@ class FakeBudget(budget_pb2_grpc.BudgetServiceServicer):
         self.settle_failures: list[Failure] = []
 
     async def Reserve(self, request, context):
+        self.asked.append(request.reservation_id)
         if self.failures:
             raise self.failures.pop()
         if self.denial is not None:

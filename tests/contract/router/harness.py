@@ -200,7 +200,9 @@ def price(model: str, **changes: int) -> Price:
 class Harness:
     """One router process's insides, wired as __main__ does, minus stores and sockets."""
 
-    def __init__(self, keyring: FileKeyring, upstream: UpstreamConfig, drain_seconds: int) -> None:
+    def __init__(
+        self, keyring: FileKeyring, upstream: UpstreamConfig, drain_seconds: int, log_calls: bool
+    ) -> None:
         self.out = io.StringIO()
         self.log = Log("router", out=self.out)
         self.metrics = Metrics("router")
@@ -209,7 +211,7 @@ class Harness:
         self.store = MemoryStore()
         self.keys = ProviderKeys(keyring, clock=self.clock)
         self.upstream = Upstream(upstream, allow_private=True)
-        self.reservations = UsedReservations(limit=10_000)
+        self.reservations = UsedReservations(limit=1_000_000)
         self.attempts = Attempts(
             upstream=self.upstream,
             keys=self.keys,
@@ -233,7 +235,7 @@ class Harness:
             watch=self.watch,
             must_finish=self.must_finish,
             upstream=upstream,
-            execute=ExecuteConfig(drain_seconds=drain_seconds),
+            execute=ExecuteConfig(drain_seconds=drain_seconds, log_calls=log_calls),
             clock=self.clock,
             log=self.log,
             metrics=self.metrics,
@@ -330,14 +332,16 @@ FAST = UpstreamConfig(connect_ms=2000, first_byte_ms=1500, idle_ms=500, total_ms
 
 @contextlib.asynccontextmanager
 async def harness(
-    tmp_path, *, upstream: UpstreamConfig = FAST, drain_seconds: int = 1
+    tmp_path, *, upstream: UpstreamConfig = FAST, drain_seconds: int = 1, log_calls: bool = True
 ) -> AsyncIterator[Harness]:
     unlock = tmp_path / "unlock"
     unlock.write_bytes(b"open sesame")
     unlock.chmod(0o400)
     path = tmp_path / "keyring.json"
     create(path, Secret(b"open sesame"), {"upstream-keys": "aes256", "reservation": "mac"})
-    made = Harness(FileKeyring.open(KeyringConfig(path, unlock)), upstream, drain_seconds)
+    made = Harness(
+        FileKeyring.open(KeyringConfig(path, unlock)), upstream, drain_seconds, log_calls
+    )
     try:
         yield made
     finally:

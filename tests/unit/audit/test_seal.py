@@ -67,3 +67,15 @@ def test_nothing_is_signed_over_altered_storage():
         seal.verified_root(forked, planned, good)
     with pytest.raises(Inconsistent):
         seal.plan(300, entries[256:300], entries[300:600], {})
+
+
+def test_a_full_tile_above_the_leaves_is_read_back_too():
+    """A wrong byte in a full tile of a higher level, which no root touches, stops the signature."""
+    entries = [str(i).encode() for i in range(65_540)]
+    stored, heads = publish(entries, [65_530])
+    planned = seal.plan(65_530, entries[65_280:65_530], entries[65_530:], stored)
+    good = stored | planned.objects
+    assert seal.verified_root(heads[0], planned, good)
+    bad = good | {Tile(1, 0): bytes(8192)}
+    with pytest.raises(Inconsistent):
+        seal.verified_root(heads[0], planned, bad)

@@ -214,13 +214,15 @@ async def test_closing_carries_out_what_was_accepted_and_takes_nothing_new():
         assert isinstance(await call, Reserved)
 
 
-async def test_commits_keep_their_distance_unless_full():
-    """Under load there are few and large ones; a full batch does not wait."""
-    async with Bench(pace_s=0.05, batch_steps_max=4) as bench:
+async def test_commits_keep_their_distance_under_load_unless_full():
+    """After a crowd the next commit waits, a full batch does not; who comes alone never does."""
+    async with Bench(pace_s=0.4, batch_steps_max=8) as bench:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        await bench.reserve("T0")
-        await asyncio.gather(*(bench.reserve(f"T{n}") for n in range(1, 5)))
-        assert loop.time() - started < 0.04
-        await bench.reserve("T9")
-        assert loop.time() - started > 0.04
+        for n in range(3):
+            await bench.reserve(f"A{n}")
+        await asyncio.gather(*(bench.reserve(f"B{n}") for n in range(8)))
+        await asyncio.gather(*(bench.reserve(f"C{n}") for n in range(8)))
+        assert loop.time() - started < 0.35
+        await bench.reserve("D")
+        assert loop.time() - started > 0.35

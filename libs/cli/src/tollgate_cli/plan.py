@@ -127,6 +127,7 @@ class Plan:
                 postgres,
                 self._postgres.command(log("postgres")),
                 self._postgres.ready,
+                self._postgres.await_orphans,
             ),
             Unit(
                 "redis", WAVE_ENGINES, redis, self._redis.command(log("redis")), self._redis.ready

@@ -45,7 +45,11 @@ def free_port() -> int:
 
 
 class Ports:
-    """The ports of one suite, chosen at first use and remembered in a file."""
+    """The ports of one suite, chosen at first use and remembered in a file.
+
+    `usual`: try the default ones. (Suites that run beside others, as in tests, had better not:
+    while a process of one restarts, another would take its place.)
+    """
 
     def __init__(
         self, remembered: Path, *, fixed: dict[str, int] | None = None, usual: bool = True

@@ -1,6 +1,7 @@
 """How one sees that a process is up: the gRPC health service over mTLS, or an HTTP answer."""
 
 import http.client
+import json
 import socket
 from typing import Any
 
@@ -36,6 +37,20 @@ def http_ready(address: str, path: str) -> bool:
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
+
+
+def models(address: str, key: str) -> set[str]:
+    """The models that a key may call there; none while there is no answer."""
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", "/v1/models", headers={"authorization": f"Bearer {key}"})
+        answer = json.load(connection.getresponse())
+        return {str(model["id"]) for model in answer["data"]}
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return set()
     finally:
         connection.close()
 

@@ -15,18 +15,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tollgate_cli import failure_text, leftovers
+from tollgate_cli import failure_text, leftovers, probe
 from tollgate_cli.child import Child
-from tollgate_cli.fault import Fault
+from tollgate_cli.fault import Fault, PortTaken
 from tollgate_cli.home import Home
 from tollgate_cli.plan import Plan
 from tollgate_cli.ports import Ports
 from tollgate_cli.private_file import write_private
-from tollgate_cli.unit import WAVE_ENGINES, Unit
+from tollgate_cli.seed import MODELS
+from tollgate_cli.unit import WAVE_EDGE, WAVE_ENGINES, Unit
 from tollgate_kit.clock import Clock, SystemClock
 
 _POLL_S = 0.05
 # PostgreSQL preallocates its log and checks in; less free space fails within minutes.
+_ATTEMPTS = 3
+_LISTED_TIMEOUT_S = 20.0
 _FREE_BYTES_MIN = 200 * 1024 * 1024
 
 
@@ -42,7 +45,7 @@ class Options:
     demo: bool = True
     api_port: int | None = None
     # False: only ports of the kernel's choice, so that suites of several tests do not meet.
-    usual_ports: bool = True
+    usual_ports: bool = False
 
 
 class Suite:
@@ -77,7 +80,16 @@ class Suite:
     def start(self) -> None:
         """Starts everything until it serves. Raises Fault or Cancelled, with nothing left."""
         try:
-            self._start()
+            for attempt in range(_ATTEMPTS):
+                try:
+                    self._start()
+                    return
+                except PortTaken as taken:
+                    # Another program was quicker: once more, with another port.
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    self._report(f"{taken.problem}; trying again")
+                    self._stop_children(lambda: False)
         except OSError as error:
             self.stop()
             raise failure_text.of_os_error(error, self.home.root) from error
@@ -107,10 +119,15 @@ class Suite:
         if self.options.demo:
             self._report("seeding the demo provider, tenant and key")
             self.demo_key, self.demo_key_is_new = plan.seed()
+            self._wait_listed()
         self._describe()
 
     def stop(self, *, impatient: Callable[[], bool] = lambda: False) -> None:
         """Stops everything, the edge first, the engines last; then no process is left."""
+        self._stop_children(impatient)
+        self._starter.shutdown()
+
+    def _stop_children(self, impatient: Callable[[], bool]) -> None:
         self.home.dev_json.unlink(missing_ok=True)
         waves = sorted({unit.wave for unit in self._units.values()}, reverse=True)
         for wave in waves:
@@ -121,7 +138,6 @@ class Suite:
                 self._report(f"stopping {name}")
                 if not self._stop_child(name, impatient):
                     self._report(f"{name} did not stop in time and was killed")
-        self._starter.shutdown()
 
     # ---- one process ---------------------------------------------------------------------------
 
@@ -229,7 +245,22 @@ class Suite:
         for unit in units:
             self._wait_ready(unit)
 
+    def _wait_listed(self) -> None:
+        # Every edge learns of new models by itself, a moment later.
+        deadline = time.monotonic() + _LISTED_TIMEOUT_S
+        left = {unit.address for unit in self._units.values() if unit.wave == WAVE_EDGE}
+        while left:
+            self._check_cancelled()
+            left = {at for at in left if not set(MODELS) <= probe.models(at, self.demo_key)}
+            if left and time.monotonic() > deadline:
+                raise Fault(
+                    f"the demo's models are not served at {', '.join(sorted(left))}",
+                    f"the logs of router and the edge: {self.home.logs}",
+                )
+            time.sleep(_POLL_S if left else 0)
+
     def _spawn(self, unit: Unit) -> None:
+        unit.before_start()
         child = self._starter.submit(Child, unit.name, unit.command).result()
         self._children[unit.name] = child
         leftovers.remember(self.home.run, unit.name, child.pid)

@@ -15,6 +15,7 @@ class Unit:
     address: str
     command: Command
     ready: Callable[[], bool]
+    before_start: Callable[[], None] = lambda: None
     ready_timeout_s: float = 45.0
     stop_timeout_s: float = 20.0
 

@@ -11,6 +11,8 @@ import contextlib
 from collections import deque
 from typing import Any
 
+import grpc
+
 from tollgate.audit.v1 import audit_pb2
 from tollgate_kit import canonical
 from tollgate_kit.failure import Failure, audit_not_durable
@@ -24,6 +26,21 @@ BATCH_BYTES_MAX = 512 * 1024
 QUEUE_MAX = 8192
 APPEND_TIMEOUT_S = 5.0
 RETRY_SECONDS = 0.1
+# A batch that audit refuses cannot be skipped (the gap would be visible for ever): this process
+# makes no more evidence, so it serves no more calls. Loud, and seldom enough to be read.
+REFUSED_RETRY_SECONDS = 1.0
+PAYLOAD_BYTES_MAX = 60_000
+
+
+_PASSING = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
 
 
 class _Waiting:
@@ -88,10 +105,14 @@ class EvidenceProducer:
     ) -> "asyncio.Future[int]":
         """Queue an entry; the future gives its log index when it is durable.
 
-        Raises Failure AUDIT_NOT_DURABLE when the queue is full.
+        Raises Failure AUDIT_NOT_DURABLE when the queue is full, ValueError for a payload that
+        audit would refuse.
         """
         if self.full:
             raise audit_not_durable()
+        data = canonical.dumps(payload)
+        if len(data) > PAYLOAD_BYTES_MAX:
+            raise ValueError("an entry's payload is at most 60,000 bytes")
         indexed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._sequence += 1
         entry = audit_pb2.Entry(
@@ -99,7 +120,7 @@ class EvidenceProducer:
             tenant_id=tenant_id,
             trace_id=trace_id,
             kind=kind,
-            payload=canonical.dumps(payload),
+            payload=data,
             subject=subject,
         )
         self._queue.append(_Waiting(entry, indexed))
@@ -166,7 +187,10 @@ class EvidenceProducer:
                 )
                 return list(answer.indices)
             except Failure as failure:
-                self._log.warning(
-                    "evidence.append_failed", reason=failure.reason, entries=len(request.entries)
-                )
-                await asyncio.sleep(RETRY_SECONDS)
+                known = {"reason": failure.reason, "entries": len(request.entries)}
+                if failure.code in _PASSING:
+                    self._log.warning("evidence.append_failed", **known)
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    self._log.error("evidence.refused", **known)
+                    await asyncio.sleep(REFUSED_RETRY_SECONDS)

@@ -62,6 +62,9 @@ class _Pending:
         self.frames.append(None)
         self._wake()
 
+    def time_out(self) -> None:
+        self.fail(deadline_exceeded())
+
     def _wake(self) -> None:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
@@ -92,6 +95,11 @@ class _Link:
         # Set when no more calls may be opened here.
         self.retired = asyncio.Event()
 
+    @property
+    def load(self) -> int:
+        """Calls in flight."""
+        return len(self.calls)
+
     def open(self, method: str, payload: bytes, timeout_s: float, credit: int) -> int:
         self._next_id += 1
         self.calls[self._next_id] = _Pending()
@@ -102,7 +110,8 @@ class _Link:
                 payload=payload,
                 timeout_ms=max(1, round(timeout_s * 1000)),
                 credit=credit,
-            )
+            ),
+            len(payload),
         )
         return self._next_id
 
@@ -208,7 +217,7 @@ class SessionPool:
         call_id = link.open(method, request.SerializeToString(), timeout_s, 1)
         call = link.calls[call_id]
         timer = asyncio.get_running_loop().call_later(
-            timeout_s + CLIENT_SLACK_SECONDS, call.fail, deadline_exceeded()
+            timeout_s + CLIENT_SLACK_SECONDS, call.time_out
         )
         answered = False
         try:
@@ -232,7 +241,7 @@ class SessionPool:
         call_id = link.open(method, request.SerializeToString(), timeout_s, STREAM_CREDIT)
         call = link.calls[call_id]
         timer = asyncio.get_running_loop().call_later(
-            timeout_s + CLIENT_SLACK_SECONDS, call.fail, deadline_exceeded()
+            timeout_s + CLIENT_SLACK_SECONDS, call.time_out
         )
         ended = False
 
@@ -262,10 +271,12 @@ class SessionPool:
 
     def _pick(self) -> _Link:
         """The least loaded link that takes calls. Raises Failure at once when there is none."""
-        ready = [link for link in self._links.values() if not link.draining and not link.broken]
-        if not ready:
+        best: _Link | None = None
+        for link in self._links.values():
+            if not link.draining and not link.broken and (best is None or link.load < best.load):
+                best = link
+        if best is None:
             raise session_broken(self._peer.identity)
-        best = min(ready, key=lambda link: len(link.calls))
         if len(best.calls) >= CALLS_MAX:
             raise overloaded(self._peer.identity)
         return best

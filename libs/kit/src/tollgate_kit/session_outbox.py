@@ -14,13 +14,16 @@ class Outbox:
 
     def __init__(self) -> None:
         self._frames: list[Any] = []
+        self._sizes: list[int] = []
         self._bytes = 0
         self._wake = asyncio.Event()
         self.closed = False
 
-    def put(self, frame: Any) -> None:
+    def put(self, frame: Any, size: int = 0) -> None:
+        """Queue a frame; size is that of its payload, which reading it would copy."""
         self._frames.append(frame)
-        self._bytes += len(frame.payload)
+        self._sizes.append(size)
+        self._bytes += size
         if self._bytes > WAITING_BYTES_MAX:
             self.closed = True
         self._wake.set()
@@ -39,14 +42,15 @@ class Outbox:
             # Let everything else that is ready in this turn of the loop put its frames, too.
             await asyncio.sleep(0)
         if len(self._frames) <= BATCH_FRAMES_MAX and self._bytes <= BATCH_BYTES_MAX:
-            batch, self._frames, self._bytes = self._frames, [], 0
+            batch, self._frames, self._sizes, self._bytes = self._frames, [], [], 0
             return batch
-        count = size = 0
-        for frame in self._frames[:BATCH_FRAMES_MAX]:
+        count = total = 0
+        for size in self._sizes[:BATCH_FRAMES_MAX]:
             count += 1
-            size += len(frame.payload)
-            if size >= BATCH_BYTES_MAX:
+            total += size
+            if total >= BATCH_BYTES_MAX:
                 break
         batch, self._frames = self._frames[:count], self._frames[count:]
-        self._bytes -= size
+        self._sizes = self._sizes[count:]
+        self._bytes -= total
         return batch

@@ -174,7 +174,8 @@ class SessionServer:
                 await self._run_stream(method.handler(request, None), call_id, call, outbox)
             else:
                 answer = await method.handler(request, None)
-                outbox.put(Frame(call_id=call_id, payload=answer.SerializeToString(), end=True))
+                payload = answer.SerializeToString()
+                outbox.put(Frame(call_id=call_id, payload=payload, end=True), len(payload))
         except asyncio.CancelledError as cancelled:
             # Ours, from the deadline; or the peer's cancel; or the end of the session.
             outbox.put(_ending(call_id, deadline_exceeded()))
@@ -199,7 +200,8 @@ class SessionServer:
                     await call.spend()
                 else:
                     call.credit -= 1
-                outbox.put(Frame(call_id=call_id, payload=answer.SerializeToString()))
+                payload = answer.SerializeToString()
+                outbox.put(Frame(call_id=call_id, payload=payload), len(payload))
             outbox.put(Frame(call_id=call_id, end=True))
         finally:
             if inspect.isasyncgen(answers):

@@ -41,6 +41,7 @@ class Lead:
         cursor = await self._connection.execute(
             "select leaf from entry where log_index >= %s and log_index < %s order by log_index",
             (start, end),
+            binary=True,
         )
         leaves = [leaf for (leaf,) in await cursor.fetchall()]
         if len(leaves) != end - start:

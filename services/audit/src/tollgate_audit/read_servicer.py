@@ -8,7 +8,7 @@ from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate_audit.store_postgres import PostgresStore, StoreUnavailable
 from tollgate_audit.worm import Worm, WormFault
 from tollgate_kit import failure
-from tollgate_tlog import checkpoint
+from tollgate_tlog import checkpoint, note
 
 PAGE_SIZE_MAX = 1000
 _PAGE_BYTES_MAX = 16 * 1024 * 1024
@@ -26,16 +26,17 @@ class AuditReadServicer(audit_pb2_grpc.AuditReadServiceServicer):
     ) -> audit_pb2.GetCheckpointResponse:
         del request, context
         try:
-            sizes = await self._store.sizes()
             signed_note = await self._worm.get(checkpoint.LATEST_PATH)
+            size = await self._store.size()  # read second: never below the checkpoint's
         except StoreUnavailable:
             raise failure.store_unavailable("postgres") from None
         except WormFault:
             raise failure.store_unavailable("worm") from None
         if signed_note is None:
             raise failure.not_found("checkpoint", "latest")
+        published = checkpoint.parse(note.parse(signed_note).text).size
         return audit_pb2.GetCheckpointResponse(
-            signed_note=signed_note, unpublished=sizes.sequenced - sizes.published
+            signed_note=signed_note, unpublished=size - published
         )
 
     async def ListEntries(

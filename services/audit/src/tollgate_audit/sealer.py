@@ -144,7 +144,7 @@ class Sealer:
         target = min(size, head.size + SEAL_ENTRIES_MAX)
         entries = await lead.entries(head.size, target)
         edge = await self._stored(tiles.right_edge(head.size))
-        planned = seal.plan(head.size, self._tail, entries, edge)
+        planned = await asyncio.to_thread(seal.plan, head.size, self._tail, entries, edge)
         for tile, data in planned.objects.items():
             put = self._worm.put_once if tile.full else self._worm.put_mutable
             await put(tile.path, data)

@@ -68,14 +68,6 @@ class CommitUnknown(Exception):  # noqa: N818 - it is what happened
     """The commit was sent and its answer is missing or doubtful."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How far the log is sequenced, and how far published."""
-
-    sequenced: int
-    published: int
-
-
 @dataclass(slots=True)
 class _Known:
     """The sequencing state as of ``size``; None stands for a producer that has no entry yet."""
@@ -147,7 +139,7 @@ class PostgresStore:
         self, connection: AsyncConnection, asked: list[tuple[str, int, int]]
     ) -> dict[tuple[str, int], Stored]:
         producers, lows, highs = (list(column) for column in zip(*asked, strict=True))
-        cursor = await connection.execute(_REPEATED, (producers, lows, highs))
+        cursor = await connection.execute(_REPEATED, (producers, lows, highs), binary=True)
         return {
             (producer, sequence): Stored(log_index, leaf)
             for producer, sequence, log_index, leaf in await cursor.fetchall()
@@ -180,12 +172,10 @@ class PostgresStore:
         self._known.producers |= decision.producers
         return True
 
-    async def sizes(self) -> Sizes:
-        """How far the log is. Raises StoreUnavailable."""
-        rows = await self._fetch(
-            "select state.size, published.size from log_state state, log_published published", ()
-        )
-        return Sizes(*rows[0])
+    async def size(self) -> int:
+        """How many entries are sequenced. Raises StoreUnavailable."""
+        rows = await self._fetch("select size from log_state", ())
+        return int(rows[0][0])
 
     async def call(self, tenant_id: str, trace_id: str) -> list[tuple[int, bytes]]:
         """(index, leaf) of one call of one tenant, in log order. Raises StoreUnavailable."""
@@ -195,7 +185,7 @@ class PostgresStore:
         self, start: int, *, limit: int, tenant_id: str = ""
     ) -> tuple[list[tuple[int, bytes]], int]:
         """(index, leaf) from ``start`` on, and where to go on. Raises StoreUnavailable."""
-        size = (await self.sizes()).sequenced
+        size = await self.size()
         end = min(size, start + (SCAN_ENTRIES_MAX if tenant_id else limit))
         if start >= end:
             return [], size
@@ -220,7 +210,7 @@ class PostgresStore:
     async def _fetch(self, query: str, parameters: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg] # rows differ by query
         try:
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(query.encode(), parameters)
+                cursor = await connection.execute(query.encode(), parameters, binary=True)
                 return await cursor.fetchall()
         except (psycopg.Error, PoolTimeout) as error:
             raise StoreUnavailable(type(error).__name__) from error

@@ -9,6 +9,7 @@ of the host: the signatures and the receipts show what he does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 from collections.abc import Callable
@@ -123,9 +124,10 @@ class LocalWorm:
     def _drop_partials(self, tile: Tile) -> None:
         folder = f"{Tile(tile.level, tile.index).path}.p"
         for path in self._paths(folder):
-            if not tiles.parse_path(path).full:  # the only files that are ever removed
-                (self._root / path).unlink(missing_ok=True)
-        if (self._root / folder).is_dir():
+            with contextlib.suppress(tiles.TileError):  # what is no tile is not ours to remove
+                if not tiles.parse_path(path).full:
+                    (self._root / path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there was none, or something else is left in it
             (self._root / folder).rmdir()
 
 

@@ -2,7 +2,7 @@
 
 Stage one spends the rates of all waiting reserves in one round trip to Redis; stage two carries
 all waiting steps out in one transaction. Each works at once when idle and gathers while it is
-busy; commits start at least `pace_s` apart unless a batch is full, so that under load they are few
+busy; under load commits start at least `pace_s` apart unless a batch is full, so that they are few
 and large.
 
 Promises: steps are decided in the order of arrival. What was accepted is carried out even if its
@@ -28,6 +28,9 @@ from tollgate_kit.failure import Failure, internal, overloaded, store_unavailabl
 from tollgate_kit.logs import Log
 
 T = TypeVar("T")
+
+# From this many steps in the last batch on, callers come together and commits keep their distance.
+CROWD_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,6 @@ class GroupCommit:
             raise overloaded("budget")
         self._steps += len(steps)
         self._idle.clear()
-        self._measures.queue_steps.set(self._steps)
         return _Item(steps, asyncio.get_running_loop().create_future())
 
     def _enqueue(self, item: _Item) -> None:
@@ -175,16 +177,20 @@ class GroupCommit:
     # ---- stage two: money --------------------------------------------------------------------
 
     async def _commit_stage(self) -> None:
-        started = self._clock.monotonic() - self._limits.pace_s
+        started, steps = self._clock.monotonic(), 0
         while True:
             await self._wake_commit.wait()
             self._wake_commit.clear()
             while self._waiting:
                 early = started + self._limits.pace_s - self._clock.monotonic()
-                if early > 0 and len(self._waiting) < self._limits.batch_steps_max:
+                crowded = steps >= CROWD_STEPS
+                if early > 0 and crowded and len(self._waiting) < self._limits.batch_steps_max:
                     await asyncio.sleep(early)
                 started = self._clock.monotonic()
-                await self._commit(self._batch())
+                self._measures.queue_steps.set(self._steps)
+                batch = self._batch()
+                steps = sum(len(item.steps) for item in batch)
+                await self._commit(batch)
                 self._measures.commit_seconds.observe(self._clock.monotonic() - started)
                 self._settle_idle()
 

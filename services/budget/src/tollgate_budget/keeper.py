@@ -17,6 +17,8 @@ from tollgate_kit.logs import Log
 SWEEP_BATCH_MAX = 128
 # In one turn; the rest waits for the next, so that calls are not kept waiting.
 SWEEP_BATCHES_MAX = 32
+# The check is at work at most one part in this many of the time.
+CHECK_SHARE = 50
 
 
 class Keeper:
@@ -48,12 +50,15 @@ class Keeper:
             await asyncio.sleep(every_s)
 
     async def check_forever(self, every_s: float) -> None:
+        """The check reads the month's history: the longer it takes, the longer until the next."""
         while True:
+            started = self._clock.monotonic()
             try:
                 await self.check()
             except StoreUnavailable:
                 self._log.warning("check.failed")
-            await asyncio.sleep(every_s)
+            took = self._clock.monotonic() - started
+            await asyncio.sleep(max(every_s, took * CHECK_SHARE))
 
     async def sweep(self) -> int:
         """Quarantine what is overdue, a bounded number at a time; how many were found."""

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus, PipelineStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PipelineStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 
@@ -42,11 +42,15 @@ class Pipe:
 
     async def trip(self, *commands: Command) -> list[PGresult]:
         """Send the commands, wait for all results. Raises psycopg.Error."""
-        for name, parameters in commands:
-            self._pgconn.send_query_prepared(name, parameters)
-        results = await self._finish()
+        results = await self.results(*commands)
         _raise_first(results)
         return results
+
+    async def results(self, *commands: Command) -> list[PGresult]:
+        """As trip(); but what the server refused is returned. Raises if the link broke."""
+        for name, parameters in commands:
+            self._pgconn.send_query_prepared(name, parameters)
+        return await self._finish()
 
     def rows(self, result: PGresult) -> list[Row]:
         self._transformer.set_pgresult(result)
@@ -71,12 +75,22 @@ class Pipe:
             while not pgconn.is_busy():
                 result = pgconn.get_result()
                 if result is None:
+                    # The end of one command's results; of all there will be, if the link broke.
+                    if pgconn.status != ConnStatus.OK:
+                        raise psycopg.OperationalError("the connection was lost")
                     continue
                 if result.status == ExecStatus.PIPELINE_SYNC:
                     return results
                 results.append(result)
             yield Wait.R
             pgconn.consume_input()
+
+
+def refusal(result: PGresult) -> psycopg.Error | None:
+    """What the server said against a command; None if it did it, or if the link broke."""
+    if result.status not in _ERRORS or not result.error_field(DiagnosticField.SQLSTATE):
+        return None
+    return error_from_result(result)
 
 
 def _raise_first(results: Sequence[PGresult]) -> None:

@@ -18,7 +18,7 @@ from psycopg.errors import Diagnostic
 from tollgate_budget import postgres_batch
 from tollgate_budget.ledger import Outcome, Reserved, Step
 from tollgate_budget.month import Month, month_of
-from tollgate_budget.postgres_pipe import Command, Connection, Pipe
+from tollgate_budget.postgres_pipe import Command, Connection, Pipe, refusal
 from tollgate_budget.postgres_settings import UnsafeSettings
 from tollgate_budget.store import OutcomeUnknown, StoreUnavailable, WriteRefused
 
@@ -27,10 +27,12 @@ WATCHDOG_S = 3.0
 # Between two tries; together with the tries this bounds how long a caller waits.
 PAUSE_S = 0.05
 
-# SQLSTATE classes with which a server says that a transaction was rolled back: data, integrity,
-# rollback, syntax or rights, refused lock. Anything else during a COMMIT leaves it unknown.
-_ROLLED_BACK = ("22", "23", "25", "40001", "40P01", "42", "55", "P0")
+# SQLSTATE classes with which a COMMIT says that it rolled back: a deferred constraint, a conflict.
+_ROLLED_BACK = ("23", "40001", "40P01", "P0")
+# What a repeat on the same connection may cure: conflicts, an id inserted meanwhile, a row lock.
 _TRY_AGAIN = ("40001", "40P01", "23505", "55P03")
+# What no repeat cures: data, integrity, names and rights, exceptions raised in the schema.
+_REFUSED = ("22", "23", "42", "P0")
 
 _STATEMENTS = {
     b"begin": "BEGIN",
@@ -116,7 +118,7 @@ class PostgresWriter:
         state = error.sqlstate or ""
         if state.startswith(_TRY_AGAIN):
             await self._roll_back()
-        elif state.startswith(_ROLLED_BACK):
+        elif state.startswith(_REFUSED):
             await self._roll_back()
             raise WriteRefused(state) from error
         else:
@@ -160,15 +162,18 @@ class PostgresWriter:
         if not (book.new_transfers or book.changed_transfers):
             await pipe.trip(_ROLLBACK)
             return outcomes
-        # After this point an error may mean that the batch was committed all the same.
         self._notices = 0
         try:
-            _, commit = await pipe.trip((b"write", postgres_batch.writes(book)), _COMMIT)
-        except psycopg.Error as error:
-            if (error.sqlstate or "").startswith(_ROLLED_BACK):
-                raise
+            written, committed = await pipe.results(
+                (b"write", postgres_batch.writes(book)), _COMMIT
+            )
+        except (psycopg.Error, ValueError) as error:
             raise _Unknown(outcomes) from error
-        if self._notices or commit.command_status != b"COMMIT":
+        # The server skips COMMIT after a refused write: then, and only then, nothing happened.
+        refused = refusal(written) or refusal(committed)
+        if refused is not None and (refusal(written) or _rolled_back(refused)):
+            raise refused
+        if self._notices or committed.command_status != b"COMMIT":
             raise _Unknown(outcomes)
         return outcomes
 
@@ -211,6 +216,10 @@ def _first_told(expected: list[Outcome], again: list[Outcome]) -> list[Outcome]:
         else now
         for then, now in zip(expected, again, strict=True)
     ]
+
+
+def _rolled_back(error: psycopg.Error) -> bool:
+    return (error.sqlstate or "").startswith(_ROLLED_BACK)
 
 
 def _cut(connection: Connection) -> None:

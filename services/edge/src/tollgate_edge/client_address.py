@@ -5,6 +5,7 @@ and the socket's peer counts; a hop that cannot be read is never believed, nor i
 left of it. Never resolves a name.
 """
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Sequence
 
@@ -13,6 +14,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # More hops than any real chain of proxies has; a longer header is not read at all.
 HOPS_MAX = 32
+# Texts already read: most calls come from few addresses.
+ADDRESSES_KEPT = 4096
 
 
 def networks(blocks: Iterable[str]) -> tuple[Network, ...]:
@@ -66,6 +69,7 @@ def _is_port(text: str) -> bool:
     return text.startswith(":") and text[1:].isascii() and text[1:].isdecimal()
 
 
+@functools.lru_cache(maxsize=ADDRESSES_KEPT)
 def _address(text: str) -> Address | None:
     if "%" in text:  # a zone names an interface of some other machine
         return None

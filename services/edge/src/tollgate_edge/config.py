@@ -7,6 +7,8 @@ from tollgate_kit.config import MetricsConfig, PeerConfig, TlsConfig, check_list
 
 # What the lifecycle gives one stop hook (tollgate_kit.lifecycle), less a margin.
 STOP_SECONDS_MAX = 25
+# A price or a model that router has dropped is not offered for longer than this.
+POLL_MS_MAX = 2000
 
 
 def _check_stop(seconds: int) -> None:
@@ -67,6 +69,10 @@ class CatalogueConfig:
     """The polling of router's model list."""
 
     poll_ms: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.poll_ms <= POLL_MS_MAX:
+            raise ValueError(f"poll_ms must be between 1 and {POLL_MS_MAX}")
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,12 @@ CONNECTION = "tollgate.connection"
 class Connection:
     """The client's connection: whether it is still there, and who wants to know."""
 
-    __slots__ = ("gone", "on_gone")
+    __slots__ = ("gone", "on_gone", "whole")
 
     def __init__(self) -> None:
         self.gone = False
+        # The request in hand has arrived whole: reading it takes no time.
+        self.whole = False
         self.on_gone: Callable[[], None] | None = None
 
     def lost(self) -> None:
@@ -67,21 +69,22 @@ class Exchange:
         if self.headers.content_encoding:
             return public_errors.own("BODY_ENCODED")
         if length is not None and length > bytes_max:
-            return public_errors.own("BODY_TOO_LARGE")
+            return _TOO_LARGE
+        if self.connection.whole:
+            message = await self._receive()
+            if message["type"] == "http.request" and not message["more_body"]:
+                body: bytes = message["body"]
+                return body if len(body) <= bytes_max else _TOO_LARGE
+            return public_errors.own("BODY_INCOMPLETE")
         try:
             async with asyncio.timeout(seconds):
-                message = await self._receive()
-                if message["type"] == "http.request" and not message.get("more_body"):
-                    whole: bytes = message["body"]
-                    return whole if len(whole) <= bytes_max else _TOO_LARGE
-                return await self._long_body(message, bytes_max)
+                return await self._long_body(bytes_max)
         except TimeoutError:
             return public_errors.own("BODY_TOO_SLOW")
 
-    async def _long_body(
-        self, message: MutableMapping[str, Any], bytes_max: int
-    ) -> bytes | Refusal:
+    async def _long_body(self, bytes_max: int) -> bytes | Refusal:
         parts = bytearray()
+        message = await self._receive()
         while message["type"] == "http.request":
             parts += message.get("body", b"")
             if len(parts) > bytes_max:

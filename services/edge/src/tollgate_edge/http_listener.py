@@ -64,6 +64,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_bytes = 0
+        self._connection.whole = False
         self._seconds = self.http.header_seconds
         self.scope[CONNECTION] = self._connection  # type: ignore[literal-required]
 
@@ -82,6 +83,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._seconds = None
+        self._connection.whole = True
         super().on_message_complete()
 
     def pause_writing(self) -> None:

@@ -67,6 +67,12 @@ class Identity:
 
     async def identify(self, credentials: list[str], client_ip: str) -> KeyGrant | Refusal:
         """The grant of the one well-formed key among what was presented."""
+        if len(credentials) == 1:
+            # What was granted is well formed: it need not be looked at again.
+            digest = self._cache.digest(credentials[0], client_ip)
+            grant = self._cache.get(digest, self._clock.monotonic())
+            if grant is not None:
+                return grant
         presented = _well_formed(credentials)
         if isinstance(presented, Refusal):
             return presented

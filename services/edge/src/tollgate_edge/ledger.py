@@ -15,6 +15,7 @@ from tollgate_edge.public_errors import Refusal
 from tollgate_edge.settle_queue import SettleQueue
 from tollgate_kit.failure import Failure
 from tollgate_kit.ids import Ids
+from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.session_client import SessionPool
 
@@ -88,7 +89,9 @@ class Ledger:
         timeout_s: float,
         ids: Ids,
         metrics: Metrics,
+        log: Log,
     ) -> None:
+        self._log = log
         self._budget = budget
         self._settlements = settlements
         self._reservation_seconds = reservation_seconds
@@ -151,6 +154,13 @@ class Ledger:
                         "Reserve", request, budget_pb2.ReserveResponse, timeout_s=self._timeout_s
                     )
                 except Failure as failure:
+                    # The field, where budget refused one: a name of the proto, never a value.
+                    self._log.warning(
+                        "reserve.failed",
+                        trace_id=request.trace_id,
+                        reason=failure.reason,
+                        field=failure.metadata.get("field"),
+                    )
                     if attempt == _ATTEMPTS or not failure.retryable:
                         return public_errors.rpc_failure(failure.reason)
                 else:

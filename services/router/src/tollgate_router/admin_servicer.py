@@ -82,6 +82,9 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
             raise invalid_field(bad.field, bad.why) from None
         await self._watch.refresh()
         if name in self._watch.snapshot.providers:
+            # Perhaps by a twin of this very request, a moment ago.
+            if (old := await self._store.answered(remembered.request_id)) is not None:
+                return _replay(old, remembered, router_pb2.AddProviderResponse)
             raise already_exists("provider", name)
         provider = Provider(
             name, protocol, str(address), models, (), enabled=True,
@@ -127,17 +130,21 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         key_id = f"pk-{self._ids.base62(12)}"
         sealed = await self._keys.seal(SHARED_TENANT, key_id, address, secret)
         answer = router_pb2.AddProviderKeyResponse(key_id=key_id)
+        intended = answer.SerializeToString()
         await self._intend(remembered, "add_provider_key", provider=provider.name, key_id=key_id)
-        return await self._change(
+        answer = await self._change(
             remembered,
             answer,
             lambda: self._store.add_key(
                 remembered,
                 provider.name,
                 ProviderKey(key_id, SHARED_TENANT, sealed),
-                answer=answer.SerializeToString(),
+                answer=intended,
             ),
         )
+        if answer.key_id != key_id:  # a twin of this request was first
+            await self._check_same_key(remembered, provider.name, answer.key_id, secret)
+        return answer
 
     async def ListProviders(
         self, request: router_pb2.ListProvidersRequest, context: Any

@@ -22,6 +22,7 @@ from tollgate_kit.secret import Secret
 from tollgate_router import endpoint, routing
 from tollgate_router.catalogue import Candidate, Snapshot
 from tollgate_router.charge import EndReason
+from tollgate_router.labelled import Labelled
 from tollgate_router.provider_keys import OpenKey, ProviderKeys
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.upstream import ERROR_BODY_MAX, Answer, Fault, Upstream, UpstreamFault
@@ -116,9 +117,10 @@ class Attempts:
         self._log = log
         self.health = routing.KeyHealth(rules)
         self._retries = routing.RetryBudget()
-        self._attempts = metrics.counter(
+        attempts = metrics.counter(
             "attempts_total", "Attempts at upstreams, by transport result.", ("provider", "result")
         )
+        self._attempts_by = Labelled(attempts)
 
     async def open(self, call: Call, catalogue: Snapshot) -> Opened | NotOpened | ContactRefused:
         """Try candidates until one answers 2xx, refuses the request itself, or none is left."""
@@ -156,7 +158,7 @@ class Attempts:
     ) -> None:
         """Feed what became of an attempt to the key's health and the metrics."""
         self.health.record(candidate, result, now_ms=self._now_ms(), retry_after_ms=wait_ms)
-        self._attempts.labels(candidate.provider, result.value).inc()
+        self._attempts_by[candidate.provider, result.value].inc()
 
     async def _open_key(self, candidate: Candidate) -> OpenKey | None:
         try:

@@ -21,7 +21,7 @@ class ExecuteConfig:
 
     drain_seconds: int = 10
     reservations_remembered_max: int = 1_000_000
-    log_calls: bool = True
+    log_calls: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.drain_seconds <= DRAIN_SECONDS_MAX:

@@ -27,6 +27,7 @@ from tollgate_router.attempts import (
 from tollgate_router.catalogue_watch import CatalogueWatch
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.config import ExecuteConfig
+from tollgate_router.labelled import Labelled
 from tollgate_router.stream import Stream
 from tollgate_router.upstream import Fault, UpstreamConfig, UpstreamFault
 
@@ -69,12 +70,14 @@ class Executor:
         self._execute = execute
         self._clock = clock
         self._log = log
-        self._ended = metrics.counter(
+        calls = metrics.counter(
             "calls_total", "Calls, by end and source of usage.", ("reason", "usage_source")
         )
-        self._seconds = metrics.histogram(
+        seconds = metrics.histogram(
             "call_seconds", "From admission to the end of a call.", ("provider",)
         )
+        self._calls_by = Labelled(calls)
+        self._seconds_by = Labelled(seconds)
         self._orphans = metrics.counter("orphans_total", "Calls whose edge vanished.")
 
     @property
@@ -236,8 +239,8 @@ class Executor:
         """Count a call; one canonical line, always for one that did not complete."""
         provider = call.candidate.provider if call.candidate else ""
         seconds = self._clock.monotonic() - call.began
-        self._ended.labels(reason.value, charged.source.value).inc()
-        self._seconds.labels(provider).observe(seconds)
+        self._calls_by[reason.value, charged.source.value].inc()
+        self._seconds_by[(provider,)].observe(seconds)
         if not self._execute.log_calls and reason is EndReason.COMPLETED:
             return
         self._log.info(

@@ -8,7 +8,7 @@ nothing. Never parses bytes whose MAC it has not checked.
 import enum
 import hashlib
 import hmac
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # What budget's clock and ours may differ by, milliseconds.
 SKEW_MS = 5_000
@@ -25,8 +25,7 @@ class Refusal(enum.Enum):
     USED = "used"
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """What budget granted."""
 
     reservation_id: str

@@ -145,7 +145,7 @@ class KeyHealth:
                 waits.append(max(asked))
                 continue
             resting = any(mark.until_ms > now_ms for mark in marks)
-            failed_ms = max((mark.failed_ms for mark in marks), default=0)
+            failed_ms = max((mark.failed_ms for mark in marks), default=-1)
             ready.append((resting, failed_ms, place, candidate))
         ready.sort(key=lambda item: item[:3])
         tried = tuple(item[3] for item in ready)

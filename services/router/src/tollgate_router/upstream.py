@@ -7,7 +7,7 @@ wrong is an UpstreamFault with one word, never a URL, a header or the upstream's
 
 import asyncio
 import enum
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import aiohttp
@@ -27,6 +27,10 @@ WHOLE_BODY_MAX = 1024 * 1024
 ANSWER_BYTES_LIMIT = 38 * 1024 * 1024
 # An error's body is read for its message; the rest of a longer one is of no interest.
 ERROR_BODY_MAX = 64 * 1024
+
+
+# After a bad chunk the library closes the connection without waking the reader: so we look.
+LOOK_SECONDS = 1.0
 
 
 class Fault(enum.Enum):
@@ -88,7 +92,6 @@ class Answer:
         self.status = response.status
         self.content_type = response.content_type
         self.headers: CIMultiDictProxy[str] = response.headers
-        _end_with_connection(response)
 
     async def read(self) -> bytes:
         """What has arrived, waiting for something; empty at the end. Raises UpstreamFault.
@@ -96,19 +99,38 @@ class Answer:
         Safe to cancel: what was not returned is returned by the next read.
         """
         content = self._response.content
-        fault = Fault.BROKEN
+        if not content.is_eof():
+            return await self._wait()
         try:
-            if content.is_eof():
-                return content.read_nowait(-1)
-            until = min(self._until, self._loop.time() + self._config.idle_ms / 1000)
-            async with asyncio.timeout_at(until):
-                return await content.readany()
-        except TimeoutError:
-            fault = Fault.TIMEOUT
-        except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError):
-            pass  # RuntimeError: the connection is gone, and the body has not been told yet
+            return content.read_nowait(-1)
+        except (aiohttp.ClientError, HttpProcessingError, OSError):
+            pass
         # Raised out here, so that it has no context: the library's exceptions carry the URL.
+        raise UpstreamFault(Fault.BROKEN)
+
+    async def _wait(self) -> bytes:
+        until = min(self._until, self._loop.time() + self._config.idle_ms / 1000)
+        fault: Fault | None = None
+        while fault is None:
+            try:
+                async with asyncio.timeout_at(min(until, self._loop.time() + LOOK_SECONDS)):
+                    return await self._response.content.readany()
+            except TimeoutError:
+                if self._is_dead:
+                    fault = Fault.BROKEN
+                elif self._loop.time() >= until:
+                    fault = Fault.TIMEOUT
+            except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError):
+                # RuntimeError is how the library says that the connection was closed already.
+                fault = Fault.BROKEN
         raise UpstreamFault(fault)
+
+    @property
+    def _is_dead(self) -> bool:
+        connection = self._response.connection
+        if connection is None:
+            return False
+        return connection.protocol is None or not connection.protocol.connected
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body. Raises UpstreamFault, OVERSIZE when it is larger than limit."""
@@ -207,37 +229,6 @@ class Upstream:
             fault = found
         # Raised out here, so that it has no context: the library's exceptions carry the URL.
         raise UpstreamFault(fault)
-
-
-def _end_with_connection(response: aiohttp.ClientResponse) -> None:
-    """End the body when its connection ends.
-
-    aiohttp closes the connection on a malformed chunk, but leaves the body's reader waiting.
-    """
-    content = response.content
-    protocol = response.connection.protocol if response.connection is not None else None
-    closed = protocol.closed if protocol is not None else None
-    if closed is None:
-        return  # the body is here already, or a read finds the connection gone
-
-    def lost(_closed: object) -> None:
-        if not content.is_eof() and content.exception() is None:
-            content.set_exception(aiohttp.ClientPayloadError())
-
-    # One of these stays on a connection that is used again: what ended it is of no interest.
-    closed.remove_done_callback(_retrieved)
-    closed.add_done_callback(_retrieved)
-    closed.add_done_callback(lost)
-    content.on_eof(lambda: _forget(closed, lost))
-
-
-def _forget(closed: "asyncio.Future[None]", lost: Callable[[object], None]) -> None:
-    closed.remove_done_callback(lost)
-
-
-def _retrieved(closed: "asyncio.Future[None]") -> None:
-    if not closed.cancelled():
-        closed.exception()
 
 
 def _refusal(response: aiohttp.ClientResponse) -> Fault | None:

@@ -1,0 +1,84 @@
+"""The rule of the reservation token."""
+
+import hashlib
+import hmac
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollgate_router.reservation import (
+    SKEW_MS,
+    Claims,
+    Refusal,
+    UsedReservations,
+    check,
+    mac_matches,
+)
+
+CLAIMS = Claims("r1", "t1", "m", 1_000, 10_000)
+
+
+def ask(claims: Claims = CLAIMS, **changes: object) -> Refusal | None:
+    return check(claims, **({"tenant_id": "t1", "model": "m", "now_unix_ms": 0} | changes))
+
+
+def test_a_good_token_opens():
+    """Claims for this tenant and model that are alive are accepted."""
+    assert ask() is None
+
+
+def test_expiry_allows_for_skew_and_no_more():
+    """A token lives 5 s beyond its expiry, by our clock, and not a millisecond longer."""
+    assert ask(now_unix_ms=10_000 + SKEW_MS) is None
+    assert Refusal.EXPIRED == ask(now_unix_ms=10_001 + SKEW_MS)
+
+
+def test_other_calls_are_refused():
+    """Another tenant, another model, an empty one, or claims without sense open nothing."""
+    assert Refusal.OTHER_TENANT == ask(tenant_id="t2")
+    assert Refusal.OTHER_TENANT == ask(CLAIMS._replace(tenant_id=""), tenant_id="")
+    assert Refusal.OTHER_MODEL == ask(model="n")
+    assert Refusal.OTHER_MODEL == ask(CLAIMS._replace(model=""), model="")
+    assert Refusal.FORGED == ask(CLAIMS._replace(reservation_id=""))
+    assert Refusal.FORGED == ask(CLAIMS._replace(amount_nano_usd=-1))
+
+
+@given(st.binary(), st.binary(), st.binary(min_size=1))
+def test_only_the_key_makes_the_mac(key, claims, other):
+    """The MAC is HMAC-SHA256 of the claims as they stand; nothing else passes."""
+    mac = hmac.digest(key, claims, hashlib.sha256)
+    assert mac_matches(key, claims, mac)
+    assert not mac_matches(key, claims + other, mac)
+    assert not mac_matches(key, claims, mac[:-1])
+    assert not mac_matches(key, claims, other)
+
+
+def test_same_trace_may_return_until_contact():
+    """A broken session's retry is let in until an upstream was contacted; another trace never."""
+    used = UsedReservations(limit=10)
+    assert used.admit(CLAIMS, trace_id="a") is None
+    assert used.admit(CLAIMS, trace_id="a") is None
+    assert Refusal.USED == used.admit(CLAIMS, trace_id="b")
+    assert used.contact("r1")
+    assert not used.contact("r1")
+    assert Refusal.USED == used.admit(CLAIMS, trace_id="a")
+
+
+def test_contact_needs_admission():
+    """Nobody contacts an upstream for a reservation that was not presented."""
+    assert not UsedReservations(limit=10).contact("r1")
+
+
+def test_memory_is_bounded_and_outlives_the_token():
+    """A used token is remembered for as long as it could be accepted; then it is forgotten."""
+    used = UsedReservations(limit=2)
+    used.admit(CLAIMS, trace_id="a")
+    used.contact("r1")
+    used.admit(CLAIMS._replace(reservation_id="r2", expire_unix_ms=60_000), trace_id="b")
+    assert used.full(now_unix_ms=0)
+    last_accepted = 10_000 + SKEW_MS
+    assert used.full(now_unix_ms=last_accepted)
+    assert Refusal.USED == used.admit(CLAIMS, trace_id="a")
+    assert not used.full(now_unix_ms=last_accepted + 2_000)
+    assert 1 == len(used)
+    assert Refusal.EXPIRED == ask(now_unix_ms=last_accepted + 2_000)
