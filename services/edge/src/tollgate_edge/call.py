@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from tollgate_dialects.request import RequestFacts
+from tollgate_edge import answer_headers
 from tollgate_edge.answer_headers import Facts
 from tollgate_edge.exchange import Exchange
 from tollgate_edge.identity import KeyGrant
@@ -43,6 +44,11 @@ class Call:
         if self.request is None or not self.is_model_known:
             return ""
         return self.request.model if _MODEL_NAME.fullmatch(self.request.model) else ""
+
+    def routed(self, provider: str, attempt: int) -> None:
+        """Router tries this provider."""
+        self.provider = provider
+        self.route = answer_headers.route_name(provider, attempt)
 
     def head_facts(self) -> Facts:
         """What is known when the first byte leaves: not yet the cost."""
