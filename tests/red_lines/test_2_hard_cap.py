@@ -131,7 +131,7 @@ def test_every_scope_binds(live: Live, dear):
 
 def test_promise_19_no_money_is_402_and_is_not_retried(live: Live, dear):
     """Promise 19: 402 with x-should-retry false and what would fit; a rate limit is 429."""
-    key = live.key(live.tenant(0.0015))
+    key = live.key(live.tenant(0.02))
     answer = live.call(key, dear, max_tokens=900)
     assert (402, "false") == (answer.status_code, answer.headers["x-should-retry"])
     fits = answer.json()["error"]["affordable_max_tokens"]

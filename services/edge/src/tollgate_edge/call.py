@@ -4,13 +4,14 @@ import re
 from dataclasses import dataclass
 
 from tollgate_dialects.request import RequestFacts
+from tollgate_edge import answer_headers
 from tollgate_edge.answer_headers import Facts
 from tollgate_edge.exchange import Exchange
 from tollgate_edge.identity import KeyGrant
 from tollgate_edge.outcome import Outcome
 from tollgate_edge.public_errors import Refusal
 
-# A model's name as it may stand in evidence and log: a client could write anything there.
+# A model's name as it may stand in evidence and log.
 _MODEL_NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}")
 
 
@@ -23,6 +24,8 @@ class Call:
     began_at: float
     grant: KeyGrant | None = None
     request: RequestFacts | None = None
+    # Until the catalogue knows it, a model's name is a client's own text: a prompt, or a key.
+    is_model_known: bool = False
     outcome: Outcome | None = None
     refusal: Refusal | None = None
     # The client has its answer, whatever is still to be done.
@@ -38,9 +41,14 @@ class Call:
     @property
     def model(self) -> str:
         """The model asked for, if its name may be written down."""
-        if self.request is None or not _MODEL_NAME.fullmatch(self.request.model):
+        if self.request is None or not self.is_model_known:
             return ""
-        return self.request.model
+        return self.request.model if _MODEL_NAME.fullmatch(self.request.model) else ""
+
+    def routed(self, provider: str, attempt: int) -> None:
+        """Router tries this provider."""
+        self.provider = provider
+        self.route = answer_headers.route_name(provider, attempt)
 
     def head_facts(self) -> Facts:
         """What is known when the first byte leaves: not yet the cost."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
-from tollgate_edge import answer_headers, outcome, public_errors
+from tollgate_edge import outcome, public_errors
 from tollgate_edge.answer import Answer, AnswerTooLarge
 from tollgate_edge.exchange import Connection
 from tollgate_edge.ledger import Reservation
@@ -38,6 +38,8 @@ _SOURCES = {
 
 # Answers the client with a refusal while the reading goes on.
 Refuse = Callable[[Refusal], Awaitable[None]]
+# Told of each attempt's provider and its number, before any data of it.
+Routed = Callable[[str, int], None]
 
 
 class Execution:
@@ -51,6 +53,7 @@ class Execution:
         answer: Answer,
         reservation: Reservation,
         connection: Connection,
+        routed: Routed,
         refuse: Refuse,
         timeout_s: float,
         drain_seconds: float,
@@ -60,6 +63,7 @@ class Execution:
         self._answer = answer
         self._reservation = reservation
         self._connection = connection
+        self._routed = routed
         self._refuse = refuse
         self._timeout_s = timeout_s
         self._drain_seconds = drain_seconds
@@ -73,8 +77,6 @@ class Execution:
         # Why the answer was taken from the client; it has been told already.
         self.withheld: Refusal | None = None
         self.status = 200
-        self.provider = ""
-        self.route = ""
 
     async def run(self) -> None:
         """Read the call to its end, or to the end of our patience."""
@@ -158,8 +160,7 @@ class Execution:
         """One message; its parts are read in the order of their fields."""
         self._heard = True
         if message.HasField("route"):
-            self.provider = message.route.provider
-            self.route = answer_headers.route_name(self.provider, message.route.attempt)
+            self._routed(message.route.provider, message.route.attempt)
         if message.HasField("head"):
             self.status = message.head.http_status
         if message.data:

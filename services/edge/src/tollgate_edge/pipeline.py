@@ -165,6 +165,7 @@ class Pipeline:
             answer=answer,
             reservation=reservation,
             connection=call.exchange.connection,
+            routed=call.routed,
             refuse=lambda refusal: self._refuse(call, refusal),
             timeout_s=self._limits.execute_seconds,
             drain_seconds=self._limits.drain_seconds,
@@ -182,7 +183,6 @@ class Pipeline:
 
         # 8. Settle, append CALL_FINISHED, release the last byte when that is durable.
         call.outcome = execution.outcome()
-        call.provider, call.route = execution.provider, execution.route
         if call.outcome.known:
             reservation.settle(call.outcome.cost_nano_usd)
             call.remaining_nano_usd = reservation.remaining_nano_usd(call.outcome.cost_nano_usd)
@@ -223,9 +223,10 @@ class Pipeline:
         assert call.request is not None
         if not self._catalogue.loaded:
             return public_errors.own("CATALOGUE_EMPTY")
+        model = self._catalogue.find(call.request.model)
+        call.is_model_known = model is not None
         if not grant.allows(call.request.model):
             return public_errors.authz_denial("MODEL_NOT_ALLOWED")
-        model = self._catalogue.find(call.request.model)
         if model is None:
             return public_errors.own("MODEL_UNKNOWN")
         if not model.serves(call.exchange.face.protocol):

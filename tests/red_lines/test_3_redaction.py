@@ -1,0 +1,340 @@
+"""Red line 3: what an upstream says when it fails stays at the upstream.
+
+Also trust.md rows 15 and 16 and promises.md rows 7 and 14. The canaries: the provider's own key
+and a second text, put by the demo provider into bodies, headers, status lines, redirects, broken
+framing and the middle of streams.
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+
+import httpx
+import pytest
+
+from tests import observe
+from tests.live import ANTHROPIC, OPENAI, PATHS, PRICE, RPC_TIMEOUT_S, Key, Live, wait_until
+from tollgate.router.v1 import router_pb2
+from tollgate_cli.demo_provider import failures
+from tollgate_cli.demo_provider.failures import CANARY, FAILURES, Failure
+
+PROTOCOLS = {failures.OPENAI: OPENAI, failures.ANTHROPIC: ANTHROPIC}
+# Statuses that are the client's to act on: kept, with the upstream's words scrubbed.
+DESCRIBED = (400, 404, 413, 422, 429)
+# The words that clients match on, and that must survive the scrubber.
+WORDS = {
+    (400, failures.OPENAI): "maximum context length is 8192 tokens",
+    (400, failures.ANTHROPIC): "prompt is too long: 210000 tokens > 200000 maximum",
+    (404, failures.OPENAI): "does not exist or you do not have access to it",
+    (413, failures.OPENAI): "exceeds the maximum allowed number of bytes",
+    (422, failures.OPENAI): "value is not a valid string",
+    (429, failures.OPENAI): "Rate limit reached",
+}
+ABOUT_UPSTREAM = (
+    "org-DemoAbc123456", "req_011CDemoAbc", "internal.provider.example", "elsewhere.example",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """All that a client saw of one call."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def everything(self) -> str:
+        head = "\n".join(f"{name}: {value}" for name, value in self.headers.items())
+        return head + "\n" + self.body.decode("utf-8", "replace")
+
+
+def publish(live: Live) -> dict[str, str]:
+    """Failure's name → public model: a provider each, so that no key rests for another's sake."""
+    public = {}
+    for failure in FAILURES:
+        name, provider = live.name(failure.name), live.name("failing")
+        price = router_pb2.Price(
+            model=name, max_input_tokens=100_000, max_output_tokens=1000, **PRICE
+        )
+        live.router_admin.SetPrice(
+            router_pb2.SetPriceRequest(request_id=live.name("req"), price=price),
+            timeout=RPC_TIMEOUT_S,
+        )
+        live.router_admin.AddProvider(
+            router_pb2.AddProviderRequest(
+                request_id=live.name("req"),
+                name=provider,
+                protocol=PROTOCOLS[failure.protocol],
+                base_url=f"{live.suite.provider_url}/v1",
+                models=[router_pb2.ProviderModel(model=name, upstream_model=failure.name)],
+            ),
+            timeout=RPC_TIMEOUT_S,
+        )
+        live.router_admin.AddProviderKey(
+            router_pb2.AddProviderKeyRequest(
+                request_id=live.name("req"), provider=provider, secret=live.provider_key
+            ),
+            timeout=RPC_TIMEOUT_S,
+        )
+        public[failure.name] = name
+    return public
+
+
+def ask(
+    live: Live, client: httpx.Client, key: Key, model: str, protocol: int, stream: bool
+) -> Seen:
+    """One call, with every byte and header of its answer."""
+    body = {
+        "model": model,
+        "max_tokens": 16,
+        "stream": stream,
+        "messages": [{"role": "user", "content": "Say hello."}],
+    }
+    with client.stream(
+        "POST",
+        live.api_urls[0] + PATHS[protocol],
+        json=body,
+        headers={"authorization": f"Bearer {key.text}"},
+    ) as answer:
+        return Seen(answer.status_code, dict(answer.headers), answer.read())
+
+
+@dataclasses.dataclass(frozen=True)
+class Storm:
+    """Every failure, asked for both as a stream and not."""
+
+    key: Key
+    seen: dict[tuple[str, bool], Seen]
+
+
+@pytest.fixture(scope="module")
+def storm(live: Live) -> Storm:
+    public = publish(live)
+    key = live.key(live.tenant())
+    wait_until(lambda: set(public.values()) <= live.listed(key), 10)
+    jobs = [(failure, stream) for failure in FAILURES for stream in (False, True)]
+    with httpx.Client(timeout=30) as client, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = pool.map(
+            lambda job: ask(
+                live, client, key, public[job[0].name], PROTOCOLS[job[0].protocol], job[1]
+            ),
+            jobs,
+        )
+        return Storm(key, {(f.name, s): seen for (f, s), seen in zip(jobs, answers, strict=True)})
+
+
+@pytest.fixture(scope="module")
+def forbidden(live: Live) -> tuple[str, ...]:
+    """What no client may see."""
+    return (live.provider_key, CANARY, live.suite.address("provider"), *ABOUT_UPSTREAM)
+
+
+each_failure = pytest.mark.parametrize(
+    "failure", FAILURES, ids=lambda f: f"{f.name}-{f.protocol}-{f.place}-{f.status}"
+)
+
+
+@each_failure
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_trust_15_promise_14_no_client_sees_what_an_upstream_said(
+    storm: Storm, forbidden, failure: Failure, stream: bool
+):
+    """Trust row 15, promise 14: no key, canary, address or id of the upstream in body or headers."""
+    seen = storm.seen[failure.name, stream]
+    assert [] == [word for word in forbidden if word.lower() in seen.everything.lower()]
+
+
+@each_failure
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_every_failure_is_an_error_of_the_table(storm: Storm, failure: Failure, stream: bool):
+    """Each failure arrives as an error that both SDKs read, or ends its stream with one."""
+    seen = storm.seen[failure.name, stream]
+    if seen.status == 200:
+        assert (True, True) == (stream, failure.place.startswith("mid-"))
+        event = last_event(seen.body, PROTOCOLS[failure.protocol])
+        assert "upstream_error" == observe.error_in(event)["code"]
+        return
+    error = observe.error_of(httpx.Response(seen.status, headers=seen.headers, content=seen.body))
+    if failure.status in DESCRIBED and failure.place in ("body", "header", "reason", "html"):
+        assert failure.status == seen.status
+    else:
+        assert (502, "upstream_error", "The model provider failed to answer.", None) == (
+            seen.status, error["code"], error["message"], error["param"],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "protocol"), WORDS)
+def test_the_words_that_clients_match_on_survive(storm: Storm, status: int, protocol: str):
+    """400, 404, 413, 422 and 429 keep their status and the words that clients recover by."""
+    (name,) = [
+        f.name
+        for f in FAILURES
+        if (f.status, f.protocol, f.place, f.stream) == (status, protocol, "body", False)
+    ]
+    seen = storm.seen[name, False]
+    assert (status, True) == (
+        seen.status, WORDS[status, protocol] in json.loads(seen.body)["error"]["message"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", [OPENAI, ANTHROPIC])
+def test_a_rate_limit_of_an_upstream_says_when_to_come_back(live: Live, protocol: int):
+    """429 has the upstream's retry-after; until then the gateway answers for it, unasked."""
+    model = live.model("demo-429-7", protocol)
+    key = live.key(live.tenant())
+    first, second = (live.call(key, model, protocol) for _ in range(2))
+    for answer in (first, second):
+        observe.error_of(answer)
+        assert (429, True) == (answer.status_code, 5 <= int(answer.headers["retry-after"]) <= 7)
+    asked = [c for c in observe.served(live, "demo-429-7") if c["path"] == PATHS[protocol]]
+    assert 1 == len(asked)
+
+
+def test_promise_07_nothing_of_all_that_is_charged(live: Live, storm: Storm):
+    """Promise 7: 168 failures later nothing is held, nothing was charged, no error text billed."""
+    account = live.settled(f"tenant:{storm.key.tenant_id}")
+    assert (0, 0) == (account.posted_nano_usd, account.pending_nano_usd)
+    free = {s.headers.get("x-tollgate-cost-usd") for s in storm.seen.values() if s.status != 200}
+    assert {"0"} == free
+
+
+def test_trust_15_promise_14_no_sink_holds_a_canary(live: Live, storm: Storm):
+    """Trust row 15: no log, metric, table, Redis key, WORM file or environment has key or canary."""
+    assert len(storm.seen) == 2 * len(FAILURES)
+    words = {f"upstream's word {n}": word for n, word in enumerate(ABOUT_UPSTREAM)}
+    needles = {"the provider's key": live.provider_key, "the canary": CANARY, **words}
+    assert [] == observe.holding(live, needles)
+
+
+# ---- prompts and answers -------------------------------------------------------------------------
+
+MARK = "Zw9planted"
+ANSWER_WORDS = "Every word here is one output token"
+
+
+def planted(number: int) -> str:
+    return f"{MARK}{number:02}"
+
+
+def openai_body() -> dict:
+    """A chat request with a canary in every leaf that a client can fill."""
+    word = iter(map(planted, range(100)))
+    return {
+        "messages": [
+            {"role": "system", "content": next(word)},
+            {"role": "developer", "content": [{"type": "text", "text": next(word)}]},
+            {"role": "user", "name": next(word), "content": [{"type": "text", "text": next(word)}]},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": next(word),
+                        "type": "function",
+                        "function": {
+                            "name": next(word),
+                            "arguments": json.dumps({next(word): next(word)}),
+                        },
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": next(word), "content": next(word)},
+        ],
+        "tools": [
+            {
+                "type": "function",
+                "function": {
+                    "name": next(word),
+                    "description": next(word),
+                    "parameters": {
+                        "type": "object",
+                        "properties": {next(word): {"enum": [next(word)]}},
+                    },
+                },
+            }
+        ],
+        "metadata": {next(word): next(word)},
+        "user": next(word),
+        "stop": [next(word)],
+        "safety_identifier": next(word),
+        next(word): next(word),
+    }
+
+
+def anthropic_body() -> dict:
+    """The same for a messages request."""
+    word = iter(map(planted, range(100)))
+    return {
+        "system": [{"type": "text", "text": next(word)}],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": next(word)}]},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "text", "text": next(word)},
+                    {
+                        "type": "tool_use",
+                        "id": next(word),
+                        "name": next(word),
+                        "input": {next(word): next(word)},
+                    },
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": next(word),
+                        "content": [{"type": "text", "text": next(word)}],
+                    }
+                ],
+            },
+        ],
+        "tools": [
+            {
+                "name": next(word),
+                "description": next(word),
+                "input_schema": {"type": "object", "properties": {next(word): {}}},
+            }
+        ],
+        "metadata": {"user_id": next(word)},
+        "stop_sequences": [next(word)],
+        next(word): next(word),
+    }
+
+
+@pytest.mark.parametrize("protocol", [OPENAI, ANTHROPIC], ids=["openai", "anthropic"])
+def test_trust_16_no_sink_holds_a_prompt_or_an_answer(live: Live, protocol: int):
+    """Trust row 16: canaries in all leaves, in good, refused, broken and unknown calls: nowhere."""
+    leaves = openai_body() if protocol == OPENAI else anthropic_body()
+    names = ("demo-gpt", "demo-400", "demo-500", "demo-error-mid", "demo-reset-mid", "demo-html")
+    models = live.models({name: name for name in names}, protocol)
+    key = live.key(live.tenant())
+    for model in models.values():
+        for stream in (False, True):
+            live.call(key, model, protocol, **leaves, stream=stream, max_tokens=40)
+    good = live.call(key, models["demo-gpt"], protocol, **leaves, max_tokens=40)
+    assert (200, True) == (good.status_code, ANSWER_WORDS in good.text)
+    # Refused before anything was reserved, each in another place.
+    live.call(key, planted(98), protocol, **leaves)
+    live.call(key, models["demo-gpt"], protocol, **leaves, n=planted(97))
+    live.call(key, models["demo-gpt"], protocol, **leaves, temperature=float("1e300"))
+    live.call(live.key(live.tenant(0.000001)), models["demo-gpt"], protocol, **leaves)
+    live.call("sk-xa-" + planted(96), models["demo-gpt"], protocol, **leaves)
+    assert [] == observe.holding(live, {"a planted word": MARK, "an answer": ANSWER_WORDS})
+
+
+def last_event(body: bytes, protocol: int) -> dict:
+    """The error event that ends a stream, as the protocol writes it."""
+    blocks = [b for b in body.decode().split("\n\n") if b.strip()]
+    lines = blocks[-1].splitlines()
+    assert "[DONE]" not in body.decode()
+    assert "message_stop" not in body.decode()
+    if protocol == ANTHROPIC:
+        assert "event: error" == lines[0]
+        lines = lines[1:]
+    assert (1, True) == (len(lines), lines[0].startswith("data: "))
+    document: dict = json.loads(lines[0].removeprefix("data: "))
+    return document

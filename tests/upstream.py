@@ -1,0 +1,74 @@
+"""An upstream that says exactly the bytes it was given, and remembers what it was sent."""
+
+import contextlib
+import json
+import socketserver
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n%b\r\n"
+
+
+def whole(body: bytes, extra: bytes = b"") -> bytes:
+    """A complete answer."""
+    return JSON_HEAD % (len(body), extra) + body
+
+
+class Upstream:
+    """Scripts by upstream model: pieces of bytes, written one after another; numbers are pauses."""
+
+    def __init__(self) -> None:
+        self.scripts: dict[str, Sequence[bytes | float]] = {}
+        self.bodies: list[bytes] = []
+        self.url = ""
+
+    def last(self) -> bytes:
+        """The newest request's body."""
+        return self.bodies[-1]
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Upstream]:
+    """A listening upstream; its thread ends with the block."""
+    upstream = Upstream()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionError):
+                while self._one():
+                    pass
+
+        def _one(self) -> bool:
+            size = 0
+            if not self.rfile.readline():
+                return False
+            while line := self.rfile.readline().strip():
+                name, _, value = line.partition(b":")
+                if name.lower() == b"content-length":
+                    size = int(value)
+            body = self.rfile.read(size)
+            upstream.bodies.append(body)
+            script = upstream.scripts[json.loads(body)["model"]]
+            for piece in script:
+                if isinstance(piece, bytes):
+                    self.wfile.write(piece)
+                    self.wfile.flush()
+                else:
+                    time.sleep(piece)
+            return b"connection: close" not in b"".join(p for p in script if isinstance(p, bytes))
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        upstream.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield upstream
+        finally:
+            server.shutdown()
+            thread.join()
