@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+# gRPC's C core would mix its own lines with those of the tests.
+export GRPC_VERBOSITY ?= NONE
 BIN := $(VENV)/bin
 PACKAGES := protos libs/kit libs/tlog libs/dialects libs/cli \
 	services/authz services/budget services/router services/audit services/edge
