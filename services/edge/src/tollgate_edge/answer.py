@@ -5,6 +5,7 @@ CALL_FINISHED is. An answer that may not be released is read to its end all the 
 costs is metered there.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 
@@ -17,6 +18,14 @@ from tollgate_edge.exchange import Exchange
 
 # Waits for CALL_ADMITTED, then gives the facts for the head. Raises Failure.
 Admitted = Callable[[], Awaitable[Facts]]
+
+
+# The name of the comment that tells a stream's facts, and an upstream's comment under that name.
+# A chunk holds whole lines: router passes whole events.
+_OURS = b"tollgate"
+_FORGED = re.compile(
+    rb"(?:\A(?:\xef\xbb\xbf)?|(?<=[\r\n])):[ \t]*" + _OURS + rb"[^\r\n]*(?:\r\n|\r|\n)?"
+)
 
 
 class AnswerTooLarge(Exception):  # noqa: N818 - it is what happened
@@ -71,6 +80,8 @@ class StreamAnswer(Answer):
     async def take(self, chunk: bytes) -> None:
         if not self._exchange.started:
             await self._begin(200, await self._admitted())
+        if _OURS in chunk:
+            chunk = _FORGED.sub(b"", chunk)
         released = self._tail.feed(chunk)
         if released:
             await self._exchange.write(released)
@@ -79,7 +90,7 @@ class StreamAnswer(Answer):
         if not self._exchange.started:
             await self._begin(status, facts)
         # One line without a blank one: it belongs to the terminal event, where parsers skip it.
-        line = b": tollgate " + orjson.dumps(answer_headers.comment(facts)) + b"\n"
+        line = b": " + _OURS + b" " + orjson.dumps(answer_headers.comment(facts)) + b"\n"
         part = self._tail.part
         if part and not part.endswith(b"\n"):
             part += b"\n"
