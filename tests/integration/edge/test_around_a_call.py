@@ -144,7 +144,7 @@ async def test_a_proper_request_id_is_echoed_and_the_trace_is_ours(edge):
     answer = await edge.post(headers={"x-request-id": "mine-1"})
     assert ("mine-1", True) == (
         answer.headers["x-request-id"],
-        answer.headers["x-tollgate-trace-id"] == edge.audit.entries[0].trace_id,
+        answer.headers["x-tollgate-trace-id"] == edge.audit.entries[1].trace_id,
     )
     for bad in ("a b", "x" * 65, "é", "a,b"):
         answer = await edge.post(headers={"x-request-id": bad.encode("latin-1")})

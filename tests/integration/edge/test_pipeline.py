@@ -65,7 +65,8 @@ async def test_a_unary_call_is_charged_recorded_and_told(edge):
         finished["cost_nano_usd"], finished["charged"], finished["charge_reason"],
         finished["usage_source"], finished["http_status"], finished["route"],
     )  # fmt: skip
-    assert "1" == answer.headers["x-tollgate-receipt"]
+    # The log so far: the edge began (0), the call was admitted (1), and finished (2).
+    assert "2" == answer.headers["x-tollgate-receipt"]
     (request,) = edge.router.requests
     assert (b"token of " + reservation.reservation_id.encode(), 16, 3) == (
         request.reservation_token, request.max_output_tokens, request.price_version,
@@ -81,7 +82,7 @@ async def test_a_receipt_is_the_tenants_own(edge):
     nobody = await edge.client.get(url)
     assert [200, 404, 401] == [a.status_code for a in (mine, other, nobody)]
     receipt = mine.json()
-    assert (30_000, "0.00003", "completed", 1, "finished") == (
+    assert (30_000, "0.00003", "completed", 2, "finished") == (
         receipt["cost_nano_usd"], receipt["cost_usd"], receipt["charge_reason"],
         receipt["audit_index"], receipt["state"],
     )  # fmt: skip
@@ -97,7 +98,7 @@ async def test_a_stream_passes_with_its_facts_before_the_terminal_event(edge, pa
     without = b"\n".join(line for line in lines if not line.startswith(b": "))
     assert b"".join(events) == without
     facts = json.loads(comments[0].removeprefix(b": tollgate "))
-    assert ("0.00003", "1") == (facts["cost_usd"], facts["receipt"])
+    assert ("0.00003", "2") == (facts["cost_usd"], facts["receipt"])
     assert answer.content.index(b": tollgate") < answer.content.index(events[-1])
     assert answer.headers["content-type"].startswith("text/event-stream")
 
