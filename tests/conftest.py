@@ -7,8 +7,7 @@ import pytest
 import redis
 
 from tests import engines
-from tests.live import Live
-from tollgate_cli.suite import Options, Suite
+from tests.live import Live, own_suite
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +49,5 @@ def postgres_admin(postgres: engines.PostgresServer) -> Iterator[psycopg.Connect
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A running suite with two edges and the demo provider, shared: kill nothing of it."""
-    suite = Suite(tmp_path_factory.mktemp("suite") / "home", Options(edges=2, usual_ports=False))
-    suite.start()
-    driver = Live(suite)
-    try:
+    with own_suite(tmp_path_factory.mktemp("suite") / "home", edges=2) as driver:
         yield driver
-    finally:
-        driver.close()
-        suite.stop()

@@ -4,11 +4,12 @@ Everything a test sets up goes through the admin RPCs with the operator's certif
 does; everything it observes comes over HTTP, from the read RPCs, or read-only from the stores.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.authz.v1 import authz_pb2, authz_pb2_grpc
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_cli.suite import Suite
+from tollgate_cli.suite import Options, Suite
 
 NANO_PER_USD = 1_000_000_000
 OPENAI = router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT
@@ -337,6 +338,19 @@ class Live:
         for channel in self._channels.values():
             channel.close()
         self._channels.clear()
+
+
+@contextlib.contextmanager
+def own_suite(home: Path, *, edges: int = 1) -> Iterator[Live]:
+    """A suite that a test may stop, kill and starve; the shared one is the `live` fixture."""
+    suite = Suite(home, Options(edges=edges, usual_ports=False))
+    suite.start()
+    live = Live(suite)
+    try:
+        yield live
+    finally:
+        live.close()
+        suite.stop()
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 5.0, every: float = 0.05) -> None:

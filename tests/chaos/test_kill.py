@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import Live, wait_until
+from tests.live import Live, own_suite, wait_until
 from tests.load import Load
 from tests.red_lines.test_2_hard_cap import Sampler
 from tollgate.budget.v1 import budget_pb2
-from tollgate_cli.suite import Options, Suite
 
 ROUNDS = 3
 SERVICES = ("edge-api", "edge-api-2", "authz", "budget", "router", "audit")
@@ -23,14 +22,8 @@ SERVICES = ("edge-api", "edge-api-2", "authz", "budget", "router", "audit")
 @pytest.fixture(scope="module")
 def chaotic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A suite of its own: this module kills it."""
-    suite = Suite(tmp_path_factory.mktemp("chaos"), Options(edges=2, usual_ports=False))
-    suite.start()
-    live = Live(suite)
-    try:
+    with own_suite(tmp_path_factory.mktemp("chaos"), edges=2) as live:
         yield live
-    finally:
-        live.close()
-        suite.stop()
 
 
 @pytest.fixture(scope="module")

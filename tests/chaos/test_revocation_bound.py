@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.live import Live, wait_until
-from tollgate_cli.suite import Options, Suite
+from tests.live import Live, own_suite, wait_until
 
 STALE_S = 1.5
 # One Check that times out, and the turn of a loaded machine.
@@ -17,14 +16,8 @@ ONE_RPC_S = 0.25
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A suite of its own: this module stops its authz."""
-    suite = Suite(tmp_path_factory.mktemp("revocation"), Options(edges=1, usual_ports=False))
-    suite.start()
-    live = Live(suite)
-    try:
+    with own_suite(tmp_path_factory.mktemp("revocation"), edges=1) as live:
         yield live
-    finally:
-        live.close()
-        suite.stop()
 
 
 def starts(live: Live, key, model: str, seconds: float) -> list[tuple[float, int]]:

@@ -13,21 +13,14 @@ import httpx
 import psycopg
 import pytest
 
-from tests.live import Live, wait_until
-from tollgate_cli.suite import Options, Suite
+from tests.live import Live, own_suite, wait_until
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A suite of its own: this module stops its audit."""
-    suite = Suite(tmp_path_factory.mktemp("worm"), Options(edges=1, usual_ports=False))
-    suite.start()
-    live = Live(suite)
-    try:
+    with own_suite(tmp_path_factory.mktemp("worm"), edges=1) as live:
         yield live
-    finally:
-        live.close()
-        suite.stop()
 
 
 def leaves(live: Live) -> list[dict]:

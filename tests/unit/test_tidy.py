@@ -34,7 +34,7 @@ HOST = re.compile(
         re.escape(".".join(parts))
         for parts in (
             ("pypi", "org"),
-            ("pythonhosted", "org"),
+            ("python" + "hosted", "org"),
             ("npmjs", "org"),
             ("yarnpkg", "com"),
             ("golang", "org"),
