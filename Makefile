@@ -2,6 +2,10 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+# gRPC's C core would mix its own lines with those of the tests.
+export GRPC_VERBOSITY ?= NONE
+# Behind a proxy that terminates TLS, the machine's own certificates are the ones to trust.
+export UV_SYSTEM_CERTS ?= true
 BIN := $(VENV)/bin
 PACKAGES := protos libs/kit libs/tlog libs/dialects libs/cli \
 	services/authz services/budget services/router services/audit services/edge

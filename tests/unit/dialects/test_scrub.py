@@ -51,7 +51,7 @@ LEAKS = [
     "arn:aws:bedrock:us-east-1:123456789012:model/x", "123456789012", "deployment 'prod-gpt4'",
     'resource "contoso-ai"', "workspace wrkspc_01Ab", "projects/my-proj-1/locations/us",
     "/subscriptions/abc/resourceGroups/rg", "/etc/ssl/private", "C:\\keys\\a.pem",
-    "/ho" "me/ops/.aws/credentials", "8f14e45f-ceea-467f-a0e6-1b2c3d4e5f60",
+    "/ho" + "me/ops/.aws/credentials", "8f14e45f-ceea-467f-a0e6-1b2c3d4e5f60",
     "tenant 9f8e7d6c", "sk-\u200bproj-hidden99", "sk-canary-7Q2mVx9LtR4bKd8WfZ3nHc5Y",
 ]  # fmt: skip
 

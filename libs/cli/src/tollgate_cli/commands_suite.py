@@ -80,7 +80,7 @@ def _detach(home: Home, arguments: list[str], *, wait: bool) -> None:
         for _, line in follower.lines():
             print(line, flush=True)
         if serving:
-            print(greeting.text(_described(home), home.root))
+            print(greeting.text(_described(home), home.root, command=sys.argv[0]))
             return
         if ended:
             raise typer.Exit(1)

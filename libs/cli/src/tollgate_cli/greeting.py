@@ -9,18 +9,16 @@ from tollgate_cli.seed import MODELS, MONTHLY_USD
 _QUESTION = '{"role":"user","content":"Say hello."}'
 
 
-def text(described: Mapping[str, Any], home: Path) -> str:
-    """The greeting for what dev.json describes."""
+def text(described: Mapping[str, Any], home: Path, *, command: str) -> str:
+    """The greeting for what dev.json describes; command is how this program was called."""
     url = described["api_url"]
     lines = ["", f"Tollgate is up. API: {url}"]
     lines += [f"  edges: {', '.join(_edges(described))}"] if len(_edges(described)) > 1 else []
     if described["demo_key"]:
         lines += _demo(described, home)
     else:
-        lines += [
-            "  No demo. Next: tollgate provider add, tollgate tenant create, tollgate key create"
-        ]
-    return "\n".join([*lines, "  Stop with Ctrl-C, or `tollgate down`.", ""])
+        lines += [f"  No demo. Next: {command} provider add, then tenant create, then key create"]
+    return "\n".join([*lines, f"  Stop with Ctrl-C, or `{command} down`.", ""])
 
 
 def _edges(described: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ one that keeps crashing ends the suite, loudly.
 
 import contextlib
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def foreground(home: Home, options: Options, *, quiet: bool) -> int:
             return 0
         if not quiet:
             with contextlib.suppress(OSError):
-                print(greeting.text(suite.describe(), home.root), flush=True)
+                print(greeting.text(suite.describe(), home.root, command=sys.argv[0]), flush=True)
         watch = _Watch(suite, signals)
         try:
             return watch.run()

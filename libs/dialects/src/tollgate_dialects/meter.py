@@ -216,7 +216,7 @@ class StreamMeter(_Meter):
         self._merged: dict[str, Any] = {}
         self._has_final_output = False
         is_openai = protocol is Protocol.OPENAI_CHAT
-        self._matters = _openai_matters if is_openai else _anthropic_matters
+        self._markers = _OPENAI_MARKERS if is_openai else _ANTHROPIC_MARKERS
         self._read: Callable[[bytes, sse.Event], bytes] = (
             self._read_openai if is_openai else self._read_anthropic
         )
@@ -240,15 +240,14 @@ class StreamMeter(_Meter):
         return b"".join(map(self._pass_frame, sse.split(rest))) if rest.strip() else rest
 
     def _pass(self, frames: bytes) -> bytes:
-        if (
-            not self._matters(frames)
-            and sse.are_frames(frames)
-            and len(frames) <= sse.MAX_FRAME_BYTES
-        ):
-            self._produce(frames)
-            return frames
-        passed: list[bytes] = []
-        for frame in sse.split(frames):
+        # Most of a read is text: only from the first event that can matter on, one by one.
+        quiet = sse.quiet_part(frames, self._first_that_matters(frames))
+        if quiet:
+            self._produce(frames[:quiet])
+            if quiet == len(frames):
+                return frames
+        passed = [frames[:quiet]]
+        for frame in sse.split(frames[quiet:]):
             passed.append(self._pass_frame(frame))
             if self.error or self.finished:
                 break
@@ -259,7 +258,21 @@ class StreamMeter(_Meter):
             self._fail()
             return b""
         self._produce(frame)
-        return self._read(frame, sse.parse(frame)) if self._matters(frame) else frame
+        if self._first_that_matters(frame) == len(frame):
+            return frame
+        return self._read(frame, sse.parse(frame))
+
+    def _first_that_matters(self, frames: bytes) -> int:
+        """Where an event may hold usage, an error, the end, or an escaped name of them.
+
+        The size when there is none.
+        """
+        first = sse.first_of(frames, self._markers)
+        if self._protocol is Protocol.OPENAI_CHAT and frames.find(b'"usage"', 0, first) >= 0:
+            # Many upstreams write a null usage on every chunk.
+            usage = _USAGE_OBJECT.search(frames, 0, first)
+            return first if usage is None else usage.start()
+        return first
 
     def _document(self, event: sse.Event) -> dict[str, Any]:
         if not event.data and event.name != b"error":
@@ -318,26 +331,16 @@ class StreamMeter(_Meter):
         self._report(reported.from_anthropic(self._merged), has_output=self._has_final_output)
 
 
-def _openai_matters(frames: bytes) -> bool:
-    """Whether an event in here may hold usage, an error, the end, or an escaped name of them."""
-    return (
-        b'"error"' in frames
-        or b"[DONE]" in frames
-        or b"\\u00" in frames
-        or b"event:" in frames
-        or (b'"usage"' in frames and _USAGE_OBJECT.search(frames) is not None)
-    )
-
-
-def _anthropic_matters(frames: bytes) -> bool:
-    return (
-        b'"usage"' in frames
-        or b'"error"' in frames
-        or b"message_stop" in frames
-        or b"\\u00" in frames
-        or b"event: error" in frames
-        or b"event:error" in frames
-    )
+# Each event that can matter holds one of these (some that cannot matter do, too).
+_OPENAI_MARKERS = (b'"error"', b"[DONE]", b"\\u00", b"event:")
+_ANTHROPIC_MARKERS = (
+    b'"usage"',
+    b'"error"',
+    b"message_stop",
+    b"\\u00",
+    b"event: error",
+    b"event:error",
+)
 
 
 def _without_usage(frame: bytes, event: sse.Event, document: Mapping[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ with LF, CRLF or CR line ends; and that no more than 1 MiB waits for the end of 
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
@@ -92,6 +93,28 @@ def parse(frame: bytes) -> Event:
         elif field == b"event":
             name = value.strip()
     return Event(name=name, data=b"\n".join(data), data_lines=len(data))
+
+
+def first_of(frames: bytes, markers: Sequence[bytes]) -> int:
+    """Where the first of the markers stands; the size when none occurs."""
+    first = len(frames)
+    for marker in markers:
+        at = frames.find(marker, 0, first)
+        if at >= 0:
+            first = at
+    return first
+
+
+def quiet_part(frames: bytes, limit: int) -> int:
+    """Size of the whole frames that end before limit.
+
+    0 where line ends other than LF, a byte order mark or bytes that are no frames make the quick
+    answer unsure.
+    """
+    end = frames.rfind(b"\n\n", 0, limit) + 2
+    if end < 2 or b"\r" in frames or not frames.startswith(_FIELDS):  # noqa: PLR2004 - not found
+        return 0
+    return end if _STRAY.search(frames, 0, end) is None and end <= MAX_FRAME_BYTES else 0
 
 
 def are_frames(frames: bytes) -> bool:

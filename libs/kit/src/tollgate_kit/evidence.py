@@ -15,12 +15,16 @@ import grpc
 
 from tollgate.audit.v1 import audit_pb2
 from tollgate_kit import canonical
+from tollgate_kit.config import PeerConfig, TlsConfig
 from tollgate_kit.failure import Failure, audit_not_durable
 from tollgate_kit.ids import Ids
+from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.session_client import SessionPool
 
+# Entries that belong to no tenant: they are the operator's own.
+OPERATOR_TENANT = "operator"
 BATCH_ENTRIES_MAX = 256
 BATCH_BYTES_MAX = 512 * 1024
 QUEUE_MAX = 8192
@@ -43,6 +47,34 @@ _PASSING = frozenset(
 )
 
 
+async def open_evidence(
+    identity: str,
+    peer: PeerConfig,
+    tls: TlsConfig,
+    *,
+    ids: Ids,
+    metrics: Metrics,
+    log: Log,
+    life: Lifecycle,
+) -> "EvidenceProducer":
+    """A producer on its own session with audit, closed and drained when the process stops."""
+    audit = SessionPool(
+        peer,
+        tls,
+        service="tollgate.audit.v1.AuditService",
+        request_type=audit_pb2.SessionRequest,
+        response_type=audit_pb2.SessionResponse,
+        metrics=metrics,
+        log=log,
+    )
+    await audit.start()
+    life.on_stop("audit", audit.close)
+    evidence = EvidenceProducer(audit, identity=identity, ids=ids, metrics=metrics, log=log)
+    await evidence.start()
+    life.on_stop("evidence", evidence.close)
+    return evidence
+
+
 class _Waiting:
     """An entry on its way, and who waits for its index."""
 
@@ -60,6 +92,7 @@ class EvidenceProducer:
         self, audit: SessionPool, *, identity: str, ids: Ids, metrics: Metrics, log: Log
     ) -> None:
         self._audit = audit
+        self._identity = identity
         self.producer_id = f"{identity}/{ids.uuid7()}"
         self._log = log
         self._queue: deque[_Waiting] = deque()
@@ -73,11 +106,17 @@ class EvidenceProducer:
         )
 
     async def start(self) -> None:
-        """Begin sending."""
+        """Begin sending; the first entry says that this producer began."""
+        self._mark(audit_pb2.ENTRY_KIND_PRODUCER_STARTED)
         self._sender = asyncio.get_running_loop().create_task(self._send())
 
     async def close(self, seconds: float = 5.0) -> None:
-        """Wait for what is queued, at most that long, then stop."""
+        """Say that this producer ends, wait for what is queued, at most that long, then stop.
+
+        An end that is in the log proves that nothing of this producer is missing after it.
+        """
+        with contextlib.suppress(Failure):
+            self._mark(audit_pb2.ENTRY_KIND_PRODUCER_STOPPED)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._queue:
@@ -88,6 +127,15 @@ class EvidenceProducer:
         if self._sender is not None:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
+
+    def _mark(self, kind: "audit_pb2.EntryKind.ValueType") -> None:
+        self.enqueue(
+            kind,
+            tenant_id=OPERATOR_TENANT,
+            trace_id=self.producer_id.partition("/")[2],
+            subject=f"service:{self._identity}",
+            payload={},
+        )
 
     @property
     def full(self) -> bool:

@@ -5,6 +5,7 @@ backstop that blanks what looks like a credential. An exception is logged as its
 place in our code, never its text, which may quote what it failed on.
 """
 
+import asyncio
 import re
 import sys
 import traceback
@@ -44,7 +45,8 @@ class Log:
         self._service = service
         self._clock = clock or SystemClock()
         self._write: Callable[[str], object] = (out or sys.stdout).write
-        self._flush = (out or sys.stdout).flush
+        self._flush: Callable[[], object] = (out or sys.stdout).flush
+        self._flushing = False
 
     def info(self, event: str, **fields: Any) -> None:
         self._emit("info", event, fields)
@@ -62,25 +64,41 @@ class Log:
         self._emit("error", event, {**fields, "error": type(error).__name__, "at": place})
 
     def _emit(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        line = {"time_unix_ms": self._clock.unix_ms(), "level": level, "service": self._service}
-        line["event"] = event
+        line = {
+            "time_unix_ms": self._clock.unix_ms(),
+            "level": level,
+            "service": self._service,
+            "event": event,
+            **fields,
+        }
         for name, value in fields.items():
-            line[name] = _plain(value)
-        text = orjson.dumps(line, default=lambda value: f"<{type(value).__name__}>").decode()
-        # U+2028 and U+2029 end a line for some readers of logs.
-        text = redact(text).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+            if type(value) is str and len(value) > _FIELD_MAX:
+                line[name] = value[:_FIELD_MAX] + "…"
+        text = redact(orjson.dumps(line, default=_name_only).decode())
+        if not text.isascii():
+            # U+2028 and U+2029 end a line for some readers of logs.
+            text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
         self._write(text + "\n")
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Once a turn of the event loop, whatever the number of lines; at once without a loop."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._flush_now()
+            return
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flushing = False
         self._flush()
 
 
-def _plain(value: Any) -> Any:
-    kind = type(value)
-    if kind is int or kind is float or kind is bool:
-        return value
-    if isinstance(value, str):
-        return value if len(value) <= _FIELD_MAX else value[:_FIELD_MAX] + "…"
+def _name_only(value: Any) -> str:
+    """What stands for a value that is not plain: a secret is blanked, anything else is named."""
     if isinstance(value, Secret):
         return "***"
-    if isinstance(value, BaseException):
-        return type(value).__name__
-    return value
+    return type(value).__name__

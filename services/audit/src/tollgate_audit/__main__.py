@@ -7,10 +7,8 @@ python -m tollgate_audit --config FILE vkey       print the log's verifier key
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
-from pathlib import Path
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -27,7 +25,7 @@ from tollgate_audit.signer import Signer
 from tollgate_audit.store_postgres import PostgresStore
 from tollgate_audit.subject_keys import SubjectKeys
 from tollgate_audit.worm_local import LocalWorm
-from tollgate_kit import config, lifecycle, pg
+from tollgate_kit import pg, service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring_file import FileKeyring
@@ -44,7 +42,7 @@ class UnsafeDatabase(Exception):  # noqa: N818 - it is what was found
     """Postgres may forget acknowledged commits: every unsafe setting is listed."""
 
 
-async def serve(settings: AuditConfig, life: Lifecycle, log: Log) -> None:
+async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     clock = SystemClock()
     metrics = Metrics("audit")
     keyring = FileKeyring.open(settings.keyring)
@@ -107,27 +105,18 @@ async def _check_durability(pool: AsyncConnectionPool) -> None:
         raise UnsafeDatabase("Postgres is not durable: " + "; ".join(faults))
 
 
-async def _vkey(settings: AuditConfig) -> None:
+async def _vkey(settings: AuditConfig, _log: Log, _life: Lifecycle) -> None:
     signer = await Signer.open(FileKeyring.open(settings.keyring), settings.log.origin)
     sys.stdout.write(f"{signer.verifier_key}\n")
 
 
-async def _migrate(settings: AuditConfig) -> None:
-    for name in await pg.migrate(settings.postgres, package=PACKAGE):
-        sys.stdout.write(f"applied {name}\n")
+async def _migrate(settings: AuditConfig, log: Log, _life: Lifecycle) -> None:
+    log.info("migrated", applied=await pg.migrate(settings.postgres, package=PACKAGE))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tollgate-audit", description="The audit service.")
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("command", nargs="?", choices=("serve", "migrate", "vkey"), default="serve")
-    arguments = parser.parse_args()
-    settings = config.load_or_exit(arguments.config, AuditConfig)
-    if arguments.command == "serve":
-        log = Log("audit")
-        return lifecycle.run(lambda life: serve(settings, life, log), log)
-    asyncio.run(_vkey(settings) if arguments.command == "vkey" else _migrate(settings))
-    return 0
+    commands = {"serve": serve, "migrate": _migrate, "vkey": _vkey}
+    return service_process.run("audit", AuditConfig, commands)
 
 
 if __name__ == "__main__":

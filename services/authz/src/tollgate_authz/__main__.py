@@ -1,13 +1,10 @@
 """The authz process, `python -m tollgate_authz --config FILE [serve|migrate]`: wires and waits."""
 
-import argparse
 import asyncio
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Final
 
-from tollgate.audit.v1 import audit_pb2
 from tollgate.authz.v1 import authz_pb2_grpc
 from tollgate_authz.admin_servicer import AuthzAdminServicer
 from tollgate_authz.config import AuthzConfig, pepper_name
@@ -15,17 +12,15 @@ from tollgate_authz.key import Peppers
 from tollgate_authz.revocations import RevocationFeed
 from tollgate_authz.servicer import AuthzServicer
 from tollgate_authz.store_postgres import PostgresStore
-from tollgate_kit import lifecycle, pg
+from tollgate_kit import pg, service_process
 from tollgate_kit.clock import SystemClock
-from tollgate_kit.config import load_or_exit
-from tollgate_kit.evidence import EvidenceProducer
+from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring_file import FileKeyring
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc_server import RpcServer
-from tollgate_kit.session_client import SessionPool
 
 IDENTITY: Final = "authz"
 PACKAGE: Final = "tollgate_authz"
@@ -58,20 +53,9 @@ async def _serve(config: AuthzConfig, log: Log, life: Lifecycle) -> None:
     )
     life.on_stop("postgres_revisions", log_pool.close)
 
-    audit = SessionPool(
-        config.audit,
-        config.rpc.tls,
-        service="tollgate.audit.v1.AuditService",
-        request_type=audit_pb2.SessionRequest,
-        response_type=audit_pb2.SessionResponse,
-        metrics=metrics,
-        log=log,
+    evidence = await open_evidence(
+        IDENTITY, config.audit, config.rpc.tls, ids=ids, metrics=metrics, log=log, life=life
     )
-    await audit.start()
-    life.on_stop("audit", audit.close)
-    evidence = EvidenceProducer(audit, identity=IDENTITY, ids=ids, metrics=metrics, log=log)
-    await evidence.start()
-    life.on_stop("evidence", evidence.close)
 
     revisions = PostgresStore(log_pool)
     feed = RevocationFeed(revisions, clock=clock, metrics=metrics, log=log)
@@ -99,14 +83,7 @@ async def _serve(config: AuthzConfig, log: Log, life: Lifecycle) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog=PACKAGE)
-    parser.add_argument("--config", type=Path, required=True, help="the TOML file of this process")
-    parser.add_argument("command", nargs="?", choices=("serve", "migrate"), default="serve")
-    arguments = parser.parse_args()
-    config = load_or_exit(arguments.config, AuthzConfig)
-    log = Log(IDENTITY)
-    work = _migrate if arguments.command == "migrate" else _serve
-    return lifecycle.run(partial(work, config, log), log)
+    return service_process.run(IDENTITY, AuthzConfig, {"serve": _serve, "migrate": _migrate})
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
 """The budget process, `python -m tollgate_budget --config FILE [serve|migrate]`: wires, waits."""
 
-import argparse
 import asyncio
 from functools import partial
-from pathlib import Path
 from typing import Final
 
-from tollgate.audit.v1 import audit_pb2
 from tollgate.budget.v1 import budget_pb2_grpc
 from tollgate_budget.admin_servicer import BudgetAdminServicer
 from tollgate_budget.config import BudgetConfig
@@ -20,17 +17,15 @@ from tollgate_budget.read_servicer import BudgetReadServicer
 from tollgate_budget.servicer import BudgetServicer
 from tollgate_budget.store_postgres import PostgresLedger
 from tollgate_budget.token import TokenMaker
-from tollgate_kit import lifecycle, pg
+from tollgate_kit import pg, service_process
 from tollgate_kit.clock import SystemClock
-from tollgate_kit.config import load_or_exit
-from tollgate_kit.evidence import EvidenceProducer
+from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring_file import FileKeyring
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc_server import RpcServer
-from tollgate_kit.session_client import SessionPool
 
 IDENTITY: Final = "budget"
 PACKAGE: Final = "tollgate_budget"
@@ -58,28 +53,6 @@ async def _open_ledger(config: BudgetConfig, measures: Measures, life: Lifecycle
     return PostgresLedger(writer, pool)
 
 
-async def _open_evidence(
-    config: BudgetConfig, metrics: Metrics, log: Log, life: Lifecycle
-) -> EvidenceProducer:
-    audit = SessionPool(
-        config.audit,
-        config.rpc.tls,
-        service="tollgate.audit.v1.AuditService",
-        request_type=audit_pb2.SessionRequest,
-        response_type=audit_pb2.SessionResponse,
-        metrics=metrics,
-        log=log,
-    )
-    await audit.start()
-    life.on_stop("audit", audit.close)
-    evidence = EvidenceProducer(
-        audit, identity=IDENTITY, ids=Ids(SystemClock()), metrics=metrics, log=log
-    )
-    await evidence.start()
-    life.on_stop("evidence", evidence.close)
-    return evidence
-
-
 async def _serve(config: BudgetConfig, log: Log, life: Lifecycle) -> None:
     clock, metrics = SystemClock(), Metrics(IDENTITY)
     measures = Measures(metrics)
@@ -87,7 +60,9 @@ async def _serve(config: BudgetConfig, log: Log, life: Lifecycle) -> None:
     ledger = await _open_ledger(config, measures, life)
     rates = RedisRates(open_redis(config.redis.url))
     life.on_stop("redis", rates.close)
-    evidence = await _open_evidence(config, metrics, log, life)
+    evidence = await open_evidence(
+        IDENTITY, config.audit, config.rpc.tls, ids=Ids(clock), metrics=metrics, log=log, life=life
+    )
 
     limits = Limits(
         batch_steps_max=config.ledger.batch_steps_max,
@@ -129,14 +104,7 @@ async def _serve(config: BudgetConfig, log: Log, life: Lifecycle) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog=PACKAGE)
-    parser.add_argument("--config", type=Path, required=True, help="the TOML file of this process")
-    parser.add_argument("command", nargs="?", choices=("serve", "migrate"), default="serve")
-    arguments = parser.parse_args()
-    config = load_or_exit(arguments.config, BudgetConfig)
-    log = Log(IDENTITY)
-    work = _migrate if arguments.command == "migrate" else _serve
-    return lifecycle.run(partial(work, config, log), log)
+    return service_process.run(IDENTITY, BudgetConfig, {"serve": _serve, "migrate": _migrate})
 
 
 if __name__ == "__main__":

@@ -98,13 +98,15 @@ class CallEvidence:
 
     async def durable(self, entry: Entry) -> int:
         """The entry's index in the log. Raises Failure AUDIT_NOT_DURABLE when time is up."""
-        if not entry.done():
-            # Not wait_for: a caller that gives up must not take the entry's future with it.
-            await asyncio.wait((entry,), timeout=self._timeout_s)
-        if not entry.done():
+        if entry.done():
+            return entry.result()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                # Shielded: a caller that gives up must not take the entry's future with it.
+                return await asyncio.shield(entry)
+        except TimeoutError:
             self._overdue = entry
-            raise audit_not_durable()
-        return entry.result()
+            raise audit_not_durable() from None
 
     def _denial_done(self, _: Entry) -> None:
         self._denials -= 1

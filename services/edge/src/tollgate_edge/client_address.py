@@ -69,7 +69,7 @@ def _is_port(text: str) -> bool:
     return text.startswith(":") and text[1:].isascii() and text[1:].isdecimal()
 
 
-@functools.lru_cache(maxsize=ADDRESSES_KEPT)
+@functools.lru_cache(maxsize=4096)
 def _address(text: str) -> Address | None:
     if "%" in text:  # a zone names an interface of some other machine
         return None

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 # An event that grows beyond this is let through as it comes: it is not a terminal one.
 PART_BYTES_MAX = 1024 * 1024
 _END_BYTES_MAX = 3  # less than a whole \r\n\r\n
+_LINE_FEED = 0x0A
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -19,9 +20,6 @@ class EventTail:
 
     def __init__(self, terminal_lines: Sequence[bytes]) -> None:
         """`terminal_lines`: each is how a terminal event's telling line begins."""
-        self._terminal = re.compile(
-            rb"(?:^|\n)(?:" + b"|".join(re.escape(line) for line in terminal_lines) + rb")"
-        )
         self._needles = tuple(terminal_lines)
         self._part = b""
         self._within = False  # the bytes so far end inside an event that was let through
@@ -51,14 +49,23 @@ class EventTail:
                 return self._let_through(data)
             passed, data = data[: end.end()], data[end.end() :]
             self._within = False
-        if any(needle in data for needle in self._needles):
-            found = self._terminal.search(data)
-            if found is not None:
-                # The match begins at the line feed before its line: look at what is up to there.
-                start = _last_event_end(data[: found.start() + 1])
-                self._hold(data[start:])
-                return passed + data[:start]
+        line = self._terminal_line(data)
+        if line >= 0:
+            start = _last_event_end(data[:line])
+            self._hold(data[start:])
+            return passed + data[:start]
         return passed + self._whole_events(data)
+
+    def _terminal_line(self, data: bytes) -> int:
+        """Where the first terminal line begins; -1 if there is none."""
+        first = -1
+        for needle in self._needles:
+            at = data.find(needle)
+            while at > 0 and data[at - 1] != _LINE_FEED:  # inside of another line
+                at = data.find(needle, at + 1)
+            if at >= 0 and (first < 0 or at < first):
+                first = at
+        return first
 
     def _hold(self, data: bytes) -> None:
         """Keep the terminal event; what an upstream sends after it is dropped."""

@@ -1,5 +1,7 @@
 """What is seen of a call from outside: one log line and the metrics. Labels are bounded."""
 
+from prometheus_client import Counter
+
 from tollgate_edge.answer_headers import usd
 from tollgate_edge.call import Call
 from tollgate_kit.clock import Clock
@@ -20,6 +22,7 @@ class Observation:
         self._calls = metrics.counter(
             "calls_total", "Calls ended, by protocol and outcome.", ("protocol", "outcome")
         )
+        self._counters: dict[tuple[str, str], Counter] = {}
         self._added = metrics.histogram(
             "added_seconds", "Time a call spent in the edge before router and after its end."
         )
@@ -37,7 +40,12 @@ class Observation:
         now = self._clock.monotonic()
         seconds = now - call.began_at
         protocol = call.exchange.face.protocol.value
-        self._calls.labels(protocol, self._outcome(call)).inc()
+        outcome = self._outcome(call)
+        counter = self._counters.get((protocol, outcome))
+        if counter is None:
+            # Both labels are of closed sets, so this has a bound.
+            counter = self._counters[protocol, outcome] = self._calls.labels(protocol, outcome)
+        counter.inc()
         self._total.observe(seconds)
         added = None
         if call.sent_at is not None and call.ended_at is not None:

@@ -215,8 +215,9 @@ class Pipeline:
         finished = self._append_finished(call, grant, reservation, http_status=status)
         if call.answered or call.exchange.connection.gone:
             return  # both entries are queued, and the queue is drained before the process ends
-        await self._evidence.durable(admitted)
+        # Entries of one process become durable in order, so the first wait is usually the only one.
         call.receipt = await self._evidence.durable(finished)
+        await self._evidence.durable(admitted)
 
     def _model(self, call: Call, grant: KeyGrant) -> Model | Refusal:
         assert call.request is not None

@@ -1,17 +1,15 @@
 """Router's composition root: `python -m tollgate_router --config FILE [serve|migrate]`."""
 
-import argparse
 import asyncio
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TypedDict
 
 from tollgate.router.v1 import router_pb2_grpc
 from tollgate_dialects import seed
-from tollgate_kit import lifecycle, pg
+from tollgate_kit import pg, service_process
 from tollgate_kit.clock import SystemClock
-from tollgate_kit.config import load_or_exit
+from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring_file import FileKeyring
 from tollgate_kit.lifecycle import Lifecycle
@@ -20,7 +18,6 @@ from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc_server import RpcServer
 from tollgate_router.admin_servicer import RouterAdminServicer
 from tollgate_router.attempts import Attempts
-from tollgate_router.audit_link import open_evidence
 from tollgate_router.catalogue_watch import CatalogueWatch
 from tollgate_router.config import Config
 from tollgate_router.execute import Executor
@@ -56,7 +53,9 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     await pg.check_schema(pool, package=PACKAGE)
     store = PostgresStore(pool, clock=clock)
     ids = Ids(clock)
-    evidence = await open_evidence(config, ids, log, metrics, life)
+    evidence = await open_evidence(
+        "router", config.audit, config.rpc.tls, ids=ids, metrics=metrics, log=log, life=life
+    )
     upstream = Upstream(config.upstream, allow_private=private)
     life.on_stop("upstream", upstream.close)
     keys = ProviderKeys(keyring, clock=clock)
@@ -124,15 +123,9 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 
 def main() -> int:
-    """Read the command line and the configuration, then run."""
-    parser = argparse.ArgumentParser(prog="tollgate-router", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("command", nargs="?", choices=("serve", "migrate"), default="serve")
-    arguments = parser.parse_args()
-    config = load_or_exit(arguments.config, Config)
-    log = Log("router")
-    command = partial(migrate, PACKAGE) if arguments.command == "migrate" else serve
-    return lifecycle.run(partial(command, config, log), log)
+    return service_process.run(
+        "router", Config, {"serve": serve, "migrate": partial(migrate, PACKAGE)}
+    )
 
 
 if __name__ == "__main__":
