@@ -130,9 +130,9 @@ def test_promise_12_without_its_store_authz_never_says_401(own: Live, model: str
         # Longer than a cached decision may be used without a heartbeat.
         seen: set[int] = set()
         wait_until(lambda: seen.add(one := own.call(known, model).status_code) or one == 503, 20)
-        seen |= set(statuses(own, known, model)) | set(statuses(own, fresh, model))
+        seen |= set(statuses(own, known, model))
         assert seen <= {200, 503}
-        assert {503} == set(statuses(own, fresh, model))
+        assert {503} == set(statuses(own, fresh, model, 2))
         listing = httpx.get(
             f"{own.api_urls[0]}/v1/models",
             headers={"authorization": f"Bearer {fresh.text}"},
@@ -141,8 +141,9 @@ def test_promise_12_without_its_store_authz_never_says_401(own: Live, model: str
         assert 503 == listing.status_code
         # A key that is proven bad without asking anybody is still 401.
         assert 401 == own.call(fresh.text[:-1] + "!", model).status_code
-    for key in (known, fresh):
-        wait_until(lambda k=key: own.call(k, model).status_code == 200, 20)
+    # Soon, however long the store was away.
+    wait_until(lambda: own.call(known, model).status_code == 200, 6)
+    assert 200 == own.call(fresh, model).status_code
 
 
 def test_promise_12_authz_recovers_from_a_restarted_postgres(own: Live, model: str):

@@ -12,6 +12,9 @@ from tollgate_kit.config import PostgresConfig
 _MIGRATION_LOCK = 0x746F6C6C67617465 & 0x7FFFFFFFFFFFFFFF
 CONNECT_TIMEOUT_S = 5
 ACQUIRE_TIMEOUT_S = 5.0
+# The pool doubles the wait between its attempts until this is over; then each request begins anew.
+# A longer time would be an outage that outlives the database's own.
+RECONNECT_TIMEOUT_S = 2.0
 TCP_USER_TIMEOUT_MS = 10_000
 _JOURNAL = """
 create table if not exists schema_migration (
@@ -34,6 +37,7 @@ async def open_pool(config: PostgresConfig, *, name: str) -> AsyncConnectionPool
         open=False,
         name=name,
         timeout=ACQUIRE_TIMEOUT_S,
+        reconnect_timeout=RECONNECT_TIMEOUT_S,
         max_waiting=1000,
         kwargs={
             "autocommit": True,
