@@ -102,17 +102,15 @@ class _Link:
 
     def open(self, method: str, payload: bytes, timeout_s: float, credit: int) -> int:
         self._next_id += 1
-        self.calls[self._next_id] = _Pending()
-        self._outbox.put(
-            Frame(
-                call_id=self._next_id,
-                method=method,
-                payload=payload,
-                timeout_ms=max(1, round(timeout_s * 1000)),
-                credit=credit,
-            ),
-            len(payload),
+        frame = Frame(
+            call_id=self._next_id,
+            method=method,
+            payload=payload,
+            timeout_ms=max(1, round(timeout_s * 1000)),
+            credit=credit,
         )
+        self._outbox.put(frame, len(payload))
+        self.calls[self._next_id] = _Pending()
         return self._next_id
 
     def give_credit(self, call_id: int, credit: int) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 from typing import Any
 
+from tollgate_kit.failure import overloaded
+
 BATCH_FRAMES_MAX = 256
 BATCH_BYTES_MAX = 1024 * 1024
-# A peer that does not read: its session is broken rather than frames for it piled up.
+# A peer that does not read: calls on its session are refused rather than frames piled up.
 WAITING_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -20,12 +22,16 @@ class Outbox:
         self.closed = False
 
     def put(self, frame: Any, size: int = 0) -> None:
-        """Queue a frame; size is that of its payload, which reading it would copy."""
+        """Queue a frame; size is that of its payload, which reading it would copy.
+
+        Raises Failure OVERLOADED when too much waits already; a frame without payload always fits,
+        so that every call can be told its end.
+        """
+        if size and self._bytes + size > WAITING_BYTES_MAX:
+            raise overloaded("session")
         self._frames.append(frame)
         self._sizes.append(size)
         self._bytes += size
-        if self._bytes > WAITING_BYTES_MAX:
-            self.closed = True
         self._wake.set()
 
     def close(self) -> None:
