@@ -8,6 +8,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
+import grpc
 import httpx
 import psycopg
 import pytest
@@ -159,5 +160,12 @@ def test_promise_12_authz_recovers_from_a_restarted_postgres(own: Live, model: s
     seen = set()
     wait_until(lambda: seen.add(one := own.call(key, model).status_code) or one == 200, 40)
     assert seen <= {200, 503}
-    own.settled(f"tenant:{key.tenant_id}", 30)
+
+    def settled() -> bool:
+        # A pooled connection that died is noticed at its next use: UNAVAILABLE, once each.
+        with contextlib.suppress(grpc.RpcError):
+            return own.account(f"tenant:{key.tenant_id}").pending_nano_usd == 0
+        return False
+
+    wait_until(settled, 30)
     wait_until(lambda: own.cli("audit", "verify").returncode == 0, 15)
