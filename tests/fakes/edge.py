@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+import logging
 from collections.abc import AsyncIterator, Sequence
 
 import httpx
@@ -26,7 +27,7 @@ from tollgate_edge.config import (
 from tollgate_kit import virtual_key
 from tollgate_kit.config import MetricsConfig, PeerConfig
 from tollgate_kit.lifecycle import Lifecycle
-from tollgate_kit.logs import Log
+from tollgate_kit.logs import Log, capture_standard_library
 from tollgate_kit.secret import Secret
 
 KEY = virtual_key.make("dev", "A" * 12, Secret("B" * 32)).reveal()
@@ -228,9 +229,13 @@ async def running(
             },
         )  # fmt: skip
         edge.url, edge.metrics_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}"
-        serving = asyncio.ensure_future(
-            api_role.serve(config, edge.life, Log("edge-api", out=edge.log))
-        )
+        log = Log("edge-api", out=edge.log)
+        # As lifecycle.run does for a process; here the process is pytest's.
+        root = logging.getLogger()
+        stack.callback(setattr, root, "handlers", root.handlers)
+        stack.callback(root.setLevel, root.level)
+        capture_standard_library(log)
+        serving = asyncio.ensure_future(api_role.serve(config, edge.life, log))
         stack.push_async_callback(edge.client.aclose)
         try:
             await _ready(edge, serving)

@@ -1,10 +1,11 @@
 import io
 import json
+import logging
 
 import pytest
 
 from tollgate_kit.clock import ManualClock
-from tollgate_kit.logs import Log
+from tollgate_kit.logs import Log, capture_standard_library
 from tollgate_kit.secret import Secret
 
 HOSTILE = [
@@ -56,3 +57,20 @@ def test_an_exception_is_logged_by_type_and_place_without_its_text():
     line = json.loads(written)
     assert ("ValueError", "ValueError", "***") == (line["error"], line["cause"], line["key"])
     assert "test_logs.py:" in line["at"]
+
+
+def test_libraries_speak_through_the_log_without_their_arguments():
+    """A library's warning is one JSON line with its fixed text; what it would fill in stays out."""
+    out = io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    try:
+        capture_standard_library(Log("t", clock=ManualClock(), out=out))
+        logging.getLogger("pool").warning("cannot reach %s", "canary.internal:5432")
+        logging.getLogger("pool").info("not worth a line")
+    finally:
+        root.handlers, root.level = handlers, level
+    (line,) = out.getvalue().splitlines()
+    assert ("library", "pool", "cannot reach %s") == tuple(
+        json.loads(line)[name] for name in ("event", "logger", "message")
+    )

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from tollgate_kit.logs import Log, redact
+from tollgate_kit.logs import Log, capture_standard_library, redact
 
 STOP_HOOK_SECONDS = 30.0
 # A call makes some hundred objects that reference counting frees; the default (700, 10, 10) would
@@ -122,5 +122,6 @@ async def _live(main: Callable[[Lifecycle], Awaitable[None]], log: Log) -> int:
 
 def run(main: Callable[[Lifecycle], Awaitable[None]], log: Log) -> int:
     """Run a process to its end on uvloop; its exit code."""
+    capture_standard_library(log)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_live(main, log))

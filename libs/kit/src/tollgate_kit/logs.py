@@ -6,6 +6,7 @@ place in our code, never its text, which may quote what it failed on.
 """
 
 import asyncio
+import logging
 import re
 import sys
 import traceback
@@ -95,6 +96,24 @@ class Log:
     def _flush_now(self) -> None:
         self._flushing = False
         self._flush()
+
+
+class _StandardLibrary(logging.Handler):
+    """What libraries log by the standard library: their fixed text only, never its arguments."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.warning("library", logger=record.name, message=str(record.msg).strip())
+
+
+def capture_standard_library(log: Log) -> None:
+    """Let every library's warnings be lines of this log: of the process, so called once."""
+    root = logging.getLogger()
+    root.handlers = [_StandardLibrary(log)]
+    root.setLevel(logging.WARNING)
 
 
 def _name_only(value: Any) -> str:

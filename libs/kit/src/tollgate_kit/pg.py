@@ -28,8 +28,14 @@ class SchemaFault(Exception):  # noqa: N818 - it is what was found
     """The database is not at the version this program was written for."""
 
 
-async def open_pool(config: PostgresConfig, *, name: str) -> AsyncConnectionPool:
-    """Connections in autocommit mode. Raises psycopg.OperationalError or PoolTimeout."""
+async def open_pool(
+    config: PostgresConfig, *, name: str, check: bool = True
+) -> AsyncConnectionPool:
+    """Connections in autocommit mode. Raises psycopg.OperationalError or PoolTimeout.
+
+    Each connection is checked before it is lent, so that none that died with the last server
+    fails a request; `check=False` spares that round trip where the caller tries again anyhow.
+    """
     pool = AsyncConnectionPool(
         config.dsn.reveal(),
         min_size=config.pool_min,
@@ -39,6 +45,7 @@ async def open_pool(config: PostgresConfig, *, name: str) -> AsyncConnectionPool
         timeout=ACQUIRE_TIMEOUT_S,
         reconnect_timeout=RECONNECT_TIMEOUT_S,
         max_waiting=1000,
+        check=AsyncConnectionPool.check_connection if check else None,
         kwargs={
             "autocommit": True,
             "application_name": name,

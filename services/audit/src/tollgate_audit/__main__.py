@@ -49,7 +49,7 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     signer = await Signer.open(keyring, settings.log.origin)
     settings.log.verifier_key_path.write_text(f"{signer.verifier_key}\n", encoding="utf-8")
 
-    pool = await pg.open_pool(settings.postgres, name="tollgate-audit")
+    pool = await pg.open_pool(settings.postgres, name="tollgate-audit", check=False)
     life.on_stop("pool", pool.close)
     await pg.check_schema(pool, package=PACKAGE)
     await _check_durability(pool)

@@ -226,7 +226,6 @@ async def _listen(
         config.api,
         body_seconds=config.limits.body_seconds,
         malformed=malformed_answer(orjson.dumps(malformed)),
-        log=tools.log,
     )
     port = await listener.start()
     life.on_stop("listener", listener.stop)

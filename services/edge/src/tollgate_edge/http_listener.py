@@ -7,7 +7,6 @@ answer in flight at the stop is finished, for as long as the stop may last.
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -18,7 +17,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from tollgate_edge import public_errors
 from tollgate_edge.config import ListenConfig
 from tollgate_edge.exchange import CONNECTION, Connection
-from tollgate_kit.logs import Log
 
 BACKLOG = 2048
 # After the application's own limit on a body, which answers 408.
@@ -127,28 +125,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-class _ToLog(logging.Handler):
-    """uvicorn's own messages: its fixed text only, never what a client or an exception said."""
-
-    def __init__(self, log: Log) -> None:
-        super().__init__(logging.WARNING)
-        self._log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._log.warning("http.server", message=str(record.msg).strip())
-
-
 class HttpListener:
     """Serves one ASGI application."""
 
     def __init__(
-        self, app: Any, config: ListenConfig, *, body_seconds: int, malformed: bytes, log: Log
+        self, app: Any, config: ListenConfig, *, body_seconds: int, malformed: bytes
     ) -> None:
         self._config = config
-        for name in ("uvicorn.error", "uvicorn.asgi"):
-            logger = logging.getLogger(name)
-            logger.handlers, logger.propagate = [_ToLog(log)], False
-            logger.setLevel(logging.WARNING)
         self._server = _Server(
             uvicorn.Config(
                 app,
