@@ -266,7 +266,8 @@ async def test_governed_calls_over_mtls(tmp_path, postgres_dsn, demo_provider):
             "ListModels", pb.ListModelsRequest(), pb.ListModelsResponse, timeout_s=5
         )
         assert {"demo-gpt", "demo-claude"} <= {model.model for model in models.models}
-        assert 4 == len(suite.audit.entries)
+        # That router began, and four changes of the operator.
+        assert 5 == len(suite.audit.entries)
         with pytest.raises(Failure) as refused:
             await suite.call(suite.request("demo-gpt", expire_unix_ms=1))
         assert "RESERVATION_REFUSED" == refused.value.reason
