@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import subprocess
 import sys
 import time
 
@@ -25,8 +26,6 @@ BOTH = pytest.mark.parametrize("protocol", [OPENAI, ANTHROPIC])
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory):
     """Base URL of a running provider."""
-    import subprocess
-
     folder = tmp_path_factory.mktemp("demo")
     (folder / "key").write_text(KEY + "\n")
     command = [sys.executable, "-m", "tollgate_cli.demo_provider", "--listen", "127.0.0.1:0"]
@@ -231,3 +230,18 @@ def test_the_official_sdks_speak_to_it(provider):
             **{**options, "model": "demo-error-mid", "max_tokens": 9}
         ) as stream:  # fmt: skip
             stream.get_final_message()
+
+
+def test_a_stop_with_idle_connections_says_nothing(tmp_path):
+    """Ctrl-C of the suite shows no traceback: kept-alive connections end quietly."""
+    (tmp_path / "key").write_text(KEY)
+    command = [sys.executable, "-m", "tollgate_cli.demo_provider", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(
+        [*command, "--key-file", tmp_path / "key"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        url = "http://" + re.search(r"127\.0\.0\.1:\d+", process.stdout.readline())[0]
+        with httpx.Client(base_url=url, timeout=5) as idle:
+            assert 200 == idle.get("/_demo/stats").status_code
+            process.terminate()
+            assert (0, "") == (process.wait(10), process.stderr.read())

@@ -33,7 +33,9 @@ class Provider:
                     await self._answer(exchange)
                 if exchange.closes or connection.is_gone:
                     break
-        except PeerGoneError:
+        except (PeerGoneError, asyncio.CancelledError):
+            # Cancelled at the stop of the process only; asyncio's own callback of Python 3.11 would
+            # print a traceback for every idle connection if that went on from here.
             pass
         finally:
             writer.close()
