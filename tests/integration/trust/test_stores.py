@@ -15,22 +15,15 @@ import pytest
 from psycopg import sql
 
 from tests import observe
-from tests.live import Key, Live, wait_until
+from tests.live import Key, Live, own_suite, wait_until
 from tollgate_cli import embedded_postgres
-from tollgate_cli.suite import Options, Suite
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A suite of its own: this module takes its stores away."""
-    suite = Suite(tmp_path_factory.mktemp("stores"), Options(edges=1, usual_ports=False))
-    suite.start()
-    live = Live(suite)
-    try:
+    with own_suite(tmp_path_factory.mktemp("stores")) as live:
         yield live
-    finally:
-        live.close()
-        suite.stop()
 
 
 @pytest.fixture(scope="module")

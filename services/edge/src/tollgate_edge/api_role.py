@@ -1,6 +1,5 @@
 """The wiring of the `api` role: connections, steps, routes, and the order of stopping."""
 
-import gc
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +35,6 @@ from tollgate_kit.session_client import SessionPool
 
 IDENTITY = "edge-api"
 CONNECT_SECONDS = 5.0
-# Objects made and not freed between two looks of the collector.
-GC_THRESHOLD = 20_000
 
 
 @dataclass(frozen=True)
@@ -115,18 +112,7 @@ async def serve(config: EdgeApiConfig, life: Lifecycle, log: Log) -> None:
     )
     metrics.gauge("calls_in_flight", "Calls being served.").set_function(lambda: pipeline.in_flight)
     await _listen(config, life, pipeline, catalogue, peers, tools)
-    _spare_the_collector()
     await life.until_stopped()
-
-
-def _spare_the_collector() -> None:
-    """What was built at the start stays for good: the garbage collector need not look at it.
-
-    Calls leave few cycles, so that it may come by less often, too.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
 
 
 async def _evidence(

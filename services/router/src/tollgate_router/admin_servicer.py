@@ -15,7 +15,7 @@ from tollgate.audit.v1 import audit_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_dialects.price import Price
 from tollgate_kit.clock import Clock
-from tollgate_kit.evidence import EvidenceProducer
+from tollgate_kit.evidence import OPERATOR_TENANT, EvidenceProducer
 from tollgate_kit.failure import (
     already_exists,
     invalid_field,
@@ -36,8 +36,6 @@ from tollgate_router.provider_test import ProviderTest
 from tollgate_router.store_postgres import PostgresStore, Repeated, Request, StoredAnswer
 
 A = TypeVar("A", bound=Message)
-# Providers and prices are the operator's, no tenant's: their entries stand under this name.
-OPERATOR_TENANT = "operator"
 
 
 class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
