@@ -5,9 +5,6 @@ from functools import partial
 import pytest
 
 from tests.contract.ledger_on_postgres import NOW, ids
-from tollgate_budget.ledger import (
-    NanoUsd,
-)
 from tollgate_budget.postgres_settings import connect_durable
 from tollgate_budget.postgres_writer import PostgresWriter
 from tollgate_budget.store import (
@@ -15,6 +12,7 @@ from tollgate_budget.store import (
     SetLimit,
 )
 from tollgate_budget.store_postgres import PostgresLedger
+from tollgate_budget.window import NanoUsd
 from tollgate_kit import pg
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.secret import Secret

@@ -5,13 +5,11 @@ from functools import partial
 
 import psycopg
 
-from tollgate_budget.ledger import (
-    NanoUsd,
-    Reserve,
-)
+from tollgate_budget.ledger import Reserve
 from tollgate_budget.month import month_start_ms
 from tollgate_budget.postgres_settings import connect_durable
 from tollgate_budget.postgres_writer import PostgresWriter
+from tollgate_budget.window import NanoUsd
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.ids import Ids
 from tollgate_kit.secret import Secret

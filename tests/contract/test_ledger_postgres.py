@@ -8,21 +8,14 @@ import psycopg
 import pytest
 
 from tests.contract.ledger_on_postgres import NOW, ids, reserve, row, writing
-from tollgate_budget.ledger import (
-    Mismatch,
-    NanoUsd,
-    Reserve,
-    Reserved,
-    Settle,
-    Settled,
-    Settlement,
-)
+from tollgate_budget.ledger import Mismatch, Reserve, Reserved, Settle, Settled, Settlement
 from tollgate_budget.postgres_settings import UnsafeSettings, connect_durable
 from tollgate_budget.store import (
     OutcomeUnknown,
     StoreUnavailable,
     WriteRefused,
 )
+from tollgate_budget.window import NanoUsd
 from tollgate_kit.secret import Secret
 
 WRONG = {

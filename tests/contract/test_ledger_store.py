@@ -8,10 +8,8 @@ import pytest
 
 from tollgate_budget.group_commit import GroupCommit, Limits
 from tollgate_budget.ledger import (
-    AccountId,
     Denied,
     Mismatch,
-    NanoUsd,
     Quarantine,
     Quarantined,
     Refusal,
@@ -33,6 +31,7 @@ from tollgate_budget.rate_memory import MemoryRates
 from tollgate_budget.store import AdminRequest, SetLimit
 from tollgate_budget.store_memory import MemoryLedger
 from tollgate_budget.store_postgres import PostgresLedger
+from tollgate_budget.window import AccountId, NanoUsd
 from tollgate_kit import pg
 from tollgate_kit.clock import ManualClock, SystemClock
 from tollgate_kit.config import PostgresConfig

@@ -11,6 +11,8 @@ month YYYYMM                 the next calendar month begins
 sums A[@YYYYMM] POSTED PENDING QUARANTINED [frozen]
 """
 
+from dataclasses import replace
+
 import pytest
 
 from tollgate_budget.ledger import (
@@ -19,16 +21,16 @@ from tollgate_budget.ledger import (
     Mismatch,
     Quarantine,
     Quarantined,
+    Refusal,
     Reserve,
     Reserved,
     Resolve,
     Resolved,
     Settle,
     Settled,
-    Window,
-    open_window,
-    set_limit,
+    Terms,
 )
+from tollgate_budget.window import Window, open_window
 
 TIMEOUT_S = 60
 
@@ -56,7 +58,7 @@ class Table:
 
     def limit(self, name, limit):
         self.limits[name] = int(limit)
-        set_limit(self._open(name), int(limit))
+        self._open(name).set_limit(int(limit))
         self._open(name).check()
 
     def reserve(self, name, accounts, amount, model="m"):
@@ -77,6 +79,11 @@ class Table:
         outcome = self._apply(Settle(name, int(amount), trace))
         assert isinstance(outcome, Settled)
         return outcome.state.name + (f" {outcome.overrun}" if outcome.overrun else "")
+
+    def quarantine_now(self, name, trace=""):
+        outcome = self._apply(Settle(name, 0, trace, quarantine=True))
+        assert isinstance(outcome, Settled)
+        return outcome.state.name
 
     def quarantine(self, name):
         outcome = self._apply(Quarantine(name))
@@ -121,7 +128,7 @@ def test_reserve_counts_at_once_and_settle_gives_the_rest_back():
         account A 100
         reserve T1 A 60 -> ok 40
         sums A 0 60 0
-        reserve T2 A 41 -> denied BUDGET_EXHAUSTED A 40
+        reserve T2 A 41 -> denied BUDGET_HELD A 40
         reserve T3 A 40 -> ok 0
         settle T1 25 -> POSTED
         sums A 25 40 0
@@ -137,7 +144,7 @@ def test_all_accounts_or_none():
         account KEY 50
         account TENANT 100
         reserve T1 KEY,TENANT 50 -> ok 0
-        reserve T2 KEY,TENANT 1 -> denied BUDGET_EXHAUSTED KEY 0
+        reserve T2 KEY,TENANT 1 -> denied BUDGET_HELD KEY 0
         sums TENANT 0 50 0
         reserve T3 TENANT 50 -> ok 0
         settle T1 0 -> RELEASED
@@ -172,7 +179,7 @@ def test_a_repeat_gives_the_stored_answer():
         settle T1 10 -> POSTED
         settle T1 11 -> CONFLICT
         settle T1 0 -> CONFLICT
-        reserve T1 A 60 -> replayed 90
+        reserve T1 A 60 -> denied RESERVATION_ENDED A 0
         sums A 10 0 0
     """)
 
@@ -203,9 +210,9 @@ def test_a_denial_leaves_nothing_behind():
 
 
 def test_the_truth_is_posted_even_above_the_limit_and_freezes():
-    """An overrun is posted, reported and freezes every account of the call; a repeat says the same.
+    """An overrun is posted and reported; a repeat says the same.
 
-    The account opens again when an operator sets a limit that covers what was spent.
+    An account above its limit takes nothing, until its limit covers what was spent.
     """
     run("""
         account A 100
@@ -215,28 +222,114 @@ def test_the_truth_is_posted_even_above_the_limit_and_freezes():
         settle T1 75 -> POSTED 15
         settle T1 75 -> POSTED 15
         sums A 75 40 0 frozen
-        sums B 75 0 0 frozen
-        reserve T3 B 1 -> denied ACCOUNT_FROZEN B 0
+        sums B 75 0 0
+        reserve T3 B 1 -> ok 924
+        settle T3 0 -> RELEASED
         settle T2 40 -> POSTED
         sums A 115 0 0 frozen
         limit A 114
         reserve T4 A 0 -> denied ACCOUNT_FROZEN A 0
         limit A 120
         reserve T4 A 5 -> ok 0
-        limit B 1000
-        reserve T5 B 925 -> ok 0
     """)
 
 
-def test_an_overrun_below_the_limit_freezes_too():
-    """A provider that bills above the declared maximum is a finding, however much is left."""
+def test_case_M7_an_overrun_below_the_limit_freezes_nothing():
+    """A bill above its reservation is posted and reported; what is left can still be spent."""
     run("""
         account A 100
         reserve T1 A 10 -> ok 90
         settle T1 11 -> POSTED 1
-        sums A 11 0 0 frozen
-        reserve T2 A 1 -> denied ACCOUNT_FROZEN A 0
+        sums A 11 0 0
+        reserve T2 A 89 -> ok 0
     """)
+
+
+def test_case_M7_an_account_is_frozen_only_while_it_is_above_its_limit():
+    """What calls in flight give back opens it again; the ceiling comes down with it."""
+    run("""
+        account A 100
+        reserve T1 A 50 -> ok 50
+        reserve T2 A 50 -> ok 0
+        settle T1 70 -> POSTED 20
+        sums A 70 50 0 frozen
+        reserve T3 A 1 -> denied ACCOUNT_FROZEN A 0
+        settle T2 30 -> POSTED
+        sums A 100 0 0
+        reserve T3 A 1 -> denied BUDGET_EXHAUSTED A 0
+        limit A 101
+        reserve T3 A 1 -> ok 0
+    """)
+
+
+def test_case_M8_what_only_calls_in_flight_hold_is_told_apart_from_what_is_spent():
+    """HELD comes back when they settle; EXHAUSTED does not, and names the account that is spent."""
+    run("""
+        account KEY 100
+        account TENANT 1000
+        reserve T1 KEY,TENANT 60 -> ok 40
+        reserve T2 KEY,TENANT 41 -> denied BUDGET_HELD KEY 40
+        settle T1 10 -> POSTED
+        reserve T2 KEY,TENANT 41 -> ok 49
+        reserve T3 KEY,TENANT 91 -> denied BUDGET_EXHAUSTED KEY 49
+        quarantine_now T2 -> QUARANTINED
+        reserve T4 KEY,TENANT 50 -> denied BUDGET_EXHAUSTED KEY 49
+    """)
+
+
+def test_case_M8_a_denial_says_how_much_is_held():
+    """By calls in flight; what is in quarantine will not come back by waiting."""
+    window = open_window("A", 202611, 100)
+    window.posted, window.pending, window.quarantined = 10, 70, 20
+    book = Book({("A", 202611): window}, {})
+    (denied,) = book.apply([Reserve("T1", ("A",), 30, 1000, "t", "r", "m")], month=202611, now_ms=0)
+    assert Denied(Refusal.BUDGET_HELD, "A", 20, held=50) == denied
+
+
+def test_case_M5_a_reservation_that_ended_opens_nothing_again():
+    """Settled, released or quarantined: a repeat gets no token, whatever edge it comes from."""
+    run("""
+        account A 100
+        reserve T1 A 10 -> ok 90
+        settle T1 5 -> POSTED
+        reserve T1 A 10 -> denied RESERVATION_ENDED A 0
+        reserve T2 A 10 -> ok 85
+        settle T2 0 -> RELEASED
+        reserve T2 A 10 -> denied RESERVATION_ENDED A 0
+        reserve T3 A 10 -> ok 85
+        quarantine_now T3 -> QUARANTINED
+        reserve T3 A 10 -> denied RESERVATION_ENDED A 0
+        sums A 5 10 10
+    """)
+
+
+def test_case_M1_an_unknown_end_stays_counted_at_once():
+    """Quarantined by the caller that saw it: counted, not billed, and open for the truth."""
+    run("""
+        account A 100
+        reserve T1 A 60 -> ok 40
+        quarantine_now T1 other -> CONFLICT
+        quarantine_now T1 -> QUARANTINED
+        quarantine_now T1 -> QUARANTINED
+        sums A 0 60 60
+        tick 60
+        quarantine T1 -> -
+        resolve T1 20 -> RESOLVED
+        quarantine_now T1 -> CONFLICT
+        sums A 20 0 0
+    """)
+
+
+def test_case_M4_a_repeat_on_other_terms_is_a_mismatch():
+    """Input bound, output limit and price version belong to the reservation: the token binds them."""
+    book = Book({("A", 202611): open_window("A", 202611, 100)}, {})
+    first = Reserve("T1", ("A",), 10, 1000, "t", "r", "m", Terms(1, 2, 3))
+    again = replace(first, terms=Terms(1, 2_000, 3))
+    reserved, same, other = book.apply([first, first, again], month=202611, now_ms=0)
+    assert isinstance(reserved, Reserved)
+    assert isinstance(same, Reserved)
+    assert isinstance(other, Mismatch)
+    assert Terms(1, 2, 3) == same.transfer.terms
 
 
 def test_a_timeout_is_quarantined_and_still_counted():
@@ -256,7 +349,7 @@ def test_a_timeout_is_quarantined_and_still_counted():
         settle T1 20 -> POSTED_LATE
         settle T1 21 -> CONFLICT
         sums A 20 0 0
-        reserve T1 A 60 -> replayed 80
+        reserve T1 A 60 -> denied RESERVATION_ENDED A 0
     """)
 
 
@@ -271,7 +364,7 @@ def test_a_quarantined_reservation_may_be_released_or_overrun():
         quarantine T2 -> marked
         settle T1 0 -> RELEASED
         settle T2 70 -> POSTED_LATE 30
-        sums A 70 0 0 frozen
+        sums A 70 0 0
     """)
 
 
@@ -295,7 +388,7 @@ def test_an_operator_resolves_only_what_timed_out():
     """)
 
 
-def test_a_limit_below_use_freezes_until_a_higher_one():
+def test_a_limit_below_use_freezes_until_it_covers_what_is_in_use():
     """What was spent cannot be undone; nothing may be added, and settling goes on."""
     run("""
         account A 100
@@ -304,9 +397,7 @@ def test_a_limit_below_use_freezes_until_a_higher_one():
         sums A 0 60 0 frozen
         reserve T2 A 1 -> denied ACCOUNT_FROZEN A 0
         settle T1 30 -> POSTED
-        sums A 30 0 0 frozen
-        reserve T2 A 1 -> denied ACCOUNT_FROZEN A 0
-        limit A 50
+        sums A 30 0 0
         reserve T2 A 20 -> ok 0
         limit A 60
         reserve T3 A 10 -> ok 0
@@ -323,8 +414,8 @@ def test_a_new_month_starts_at_nothing_and_the_old_keeps_its_own():
         month 202612
         reserve T3 A 100 -> ok 0
         settle T1 10 -> POSTED
-        reserve T1 A 60 -> replayed 0
-        sums A@202611 55 0 0 frozen
+        reserve T1 A 60 -> denied RESERVATION_ENDED A 0
+        sums A@202611 55 0 0
         sums A@202612 0 100 0
     """)
 

@@ -1,5 +1,6 @@
 """The three services over the memory twins: fields, answers, failures, evidence before effect."""
 
+import asyncio
 import hmac
 import io
 
@@ -87,6 +88,9 @@ class Service:
                 "trace_id": "trace",
                 "tenant_id": "t1",
                 "model": "gpt",
+                "input_tokens": 9,
+                "max_output_tokens": 8,
+                "price_version": 7,
                 **other,
             }
         )
@@ -129,6 +133,11 @@ async def test_a_reservation_carries_a_token_that_router_can_verify():
             claims.amount_nano_usd,
             claims.expire_unix_ms,
         )
+        assert (9, 8, 7) == (
+            claims.input_tokens,
+            claims.max_output_tokens,
+            claims.price_version,
+        )
         service.clock.advance(1)
         again = await service.budget.Reserve(request, None)
         assert (True, answer.reservation.token) == (again.replayed, again.reservation.token)
@@ -144,13 +153,53 @@ async def test_settlements_are_answered_in_their_order():
         expected = [("POSTED", 1), ("NOT_FOUND", 0), ("RELEASED", 0)]
         assert expected == await service.settle(*pairs)
         account = await service.account()
-        assert (61, 0, 1, True) == (
+        assert (61, 0, 1, False) == (
             account.posted_nano_usd,
             account.pending_nano_usd,
             account.overrun_nano_usd,
             account.frozen,
         )
         assert [] == await service.settle()
+
+
+async def test_case_M9_unused_rates_are_given_back_by_the_settlement_that_ends_a_call():
+    """Tokens that a call did not use are free again at once, and only once."""
+    rate = {"bucket": "key:a:tokens", "burst": 100, "count": 100, "period_ms": 60_000}
+    async with Service() as service:
+        request = service.request(10, rate_costs=[budget_pb2.RateCost(cost=90, **rate)])
+        await service.budget.Reserve(request, None)
+        settlement = budget_pb2.Settlement(
+            reservation_id=request.reservation_id,
+            amount_nano_usd=1,
+            unused_rates=[budget_pb2.RateCost(cost=80, **rate)],
+        )
+        both = budget_pb2.SettleRequest(settlements=[settlement, settlement])
+        await service.budget.Settle(both, None)
+        await service.budget.Settle(both, None)
+        await asyncio.sleep(0.01)
+        fits = service.request(10, rate_costs=[budget_pb2.RateCost(cost=90, **rate)])
+        assert (await service.budget.Reserve(fits, None)).HasField("reservation")
+        more = service.request(10, rate_costs=[budget_pb2.RateCost(cost=1, **rate)])
+        assert (await service.budget.Reserve(more, None)).HasField("denial")
+
+
+async def test_case_M1_an_unknown_end_is_quarantined_by_settle():
+    """The amount stays counted and nothing is billed; a cost beside it makes no sense."""
+    async with Service() as service:
+        request = service.request(60)
+        await service.budget.Reserve(request, None)
+        unknown = budget_pb2.Settlement(reservation_id=request.reservation_id, quarantine=True)
+        answer = await service.budget.Settle(budget_pb2.SettleRequest(settlements=[unknown]), None)
+        assert budget_pb2.SETTLEMENT_STATE_QUARANTINED == answer.results[0].state
+        account = await service.account()
+        assert (0, 60, 60) == (
+            account.posted_nano_usd,
+            account.pending_nano_usd,
+            account.quarantined_nano_usd,
+        )
+        unknown.amount_nano_usd = 1
+        with pytest.raises(Failure, match="INVALID_FIELD"):
+            await service.budget.Settle(budget_pb2.SettleRequest(settlements=[unknown]), None)
 
 
 async def test_denials_are_answers_with_what_would_fit():

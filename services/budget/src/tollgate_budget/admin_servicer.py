@@ -11,9 +11,10 @@ import grpc
 from tollgate.audit.v1 import audit_pb2
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate_budget import wire
-from tollgate_budget.ledger import Mismatch, Resolution, Resolve, Resolved, Window
+from tollgate_budget.ledger import Mismatch, Resolution, Resolve, Resolved
 from tollgate_budget.store import AdminRequest, LedgerStore, OutcomeUnknown, SetLimit
 from tollgate_budget.store import StoreUnavailable as Unavailable
+from tollgate_budget.window import Window
 from tollgate_kit.clock import Clock
 from tollgate_kit.evidence import EvidenceProducer
 from tollgate_kit.failure import (

@@ -13,7 +13,7 @@ rates given back. Queues are bounded: beyond that callers are refused at once, n
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import grpc
@@ -124,6 +124,10 @@ class GroupCommit:
         assert not isinstance(answer, Limited)
         return answer
 
+    def give_back(self, tenant_id: str, costs: tuple[Cost, ...]) -> None:
+        """Give rates back that a settled call did not use. Lost if Redis is away: never doubled."""
+        self._refund_rates(RateCall(tenant_id, costs, refund=True))
+
     def _accept(self, steps: Sequence[Step]) -> _Item:
         if self._closing:
             raise Failure(grpc.StatusCode.UNAVAILABLE, "DRAINING")
@@ -171,8 +175,16 @@ class GroupCommit:
 
     def _refund(self, item: _Item) -> None:
         if item.rates is not None:
-            self._refunds.append(RateCall(item.rates.tenant_id, item.rates.costs, refund=True))
-            self._wake_rates.set()
+            self._refund_rates(replace(item.rates, refund=True))
+
+    def _refund_rates(self, call: RateCall) -> None:
+        """Refunds are bounded: each belongs to an accepted step, and one more is not kept."""
+        if len(self._refunds) >= self._limits.queue_steps_max:
+            self._measures.refunds_lost.inc()
+            return
+        self._refunds.append(call)
+        self._idle.clear()
+        self._wake_rates.set()
 
     # ---- stage two: money --------------------------------------------------------------------
 

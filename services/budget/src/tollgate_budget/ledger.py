@@ -1,27 +1,20 @@
-"""The ledger's rules: what a reserve, a settle, a time-out and a limit change do to the sums.
-
-Owns the one invariant, for every account in every calendar month (UTC):
-posted + pending <= limit, unless the account is frozen, and then <= its ceiling. (Leases, when
-they come, count on the left; until then nothing is leased.)
+"""The ledger's rules: what a reserve, a settle and a time-out do to the sums of window.py.
 
 Promises: each step either refuses and changes nothing, or cannot fail any more. All accounts
-of a reserve or none. A repeat of a step gives the same answer. A reservation that timed out
-stays counted. The true cost is never refused: an overrun is posted and freezes the account.
+of a reserve or none. A repeat of a step gives the same answer, but what has ended opens nothing
+again. A reservation whose end is not known stays counted. The true cost is never refused.
 Never does: I/O, clocks, randomness. A store brings the rows in, and writes the changed ones.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from tollgate_budget.month import Month
+from tollgate_budget.window import AccountId, NanoUsd, Window, WindowKey
 
-AccountId = NewType("AccountId", str)
 TransferId = NewType("TransferId", str)
-NanoUsd = NewType("NanoUsd", int)
-
-WindowKey = tuple[AccountId, Month]
 
 
 class State(IntEnum):
@@ -39,6 +32,8 @@ class Refusal(IntEnum):
     BUDGET_EXHAUSTED = 1
     ACCOUNT_FROZEN = 3
     ACCOUNT_UNKNOWN = 4
+    BUDGET_HELD = 5
+    RESERVATION_ENDED = 6
 
 
 class Settlement(IntEnum):
@@ -49,6 +44,7 @@ class Settlement(IntEnum):
     CONFLICT = 3
     POSTED_LATE = 4
     NOT_FOUND = 5
+    QUARANTINED = 6
 
 
 class Resolution(IntEnum):
@@ -60,40 +56,15 @@ class Resolution(IntEnum):
     NOT_QUARANTINED = 4
 
 
-@dataclass(slots=True)
-class Window:
-    """An account in one calendar month. `ceiling` is `limit` unless the account is frozen.
+class Terms(NamedTuple):
+    """What an amount was worked out from: the token binds them, and router checks them."""
 
-    Lowering a limit below what is in use, or a bill above its reservation, cannot undo what was
-    spent: the ceiling then keeps the sum that stood at that moment, and nothing may be added.
-    """
+    input_tokens: int = 0
+    max_output_tokens: int = 0
+    price_version: int = 0
 
-    account_id: AccountId
-    month: Month
-    limit: int
-    ceiling: int
-    posted: int = 0
-    pending: int = 0
-    quarantined: int = 0
-    overrun: int = 0
-    frozen: bool = False
 
-    @property
-    def used(self) -> int:
-        return self.posted + self.pending
-
-    @property
-    def left(self) -> int:
-        """What may still be reserved; never negative."""
-        return 0 if self.frozen else self.limit - self.used
-
-    def check(self) -> None:
-        """Assert the invariant: the SQL constraints say the same again."""
-        assert self.posted >= 0
-        assert 0 <= self.quarantined <= self.pending
-        assert 0 <= self.overrun <= self.posted
-        assert self.used <= self.ceiling, "the cap was exceeded"
-        assert self.ceiling == self.limit or (self.frozen and self.ceiling > self.limit)
+NO_TERMS = Terms()
 
 
 @dataclass(slots=True)
@@ -113,6 +84,7 @@ class Transfer:
     posted: int = 0
     late: bool = False  # it was quarantined at some time
     end_ms: int = 0  # when it was posted or voided; 0 until then
+    terms: Terms = NO_TERMS
 
     @property
     def overrun(self) -> int:
@@ -130,15 +102,20 @@ class Reserve:
     tenant_id: str
     trace_id: str
     model: str
+    terms: Terms = NO_TERMS
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Post the true cost of a reservation; 0 releases it. An empty trace id matches any."""
+    """Post the true cost of a reservation; 0 releases it. An empty trace id matches any.
+
+    With `quarantine` the cost is not known, and what was reserved stays counted.
+    """
 
     id: TransferId
     amount: NanoUsd
     trace_id: str = ""
+    quarantine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +147,7 @@ class Denied:
     reason: Refusal
     subject: AccountId
     left: int
+    held: int = 0  # by calls in flight, on that account
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +161,8 @@ class Mismatch:
 class Settled:
     state: Settlement
     overrun: int = 0
+    # Whose reservation this very step ended; empty for a repeat, or when nothing ended.
+    ended_for: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +219,9 @@ class Book:
             if window.frozen:
                 return Denied(Refusal.ACCOUNT_FROZEN, window.account_id, 0)
         tightest = min(windows, key=_left)
-        left = tightest.limit - tightest.posted - tightest.pending
-        if step.amount > left:
-            return Denied(Refusal.BUDGET_EXHAUSTED, tightest.account_id, left)
+        if step.amount > tightest.left:
+            return _refused(windows, step.amount)
+        left = tightest.left
 
         # After this point the reservation must succeed.
         for window in windows:
@@ -257,11 +237,12 @@ class Book:
             step.amount,
             now_ms,
             now_ms + step.timeout_ms,
+            terms=step.terms,
         )
         self.transfers[step.id] = self.new_transfers[step.id] = transfer
         return Reserved(transfer, left - step.amount)
 
-    def _replay(self, step: Reserve, known: Transfer) -> Reserved | Mismatch:
+    def _replay(self, step: Reserve, known: Transfer) -> Reserved | Denied | Mismatch:
         for name, sent, stored in (
             ("account_ids", step.account_ids, known.account_ids),
             ("amount_nano_usd", step.amount, known.reserved),
@@ -269,9 +250,12 @@ class Book:
             ("model", step.model, known.model),
             ("trace_id", step.trace_id, known.trace_id),
             ("timeout", step.timeout_ms, known.expire_ms - known.create_ms),
+            ("max_output_tokens", step.terms, known.terms),
         ):
             if sent != stored:
                 return Mismatch(name)
+        if known.state is not State.PENDING:
+            return Denied(Refusal.RESERVATION_ENDED, known.account_ids[0], 0)
         left = min(self.windows[account_id, known.month].left for account_id in known.account_ids)
         return Reserved(known, left, replayed=True)
 
@@ -282,32 +266,44 @@ class Book:
             return Settled(Settlement.NOT_FOUND)
         if step.trace_id and step.trace_id != transfer.trace_id:
             return Settled(Settlement.CONFLICT)
+        if step.quarantine:
+            return self._quarantine(transfer)
+        ended_for = ""
         if transfer.state in (State.POSTED, State.VOIDED):
             if step.amount != transfer.posted:
                 return Settled(Settlement.CONFLICT)
         else:
             # After this point the settlement must succeed.
             self._end(transfer, step.amount, now_ms)
+            ended_for = transfer.tenant_id
         if step.amount == 0:
-            return Settled(Settlement.RELEASED)
+            return Settled(Settlement.RELEASED, ended_for=ended_for)
         state = Settlement.POSTED_LATE if transfer.late else Settlement.POSTED
-        return Settled(state, transfer.overrun)
+        return Settled(state, transfer.overrun, ended_for)
+
+    def _quarantine(self, transfer: Transfer) -> Settled:
+        """Keep a reservation counted whose end is not known; the sums that limits see stay."""
+        if transfer.state in (State.POSTED, State.VOIDED):
+            return Settled(Settlement.CONFLICT)
+        if transfer.state is State.PENDING:
+            # After this point the quarantine must succeed.
+            transfer.state = State.QUARANTINED
+            transfer.late = True
+            self._transfer_changed(transfer)
+            for account_id in transfer.account_ids:
+                window = self.windows[account_id, transfer.month]
+                window.quarantined += transfer.reserved
+                self._changed(window)
+        return Settled(Settlement.QUARANTINED)
 
     def quarantine(self, step: Quarantine, *, now_ms: int) -> Quarantined:
-        """Mark a pending transfer whose time is over; the sums that limits see do not move."""
+        """Quarantine a pending transfer whose time is over."""
         transfer = self.transfers.get(step.id)
         if transfer is None or transfer.state is not State.PENDING:
             return Quarantined(changed=False)
         if now_ms < transfer.expire_ms:
             return Quarantined(changed=False)
-        # After this point the quarantine must succeed.
-        transfer.state = State.QUARANTINED
-        transfer.late = True
-        self._transfer_changed(transfer)
-        for account_id in transfer.account_ids:
-            window = self.windows[account_id, transfer.month]
-            window.quarantined += transfer.reserved
-            self._changed(window)
+        self._quarantine(transfer)
         return Quarantined(changed=True)
 
     def resolve(self, step: Resolve, *, now_ms: int) -> Resolved:
@@ -332,16 +328,9 @@ class Book:
         transfer.posted = amount
         transfer.end_ms = now_ms
         self._transfer_changed(transfer)
-        overrun = transfer.overrun
         for account_id in transfer.account_ids:
             window = self.windows[account_id, transfer.month]
-            window.pending -= transfer.reserved
-            window.quarantined -= quarantined
-            window.posted += amount
-            if overrun:
-                window.overrun += overrun
-                window.frozen = True
-                window.ceiling = max(window.ceiling, window.posted + window.pending)
+            window.end(reserved=transfer.reserved, quarantined=quarantined, posted=amount)
             self._changed(window)
 
     def _changed(self, window: Window) -> None:
@@ -358,19 +347,16 @@ class Book:
 
 
 def _left(window: Window) -> int:
-    return window.limit - window.posted - window.pending
+    return window.left
 
 
-def open_window(account_id: AccountId, month: Month, limit: int) -> Window:
-    """An account at the start of a month: nothing spent, not frozen."""
-    return Window(account_id, month, limit, limit)
-
-
-def set_limit(window: Window, limit: NanoUsd) -> None:
-    """Put a limit in force. Below what is in use it freezes, until the next month or a higher."""
-    window.limit = limit
-    window.frozen = window.used > limit
-    window.ceiling = max(limit, window.used)
+def _refused(windows: Sequence[Window], amount: int) -> Denied:
+    """The account that is spent, if one is; else the one whose calls in flight hold too much."""
+    spent = min(windows, key=lambda window: window.left + window.held)
+    if amount > spent.left + spent.held:
+        return Denied(Refusal.BUDGET_EXHAUSTED, spent.account_id, spent.left)
+    held = min(windows, key=_left)
+    return Denied(Refusal.BUDGET_HELD, held.account_id, held.left, held.held)
 
 
 def window_keys(

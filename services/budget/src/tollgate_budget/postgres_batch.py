@@ -8,24 +8,16 @@ read after the locks, so that no other program can be changing them.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tollgate_budget.ledger import (
-    AccountId,
-    Book,
-    Reserve,
-    State,
-    Step,
-    Transfer,
-    TransferId,
-    Window,
-    WindowKey,
-)
+from tollgate_budget.ledger import Book, Reserve, State, Step, Terms, Transfer, TransferId
 from tollgate_budget.month import Month
+from tollgate_budget.window import AccountId, Window, WindowKey
 
 WINDOW_COLUMNS = """w.account_id, w.month, w.limit_nano_usd, w.ceiling_nano_usd, w.posted_nano_usd,
   w.pending_nano_usd, w.quarantined_nano_usd, w.overrun_nano_usd, w.frozen"""
 
 TRANSFER_COLUMNS = """id::text, tenant_id, trace_id, model, account_ids, month, reserved_nano_usd,
-  create_unix_ms, expire_unix_ms, state, posted_nano_usd, late, end_unix_ms"""
+  create_unix_ms, expire_unix_ms, state, posted_nano_usd, late, end_unix_ms,
+  input_tokens, max_output_tokens, price_version"""
 
 # The accounts of new reservations, and those of the transfers that are named: which accounts a
 # transfer counts on never changes, so they may be read before the locks are taken.
@@ -54,18 +46,20 @@ WITH sums AS (
   WHERE w.account_id = v.account_id AND w.month = v.month
 ), added AS (
   INSERT INTO transfer (id, tenant_id, trace_id, model, account_ids, month, reserved_nano_usd,
-    create_unix_ms, expire_unix_ms, state, posted_nano_usd, late, end_unix_ms)
+    create_unix_ms, expire_unix_ms, state, posted_nano_usd, late, end_unix_ms,
+    input_tokens, max_output_tokens, price_version)
   SELECT id, tenant_id, trace_id, model, string_to_array(account_ids, ' '), month, reserved,
-    create_ms, expire_ms, state, posted, late, end_ms
+    create_ms, expire_ms, state, posted, late, end_ms,
+    input_tokens, max_output_tokens, price_version
   FROM unnest($9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[], $14::integer[],
     $15::bigint[], $16::bigint[], $17::bigint[], $18::smallint[], $19::bigint[], $20::boolean[],
-    $21::bigint[])
+    $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[])
     AS v (id, tenant_id, trace_id, model, account_ids, month, reserved, create_ms, expire_ms,
-      state, posted, late, end_ms)
+      state, posted, late, end_ms, input_tokens, max_output_tokens, price_version)
 )
 UPDATE transfer t SET state = v.state, posted_nano_usd = v.posted, late = v.late,
   end_unix_ms = v.end_ms
-FROM unnest($22::uuid[], $23::smallint[], $24::bigint[], $25::boolean[], $26::bigint[])
+FROM unnest($25::uuid[], $26::smallint[], $27::bigint[], $28::boolean[], $29::bigint[])
   AS v (id, state, posted, late, end_ms)
 WHERE t.id = v.id
 """
@@ -111,9 +105,10 @@ def window(row: Sequence[Any]) -> Window:
 
 def transfer(row: Sequence[Any]) -> Transfer:
     (id_, tenant, trace, model, accounts, month, reserved, create, expire, state, *rest) = row
+    (posted, late, end, input_tokens, max_output_tokens, price_version) = rest
     return Transfer(
         TransferId(id_), tenant, trace, model, tuple(accounts), month, reserved, create, expire,
-        _STATES[state], *rest,
+        _STATES[state], posted, late, end, Terms(input_tokens, max_output_tokens, price_version),
     )  # fmt: skip
 
 
@@ -164,6 +159,9 @@ def writes(changed: Book) -> tuple[bytes, ...]:
         _plain([t.posted for t in new]),
         _plain([t.late for t in new]),
         _plain([t.end_ms for t in new]),
+        _plain([t.terms.input_tokens for t in new]),
+        _plain([t.terms.max_output_tokens for t in new]),
+        _plain([t.terms.price_version for t in new]),
         _plain([t.id for t in old]),
         _plain([int(t.state) for t in old]),
         _plain([t.posted for t in old]),

@@ -55,10 +55,13 @@ class BudgetServicer(budget_pb2_grpc.BudgetServiceServicer):
         self, request: budget_pb2.SettleRequest, context: Any
     ) -> budget_pb2.SettleResponse:
         del context
-        outcomes = await self._group.apply(wire.read_settle(request))
+        steps, unused = wire.read_settle(request)
+        outcomes = await self._group.apply(steps)
         response = budget_pb2.SettleResponse()
-        for outcome in outcomes:
+        for outcome, costs in zip(outcomes, unused, strict=True):
             assert isinstance(outcome, Settled)
+            if costs and outcome.ended_for:
+                self._group.give_back(outcome.ended_for, costs)
             response.results.add(
                 state=int(outcome.state),
                 overrun_nano_usd=outcome.overrun,

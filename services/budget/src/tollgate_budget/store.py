@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tollgate_budget.ledger import (
-    AccountId,
     Mismatch,
-    NanoUsd,
     Outcome,
     Resolve,
     Resolved,
@@ -18,9 +16,9 @@ from tollgate_budget.ledger import (
     Step,
     Transfer,
     TransferId,
-    Window,
 )
 from tollgate_budget.month import Month
+from tollgate_budget.window import AccountId, NanoUsd, Window
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - a state of the world, not a bug

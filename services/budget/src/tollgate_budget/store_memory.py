@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tollgate_budget.ledger import (
-    AccountId,
     Book,
     Mismatch,
     Outcome,
@@ -19,13 +18,10 @@ from tollgate_budget.ledger import (
     Step,
     Transfer,
     TransferId,
-    Window,
-    WindowKey,
-    open_window,
-    set_limit,
 )
 from tollgate_budget.month import Month, month_of
 from tollgate_budget.store import AdminRequest, SetLimit
+from tollgate_budget.window import AccountId, Window, WindowKey, open_window
 
 
 class MemoryLedger:
@@ -60,7 +56,7 @@ class MemoryLedger:
             self._limits[change.account_id] = change.limit
             window = self._open(change.account_id, month_of(now_ms))
             assert window is not None
-            set_limit(window, change.limit)
+            window.set_limit(change.limit)
             window.check()
             answer = replace(window)
         else:

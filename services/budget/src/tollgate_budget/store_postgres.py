@@ -16,7 +16,6 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from tollgate_budget import postgres_batch
 from tollgate_budget.ledger import (
-    AccountId,
     Mismatch,
     Outcome,
     Resolution,
@@ -26,13 +25,11 @@ from tollgate_budget.ledger import (
     Step,
     Transfer,
     TransferId,
-    Window,
-    open_window,
-    set_limit,
 )
 from tollgate_budget.month import Month, month_of
 from tollgate_budget.postgres_writer import PostgresWriter
 from tollgate_budget.store import AdminRequest, OutcomeUnknown, SetLimit, StoreUnavailable
+from tollgate_budget.window import AccountId, Window, open_window
 
 Connection = AsyncConnection[tuple[Any, ...]]
 
@@ -193,7 +190,7 @@ async def _put_limit(connection: Connection, change: SetLimit, month: Month) -> 
     )
     rows = await connection.execute(_READ_WINDOW + " FOR NO KEY UPDATE", (change.account_id, month))
     window = Window(*_one(await rows.fetchone()))
-    set_limit(window, change.limit)
+    window.set_limit(change.limit)
     window.check()
     await connection.execute(
         "UPDATE account_window SET limit_nano_usd = %s, ceiling_nano_usd = %s, frozen = %s"

@@ -25,6 +25,9 @@ class TokenMaker:
             model=transfer.model,
             amount_nano_usd=transfer.reserved,
             expire_unix_ms=transfer.expire_ms,
+            input_tokens=transfer.terms.input_tokens,
+            max_output_tokens=transfer.terms.max_output_tokens,
+            price_version=transfer.terms.price_version,
         ).SerializeToString()
         mac = hmac.digest(self._key.reveal_bytes(), claims, "sha256")
         return budget_pb2.ReservationToken(claims=claims, mac=mac).SerializeToString()

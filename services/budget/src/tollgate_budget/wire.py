@@ -12,17 +12,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate_budget.gcra import WINDOW_US_MAX, Cost, Limited
-from tollgate_budget.ledger import (
-    AccountId,
-    Denied,
-    NanoUsd,
-    Reserve,
-    Settle,
-    Transfer,
-    TransferId,
-    Window,
-)
+from tollgate_budget.ledger import Denied, Reserve, Settle, Terms, Transfer, TransferId
 from tollgate_budget.month import month_start_ms
+from tollgate_budget.window import AccountId, NanoUsd, Window
 from tollgate_kit.failure import invalid_field
 
 AMOUNT_MAX = 10**17  # $100 million in one call; sums of them stay far within a bigint
@@ -32,6 +24,7 @@ ACCOUNTS_MAX = 8
 RATES_MAX = 8
 SETTLEMENTS_MAX = 256
 COST_MAX = 10**12
+TOKENS_MAX = 10**9
 REASON_MAX = 500
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -59,6 +52,11 @@ def read_reserve(request: budget_pb2.ReserveRequest) -> tuple[Reserve, tuple[Cos
         _match(_NAME, request.tenant_id, "tenant_id"),
         _match(_TRACE, request.trace_id, "trace_id"),
         _match(_MODEL, request.model, "model"),
+        Terms(
+            _within(request.input_tokens, 0, TOKENS_MAX, "input_tokens"),
+            _within(request.max_output_tokens, 0, TOKENS_MAX, "max_output_tokens"),
+            _within(request.price_version, 0, COST_MAX, "price_version"),
+        ),
     )
     return step, _read_costs(request.rate_costs)
 
@@ -84,18 +82,27 @@ def _read_cost(sent: Any) -> Cost:
     return cost
 
 
-def read_settle(request: budget_pb2.SettleRequest) -> list[Settle]:
-    """Settlements in their order. Raises Failure INVALID_FIELD, for all of them."""
+def read_settle(
+    request: budget_pb2.SettleRequest,
+) -> tuple[list[Settle], list[tuple[Cost, ...]]]:
+    """Settlements in their order, and the rates that each gives back.
+
+    Raises Failure INVALID_FIELD, for all of them.
+    """
     if len(request.settlements) > SETTLEMENTS_MAX:
         raise invalid_field("settlements", "at most 256")
-    return [
+    steps = [
         Settle(
             reservation_id(sent.reservation_id),
             settled_amount(sent.amount_nano_usd),
             sent.trace_id,
+            sent.quarantine,
         )
         for sent in request.settlements
     ]
+    if any(step.quarantine and step.amount for step in steps):
+        raise invalid_field("amount_nano_usd", "0 for what is quarantined")
+    return steps, [_read_costs(sent.unused_rates) for sent in request.settlements]
 
 
 def reservation_id(text: str) -> TransferId:
@@ -137,12 +144,13 @@ def _within(value: int, low: int, high: int, field: str) -> int:
 
 
 def denied(outcome: Denied) -> budget_pb2.ReserveResponse:
-    """Waiting does not help against money: no retry_after."""
+    """Nobody knows when calls in flight will settle: no retry_after."""
     return budget_pb2.ReserveResponse(
         denial=budget_pb2.Denial(
             reason=int(outcome.reason),  # type: ignore[arg-type]  # the same numbers
             subject=outcome.subject,
             remaining=outcome.left,
+            held_nano_usd=outcome.held,
         )
     )
 
