@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.contract.ledger_on_postgres import NOW, ids, reserve, row, writing
-from tollgate_budget.ledger import Mismatch, Reserve, Reserved, Settle, Settled, Settlement
+from tollgate_budget.ledger import Mismatch, Refusal, Reserve, Reserved, Settle, Settled, Settlement
 from tollgate_budget.postgres_settings import UnsafeSettings, connect_durable
 from tollgate_budget.store import (
     OutcomeUnknown,
@@ -141,10 +141,10 @@ async def test_a_lost_commit_is_read_back(dsn, cut):
         steps = [second, Settle(first.id, NanoUsd(50)), first]
         outcomes = await w.apply(steps, now_ms=NOW)
     assert (1, [1]) == (proxy.cuts, unknown)
-    assert (False, Settled(Settlement.POSTED), True) == (
+    assert (False, Settled(Settlement.POSTED), Refusal.RESERVATION_ENDED) == (
         outcomes[0].replayed,
         outcomes[1],
-        outcomes[2].replayed,
+        outcomes[2].reason,
     )
     sums = row(dsn, "SELECT posted_nano_usd, pending_nano_usd FROM account_window LIMIT 1")
     assert (50, 30) == sums

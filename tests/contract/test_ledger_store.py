@@ -105,7 +105,7 @@ async def test_reserve_settle_release_and_their_repeats(store):
     first, second = reserve(60), reserve(40)
     one, two, three = await store.apply([first, second, reserve(1)], now_ms=NOW)
     assert (40, 0) == (one.left, two.left)
-    assert Denied(Refusal.BUDGET_EXHAUSTED, A, 0) == three
+    assert Denied(Refusal.BUDGET_HELD, A, 0, held=100) == three
     assert (0, 100, 0) == await sums(store, C)
     (again,) = await store.apply([first], now_ms=NOW + 5)
     assert (True, one.transfer) == (again.replayed, again.transfer)
@@ -119,11 +119,12 @@ async def test_reserve_settle_release_and_their_repeats(store):
 
 
 async def test_reserve_and_settle_within_one_batch(store):
-    """What a batch reserved it may settle, and replay."""
+    """What a batch reserved it may settle; what it settled opens nothing again."""
     step = reserve(60)
     outcomes = await store.apply([step, Settle(step.id, NanoUsd(7)), step], now_ms=NOW)
     assert [Settled(Settlement.POSTED)] == [o for o in outcomes if isinstance(o, Settled)]
-    assert [False, True] == [o.replayed for o in outcomes if isinstance(o, Reserved)]
+    assert [False] == [o.replayed for o in outcomes if isinstance(o, Reserved)]
+    assert Denied(Refusal.RESERVATION_ENDED, A, 0) == outcomes[2]
     assert (7, 0, 0) == await sums(store)
 
 

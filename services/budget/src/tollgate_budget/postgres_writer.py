@@ -10,13 +10,12 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 import psycopg
 from psycopg.errors import Diagnostic
 
 from tollgate_budget import postgres_batch
-from tollgate_budget.ledger import Outcome, Reserved, Step
+from tollgate_budget.ledger import Denied, Outcome, Refusal, Reserved, Step
 from tollgate_budget.month import Month, month_of
 from tollgate_budget.postgres_pipe import Command, Connection, Pipe, refusal
 from tollgate_budget.postgres_settings import UnsafeSettings
@@ -208,14 +207,21 @@ class PostgresWriter:
 def _first_told(expected: list[Outcome], again: list[Outcome]) -> list[Outcome]:
     """The outcomes of a batch whose commit had to be read back.
 
-    What that commit itself reserved is found as a replay; to the caller it is the first answer.
+    What that commit itself reserved is found as a replay, or as ended if the same batch settled
+    it; to the caller it is the first answer.
     """
     return [
-        replace(now, replayed=False)
-        if isinstance(now, Reserved) and isinstance(then, Reserved) and not then.replayed
-        else now
+        then if _was_reserved_by(then, now) else now
         for then, now in zip(expected, again, strict=True)
     ]
+
+
+def _was_reserved_by(then: Outcome, now: Outcome) -> bool:
+    if not isinstance(then, Reserved) or then.replayed:
+        return False
+    if isinstance(now, Denied):
+        return now.reason is Refusal.RESERVATION_ENDED
+    return isinstance(now, Reserved) and now.replayed
 
 
 def _rolled_back(error: psycopg.Error) -> bool:
