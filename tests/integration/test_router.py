@@ -119,6 +119,9 @@ class Suite:
             "model": model,
             "amount_nano_usd": 1_000_000_000,
             "expire_unix_ms": SystemClock().unix_ms() + 60_000,
+            "input_tokens": 10**8,
+            "max_output_tokens": 10**8,
+            "price_version": 1,
         }
         signed = budget_pb2.ReservationClaims(**(values | claims)).SerializeToString()
         mac = hmac.digest(RESERVATION_KEY, signed, hashlib.sha256)

@@ -289,6 +289,9 @@ class Harness:
             "model": "m",
             "amount_nano_usd": 1_000_000_000,
             "expire_unix_ms": self.clock.unix_ms() + 60_000,
+            "input_tokens": 10**8,
+            "max_output_tokens": 10**8,
+            "price_version": 1,
         }
         claims = budget_pb2.ReservationClaims(**(values | changes)).SerializeToString()
         import hashlib
@@ -308,7 +311,12 @@ class Harness:
             "max_output_tokens": 100,
             "price_version": 1,
             "body": json.dumps(
-                {"model": model, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
+                {
+                    "model": model,
+                    "stream": stream,
+                    "max_tokens": 100,
+                    "messages": [{"role": "user", "content": "hi"}],
+                }
             ).encode(),
         }
         if "reservation_token" not in changes:

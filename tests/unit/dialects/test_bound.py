@@ -75,7 +75,7 @@ def calls(draw):
 def test_trust_10_promise_rule_2_the_worst_case_is_never_below_an_honest_cost(call):
     """For every request, price and honest usage: charge ≤ reserve."""
     facts, price, cap, usage = call
-    worst = bound.worst_case(facts, price, key_output_cap=cap)
+    worst = bound.worst_case(facts, price, output_cap=cap)
     assert cost_nano_usd(usage, price) <= worst.amount_nano_usd
 
 
@@ -112,10 +112,10 @@ def test_a_cost_is_exact_and_rounded_up_once(price, values):
 def test_the_limit_that_is_used():
     """The request's, even above the model's; else the key's; else the model's."""
     asks = replace(FACTS, max_output_tokens=70_000)
-    assert 70_000 == bound.worst_case(asks, PRICE, key_output_cap=5).max_output_tokens
+    assert 70_000 == bound.worst_case(asks, PRICE, output_cap=5).max_output_tokens
     silent = replace(FACTS, max_output_tokens=None)
-    assert 5 == bound.worst_case(silent, PRICE, key_output_cap=5).max_output_tokens
-    assert 64_000 == bound.worst_case(silent, PRICE, key_output_cap=10**9).max_output_tokens
+    assert 5 == bound.worst_case(silent, PRICE, output_cap=5).max_output_tokens
+    assert 64_000 == bound.worst_case(silent, PRICE, output_cap=10**9).max_output_tokens
     assert 64_000 == bound.worst_case(silent, PRICE).max_output_tokens
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_edge import answer_headers, request_headers
+from tollgate_edge import answer_headers, money, request_headers
 from tollgate_edge.answer_headers import Facts
 
 TEXT = st.one_of(st.binary(max_size=100), st.text(max_size=80).map(lambda t: t.encode()))
@@ -70,7 +70,7 @@ def test_other_queries_pass(query):
 @given(st.integers(-(10**15), 10**18))
 def test_usd_is_exact(nano_usd):
     """The text is the very amount: no rounding, no exponent, no trailing zero."""
-    text = answer_headers.usd(nano_usd)
+    text = money.usd(nano_usd)
     sign, _, digits = text.rpartition("-")
     whole, _, fraction = digits.partition(".")
     value = int(whole) * 10**9 + int(fraction.ljust(9, "0") or "0")

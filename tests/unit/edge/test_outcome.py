@@ -16,7 +16,8 @@ from tollgate_edge.outcome import Outcome
         (Outcome("client_gone", cost_nano_usd=5), (True, "produced_before_client_left")),
         (Outcome("cost_limit", cost_nano_usd=5), (True, "produced_up_to_cost_limit")),
         (outcome.not_executed(), (False, "nothing_produced")),
-        (outcome.unknown("router_lost"), (False, "end_unknown")),
+        (Outcome("upstream_timeout", known=False), (False, "quarantined_upstream_timeout")),
+        (outcome.unknown("router_lost"), (False, "quarantined_router_lost")),
     ],
 )
 def test_every_end_says_whether_and_why_it_is_charged(ended, expected):

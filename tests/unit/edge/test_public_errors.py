@@ -1,5 +1,7 @@
 """The table of public errors: every reason of the suite has a row, and the rows keep the rules."""
 
+import dataclasses
+
 import pytest
 
 from tollgate.authz.v1 import authz_pb2
@@ -25,6 +27,9 @@ KINDS = {
 }  # fmt: skip
 
 
+SHORTFALL = public_errors.Shortfall("key:k1", 120_000_000, 500_000_000, 300_000_000)
+
+
 def names(enum, prefix):
     return {name.removeprefix(prefix) for name in enum.keys()} - {UNSPECIFIED}  # noqa: SIM118
 
@@ -38,7 +43,8 @@ def every_refusal():
     for name in names(authz_pb2.DenialReason, "DENIAL_REASON_"):
         yield public_errors.authz_denial(name)
     for name in names(budget_pb2.DenialReason, "DENIAL_REASON_"):
-        yield public_errors.budget_denial(name, retry_after_ms=1, remaining_nano_usd=0)
+        yield public_errors.money_denial(name, SHORTFALL)
+    yield public_errors.rate_denial(limit="60 requests per minute", retry_after_ms=1)
     for name in names(router_pb2.EndReason, "END_REASON_"):
         for status in (0, 200, 302, 400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 529):
             yield public_errors.upstream_failure(
@@ -69,16 +75,19 @@ def test_a_reason_nobody_listed_is_502_with_fixed_words():
 
 
 def test_statuses_keep_the_rules():
-    """401 is only for a key, 402 for money and never retried, 503 ours and retried."""
+    """401 is only for a key; 402 for money, retried only where calls in flight hold it; 503 is ours
+
+    and retried, unless the model has done its work already.
+    """
     bad_keys = {"UNKNOWN_KEY", "REVOKED", "EXPIRED", "DISABLED"}
     for refusal in every_refusal():
         status = refusal.status
         if status == 401:
             assert refusal.reason in bad_keys or refusal.reason.startswith("KEY_")
         if status == 402:
-            assert not refusal.error.retryable
+            assert (refusal.reason == "BUDGET_HELD") == refusal.error.retryable
         if status == 503:
-            assert refusal.error.retryable
+            assert (refusal.reason != "AUDIT_LATE") == refusal.error.retryable
         assert 400 <= status <= 504
 
 
@@ -120,5 +129,42 @@ def test_upstream_words_pass_only_where_clients_recover_from_them():
 
 def test_a_rate_that_never_fits_is_not_retried():
     """Where budget names no time, waiting does not help."""
-    refusal = public_errors.budget_denial("RATE_LIMITED", retry_after_ms=None, remaining_nano_usd=3)
+    refusal = public_errors.rate_denial(limit="9 tokens per minute", retry_after_ms=None)
     assert (429, False, None) == (refusal.status, refusal.error.retryable, refusal.retry_ms)
+
+
+def test_case_B6_402_and_429_name_the_account_and_the_amount():
+    """Which account, what is left, what is held, what the call may cost; and which rate."""
+    held = public_errors.money_denial("BUDGET_HELD", SHORTFALL)
+    body = public_errors.body(held, kind="k", trace_id="", request_id="")["error"]
+    assert ("key:k1", "0.12", "0.5", "0.3") == (
+        body["account"], body["remaining_usd"], body["held_usd"], body["required_usd"],
+    )  # fmt: skip
+    assert all(word in body["message"] for word in ("key:k1", "0.12 USD", "0.5 USD", "0.3 USD"))
+    rate = public_errors.rate_denial(limit="60 requests per minute", retry_after_ms=1500)
+    body = public_errors.body(rate, kind="k", trace_id="", request_id="")["error"]
+    assert "60 requests per minute" == body["limit"]
+    assert "60 requests per minute" in body["message"]
+
+
+def test_case_M8_what_calls_in_flight_hold_is_worth_waiting_for():
+    """Its own code, retryable, with a retry-after; what is spent is neither."""
+    held = public_errors.money_denial("BUDGET_HELD", SHORTFALL)
+    assert (402, "budget_held", True, 1000) == (
+        held.status, held.error.code, held.error.retryable, held.retry_ms,
+    )  # fmt: skip
+    spent = public_errors.money_denial("BUDGET_EXHAUSTED", SHORTFALL)
+    assert (402, "budget_exhausted", False, None) == (
+        spent.status, spent.error.code, spent.error.retryable, spent.retry_ms,
+    )  # fmt: skip
+
+
+def test_case_M6_a_call_that_was_made_is_not_said_to_have_been_not_made():
+    """Audit was late: no invitation to try again, and what became of the money is told."""
+    late = dataclasses.replace(public_errors.own("AUDIT_LATE"), charge="charged")
+    body = public_errors.body(late, kind="k", trace_id="T", request_id="")["error"]
+    assert (503, False, "charged", "T") == (
+        late.status, late.error.retryable, body["charge"], body["trace_id"],
+    )  # fmt: skip
+    assert "was made" in body["message"]
+    assert "is charged" in body["message"]

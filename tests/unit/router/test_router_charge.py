@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from tollgate_dialects.cost import cost_nano_usd
 from tollgate_dialects.price import Price
-from tollgate_dialects.usage import Usage, UsageSource
+from tollgate_dialects.usage import NOTHING, Usage, UsageSource
 from tollgate_router import charge
-from tollgate_router.charge import FREE, EndReason
+from tollgate_router.charge import FREE, EndReason, Seen
 
 PRICE = Price(
     model="m",
@@ -28,16 +28,24 @@ USAGES = st.builds(
 )  # fmt: skip
 
 
-def of(usage: Usage, source: UsageSource, reason: EndReason, reserved: int = 10**12):
-    return charge.of_call(
-        usage, source, reason, body=b"x" * 400, price=PRICE, reserved_nano_usd=reserved
-    )
+def of(
+    reason: EndReason,
+    usage: Usage = NOTHING,
+    source: UsageSource = UsageSource.PARTIAL,
+    *,
+    final: bool = False,
+    output: bool = False,
+    told: bool = False,
+    reserved: int = 10**12,
+):
+    seen = Seen(usage, source, final, output, told)
+    return charge.of_call(seen, reason, body=b"x" * 300, price=PRICE, reserved_nano_usd=reserved)
 
 
 @given(USAGES, st.sampled_from(list(EndReason)), st.integers(0, 10**9))
 def test_an_upstreams_report_is_the_truth(usage, reason, reserved):
-    """What the upstream reported is charged as it is, however the call ended."""
-    charged = of(usage, UsageSource.UPSTREAM, reason, reserved)
+    """What the upstream reported last is charged as it is, however the call ended."""
+    charged = of(reason, usage, UsageSource.UPSTREAM, final=True, reserved=reserved)
     assert (usage, cost_nano_usd(usage, PRICE)) == (charged.usage, charged.cost_nano_usd)
 
 
@@ -45,24 +53,45 @@ def test_an_upstreams_report_is_the_truth(usage, reason, reserved):
     USAGES,
     st.sampled_from([UsageSource.PARTIAL, UsageSource.ESTIMATED, UsageSource.NONE]),
     st.sampled_from(list(EndReason)),
+    st.booleans(),
+    st.booleans(),
     st.integers(0, 10**9),
 )
-def test_a_guess_stays_within_the_reservation(usage, source, reason, reserved):
+def test_a_guess_stays_within_the_reservation(usage, source, reason, output, told, reserved):
     """What we counted or guessed costs what was reserved at most, and never less than nothing."""
-    assert 0 <= of(usage, source, reason, reserved).cost_nano_usd <= reserved
+    charged = of(reason, usage, source, output=output, told=told, reserved=reserved)
+    assert 0 <= charged.cost_nano_usd <= reserved
 
 
-def test_a_failure_before_anything_is_free():
-    """An upstream that broke off within its first tokens is not paid by the customer."""
-    started = Usage(input_tokens=500, output_tokens=charge.TOO_LITTLE_TOKENS)
+@given(
+    st.sampled_from([r for r in EndReason if r not in (EndReason.COMPLETED, EndReason.NO_ROUTE)]),
+    USAGES,
+    st.booleans(),
+)
+def test_case_M1_an_unknown_end_is_never_zero(reason, usage, output):
+    """Contacted, not told to have failed, no last report: charged from what was seen, or unknown."""
+    charged = of(reason, usage, output=output)
+    assert charged.is_unknown or charged.cost_nano_usd > 0
+
+
+def test_case_M1_an_upstream_that_broke_off_is_unknown_whatever_was_seen():
+    """Nobody knows what it went on to do, hidden reasoning included: the reservation stays."""
+    started = Usage(input_tokens=500, output_tokens=3)
     for reason in (EndReason.UPSTREAM_ERROR, EndReason.UPSTREAM_TIMEOUT):
-        assert FREE == of(started, UsageSource.PARTIAL, reason)
-    assert of(started, UsageSource.PARTIAL, EndReason.CLIENT_GONE).cost_nano_usd > 0
+        charged = of(reason, started, output=True)
+        assert (True, 0, started) == (charged.is_unknown, charged.cost_nano_usd, charged.usage)
+
+
+def test_an_upstream_that_says_that_it_failed_is_believed():
+    """Free before it produced anything; after that what it produced is charged."""
+    started = Usage(input_tokens=500, output_tokens=3)
+    assert FREE == of(EndReason.UPSTREAM_ERROR, started, told=True)
+    assert of(EndReason.UPSTREAM_ERROR, started, told=True, output=True).cost_nano_usd > 0
 
 
 def test_missing_input_is_estimated():
     """Output without a report of input is charged with an estimate of it."""
-    charged = of(Usage(output_tokens=10), UsageSource.ESTIMATED, EndReason.COMPLETED)
+    charged = of(EndReason.COMPLETED, Usage(output_tokens=10), UsageSource.ESTIMATED, output=True)
     assert (100, 10) == (charged.usage.input_tokens, charged.usage.output_tokens)
 
 

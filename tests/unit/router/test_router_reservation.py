@@ -2,20 +2,23 @@
 
 import hashlib
 import hmac
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tollgate_dialects.bound import Bound
 from tollgate_router.reservation import (
     SKEW_MS,
     Claims,
     Refusal,
     UsedReservations,
     check,
+    check_bound,
     mac_matches,
 )
 
-CLAIMS = Claims("r1", "t1", "m", 1_000, 10_000)
+CLAIMS = Claims("r1", "t1", "m", 1_000, 10_000, 50, 20, 7)
 
 
 def ask(claims: Claims = CLAIMS, **changes: object) -> Refusal | None:
@@ -41,6 +44,16 @@ def test_other_calls_are_refused():
     assert Refusal.OTHER_MODEL == ask(CLAIMS._replace(model=""), model="")
     assert Refusal.FORGED == ask(CLAIMS._replace(reservation_id=""))
     assert Refusal.FORGED == ask(CLAIMS._replace(amount_nano_usd=-1))
+
+
+def test_case_M4_a_token_covers_only_what_it_was_granted_for():
+    """Input, output, amount and price version are bound: a call that exceeds one is refused."""
+    bound = Bound(input_tokens=50, max_output_tokens=20, amount_nano_usd=1_000)
+    assert check_bound(CLAIMS, bound, price_version=7) is None
+    for name in ("input_tokens", "max_output_tokens", "amount_nano_usd"):
+        more = replace(bound, **{name: getattr(bound, name) + 1})
+        assert Refusal.NOT_COVERED == check_bound(CLAIMS, more, price_version=7)
+    assert Refusal.OTHER_PRICE == check_bound(CLAIMS, bound, price_version=6)
 
 
 @given(st.binary(), st.binary(), st.binary(min_size=1))

@@ -21,14 +21,14 @@ class Bound:
     amount_nano_usd: int
 
 
-def worst_case(facts: RequestFacts, price: Price, *, key_output_cap: int | None = None) -> Bound:
+def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = None) -> Bound:
     """The bound with the request's output limit, else the key's, else the model's own."""
     input_tokens, input_pico_usd, output_pico_usd = _dearest(facts, price)
     max_output_tokens = facts.max_output_tokens
     if max_output_tokens is None:
         max_output_tokens = price.max_output_tokens
-        if key_output_cap is not None:
-            max_output_tokens = min(key_output_cap, max_output_tokens)
+        if output_cap is not None:
+            max_output_tokens = min(output_cap, max_output_tokens)
     return Bound(
         input_tokens=input_tokens,
         max_output_tokens=max_output_tokens,
@@ -36,6 +36,13 @@ def worst_case(facts: RequestFacts, price: Price, *, key_output_cap: int | None 
             input_tokens * input_pico_usd + max_output_tokens * facts.choices * output_pico_usd
         ),
     )
+
+
+def input_tokens(facts: RequestFacts, price: Price) -> int:
+    """The most input tokens that an upstream can honestly report for the request."""
+    if facts.unbounded_input:
+        return price.max_input_tokens
+    return min(facts.input_token_bound, price.max_input_tokens)
 
 
 def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd: int) -> int | None:
@@ -51,11 +58,9 @@ def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd:
 
 def _dearest(facts: RequestFacts, price: Price) -> tuple[int, int, int]:
     """Input tokens, pico-USD per input token, pico-USD per output token."""
-    input_tokens = price.max_input_tokens
-    if not facts.unbounded_input:
-        input_tokens = min(facts.input_token_bound, input_tokens)
+    read_tokens = input_tokens(facts, price)
     tiers = [price.tier(long=False)]
-    if price.has_long_tier_at(input_tokens):
+    if price.has_long_tier_at(read_tokens):
         tiers.append(price.tier(long=True))
     inputs: list[int] = []
     for read, _, cached, write_5m, write_1h in tiers:
@@ -64,4 +69,4 @@ def _dearest(facts: RequestFacts, price: Price) -> tuple[int, int, int]:
             inputs.append(write_5m)
         if facts.cache_write == "1h":
             inputs.append(write_1h)
-    return input_tokens, max(inputs), max(tier[1] for tier in tiers)
+    return read_tokens, max(inputs), max(tier[1] for tier in tiers)

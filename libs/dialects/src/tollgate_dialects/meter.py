@@ -71,6 +71,18 @@ class _Meter:
         self.finished = False
         # Set when the answer turned into an error; nothing passes from there on.
         self.error: UpstreamFault | None = None
+        # The upstream said in so many words that it failed.
+        self.is_failure_told = False
+
+    @property
+    def has_final_usage(self) -> bool:
+        """Whether the upstream's last word on usage was read."""
+        return self.usage_source is UsageSource.UPSTREAM
+
+    @property
+    def produced(self) -> bool:
+        """Whether any text, reasoning or tool call was seen."""
+        return self._produced_bytes > 0
 
     @property
     def usage_source(self) -> UsageSource:
@@ -130,6 +142,7 @@ class _Meter:
             self._unreported_bytes = 0
 
     def _fail(self, error: object = None) -> None:
+        self.is_failure_told = error is not None
         self.error = upstream_error.in_stream(error, self._protocol, self._secrets)
 
 

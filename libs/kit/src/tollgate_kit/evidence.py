@@ -78,11 +78,13 @@ async def open_evidence(
 class _Waiting:
     """An entry on its way, and who waits for its index."""
 
-    __slots__ = ("entry", "indexed")
+    __slots__ = ("entry", "indexed", "queued_at")
 
-    def __init__(self, entry: Any, indexed: "asyncio.Future[int]") -> None:
+    def __init__(self, entry: Any, indexed: "asyncio.Future[int]", queued_at: float) -> None:
         self.entry = entry
         self.indexed = indexed
+        # On the event loop's clock.
+        self.queued_at = queued_at
 
 
 class EvidenceProducer:
@@ -142,6 +144,13 @@ class EvidenceProducer:
         """True when nothing more is taken on: refuse calls before the upstream is called."""
         return len(self._queue) >= QUEUE_MAX
 
+    @property
+    def lag_s(self) -> float:
+        """For how long the oldest entry has waited to become durable; 0 when none waits."""
+        if not self._queue:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._queue[0].queued_at
+
     def enqueue(
         self,
         kind: "audit_pb2.EntryKind.ValueType",
@@ -171,7 +180,7 @@ class EvidenceProducer:
             payload=data,
             subject=subject,
         )
-        self._queue.append(_Waiting(entry, indexed))
+        self._queue.append(_Waiting(entry, indexed, asyncio.get_running_loop().time()))
         self._wake.set()
         return indexed
 

@@ -4,6 +4,7 @@ Failure                 raised by servicers, and by clients for a failed call
  └ .code                grpc.StatusCode
  └ .reason              name of a tollgate.common.v1.ErrorReason without its prefix
  └ .metadata            names and numbers only: never a body, a URL, a key or upstream text
+ └ .may_have_been_sent  False if the request provably never left this process
 """
 
 import grpc
@@ -26,6 +27,7 @@ class Failure(Exception):  # noqa: N818 - the field's word; every name here woul
         self.code = code
         self.reason = reason
         self.metadata = metadata
+        self.may_have_been_sent = True
 
     @property
     def retryable(self) -> bool:
@@ -69,8 +71,10 @@ def audit_not_durable() -> Failure:
     return Failure(grpc.StatusCode.UNAVAILABLE, "AUDIT_NOT_DURABLE")
 
 
-def session_broken(peer: str) -> Failure:
-    return Failure(grpc.StatusCode.UNAVAILABLE, "SESSION_BROKEN", peer=peer)
+def session_broken(peer: str, *, may_have_been_sent: bool = True) -> Failure:
+    failure = Failure(grpc.StatusCode.UNAVAILABLE, "SESSION_BROKEN", peer=peer)
+    failure.may_have_been_sent = may_have_been_sent
+    return failure
 
 
 def deadline_exceeded() -> Failure:

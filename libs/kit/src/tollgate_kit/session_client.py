@@ -1,7 +1,8 @@
 """The client side of sessions: one stream per replica, least-loaded choice, reconnect.
 
 A call that was sent on a link that breaks fails as UNAVAILABLE/SESSION_BROKEN: whether it was
-carried out is unknown, and the caller tries again with the same id. A call never waits for a
+carried out is unknown, unless the failure says that it was never sent. The caller tries again with
+the same id, if the call may be repeated. A call never waits for a
 link: with no replica connected it fails at once. Deadlines count on this side's clock from
 before the call was sent.
 """
@@ -144,8 +145,10 @@ class _Link:
             self._outbox.close()
             writer.cancel()
             self._stream.cancel()
-            for call in self.calls.values():
-                call.fail(session_broken(self._peer))
+            waiting = {frame.call_id for frame in self._outbox.waiting()}
+            for call_id, call in self.calls.items():
+                sent = call_id not in waiting
+                call.fail(session_broken(self._peer, may_have_been_sent=sent))
 
     async def _write(self) -> None:
         with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
@@ -274,7 +277,7 @@ class SessionPool:
             if not link.draining and not link.broken and (best is None or link.load < best.load):
                 best = link
         if best is None:
-            raise session_broken(self._peer.identity)
+            raise session_broken(self._peer.identity, may_have_been_sent=False)
         if len(best.calls) >= CALLS_MAX:
             raise overloaded(self._peer.identity)
         return best

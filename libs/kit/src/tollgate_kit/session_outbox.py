@@ -1,6 +1,7 @@
 """The outgoing half of a session's end: frames coalesced per turn of the event loop, bounded."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from tollgate_kit.failure import overloaded
@@ -33,6 +34,10 @@ class Outbox:
         self._sizes.append(size)
         self._bytes += size
         self._wake.set()
+
+    def waiting(self) -> Iterable[Any]:
+        """The frames that open calls and were not taken: no peer has seen them."""
+        return (frame for frame in self._frames if frame.method)
 
     def close(self) -> None:
         self.closed = True

@@ -23,6 +23,8 @@ Admitted = Callable[[], Awaitable[Facts]]
 # The name of the comment that tells a stream's facts, and an upstream's comment under that name.
 # A chunk holds whole lines: router passes whole events.
 _OURS = b"tollgate"
+# A comment: every reader of server-sent events skips it.
+_BEAT = b": keep-alive\n\n"
 _FORGED = re.compile(
     rb"(?:\A(?:\xef\xbb\xbf)?|(?<=[\r\n])):[ \t]*" + _OURS + rb"[^\r\n]*(?:\r\n|\r|\n)?"
 )
@@ -45,6 +47,10 @@ class Answer(ABC):
     @abstractmethod
     async def finish(self, status: int, facts: Facts) -> None:
         """CALL_FINISHED is durable: release the rest."""
+
+    async def beat(self) -> None:
+        """Nothing has come for a while: show that the connection is alive, if that is possible."""
+        return
 
 
 class UnaryAnswer(Answer):
@@ -77,9 +83,14 @@ class StreamAnswer(Answer):
         self._admitted = admitted
         self._tail = EventTail(exchange.face.terminal_lines)
 
+    async def beat(self) -> None:
+        """A comment between two events. The head goes out with the first one, after the barrier."""
+        if self._tail.is_between_events:
+            await self._begin_admitted()
+            await self._exchange.write(_BEAT)
+
     async def take(self, chunk: bytes) -> None:
-        if not self._exchange.started:
-            await self._begin(200, await self._admitted())
+        await self._begin_admitted()
         if _OURS in chunk:
             chunk = _FORGED.sub(b"", chunk)
         released = self._tail.feed(chunk)
@@ -95,6 +106,14 @@ class StreamAnswer(Answer):
         if part and not part.endswith(b"\n"):
             part += b"\n"
         await self._exchange.end(part + line + self._tail.held)
+
+    async def _begin_admitted(self) -> None:
+        if self._exchange.started:
+            return
+        facts = await self._admitted()
+        # A beat may have been faster while this waited.
+        if not self._exchange.started:
+            await self._begin(200, facts)
 
     async def _begin(self, status: int, facts: Facts) -> None:
         headers = answer_headers.build(facts)

@@ -7,7 +7,8 @@ of ours or a checked word, so that no header can be injected; money is exact dec
 import re
 from dataclasses import dataclass
 
-NANO_PER_USD = 1_000_000_000
+from tollgate_edge.money import usd
+
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
 Headers = list[tuple[bytes, bytes]]
 
@@ -18,15 +19,6 @@ NO_STORE = (b"cache-control", b"no-store")
 NO_BUFFERING = (b"x-accel-buffering", b"no")
 CLOSE = (b"connection", b"close")
 FALLBACK = "fallback"
-
-
-def usd(nano_usd: int) -> str:
-    """Nano-USD as exact decimal USD without trailing zeros."""
-    sign, amount = ("-", -nano_usd) if nano_usd < 0 else ("", nano_usd)
-    whole, fraction = divmod(amount, NANO_PER_USD)
-    if not fraction:
-        return f"{sign}{whole}"
-    return f"{sign}{whole}.{fraction:09d}".rstrip("0")
 
 
 def route_name(provider: str, attempt: int) -> str:

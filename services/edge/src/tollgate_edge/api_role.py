@@ -126,6 +126,7 @@ async def _evidence(
     return CallEvidence(
         producer,
         timeout_s=config.evidence.durable_ms / 1000,
+        lag_max_s=config.evidence.lag_ms / 1000,
         denials_max=config.evidence.denials_max,
         clock=tools.clock,
         metrics=tools.metrics,

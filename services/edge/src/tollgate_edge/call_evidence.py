@@ -27,6 +27,7 @@ class CallEvidence:
         producer: EvidenceProducer,
         *,
         timeout_s: float,
+        lag_max_s: float,
         denials_max: int,
         clock: Clock,
         metrics: Metrics,
@@ -34,6 +35,7 @@ class CallEvidence:
     ) -> None:
         self._producer = producer
         self._timeout_s = timeout_s
+        self._lag_max_s = lag_max_s
         self._denials_max = denials_max
         self._clock = clock
         self._log = log
@@ -48,7 +50,8 @@ class CallEvidence:
         """False while audit is behind: refuse a call before its upstream is called."""
         if self._overdue is not None and self._overdue.done():
             self._overdue = None
-        return self._overdue is None and not self._producer.full
+        lagging = self._producer.lag_s > self._lag_max_s
+        return self._overdue is None and not lagging and not self._producer.full
 
     def admitted(self, grant: KeyGrant, *, trace_id: str, facts: dict[str, Any]) -> Entry:
         """Queue CALL_ADMITTED. Raises Failure AUDIT_NOT_DURABLE when the queue is full."""
@@ -61,6 +64,7 @@ class CallEvidence:
         *,
         trace_id: str,
         reservation_id: str,
+        reserved_nano_usd: int,
         http_status: int,
         route: str,
         model: str,
@@ -80,6 +84,8 @@ class CallEvidence:
             "attempts": outcome.attempts,
             "model": model,
         }
+        if not outcome.known:
+            facts["quarantined_nano_usd"] = reserved_nano_usd
         return self._enqueue(audit_pb2.ENTRY_KIND_CALL_FINISHED, grant, trace_id, facts)
 
     def denied(self, grant: KeyGrant, *, trace_id: str, reason: str, model: str) -> None:

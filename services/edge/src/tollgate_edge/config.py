@@ -43,6 +43,7 @@ class LimitsConfig:
     streams_per_key_max: int = 200
     execute_seconds: int = 600
     drain_seconds: int = 60
+    beat_seconds: int = 15
     trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -80,6 +81,8 @@ class EvidenceConfig:
     """How long a byte waits for its entry, and how many denials may wait to be recorded."""
 
     durable_ms: int = 5000
+    # With an entry that has waited this long, no further call is let through to an upstream.
+    lag_ms: int = 2000
     denials_max: int = 1024
 
 

@@ -31,6 +31,11 @@ class EventTail:
         return self._held
 
     @property
+    def is_between_events(self) -> bool:
+        """Whether something else may be sent before the next event."""
+        return not self._within and not self._held
+
+    @property
     def part(self) -> bytes:
         """The beginning of an event whose end has not arrived."""
         return self._part

@@ -1,12 +1,13 @@
-"""One call at router: sent, read to its end, tried once more if it broke before any data.
+"""One call at router: sent, read to its end, sent again only if it provably reached nobody.
 
 Promises: a client that goes away, or may not be answered, does not stop the reading: what the
-call costs is told at its end. The reading is bounded by a drain time. An answer that broke after
-its first data is never continued on another replica.
+call costs is told at its end. The reading is bounded by a drain time. A call whose first replica
+may have called an upstream is never sent to another under the same reservation.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
@@ -19,7 +20,7 @@ from tollgate_edge.public_errors import Refusal
 from tollgate_kit.failure import Failure
 from tollgate_kit.session_client import SessionPool
 
-# The link or the replica went away: another replica may carry the call, under the same ids.
+# The replica takes no more calls: another may carry this one, under the same ids.
 _AGAIN = frozenset(("SESSION_BROKEN", "DRAINING"))
 # Router answered and called nobody; only true when nothing of the call was heard before.
 _NOTHING_DONE = frozenset(
@@ -57,6 +58,7 @@ class Execution:
         refuse: Refuse,
         timeout_s: float,
         drain_seconds: float,
+        beat_seconds: float,
     ) -> None:
         self._router = router
         self._request = request
@@ -67,6 +69,10 @@ class Execution:
         self._refuse = refuse
         self._timeout_s = timeout_s
         self._drain_seconds = drain_seconds
+        self._beat_seconds = beat_seconds
+        self._heard_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat_task: asyncio.Task[None] | None = None
         self._drain: asyncio.Timeout | None = None
         self._heard = False
         self._data = False
@@ -86,7 +92,8 @@ class Execution:
                 self._connection.on_gone = self._start_draining
                 if self._connection.gone:
                     self._start_draining()
-                await self._try_twice()
+                async with self._beating():
+                    await self._try_twice()
         except TimeoutError:
             if not drain.expired():
                 raise
@@ -105,7 +112,8 @@ class Execution:
         usage = end.usage
         return Outcome(
             end_reason=_REASONS.get(end.reason, "unspecified").lower(),
-            cost_nano_usd=end.cost_nano_usd,
+            known=not end.is_unknown,
+            cost_nano_usd=0 if end.is_unknown else end.cost_nano_usd,
             usage={name: getattr(usage, name) for name in USAGE_FIELDS},
             usage_source=_SOURCES.get(end.usage_source, "unspecified"),
             price_version=end.price_version,
@@ -151,14 +159,49 @@ class Execution:
                 self._failure = failure
                 if self._end is not None:
                     return
-                if entered and (self._heard or failure.reason not in _NOTHING_DONE):
-                    self._doubt = True
-                if self._data or attempt == _ATTEMPTS or failure.reason not in _AGAIN:
+                self._doubt = entered and (self._heard or not _did_nothing(failure))
+                if self._doubt or attempt == _ATTEMPTS or failure.reason not in _AGAIN:
                     return
+
+    @contextlib.asynccontextmanager
+    async def _beating(self) -> AsyncIterator[None]:
+        """Let the answer beat whenever nothing was handed to it for a while.
+
+        A timer, not a task: nearly every call ends before its first beat.
+        """
+        loop = asyncio.get_running_loop()
+        self._heard_at = loop.time()
+        self._arm(loop)
+        try:
+            yield
+        finally:
+            assert self._timer is not None, "armed above"
+            self._timer.cancel()
+            if self._beat_task is not None:
+                self._beat_task.cancel()
+                await asyncio.gather(self._beat_task, return_exceptions=True)
+
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_at(self._heard_at + self._beat_seconds, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        if now - self._heard_at >= self._beat_seconds:
+            self._heard_at = now
+            # At most one waits: for the barrier, or for a client that does not read.
+            if self._beat_task is None or self._beat_task.done():
+                self._beat_task = loop.create_task(self._beat())
+        self._arm(loop)
+
+    async def _beat(self) -> None:
+        if self.withheld is None and not self._connection.gone:
+            with contextlib.suppress(Failure):  # the barrier; data that comes will meet it, too
+                await self._answer.beat()
 
     async def _take(self, message: Any) -> None:
         """One message; its parts are read in the order of their fields."""
         self._heard = True
+        self._heard_at = asyncio.get_running_loop().time()
         if message.HasField("route"):
             self._routed(message.route.provider, message.route.attempt)
         if message.HasField("head"):
@@ -173,8 +216,8 @@ class Execution:
     async def _release(self, data: bytes) -> None:
         try:
             await self._answer.take(data)
-        except Failure as failure:  # the barrier: CALL_ADMITTED did not become durable
-            await self._withhold(public_errors.rpc_failure(failure.reason))
+        except Failure:  # the barrier: CALL_ADMITTED did not become durable
+            await self._withhold(public_errors.own("AUDIT_LATE"))
         except AnswerTooLarge:
             await self._withhold(public_errors.own("ANSWER_TOO_LARGE"))
 
@@ -188,3 +231,10 @@ class Execution:
         assert drain is not None, "draining begins inside run()"
         if drain.when() is None and not drain.expired():
             drain.reschedule(asyncio.get_running_loop().time() + self._drain_seconds)
+
+
+def _did_nothing(failure: Failure) -> bool:
+    """Whether router provably called nobody: it said so, or the request never left."""
+    if failure.reason == "SESSION_BROKEN":
+        return not failure.may_have_been_sent
+    return failure.reason in _NOTHING_DONE

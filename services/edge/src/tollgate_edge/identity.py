@@ -20,6 +20,8 @@ _REASONS = {
     value: name.removeprefix("DENIAL_REASON_") for name, value in authz_pb2.DenialReason.items()
 }
 
+_PERIODS = {1_000: "second", 60_000: "minute", 3_600_000: "hour", 86_400_000: "day"}
+
 
 @dataclass(frozen=True, slots=True)
 class RateBucket:
@@ -30,6 +32,13 @@ class RateBucket:
     burst: int
     count: int
     period_ms: int
+
+    @property
+    def words(self) -> str:
+        """The limit as its owner would say it."""
+        unit = "tokens" if self.counts_tokens else "requests"
+        period = _PERIODS.get(self.period_ms, f"{self.period_ms} ms")
+        return f"{self.count} {unit} per {period}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,19 @@
 
 Promises: the id of a reservation is made before it is first sent, and a repeat is sent under the
 same id. Whoever leaves the `async with` block has either settled the true cost, released what
-was never used, or left it to the quarantine because nobody knows what the upstream did.
+was never used, or quarantined it because nobody knows what the upstream did. Tokens of a rate
+that were reserved and not used are given back with the settlement.
 """
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from tollgate.budget.v1 import budget_pb2
+from tollgate_dialects.bound import Bound
+from tollgate_dialects.price import Price
 from tollgate_edge import public_errors
-from tollgate_edge.identity import KeyGrant
+from tollgate_edge.identity import KeyGrant, RateBucket
 from tollgate_edge.public_errors import Refusal
 from tollgate_edge.settle_queue import SettleQueue
 from tollgate_kit.failure import Failure
@@ -27,15 +31,24 @@ _ATTEMPTS = 2
 
 
 class Reservation:
-    """The gate: money that was set aside for one call."""
+    """Money and rates that were set aside for one call."""
 
     def __init__(
-        self, granted: Any, *, amount_nano_usd: int, trace_id: str, ledger: "Ledger"
+        self,
+        granted: Any,
+        *,
+        amount_nano_usd: int,
+        tokens: int,
+        token_rates: Sequence[RateBucket],
+        trace_id: str,
+        ledger: "Ledger",
     ) -> None:
         self.reservation_id: str = granted.reservation_id
         self.token: bytes = granted.token
         self.amount_nano_usd = amount_nano_usd
         self._remaining_nano_usd: int = granted.remaining_nano_usd
+        self._tokens = tokens
+        self._token_rates = token_rates
         self._trace_id = trace_id
         self._ledger = ledger
         self._ended = False
@@ -48,17 +61,24 @@ class Reservation:
             return self._remaining_nano_usd
         return self._remaining_nano_usd + self.amount_nano_usd - cost_nano_usd
 
-    def settle(self, cost_nano_usd: int) -> None:
+    def settle(self, cost_nano_usd: int, *, used_tokens: int = 0) -> None:
         """Post the true cost; 0 releases. Never waits, so nothing can come between."""
         assert not self._ended, "a reservation ends once"
         self._ended = True
-        self._ledger.settle(self.reservation_id, cost_nano_usd, self._trace_id)
+        unused = self._tokens - used_tokens
+        rates = self._token_rates if unused > 0 else ()
+        self._ledger.settle(
+            self.reservation_id,
+            cost_nano_usd,
+            self._trace_id,
+            tuple(_rate_cost(rate, unused) for rate in rates),
+        )
 
-    def leave_to_quarantine(self) -> None:
-        """Say nothing: budget counts the amount until the reconciler knows the truth."""
+    def quarantine(self) -> None:
+        """The end is not known: budget counts the amount until somebody knows the truth."""
         assert not self._ended, "a reservation ends once"
         self._ended = True
-        self._ledger.quarantined()
+        self._ledger.quarantine(self.reservation_id, self._trace_id)
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,7 +92,7 @@ class Reservation:
         if self._ended:
             return
         if self.sent:
-            self.leave_to_quarantine()
+            self.quarantine()
         else:
             self.settle(0)
 
@@ -98,30 +118,29 @@ class Ledger:
         self._timeout_s = timeout_s
         self._ids = ids
         self._quarantined = metrics.counter(
-            "quarantined_total", "Reservations left unsettled because a call's end is unknown."
+            "quarantined_total", "Reservations kept counted because a call's end is unknown."
         )
 
     async def reserve(
-        self, grant: KeyGrant, *, model: str, trace_id: str, amount_nano_usd: int, tokens: int
+        self, grant: KeyGrant, bound: Bound, *, price: Price, choices: int, trace_id: str
     ) -> Reservation | Refusal:
         """Set money and rates aside for one call, on every account or on none."""
+        # A free model's calls are reserved, too: no token, no upstream.
+        amount_nano_usd = max(1, bound.amount_nano_usd)
+        tokens = bound.input_tokens + bound.max_output_tokens * choices
         request = budget_pb2.ReserveRequest(
             reservation_id=self._ids.uuid7(),
             account_ids=grant.account_ids,
             amount_nano_usd=amount_nano_usd,
             rate_costs=[
-                budget_pb2.RateCost(
-                    bucket=rate.bucket,
-                    cost=tokens if rate.counts_tokens else 1,
-                    burst=rate.burst,
-                    count=rate.count,
-                    period_ms=rate.period_ms,
-                )
-                for rate in grant.rates
+                _rate_cost(rate, tokens if rate.counts_tokens else 1) for rate in grant.rates
             ],
             trace_id=trace_id,
             tenant_id=grant.tenant_id,
-            model=model,
+            model=price.model,
+            input_tokens=bound.input_tokens,
+            max_output_tokens=bound.max_output_tokens,
+            price_version=price.version,
         )
         request.timeout.seconds = self._reservation_seconds
         answer = await self._send(request)
@@ -131,18 +150,32 @@ class Ledger:
             return Reservation(
                 answer.reservation,
                 amount_nano_usd=amount_nano_usd,
+                tokens=tokens,
+                token_rates=[rate for rate in grant.rates if rate.counts_tokens],
                 trace_id=trace_id,
                 ledger=self,
             )
-        return _denied(answer.denial)
+        return _denied(answer.denial, grant, amount_nano_usd)
 
-    def settle(self, reservation_id: str, amount_nano_usd: int, trace_id: str) -> None:
+    def settle(
+        self,
+        reservation_id: str,
+        amount_nano_usd: int,
+        trace_id: str,
+        unused_rates: tuple[budget_pb2.RateCost, ...],
+    ) -> None:
         """Called by a reservation only."""
-        self._settlements.put(reservation_id, amount_nano_usd=amount_nano_usd, trace_id=trace_id)
+        self._settlements.put(
+            reservation_id,
+            amount_nano_usd=amount_nano_usd,
+            trace_id=trace_id,
+            unused_rates=unused_rates,
+        )
 
-    def quarantined(self) -> None:
-        """Called by a reservation only."""
+    def quarantine(self, reservation_id: str, trace_id: str) -> None:
+        """Called by a reservation only. If this gets lost, budget's time-out does the same."""
         self._quarantined.inc()
+        self._settlements.put(reservation_id, amount_nano_usd=0, trace_id=trace_id, quarantine=True)
 
     async def _send(self, request: Any) -> Any:
         """The answer, or a refusal; an unanswered reservation is released, should it exist."""
@@ -176,12 +209,29 @@ class Ledger:
                 )
 
 
-def _denied(denial: Any) -> Refusal:
+def _rate_cost(rate: RateBucket, cost: int) -> budget_pb2.RateCost:
+    return budget_pb2.RateCost(
+        bucket=rate.bucket,
+        cost=cost,
+        burst=rate.burst,
+        count=rate.count,
+        period_ms=rate.period_ms,
+    )
+
+
+def _denied(denial: Any, grant: KeyGrant, amount_nano_usd: int) -> Refusal:
     retry_after_ms = None
     if denial.HasField("retry_after"):
         retry_after_ms = denial.retry_after.ToMilliseconds() + 1
-    return public_errors.budget_denial(
-        _REASONS.get(denial.reason, ""),
-        retry_after_ms=retry_after_ms,
+    reason = _REASONS.get(denial.reason, "")
+    if reason == "RATE_LIMITED":
+        rates = [rate for rate in grant.rates if rate.bucket == denial.subject]
+        limit = rates[0].words if rates else ""
+        return public_errors.rate_denial(limit=limit, retry_after_ms=retry_after_ms)
+    shortfall = public_errors.Shortfall(
+        account_id=denial.subject,
         remaining_nano_usd=denial.remaining,
+        held_nano_usd=denial.held_nano_usd,
+        required_nano_usd=amount_nano_usd,
     )
+    return public_errors.money_denial(reason, shortfall)

@@ -2,8 +2,8 @@
 
 from prometheus_client import Counter
 
-from tollgate_edge.answer_headers import usd
 from tollgate_edge.call import Call
+from tollgate_edge.money import usd
 from tollgate_kit.clock import Clock
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics

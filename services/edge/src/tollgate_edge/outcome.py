@@ -1,10 +1,13 @@
 """How a call ended and what it costs: the facts that ledger, evidence, client and log share.
 
 Owns the words for a charge. Promises: a call is charged what router metered and nothing else; a
-call whose end is not known is not charged here but left to the reconciler. Pure.
+call that reached an upstream and whose end is not known is never zero: it is not billed, and its
+reservation is quarantined. Pure.
 """
 
 from dataclasses import dataclass, field
+
+from tollgate_edge.public_errors import CHARGED, FREE, UNKNOWN_CHARGE
 
 USAGE_FIELDS = (
     "input_tokens",
@@ -33,7 +36,10 @@ _CHARGE_REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one call. `known` is False when nobody told what the upstream did."""
+    """The end of one call. `known` is False when nobody knows what the upstream did.
+
+    Then the usage is what was seen of it, and the cost is not in it.
+    """
 
     end_reason: str
     known: bool = True
@@ -51,10 +57,22 @@ class Outcome:
     def charge_reason(self) -> str:
         """Why the call is charged, or why it is not."""
         if not self.known:
-            return "end_unknown"
+            return f"quarantined_{self.end_reason}"
         if self.charged:
             return _CHARGE_REASONS.get(self.end_reason, "produced_before_failure")
         return "no_cost" if self.end_reason == "completed" else "nothing_produced"
+
+    @property
+    def charge(self) -> str:
+        """What a client without an answer is told of its money."""
+        if not self.known:
+            return UNKNOWN_CHARGE
+        return CHARGED if self.charged else FREE
+
+    @property
+    def total_tokens(self) -> int:
+        """What counts against a token rate."""
+        return self.total_input_tokens + self.usage["output_tokens"]
 
     @property
     def total_input_tokens(self) -> int:

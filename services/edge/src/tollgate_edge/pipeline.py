@@ -119,7 +119,9 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
-        bound = bounds.worst_case(call.request, model.price)
+        bound = bounds.worst_case(
+            call.request, model.price, output_cap=_cap_of_rates(grant, call.request, model)
+        )
 
         # No call is begun that could not be carried out, recorded and paid to its end.
         refusal = self._obstacle(call, grant)
@@ -129,11 +131,10 @@ class Pipeline:
             # 5. Reserve money and rates.
             reservation = await self._ledger.reserve(
                 grant,
-                model=model.model,
+                bound,
+                price=model.price,
+                choices=call.request.choices,
                 trace_id=exchange.trace_id,
-                # A free model's calls are reserved, too: no token, no upstream.
-                amount_nano_usd=max(1, bound.amount_nano_usd),
-                tokens=bound.input_tokens + bound.max_output_tokens * call.request.choices,
             )
             if isinstance(reservation, Refusal):
                 return _with_what_fits(reservation, call.request, model)
@@ -159,17 +160,8 @@ class Pipeline:
 
         # 7. Execute.
         answer = self._answer(call, admitted)
-        execution = Execution(
-            self._router,
-            _execute_request(call, grant, model, bound, reservation, body),
-            answer=answer,
-            reservation=reservation,
-            connection=call.exchange.connection,
-            routed=call.routed,
-            refuse=lambda refusal: self._refuse(call, refusal),
-            timeout_s=self._limits.execute_seconds,
-            drain_seconds=self._limits.drain_seconds,
-        )
+        request = _execute_request(call, grant, model, bound, reservation, body)
+        execution = self._execution(call, request, answer, reservation)
         call.sent_at = self._clock.monotonic()
         try:
             await execution.run()
@@ -184,20 +176,37 @@ class Pipeline:
         # 8. Settle, append CALL_FINISHED, release the last byte when that is durable.
         call.outcome = execution.outcome()
         if call.outcome.known:
-            reservation.settle(call.outcome.cost_nano_usd)
+            reservation.settle(call.outcome.cost_nano_usd, used_tokens=call.outcome.total_tokens)
             call.remaining_nano_usd = reservation.remaining_nano_usd(call.outcome.cost_nano_usd)
         else:
-            reservation.leave_to_quarantine()
+            reservation.quarantine()
         refusal = execution.refusal()
         try:
             await self._record(call, grant, reservation, admitted, execution, refusal)
-        except Failure as failure:
-            refusal = refusal or public_errors.rpc_failure(failure.reason)
+        except Failure:
+            refusal = refusal or public_errors.own("AUDIT_LATE")
         if refusal is not None or call.answered:
-            return refusal
+            # The call was made: whoever gets no answer is told what became of the money.
+            return refusal and dataclasses.replace(refusal, charge=call.outcome.charge)
         await answer.finish(execution.status, call.facts())
         call.answered = True
         return None
+
+    def _execution(
+        self, call: Call, request: Any, answer: Answer, reservation: Reservation
+    ) -> Execution:
+        return Execution(
+            self._router,
+            request,
+            answer=answer,
+            reservation=reservation,
+            connection=call.exchange.connection,
+            routed=call.routed,
+            refuse=lambda refusal: self._refuse(call, refusal),
+            timeout_s=self._limits.execute_seconds,
+            drain_seconds=self._limits.drain_seconds,
+            beat_seconds=self._limits.beat_seconds,
+        )
 
     async def _record(
         self,
@@ -300,6 +309,7 @@ class Pipeline:
             call.outcome,
             trace_id=call.exchange.trace_id,
             reservation_id=reservation.reservation_id,
+            reserved_nano_usd=reservation.amount_nano_usd,
             http_status=http_status,
             route=call.provider,
             model=call.model,
@@ -323,10 +333,20 @@ class Pipeline:
 
 def _with_what_fits(refusal: Refusal, request: requests.RequestFacts, model: Model) -> Refusal:
     """Out of money: say how many output tokens would still be paid for."""
-    if refusal.remaining_nano_usd is None:
+    if refusal.shortfall is None:
         return refusal
-    fits = bounds.affordable_output_tokens(request, model.price, refusal.remaining_nano_usd)
+    remaining = refusal.shortfall.remaining_nano_usd
+    fits = bounds.affordable_output_tokens(request, model.price, remaining)
     return dataclasses.replace(refusal, affordable_max_tokens=fits, param="max_tokens")
+
+
+def _cap_of_rates(grant: KeyGrant, request: requests.RequestFacts, model: Model) -> int | None:
+    """The output limit that fits every token rate of the key, for a call that sets none."""
+    bursts = [rate.burst for rate in grant.rates if rate.counts_tokens]
+    if not bursts or request.max_output_tokens is not None:
+        return None
+    left = min(bursts) - bounds.input_tokens(request, model.price)
+    return max(1, left // request.choices)
 
 
 def _execute_request(

@@ -9,6 +9,8 @@ rates, 503 for our own fault. Never sees a body, a URL or a key.
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from tollgate_edge.money import usd
+
 
 @dataclass(frozen=True, slots=True)
 class PublicError:
@@ -20,6 +22,39 @@ class PublicError:
     retryable: bool = False
     # When trying again may help, in milliseconds; None: not known.
     retry_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """The account that refused a call, as its owner may know it; amounts are nano-USD."""
+
+    account_id: str
+    remaining_nano_usd: int
+    # By calls in flight.
+    held_nano_usd: int
+    # The most that the call may cost.
+    required_nano_usd: int
+
+    @property
+    def words(self) -> str:
+        left, needed = usd(self.remaining_nano_usd), usd(self.required_nano_usd)
+        held = (
+            f", {usd(self.held_nano_usd)} USD held by calls in flight" if self.held_nano_usd else ""
+        )
+        return f" {self.account_id} has {left} USD left{held}; this call may cost {needed} USD."
+
+
+# What a client is told of the money of a call that was made and has no answer.
+CHARGED = "charged"
+FREE = "free"
+UNKNOWN_CHARGE = "unknown"
+_CHARGES = MappingProxyType(
+    {
+        CHARGED: " What the model produced is charged.",
+        FREE: "",
+        UNKNOWN_CHARGE: " What the call cost is not known yet; its reservation stays held.",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +70,13 @@ class Refusal:
     param: str | None = None
     # For this very call: takes the place of the table's.
     retry_after_ms: int | None = None
-    # 402: what is left on the account that refused, and what would fit; None when nothing would.
-    remaining_nano_usd: int | None = None
+    # 402: which account refused and why, and what would fit; None when nothing would.
+    shortfall: Shortfall | None = None
     affordable_max_tokens: int | None = None
+    # 429: the limit that is reached, in words.
+    limit: str = ""
+    # What the call itself is charged; empty for one that was not made.
+    charge: str = ""
     allow: str = ""
     close: bool = False
 
@@ -54,16 +93,20 @@ class Refusal:
     def message(self) -> str:
         if self.upstream_message:
             return self.upstream_message
+        message = self.error.message
+        if self.limit:
+            message += f" It allows {self.limit}."
+        if self.shortfall is not None:
+            message += self.shortfall.words
         if self.affordable_max_tokens is not None:
-            return (
-                f"{self.error.message} What is left allows at most "
-                f"{self.affordable_max_tokens} output tokens for this request."
+            message += (
+                f" What is left allows at most {self.affordable_max_tokens} output tokens for"
+                " this request."
             )
-        return self.error.message
+        if self.charge:
+            message += _CHARGES[self.charge]
+        return message
 
-
-_MONEY = 402
-_RATE = 429
 
 _UNAVAILABLE = "The gateway cannot serve this call right now. Try again."
 _NO_MODEL = "The model does not exist, or this key may not use it."
@@ -127,9 +170,20 @@ BUDGET_DENIALS = MappingProxyType(
             429, "rate_limit_exceeded", "The rate limit of this key is reached.", retryable=True
         ),
         "ACCOUNT_FROZEN": PublicError(
-            402, "budget_frozen", "The budget is frozen until its limit is raised or renewed."
+            402,
+            "budget_frozen",
+            "More than the budget is in use. It opens when its limit is raised or renewed.",
         ),
         "ACCOUNT_UNKNOWN": PublicError(402, "budget_missing", "No budget is set for this key."),
+        # Money, so 402; but some of it comes back when the calls in flight end.
+        "BUDGET_HELD": PublicError(
+            402,
+            "budget_held",
+            "Calls in flight hold the budget that this call may need. Try again when they end.",
+            retryable=True,
+            retry_after_ms=1000,
+        ),
+        "RESERVATION_ENDED": _ours("service_unavailable"),
     }
 )
 
@@ -204,7 +258,13 @@ OWN = MappingProxyType(
         ),
         "BUDGET_UNREACHABLE": _ours("service_unavailable"),
         "ROUTER_UNREACHABLE": _ours("service_unavailable"),
-        "ROUTER_LOST": _ours("service_unavailable", "The call was interrupted. Try again."),
+        "ROUTER_LOST": _ours("call_interrupted", "The call was interrupted."),
+        # Not an invitation to try again: the model has done the work.
+        "AUDIT_LATE": PublicError(
+            503,
+            "audit_not_durable",
+            "The call was made, but could not be recorded in time, so its answer is withheld.",
+        ),
         "ANSWER_TOO_LARGE": PublicError(
             502, "answer_too_large", "The model provider's answer is too large."
         ),
@@ -239,13 +299,19 @@ def authz_denial(reason: str) -> Refusal:
     return Refusal(AUTHZ_DENIALS.get(reason, RPC_FAILURES["INTERNAL"]), reason)
 
 
-def budget_denial(reason: str, *, retry_after_ms: int | None, remaining_nano_usd: int) -> Refusal:
-    """The answer of budget was no. Waiting does not help where it names no time."""
+def rate_denial(*, limit: str, retry_after_ms: int | None) -> Refusal:
+    """A rate limit is reached; waiting does not help where no time is named."""
+    error = BUDGET_DENIALS["RATE_LIMITED"]
+    if retry_after_ms is None:
+        error = PublicError(error.status, error.code, "This call alone is above the rate limit.")
+    return Refusal(error, "RATE_LIMITED", retry_after_ms=retry_after_ms, limit=limit)
+
+
+def money_denial(reason: str, shortfall: Shortfall) -> Refusal:
+    """The money does not suffice on one of the call's accounts."""
     error = BUDGET_DENIALS.get(reason, RPC_FAILURES["INTERNAL"])
-    if error.status == _RATE and retry_after_ms is None:
-        error = PublicError(_RATE, error.code, "This call alone is above the key's rate limit.")
-    remaining = remaining_nano_usd if error.status == _MONEY else None
-    return Refusal(error, reason, retry_after_ms=retry_after_ms, remaining_nano_usd=remaining)
+    told = shortfall if reason in ("BUDGET_EXHAUSTED", "BUDGET_HELD") else None
+    return Refusal(error, reason, shortfall=told)
 
 
 def bad_request(code: str, message: str, param: str | None) -> Refusal:
@@ -288,4 +354,14 @@ def body(refusal: Refusal, *, kind: str, trace_id: str, request_id: str) -> dict
     }
     if refusal.affordable_max_tokens is not None:
         error["affordable_max_tokens"] = refusal.affordable_max_tokens
+    short = refusal.shortfall
+    if short is not None:
+        error["account"] = short.account_id
+        error["remaining_usd"] = usd(short.remaining_nano_usd)
+        error["held_usd"] = usd(short.held_nano_usd)
+        error["required_usd"] = usd(short.required_nano_usd)
+    if refusal.limit:
+        error["limit"] = refusal.limit
+    if refusal.charge:
+        error["charge"] = refusal.charge
     return {"type": "error", "error": error, "request_id": request_id}

@@ -39,6 +39,10 @@ class Settlement:
     give_up_at: float
     # True when it is not known that the reservation was ever made.
     perhaps: bool
+    # The call's end is not known: the amount stays counted.
+    quarantine: bool
+    # What the call reserved of its rates and did not use.
+    unused_rates: tuple[budget_pb2.RateCost, ...]
 
 
 class SettleQueue:
@@ -90,7 +94,14 @@ class SettleQueue:
             await asyncio.gather(self._sender, return_exceptions=True)
 
     def put(
-        self, reservation_id: str, *, amount_nano_usd: int, trace_id: str, perhaps: bool = False
+        self,
+        reservation_id: str,
+        *,
+        amount_nano_usd: int,
+        trace_id: str,
+        perhaps: bool = False,
+        quarantine: bool = False,
+        unused_rates: tuple[budget_pb2.RateCost, ...] = (),
     ) -> None:
         """Queue one settlement. Never waits."""
         if len(self._queue) >= QUEUE_MAX:
@@ -99,7 +110,15 @@ class SettleQueue:
             return
         give_up_at = self._clock.monotonic() + self._keep_seconds
         self._queue.append(
-            Settlement(reservation_id, amount_nano_usd, trace_id, give_up_at, perhaps)
+            Settlement(
+                reservation_id,
+                amount_nano_usd,
+                trace_id,
+                give_up_at,
+                perhaps,
+                quarantine,
+                unused_rates,
+            )
         )
         self._wake.set()
 
@@ -128,6 +147,8 @@ class SettleQueue:
                         reservation_id=settlement.reservation_id,
                         amount_nano_usd=settlement.amount_nano_usd,
                         trace_id=settlement.trace_id,
+                        quarantine=settlement.quarantine,
+                        unused_rates=settlement.unused_rates,
                     )
                     for settlement in batch
                 ]

@@ -82,6 +82,8 @@ class NotOpened:
     code: str = ""
     param: str = ""
     retry_after_ms: int | None = None
+    # An upstream was asked, and what it did and will bill is not known.
+    is_unknown: bool = False
 
 
 def broken_answer(reason: EndReason, error: upstream_error.UpstreamFault | None) -> NotOpened:
@@ -188,7 +190,7 @@ class Attempts:
             self._record(candidate, result)
             timed_out = fault.fault is Fault.TIMEOUT
             reason = EndReason.UPSTREAM_TIMEOUT if timed_out else EndReason.UPSTREAM_ERROR
-            return NotOpened(reason), result
+            return NotOpened(reason, is_unknown=fault.fault is not Fault.CONNECT), result
         result = routing.result_of(answer.status)
         if result is routing.Result.OK:
             self._record(candidate, result)

@@ -1,24 +1,25 @@
 """What a call is charged, given what its meter saw and how it ended.
 
-Owns the rule of charging: an upstream's own report is the truth and is charged as it is, zero
-included; anything counted or guessed by us never costs more than was reserved; an upstream that
-failed before it produced anything of use costs nothing.
+Owns the table of docs/charging.md. Promises: an upstream's own final report is the truth and is
+charged as it is, zero included; what we counted ourselves never costs more than was reserved; a
+call that reached an upstream is free only if the upstream itself said that it failed, and had
+produced nothing. What an upstream that broke off has done, nobody knows: its reservation stays
+counted until somebody does.
 """
 
 import enum
 import re
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from tollgate_dialects.cost import cost_nano_usd
+from tollgate_dialects.meter import BodyMeter, StreamMeter
 from tollgate_dialects.price import Price
 from tollgate_dialects.usage import NOTHING, Usage, UsageSource
 
-# An answer that its upstream broke off within so many tokens is not charged: nobody got anything.
-# Upstreams report a few output tokens before the first word, so zero would never be seen.
-TOO_LITTLE_TOKENS = 8
-# A plain estimate of the input, for upstreams that report none: text at four bytes a token, a
-# medium (base64) as a usual image.
-_BYTES_PER_TOKEN = 4
+# A plain estimate of the input, for upstreams that report none: text at three bytes a token, high
+# for every language that is common; a medium (base64) as a usual image.
+_BYTES_PER_TOKEN = 3
 _MEDIUM = re.compile(rb"[A-Za-z0-9+/=]{512,}")
 _MEDIUM_TOKENS = 1_000
 # The meter counts a token for each 3 bytes of text, high on purpose. A stream is cut by a low
@@ -38,36 +39,60 @@ class EndReason(enum.Enum):
     NO_ROUTE = "no_route"
 
 
-_FAILED = frozenset((EndReason.UPSTREAM_ERROR, EndReason.UPSTREAM_TIMEOUT))
+# Our side closed the connection; the upstream had not failed.
+_CUT = frozenset((EndReason.COST_LIMIT, EndReason.CLIENT_GONE))
+
+
+class Seen(NamedTuple):
+    """What a meter knows of an answer when its call ends."""
+
+    usage: Usage
+    source: UsageSource
+    # The upstream's last word on usage was read.
+    is_final: bool
+    # Any text, reasoning or tool call was seen.
+    has_output: bool
+    # The upstream said in so many words that it failed.
+    is_failure_told: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a call is charged."""
+    """What a call is charged; with `is_unknown` nothing, and its reservation stays counted."""
 
     usage: Usage
     source: UsageSource
     cost_nano_usd: int
+    is_unknown: bool = False
 
 
 FREE = Charge(NOTHING, UsageSource.NONE, 0)
+# An upstream was asked, and not even the head of an answer came.
+UNHEARD = Charge(NOTHING, UsageSource.NONE, 0, is_unknown=True)
+
+
+def seen(meter: BodyMeter | StreamMeter) -> Seen:
+    """The facts of a meter that bear on a charge."""
+    return Seen(
+        meter.usage,
+        meter.usage_source,
+        meter.has_final_usage,
+        meter.produced,
+        meter.is_failure_told,
+    )
 
 
 def of_call(
-    usage: Usage,
-    source: UsageSource,
-    reason: EndReason,
-    *,
-    body: bytes,
-    price: Price,
-    reserved_nano_usd: int,
+    seen: Seen, reason: EndReason, *, body: bytes, price: Price, reserved_nano_usd: int
 ) -> Charge:
-    """The charge of a call that an upstream took; usage and source are the meter's."""
-    if source is UsageSource.UPSTREAM:
+    """The charge of a call that an upstream took."""
+    usage, source = seen.usage, seen.source
+    if seen.is_final:
         return Charge(usage, source, cost_nano_usd(usage, price))
-    if source is UsageSource.NONE:
-        return FREE
-    if reason in _FAILED and usage.output_tokens <= TOO_LITTLE_TOKENS:
+    is_told = reason is EndReason.COMPLETED or seen.is_failure_told
+    if not is_told and not (reason in _CUT and seen.has_output):
+        return Charge(usage, source, 0, is_unknown=True)
+    if seen.is_failure_told and not seen.has_output:
         return FREE
     if not usage.total_input_tokens:
         usage = replace(usage, input_tokens=estimated_input_tokens(body))

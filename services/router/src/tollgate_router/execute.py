@@ -121,18 +121,21 @@ class Executor:
         if isinstance(outcome, ContactRefused):
             work.refused = True
         elif isinstance(outcome, NotOpened):
-            work.response = messages.not_opened(call, outcome)
-            self._finished(call, outcome.reason, charge.FREE)
+            work.response = self._not_opened(call, outcome)
         elif call.stream and outcome.answer.content_type == "text/event-stream":
             work.opened = outcome
         elif call.stream:
             outcome.answer.close()
             self._attempts.broke(outcome.candidate)
-            failure = NotOpened(EndReason.UPSTREAM_ERROR)
-            work.response = messages.not_opened(call, failure)
-            self._finished(call, failure.reason, charge.FREE)
+            failure = NotOpened(EndReason.UPSTREAM_ERROR, is_unknown=True)
+            work.response = self._not_opened(call, failure)
         else:
             work.response = await self._unary(call, outcome)
+
+    def _not_opened(self, call: Call, failure: NotOpened) -> router_pb2.ExecuteResponse:
+        charged = charge.UNHEARD if failure.is_unknown else charge.FREE
+        self._finished(call, failure.reason, charged)
+        return messages.not_opened(call, failure, charged)
 
     async def _unary(self, call: Call, opened: Opened) -> router_pb2.ExecuteResponse:
         """Read the whole body and meter it; a body that is no answer is not passed on."""
@@ -146,20 +149,22 @@ class Executor:
             answer.close()
             if fault.fault is Fault.TIMEOUT:
                 reason = EndReason.UPSTREAM_TIMEOUT
-        if not meter.finished or opened.leaks(data):
+        if opened.leaks(data):
             self._attempts.broke(opened.candidate)
-            self._finished(call, reason, charge.FREE)
-            return messages.not_opened(call, broken_answer(reason, meter.error))
-        reason = EndReason.COMPLETED
+            return self._not_opened(call, NotOpened(reason, is_unknown=True))
+        if meter.finished:
+            reason = EndReason.COMPLETED
         charged = charge.of_call(
-            meter.usage,
-            meter.usage_source,
+            charge.seen(meter),
             reason,
             body=call.body,
             price=call.price,
             reserved_nano_usd=call.reserved_nano_usd,
         )
         self._finished(call, reason, charged)
+        if not meter.finished:
+            self._attempts.broke(opened.candidate)
+            return messages.not_opened(call, broken_answer(reason, meter.error), charged)
         return router_pb2.ExecuteResponse(
             route=messages.route(call),
             head=messages.head(answer.status, stream=False),
@@ -200,7 +205,7 @@ class Executor:
             self._log_orphan(call, work.response.end if work.response else None)
         else:
             task.cancel()
-            self._finished(call, EndReason.CLIENT_GONE, charge.FREE)
+            self._finished(call, EndReason.CLIENT_GONE, charge.UNHEARD)
             self._log_orphan(call, None)
 
     async def _drain(self, call: Call, stream: Stream) -> None:
@@ -220,7 +225,7 @@ class Executor:
     def _log_orphan(self, call: Call, end: router_pb2.End | None) -> None:
         """What an operator needs to resolve the quarantined reservation."""
         self._orphans.inc()
-        end = end or messages.end(call, EndReason.CLIENT_GONE, charge.FREE)
+        end = end or messages.end(call, EndReason.CLIENT_GONE, charge.UNHEARD)
         self._log.warning(
             "call.orphaned",
             trace_id=call.trace_id,
@@ -254,5 +259,6 @@ class Executor:
             reason=reason.value,
             usage_source=charged.source.value,
             cost_nano_usd=charged.cost_nano_usd,
+            is_unknown=charged.is_unknown,
             ms=round(seconds * 1000),
         )

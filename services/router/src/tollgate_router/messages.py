@@ -13,7 +13,7 @@ from tollgate_dialects.usage import UsageSource
 from tollgate_kit.failure import Failure
 from tollgate_router.attempts import Call, NotOpened
 from tollgate_router.catalogue import ListedModel, Provider
-from tollgate_router.charge import FREE, Charge, EndReason
+from tollgate_router.charge import Charge, EndReason
 
 _PRICE_FIELDS = tuple(field.name for field in fields(Price))
 
@@ -57,6 +57,7 @@ def end(
         usage_source=_SOURCES[charge.source],
         price_version=call.price.version,
         attempts=call.attempts,
+        is_unknown=charge.is_unknown,
     )
     if failure is not None:
         message.upstream_error.CopyFrom(_upstream_error(failure))
@@ -75,10 +76,12 @@ def reservation_refused() -> Failure:
     return Failure(grpc.StatusCode.PERMISSION_DENIED, "RESERVATION_REFUSED")
 
 
-def not_opened(call: Call, failure: NotOpened) -> router_pb2.ExecuteResponse:
-    """The only message of a call that no upstream took."""
+def not_opened(call: Call, failure: NotOpened, charge: Charge) -> router_pb2.ExecuteResponse:
+    """The only message of a call without an answer."""
     told = None if failure.reason is EndReason.NO_ROUTE else failure
-    return router_pb2.ExecuteResponse(route=route(call), end=end(call, failure.reason, FREE, told))
+    return router_pb2.ExecuteResponse(
+        route=route(call), end=end(call, failure.reason, charge, told)
+    )
 
 
 def _upstream_error(failure: NotOpened) -> router_pb2.UpstreamError:

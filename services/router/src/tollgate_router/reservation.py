@@ -1,14 +1,17 @@
 """Whether a reservation token lets a call reach an upstream.
 
-Owns the rule: the MAC is budget's, the token is alive, it names this tenant and this model, and
-it is used for one upstream contact in this process. Promises that a refused call contacts
-nothing. Never parses bytes whose MAC it has not checked.
+Owns the rule: the MAC is budget's, the token is alive, it names this tenant and this model, it
+covers the most that this very body may cost, and it is used for one upstream contact in this
+process. Promises that a refused call contacts nothing. Never parses bytes whose MAC it has not
+checked.
 """
 
 import enum
 import hashlib
 import hmac
 from typing import NamedTuple
+
+from tollgate_dialects.bound import Bound
 
 # What budget's clock and ours may differ by, milliseconds.
 SKEW_MS = 5_000
@@ -23,6 +26,8 @@ class Refusal(enum.Enum):
     OTHER_TENANT = "other_tenant"
     OTHER_MODEL = "other_model"
     USED = "used"
+    OTHER_PRICE = "other_price"
+    NOT_COVERED = "not_covered"
 
 
 class Claims(NamedTuple):
@@ -33,6 +38,9 @@ class Claims(NamedTuple):
     model: str
     amount_nano_usd: int
     expire_unix_ms: int
+    input_tokens: int
+    max_output_tokens: int
+    price_version: int
 
 
 def mac_matches(key: bytes, claims: bytes, mac: bytes) -> bool:
@@ -51,6 +59,18 @@ def check(claims: Claims, *, tenant_id: str, model: str, now_unix_ms: int) -> Re
     if not model or claims.model != model:
         return Refusal.OTHER_MODEL
     return None
+
+
+def check_bound(claims: Claims, bound: Bound, *, price_version: int) -> Refusal | None:
+    """Why the claims do not cover a call that is bounded like this; None when they do."""
+    if claims.price_version != price_version:
+        return Refusal.OTHER_PRICE
+    covered = (
+        bound.input_tokens <= claims.input_tokens
+        and bound.max_output_tokens <= claims.max_output_tokens
+        and bound.amount_nano_usd <= claims.amount_nano_usd
+    )
+    return None if covered else Refusal.NOT_COVERED
 
 
 class UsedReservations:

@@ -7,6 +7,10 @@ from google.protobuf.message import DecodeError
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
+from tollgate_dialects import request as requests
+from tollgate_dialects.bound import Bound, worst_case
+from tollgate_dialects.price import Price
+from tollgate_dialects.protocol import Protocol
 from tollgate_kit.clock import Clock
 from tollgate_kit.failure import Failure, invalid_field, overloaded
 from tollgate_kit.logs import Log
@@ -103,6 +107,10 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         price = self._watch.snapshot.price(claims.model, request.price_version)
         if price is None:
             raise invalid_field("price_version")
+        bound = _bound(request, protocol, price)
+        refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
+        if refusal is not None:
+            raise self._refuse(request, refusal)
         refusal = self._reservations.admit(claims, trace_id=request.trace_id)
         if refusal is not None:
             raise self._refuse(request, refusal)
@@ -112,7 +120,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             protocol=protocol,
             model=claims.model,
             stream=request.stream,
-            max_output_tokens=request.max_output_tokens,
+            max_output_tokens=bound.max_output_tokens,
             wants_usage=request.client_wants_usage,
             price=price,
             reserved_nano_usd=claims.amount_nano_usd,
@@ -138,6 +146,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             granted.model,
             granted.amount_nano_usd,
             granted.expire_unix_ms,
+            granted.input_tokens,
+            granted.max_output_tokens,
+            granted.price_version,
         )
         now_unix_ms = self._clock.unix_ms()
         refusal = reservation.check(
@@ -155,3 +166,12 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             "reservation.refused", trace_id=request.trace_id[:TRACE_ID_MAX], why=refusal.value
         )
         return messages.reservation_refused()
+
+
+def _bound(request: router_pb2.ExecuteRequest, protocol: Protocol, price: Price) -> Bound:
+    """The most that the call may cost, worked out from its body: an edge is not believed."""
+    try:
+        facts = requests.read(request.body, protocol)
+    except requests.BadRequest:
+        raise invalid_field("body") from None
+    return worst_case(facts, price, output_cap=request.max_output_tokens or None)

@@ -50,12 +50,12 @@ class Stream:
         self._bytes_left -= len(chunk)
         data = meter.feed(chunk) if chunk else meter.finish()
         if self._opened.leaks(data):
-            return self._end(EndReason.UPSTREAM_ERROR)
+            return self._end(EndReason.UPSTREAM_ERROR, withheld=True)
         if meter.finished:
             return self._end(EndReason.COMPLETED, data)
         if meter.error is not None or not chunk or self._bytes_left < 0:
             return self._end(EndReason.UPSTREAM_ERROR, data)
-        if self._is_spent():
+        if not meter.has_final_usage and self._is_spent():
             return self._end(EndReason.COST_LIMIT, data)
         return self._message(data) if data else None
 
@@ -71,17 +71,20 @@ class Stream:
         """End the stream from our side; what was produced until here is charged."""
         self._end(reason)
 
-    def _end(self, reason: EndReason, data: bytes = b"") -> router_pb2.ExecuteResponse:
+    def _end(
+        self, reason: EndReason, data: bytes = b"", *, withheld: bool = False
+    ) -> router_pb2.ExecuteResponse:
         call, meter = self._call, self._meter
         self.reason = reason
         self.charged = charge.of_call(
-            meter.usage,
-            meter.usage_source,
+            charge.seen(meter),
             reason,
             body=call.body,
             price=call.price,
             reserved_nano_usd=call.reserved_nano_usd,
         )
+        if withheld:
+            self.charged = charge.UNHEARD
         failure = None
         if reason in (EndReason.UPSTREAM_ERROR, EndReason.UPSTREAM_TIMEOUT):
             failure = broken_answer(reason, meter.error)

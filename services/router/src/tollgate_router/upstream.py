@@ -232,11 +232,13 @@ class Upstream:
 
 
 def _refusal(response: aiohttp.ClientResponse) -> Fault | None:
-    """Why an answer is not even looked at."""
+    """Why an answer is not even looked at. The body of a refusal is not needed to know it."""
     size = sum(len(name) + len(value) for name, value in response.raw_headers)
     if size > HEADER_BYTES_MAX:
         return Fault.OVERSIZE
     encoding = response.headers.get("Content-Encoding", "identity")
+    if not response.ok:
+        return None
     return None if encoding.strip().lower() in ("", "identity") else Fault.ENCODED
 
 
