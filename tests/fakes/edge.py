@@ -189,6 +189,7 @@ class Edge:
 @contextlib.asynccontextmanager
 async def running(
     mesh: Mesh, *, routers: int = 1, limits: LimitsConfig | None = None, durable_ms: int = 5000,
+    lag_ms: int = 2000,
     header_seconds: int = 10, write_seconds: int = 60,
 ) -> AsyncIterator[Edge]:  # fmt: skip
     """An edge that serves."""
@@ -221,7 +222,7 @@ async def running(
             ),
             metrics=MetricsConfig(f"127.0.0.1:{metrics_port}"),
             limits=limits or LimitsConfig(),
-            evidence=EvidenceConfig(durable_ms=durable_ms),
+            evidence=EvidenceConfig(durable_ms=durable_ms, lag_ms=lag_ms),
             settle=SettleConfig(stop_seconds=2),
             **{
                 name: PeerConfig(tuple(addresses[name]), name, timeout_ms=2000)

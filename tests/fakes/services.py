@@ -77,7 +77,8 @@ class FakeBudget(budget_pb2_grpc.BudgetServiceServicer):
         )
         self.asked: list[str] = []
         self.reserved: dict[str, budget_pb2.ReserveRequest] = {}
-        self.settled: dict[str, list[int]] = {}
+        self.settled: dict[str, list[int | str]] = {}
+        self.unused: list[budget_pb2.RateCost] = []
         self.batches: list[int] = []
         self.denial: budget_pb2.Denial | None = None
         self.failures: list[Failure] = []
@@ -105,8 +106,9 @@ class FakeBudget(budget_pb2_grpc.BudgetServiceServicer):
         results = []
         for settlement in request.settlements:
             known = settlement.reservation_id in self.reserved
+            self.unused += settlement.unused_rates
             self.settled.setdefault(settlement.reservation_id, []).append(
-                settlement.amount_nano_usd
+                "quarantined" if settlement.quarantine else settlement.amount_nano_usd
             )
             posted = settlement.amount_nano_usd > 0
             state = budget_pb2.SETTLEMENT_STATE_NOT_FOUND

@@ -206,7 +206,7 @@ async def test_a_stop_finishes_what_is_in_flight(mesh):
 
 
 async def test_a_call_cut_at_the_stop_is_recorded_and_quarantined(mesh):
-    """A call that outlives the stop's time leaves CALL_FINISHED and an unsettled reservation."""
+    """A call that outlives the stop's time leaves CALL_FINISHED and a quarantined reservation."""
 
     async def script(request):
         yield head("text/event-stream")
@@ -223,7 +223,7 @@ async def test_a_call_cut_at_the_stop_is_recorded_and_quarantined(mesh):
             await call
         (finished,) = edge.audit.of(FINISHED)
         assert ("edge_stopped", False) == (finished["end_reason"], finished["charged"])
-        assert [[]] == edge.budget.charges()
+        assert [["quarantined"]] == edge.budget.charges()
 
 
 async def test_slow_heads_and_bodies_are_cut(mesh):
@@ -294,4 +294,4 @@ async def test_a_bug_is_500_and_money_is_not_lost(edge):
     edge.script(script)
     answer = await edge.post()
     assert (500, False) == (answer.status_code, "canary" in answer.text)
-    assert [[]] == edge.budget.charges()
+    assert [["quarantined"]] == edge.budget.charges()
