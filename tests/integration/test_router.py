@@ -292,12 +292,15 @@ async def test_operator_rpcs_need_the_operator(tmp_path, postgres_dsn, demo_prov
 
 async def test_hostile_upstreams_cost_what_was_reserved(tmp_path, postgres_dsn, demo_provider):
     """Endless, silent, lying and broken upstreams: each ends, with an honest source of usage."""
-    dsn, reserved = postgres_dsn(), 100_000
+    dsn = postgres_dsn()
     async with running(tmp_path, dsn, demo_provider) as suite:
         await price_failing_models(dsn)
         await asyncio.sleep(1.2)
         found = {}
-        for protocol, prefix in ((OPENAI_CHAT, "demo-gpt"), (ANTHROPIC, "demo-claude")):
+        for protocol, prefix, reserved in (
+            (OPENAI_CHAT, "demo-gpt", 140_000),
+            (ANTHROPIC, "demo-claude", 600_000),
+        ):
             for name in HOSTILE:
                 request = suite.request(
                     f"{prefix}.{name}", protocol, stream=True, amount_nano_usd=reserved

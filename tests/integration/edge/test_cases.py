@@ -144,23 +144,23 @@ async def test_case_M9_an_injected_limit_fits_the_token_rate(mesh):
     """A call without max_tokens asks for what the rate allows, and gives back what it did not use."""
     async with running(mesh) as edge:
         rate = authz_pb2.RateLimit(
-            bucket="key:k1:tokens", unit=authz_pb2.RATE_UNIT_TOKENS, burst=750, count=750,
+            bucket="key:k1:tokens", unit=authz_pb2.RATE_UNIT_TOKENS, burst=1_000, count=1_000,
             period_ms=60_000,
         )  # fmt: skip
         edge.authz.grant(KEY, rate_limits=[rate])
         edge.script(play(head(), data(ANSWER), end()))
-        answer = await edge.post()
+        answer = await edge.post(max_tokens=None)
         await edge.quiet()
         assert 200 == answer.status_code
         (request,) = edge.budget.reserved.values()
         (asked,) = request.rate_costs
-        assert 750 == asked.cost
-        assert edge.router.requests[0].max_output_tokens == request.max_output_tokens < 750
+        assert 1_000 == asked.cost
+        assert edge.router.requests[0].max_output_tokens == request.max_output_tokens < 1_000
         (given_back,) = edge.budget.unused
         used = int(answer.headers["x-tollgate-usage-input-tokens"]) + int(
             answer.headers["x-tollgate-usage-output-tokens"]
         )
-        assert 750 - used == given_back.cost
+        assert 1_000 - used == given_back.cost
 
 
 async def test_case_M8_held_money_is_answered_with_a_time_to_come_back(mesh):
