@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import socket
 import socketserver
+import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -11,16 +13,24 @@ JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-lengt
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n%b\r\n"
 
 
+class Reset:
+    """A piece: the connection ends with RST."""
+
+
+RESET = Reset()
+Piece = bytes | float | Reset
+
+
 def whole(body: bytes, extra: bytes = b"") -> bytes:
     """A complete answer."""
     return JSON_HEAD % (len(body), extra) + body
 
 
 class Upstream:
-    """Scripts by upstream model: pieces of bytes, written one after another; numbers are pauses."""
+    """Scripts by upstream model: pieces written one after another; numbers are pauses."""
 
     def __init__(self) -> None:
-        self.scripts: dict[str, Sequence[bytes | float]] = {}
+        self.scripts: dict[str, Sequence[Piece]] = {}
         self.bodies: list[bytes] = []
         self.url = ""
 
@@ -55,6 +65,10 @@ def running() -> Iterator[Upstream]:
                 if isinstance(piece, bytes):
                     self.wfile.write(piece)
                     self.wfile.flush()
+                elif isinstance(piece, Reset):
+                    linger = struct.pack("ii", 1, 0)
+                    self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    return False
                 else:
                     time.sleep(piece)
             return b"connection: close" not in b"".join(p for p in script if isinstance(p, bytes))
