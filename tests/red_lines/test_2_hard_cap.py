@@ -106,10 +106,11 @@ def test_promise_01_trust_12_a_thousand_parallel_calls_cannot_overspend_a_dollar
 
 
 def test_promise_02_no_reservation_outlives_its_call(live: Live, dear):
-    """Promise 2: after failures of every kind nothing is held and nothing is charged."""
-    models = live.models(
-        {n: n for n in ("demo-503", "demo-reset", "demo-400", "demo-html", "demo-401")}, price=DEAR
-    )
+    """Promise 2: after failures that were told, of every kind, nothing is held and nothing charged.
+
+    (What an upstream that broke off has done is not known: test_2_free_spend.)
+    """
+    models = live.models({n: n for n in ("demo-503", "demo-400", "demo-401")}, price=DEAR)
     key = live.key(live.tenant(LIMIT_USD))
     for model in models.values():
         assert 200 != live.call(key, model).status_code
