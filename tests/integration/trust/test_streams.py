@@ -323,7 +323,7 @@ USAGE_SOURCES = {
     "demo-no-usage": ({"estimated"}, True),
     "demo-wrong-usage-negative": ({"estimated"}, True),
     "demo-reset-mid-20": ({"partial", "estimated", "none"}, None),
-    "demo-error-mid-2": ({"partial", "estimated", "none"}, False),
+    "demo-error-mid-2": ({"partial", "estimated", "none"}, None),
     "demo-400": ({"none"}, False),
     "demo-500": ({"none"}, False),
     "demo-html": ({"none"}, False),
@@ -361,4 +361,8 @@ def test_promise_07_the_source_of_usage_is_recorded(
     if not receipt["charged"] and source != {"upstream"}:
         assert receipt["cost_nano_usd"] == 0
     account = live.settled(f"tenant:{key.tenant_id}")
-    assert (receipt["cost_nano_usd"], 0) == (account.posted_nano_usd, account.pending_nano_usd)
+    held = receipt.get("quarantined_nano_usd", 0)
+    assert (receipt["cost_nano_usd"], held, held) == (
+        account.posted_nano_usd, account.pending_nano_usd, account.quarantined_nano_usd,
+    )  # fmt: skip
+    assert bool(held) == receipt["charge_reason"].startswith("quarantined_")

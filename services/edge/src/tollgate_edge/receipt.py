@@ -54,4 +54,8 @@ def build(trace_id: str, entries: Iterable[tuple[int, Mapping[str, Any]]]) -> di
             "audit_index": index,
             "time_unix_ms": finished["time_unix_ms"],
         }
+        held = finished.get("quarantined_nano_usd")
+        if held is not None:
+            # Not billed: what the upstream did is not known.
+            receipt |= {"quarantined_usd": usd(held), "quarantined_nano_usd": held}
     return receipt
