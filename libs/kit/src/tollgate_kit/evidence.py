@@ -18,7 +18,7 @@ from tollgate_kit import canonical
 from tollgate_kit.config import PeerConfig, TlsConfig
 from tollgate_kit.failure import Failure, audit_not_durable
 from tollgate_kit.ids import Ids
-from tollgate_kit.lifecycle import Lifecycle
+from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.session_client import SessionPool
@@ -108,7 +108,7 @@ class EvidenceProducer:
     async def start(self) -> None:
         """Begin sending; the first entry says that this producer began."""
         self._mark(audit_pb2.ENTRY_KIND_PRODUCER_STARTED)
-        self._sender = asyncio.get_running_loop().create_task(self._send())
+        self._sender = core_task("evidence", self._send())
 
     async def close(self, seconds: float = 5.0) -> None:
         """Say that this producer ends, wait for what is queued, at most that long, then stop.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -47,7 +48,7 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     metrics = Metrics("audit")
     keyring = FileKeyring.open(settings.keyring)
     signer = await Signer.open(keyring, settings.log.origin)
-    settings.log.verifier_key_path.write_text(f"{signer.verifier_key}\n", encoding="utf-8")
+    _show_key(settings.log.verifier_key_path, f"{signer.verifier_key}\n")
 
     pool = await pg.open_pool(settings.postgres, name="tollgate-audit", check=False)
     life.on_stop("pool", pool.close)
@@ -93,6 +94,13 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     await server.set_ready(ready=True)
     log.info("ready", port=port)
     await life.until_stopped()
+
+
+def _show_key(path: Path, text: str) -> None:
+    """Write the verifier key for auditors; one that stands there is left alone (a full disk)."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    path.write_text(text, encoding="utf-8")
 
 
 async def _check_durability(pool: AsyncConnectionPool) -> None:

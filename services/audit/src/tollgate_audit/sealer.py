@@ -21,6 +21,7 @@ from tollgate_audit.signer import Signer
 from tollgate_audit.worm import Worm, WormConflict, WormFault
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring import KeyringFault
+from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_tlog import checkpoint, ed25519, merkle, tiles
@@ -28,6 +29,7 @@ from tollgate_tlog.checkpoint import Checkpoint
 from tollgate_tlog.tiles import Tile
 
 SEAL_ENTRIES_MAX = 16_384  # a backlog is published in steps, so that memory stays bounded
+RETRY_SECONDS_MAX = 1.0  # after a fault, however long the interval is
 
 
 class Sealer:
@@ -64,7 +66,7 @@ class Sealer:
         self._seconds = metrics.histogram("publish_seconds", "Time of a publication.")
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="sealer")
+        self._task = core_task("sealer", self._run())
 
     async def stop(self) -> None:
         """Publish what is sequenced, then end."""
@@ -88,9 +90,12 @@ class Sealer:
             except Exception as error:  # noqa: BLE001 - a bug must not end publishing unseen
                 self._failed.inc()
                 self._log.exception("publish.bug", error)
-            if last or self.halted:
+            if last:
                 return
-            await self._pause()
+            if not self.halted:
+                await self._pause(min(self._interval_s, RETRY_SECONDS_MAX))
+        # The process goes on: appends up to the backlog's bound, receipts, and the alarm.
+        await self._stopping.wait()
 
     async def _serve(self, lead: Lead) -> None:
         """Publish for as long as this process is the one that does, until the stop."""
@@ -102,7 +107,7 @@ class Sealer:
                 pass
             if last:
                 return
-            await self._pause()
+            await self._pause(self._interval_s)
 
     async def _load(self, lead: Lead) -> None:
         """Find the newest signed checkpoint and check that the stored log and Postgres hold it."""
@@ -211,7 +216,7 @@ class Sealer:
         self._halted.set(1)
         self._log.error("publish.halted", error=error, why=str(error))
 
-    async def _pause(self) -> None:
+    async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._interval_s):
+            async with asyncio.timeout(seconds):
                 await self._stopping.wait()
