@@ -31,8 +31,9 @@ QUEUE_MAX = 8192
 APPEND_TIMEOUT_S = 5.0
 RETRY_SECONDS = 0.1
 # A batch that audit refuses cannot be skipped (the gap would be visible for ever): this process
-# makes no more evidence, so it serves no more calls. Loud, and seldom enough to be read.
+# makes no more evidence, so it serves no more calls. It ends; the next one is another producer.
 REFUSED_RETRY_SECONDS = 1.0
+REFUSED_ATTEMPTS = 3
 PAYLOAD_BYTES_MAX = 60_000
 
 
@@ -73,6 +74,10 @@ async def open_evidence(
     await evidence.start()
     life.on_stop("evidence", evidence.close)
     return evidence
+
+
+class EvidenceRefused(Exception):  # noqa: N818 - it is what happened
+    """Audit takes no more entries of this producer: this process cannot serve."""
 
 
 class _Waiting:
@@ -227,7 +232,11 @@ class EvidenceProducer:
         return batch
 
     async def _deliver(self, request: Any) -> list[int]:
-        """Send a batch until audit answers; bounded by the queue, which refuses when full."""
+        """Send a batch until audit answers; bounded by the queue, which refuses when full.
+
+        Raises EvidenceRefused, which ends the process.
+        """
+        refused = 0
         while True:
             try:
                 answer = await self._audit.unary(
@@ -240,5 +249,8 @@ class EvidenceProducer:
                     self._log.warning("evidence.append_failed", **known)
                     await asyncio.sleep(RETRY_SECONDS)
                 else:
+                    refused += 1
                     self._log.error("evidence.refused", **known)
+                    if refused == REFUSED_ATTEMPTS:
+                        raise EvidenceRefused(failure.reason) from failure
                     await asyncio.sleep(REFUSED_RETRY_SECONDS)

@@ -77,7 +77,7 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     life.on_stop("batcher", batcher.stop)
 
     subject_keys = SubjectKeys(store, keyring, ids=Ids(clock), clock=clock)
-    servicer = AuditServicer(batcher, subject_keys, log=log)
+    servicer = AuditServicer(batcher, subject_keys, metrics=metrics, log=log)
     server = RpcServer(settings.rpc, metrics=metrics, log=log)
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, servicer)
     server.add(
