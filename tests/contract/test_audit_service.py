@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests import engines
 from tests.contract import audit_log
 from tests.mesh import Mesh
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
@@ -32,13 +33,15 @@ PRODUCER = "edge-api/p1"
 class Process:
     """One audit process with its files; started and stopped by the tests."""
 
-    def __init__(self, directory: Path, dsn: str, mesh: Mesh) -> None:
+    def __init__(self, directory: Path, dsns: tuple[str, str], mesh: Mesh) -> None:
         self.mesh = mesh
         self.directory = directory
         self.peer = PeerConfig(addresses=(f"127.0.0.1:{free_port()}",), identity="audit")
         self.config = directory / "audit.toml"
         tls = mesh.tls("audit")
+        dsn, owner = dsns
         (directory / "dsn").write_text(dsn)
+        (directory / "owner-dsn").write_text(owner)
         (directory / "unlock").write_text("passphrase")
         (directory / "unlock").chmod(0o400)
         keys = {"tlog": "ed25519", "subject-keys": "aes256"}
@@ -56,6 +59,8 @@ tls = {{ ca = "{tls.ca}", cert = "{tls.cert}", key = "{tls.key}" }}
 listen = "127.0.0.1:{free_port()}"
 [postgres]
 dsn_file = "dsn"
+[owner]
+dsn_path = "owner-dsn"
 [keyring]
 path = "keyring.json"
 unlock_file = "unlock"
@@ -84,8 +89,8 @@ publish_interval_ms = 100
 
 
 @pytest.fixture
-async def audit(tmp_path, postgres_dsn):
-    process = Process(tmp_path, postgres_dsn(), Mesh(tmp_path / "certs"))
+async def audit(tmp_path, postgres):
+    process = Process(tmp_path, engines.fresh_split_database(postgres), Mesh(tmp_path / "certs"))
     code, said = await process.run("migrate")
     assert (0, True) == (code, "0001_log.sql" in said)
     running = await process.spawn()
@@ -270,12 +275,11 @@ async def test_case_R6_a_producer_that_audit_refuses_ends_its_process(audit):
     assert ("evidence", EvidenceRefused) == (context["core_task"], type(context["exception"]))
 
 
-async def test_a_database_that_forgets_is_refused(tmp_path, postgres_dsn):
+async def test_a_database_that_forgets_is_refused(tmp_path, postgres):
     """synchronous_commit=off: the process does not start, and says why."""
-    dsn = postgres_dsn()
-    process = Process(
-        tmp_path, f"{dsn}?options=-c%20synchronous_commit%3Doff", Mesh(tmp_path / "c")
-    )
+    dsn, owner = engines.fresh_split_database(postgres)
+    forgetful = f"{dsn}?options=-c%20synchronous_commit%3Doff"
+    process = Process(tmp_path, (forgetful, owner), Mesh(tmp_path / "c"))
     await process.run("migrate")
     code, out = await process.run()
     assert code == 1

@@ -129,7 +129,8 @@ class Sealer:
         stored = await self._stored(tiles.right_edge(head.size))
         seal.frontier_of(head, stored)
         self._tail = await self._stored_tail(head.size)
-        if await lead.entries(head.size - len(self._tail), head.size) != self._tail:
+        start = head.size - len(self._tail)
+        if await lead.entries(start, head.size, published=True) != self._tail:
             raise seal.Inconsistent("Postgres has not the entries that are published: restored?")
         if await self._worm.get(checkpoint.LATEST_PATH) != data:
             await self._worm.put_mutable(checkpoint.LATEST_PATH, data)
