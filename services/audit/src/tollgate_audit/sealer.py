@@ -156,7 +156,7 @@ class Sealer:
             await put(tile.path, data)
         stored = edge | await self._stored([*planned.objects, *tiles.right_edge(target)])
         root = await asyncio.to_thread(seal.verified_root, head, planned, stored)
-        grown = Checkpoint(head.origin, target, root)
+        grown = Checkpoint(head.origin, target, root, previous=head.size)
         await lead.check_still_leading()
         await self._store_checkpoint(grown)
         await lead.set_published(target)
