@@ -79,6 +79,12 @@ def fresh_database(server: PostgresServer) -> str:
     return server.engine.ensure_database(name, secrets.token_urlsafe(12))
 
 
+def fresh_split_database(server: PostgresServer) -> tuple[str, str]:
+    """As fresh_database(), but owned by another role: the DSNs of the writer and of the owner."""
+    name, passwords = f"test_{secrets.token_hex(6)}", [secrets.token_urlsafe(12) for _ in range(2)]
+    return server.engine.ensure_split_database(name, *passwords)
+
+
 @contextlib.contextmanager
 def redis_server(parent: Path | None = None) -> Iterator[RedisServer]:
     """A Redis of its own."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from psycopg_pool import AsyncConnectionPool
 
 from tollgate_audit.entry import PreparedEntry, build_leaf
+from tollgate_audit.entry_mac import EntryMac
 from tollgate_audit.publish_lead import PublishLeads
 from tollgate_audit.sealer import Sealer
 from tollgate_audit.sequencer import Submission
@@ -32,6 +33,9 @@ ORIGIN = "tollgate.test/log"
 KEYS = FileKeyring(
     {"tlog": ("ed25519", Secret(bytes(32))), "subject-keys": ("aes256", Secret(bytes(32)))}
 )
+
+
+MAC = EntryMac(bytes(32))
 
 
 def quiet_log() -> Log:
@@ -68,7 +72,7 @@ def submission(producer: str, first: int, count: int, salt: str = "") -> Submiss
 async def sealer_of(pool: AsyncConnectionPool, worm: LocalWorm, interval_s: float = 0.02) -> Sealer:
     await worm.open()
     return Sealer(
-        PublishLeads(pool),
+        PublishLeads(pool, MAC),
         worm,
         await Signer.open(KEYS, ORIGIN),
         interval_s=interval_s,

@@ -33,7 +33,7 @@ async def pool(dsn):
 
 @pytest.fixture
 def store(pool) -> PostgresStore:
-    return PostgresStore(pool, unpublished_max=100_000)
+    return PostgresStore(pool, mac=audit_log.MAC, unpublished_max=100_000)
 
 
 async def published(pool) -> int:
@@ -73,7 +73,7 @@ async def test_what_is_appended_is_published_within_the_interval_and_at_stop(poo
 
 async def test_one_sealer_at_a_time(pool):
     """The second replica waits its turn; when the first lets go it leads."""
-    leads = PublishLeads(pool)
+    leads = PublishLeads(pool, audit_log.MAC)
     async with leads.lead() as first, leads.lead() as second:
         assert first is not None
         assert second is None
@@ -130,7 +130,7 @@ async def test_a_database_restored_to_the_past_cannot_fork_the_log(
         restored = postgres_dsn()
         await migrate(PostgresConfig(dsn=Secret(restored)), package="tollgate_audit")
         other_pool = await audit_log.pool_of(restored)
-        other = PostgresStore(other_pool, unpublished_max=100)
+        other = PostgresStore(other_pool, mac=audit_log.MAC, unpublished_max=100)
         await other.append([submission("edge-api/2", 1, count)])
         sealer = await audit_log.publish(other_pool, LocalWorm(tmp_path))
         await other_pool.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests import engines
 from tests.contract import audit_log
 from tests.mesh import Mesh
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
@@ -17,27 +18,30 @@ from tollgate_cli.ports import free_port
 from tollgate_kit import canonical, config, keyring_file, rpc_client
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig
-from tollgate_kit.evidence import EvidenceProducer
+from tollgate_kit.evidence import EvidenceProducer, EvidenceRefused
 from tollgate_kit.failure import Failure
 from tollgate_kit.ids import Ids
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.secret import Secret
 
 SERVICE = "tollgate.audit.v1.AuditService"
-KIND = audit_pb2.ENTRY_KIND_LOGIN
+KIND = audit_pb2.ENTRY_KIND_CALL_DENIED
+FACTS = {"model": "m", "reason": "r", "time_unix_ms": 1}
 PRODUCER = "edge-api/p1"
 
 
 class Process:
     """One audit process with its files; started and stopped by the tests."""
 
-    def __init__(self, directory: Path, dsn: str, mesh: Mesh) -> None:
+    def __init__(self, directory: Path, dsns: tuple[str, str], mesh: Mesh) -> None:
         self.mesh = mesh
         self.directory = directory
         self.peer = PeerConfig(addresses=(f"127.0.0.1:{free_port()}",), identity="audit")
         self.config = directory / "audit.toml"
         tls = mesh.tls("audit")
+        dsn, owner = dsns
         (directory / "dsn").write_text(dsn)
+        (directory / "owner-dsn").write_text(owner)
         (directory / "unlock").write_text("passphrase")
         (directory / "unlock").chmod(0o400)
         keys = {"tlog": "ed25519", "subject-keys": "aes256"}
@@ -55,6 +59,8 @@ tls = {{ ca = "{tls.ca}", cert = "{tls.cert}", key = "{tls.key}" }}
 listen = "127.0.0.1:{free_port()}"
 [postgres]
 dsn_file = "dsn"
+[owner]
+dsn_path = "owner-dsn"
 [keyring]
 path = "keyring.json"
 unlock_file = "unlock"
@@ -83,8 +89,8 @@ publish_interval_ms = 100
 
 
 @pytest.fixture
-async def audit(tmp_path, postgres_dsn):
-    process = Process(tmp_path, postgres_dsn(), Mesh(tmp_path / "certs"))
+async def audit(tmp_path, postgres):
+    process = Process(tmp_path, engines.fresh_split_database(postgres), Mesh(tmp_path / "certs"))
     code, said = await process.run("migrate")
     assert (0, True) == (code, "0001_log.sql" in said)
     running = await process.spawn()
@@ -109,7 +115,7 @@ def entry(sequence: int, **changes) -> audit_pb2.Entry:
         "tenant_id": "T1",
         "trace_id": "t1",
         "kind": KIND,
-        "payload": b'{"n":1}',
+        "payload": canonical.dumps(FACTS),
         "subject": "operator:alice",
     }
     return audit_pb2.Entry(**fields | changes)
@@ -134,8 +140,8 @@ async def test_append_read_and_receipt(audit):
         canonical.check(stored.leaf)
         assert len(leaf.pop("subject")) == 22
         assert leaf == {
-            "kind": "LOGIN",
-            "payload": {"n": 1},
+            "kind": "CALL_DENIED",
+            "payload": FACTS,
             "producer": PRODUCER,
             "sequence": 1,
             "tenant": "T1",
@@ -173,11 +179,19 @@ REFUSED = [
     (request(entry(1, payload=b'{"a":1.5}')), "INVALID_FIELD"),
     (request(entry(1, payload=b"{}" + b" " * 60_000)), "INVALID_FIELD"),
     (request(entry(1, trace_id="a\nb")), "INVALID_FIELD"),
+    # Case R6: a kind that is not the producer's, and payloads that are not those of their kind.
+    (request(entry(1, kind=audit_pb2.ENTRY_KIND_KEY_ISSUED)), "CALLER_NOT_ALLOWED"),
+    (request(entry(1, kind=audit_pb2.ENTRY_KIND_POLICY_CHANGED)), "CALLER_NOT_ALLOWED"),
+    (request(entry(1, kind=audit_pb2.ENTRY_KIND_CALL_FINISHED, payload=b"{}")), "INVALID_FIELD"),
+    (
+        request(entry(1), entry(2, payload=b'{"model":1,"reason":"r","time_unix_ms":1}')),
+        "INVALID_FIELD",
+    ),
     (request(entry(1, tenant_id="x" * 300)), "INVALID_FIELD"),
 ]
 
 
-async def test_what_cannot_be_evidence_is_refused(audit):
+async def test_case_R6_what_cannot_be_evidence_is_refused(audit):
     """A refusal names its reason, and nothing of the request is taken."""
     async with audit.channel("edge-api") as edge, audit.channel("operator") as operator:
         append = audit_pb2_grpc.AuditServiceStub(edge).Append
@@ -222,7 +236,11 @@ async def test_the_kits_producer_over_sessions(audit):
         indices = await asyncio.gather(
             *(
                 producer.append(
-                    KIND, tenant_id=f"T{n % 3}", trace_id=f"t{n}", subject="key:K", payload={"n": n}
+                    KIND,
+                    tenant_id=f"T{n % 3}",
+                    trace_id=f"t{n}",
+                    subject="key:K",
+                    payload={**FACTS, "n": n},
                 )
                 for n in range(700)
             )
@@ -232,12 +250,36 @@ async def test_the_kits_producer_over_sessions(audit):
     assert sorted(indices) == list(range(1, 701))
 
 
-async def test_a_database_that_forgets_is_refused(tmp_path, postgres_dsn):
+async def test_case_R6_a_producer_that_audit_refuses_ends_its_process(audit):
+    """An entry that will never be taken must not close the service for ever: the process ends."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: ended.done() or ended.set_result(context))
+    try:
+        async with audit.mesh.pool("edge-api", audit.peer, SERVICE, audit_pb2) as pool:
+            producer = EvidenceProducer(
+                pool,
+                identity="edge-api",
+                ids=Ids(SystemClock()),
+                metrics=Metrics("test"),
+                log=audit_log.quiet_log(),
+            )
+            await producer.start()
+            issued = audit_pb2.ENTRY_KIND_KEY_ISSUED
+            producer.enqueue(issued, tenant_id="T", trace_id="t", subject="", payload={})
+            async with asyncio.timeout(10):
+                context = await ended
+    finally:
+        loop.set_exception_handler(before)
+    assert ("evidence", EvidenceRefused) == (context["core_task"], type(context["exception"]))
+
+
+async def test_a_database_that_forgets_is_refused(tmp_path, postgres):
     """synchronous_commit=off: the process does not start, and says why."""
-    dsn = postgres_dsn()
-    process = Process(
-        tmp_path, f"{dsn}?options=-c%20synchronous_commit%3Doff", Mesh(tmp_path / "c")
-    )
+    dsn, owner = engines.fresh_split_database(postgres)
+    forgetful = f"{dsn}?options=-c%20synchronous_commit%3Doff"
+    process = Process(tmp_path, (forgetful, owner), Mesh(tmp_path / "c"))
     await process.run("migrate")
     code, out = await process.run()
     assert code == 1

@@ -34,7 +34,7 @@ async def pool(dsn):
 
 @pytest.fixture
 def store(pool) -> PostgresStore:
-    return PostgresStore(pool, unpublished_max=UNPUBLISHED_MAX)
+    return PostgresStore(pool, mac=audit_log.MAC, unpublished_max=UNPUBLISHED_MAX)
 
 
 async def rows(pool) -> list[tuple]:
@@ -74,7 +74,9 @@ async def test_outcomes_on_the_real_engine(store, pool):
 
 async def test_replicas_share_one_gapless_log(store, pool):
     """Several replicas appending at once take turns: no gap, no repeat, each call answered."""
-    replicas = [PostgresStore(pool, unpublished_max=UNPUBLISHED_MAX) for _ in range(4)]
+    replicas = [
+        PostgresStore(pool, mac=audit_log.MAC, unpublished_max=UNPUBLISHED_MAX) for _ in range(4)
+    ]
 
     async def produce(number: int) -> None:
         replica = replicas[number % 4]
@@ -206,7 +208,7 @@ async def test_the_queue_is_bounded_and_a_dead_database_is_said(pool):
 
 async def test_a_full_backlog_refuses(pool):
     """More unpublished entries than configured: refused until the sealer catches up."""
-    store = PostgresStore(pool, unpublished_max=3)
+    store = PostgresStore(pool, mac=audit_log.MAC, unpublished_max=3)
     assert await store.append([submission("a/1", 1, 3), submission("a/1", 4, 1)]) == [
         Appended((0, 1, 2)),
         Refused(Refusal.BACKLOG, 4),
@@ -220,12 +222,13 @@ async def test_reading_is_by_tenant_and_by_page(store):
     """A call is found by its tenant only; pages go on where the last one ended."""
     await store.append([submission("a/1", 1, 5)])
     (found,) = await store.call("T1", "trace-a/1-2")
-    assert found == (1, submission("a/1", 2, 1).entries[0].leaf)
+    assert (found.log_index, found.leaf) == (1, submission("a/1", 2, 1).entries[0].leaf)
+    assert audit_log.MAC.holds(found)
     assert await store.call("T2", "trace-a/1-2") == []
     page, next_index = await store.entries(0, limit=3)
-    assert ([index for index, _ in page], next_index) == ([0, 1, 2], 3)
+    assert ([row.log_index for row in page], next_index) == ([0, 1, 2], 3)
     page, next_index = await store.entries(3, limit=3, tenant_id="T1")
-    assert ([index for index, _ in page], next_index) == ([3, 4], 5)
+    assert ([row.log_index for row in page], next_index) == ([3, 4], 5)
     assert await store.entries(0, limit=3, tenant_id="T2") == ([], 5)
     assert await store.entries(5, limit=3) == ([], 5)
     assert await store.entries(99, limit=3) == ([], 5)

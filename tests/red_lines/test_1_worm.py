@@ -173,6 +173,33 @@ def verify(directory: Path, arguments: list[str]) -> int:
     ).returncode  # fmt: skip
 
 
+def test_case_R5_a_checkpoint_that_was_kept_proves_that_nothing_was_taken_away(own: Live, tmp_path):
+    """`audit checkpoint --save`, later `audit verify --checkpoint`: growth holds, a roll-back is named."""
+    key, model, kept = own.key(own.tenant()), own.model("demo-gpt"), tmp_path / "kept"
+    for _ in range(3):
+        own.call(key, model)
+        published(own)
+    older = shutil.copytree(own.suite.home.worm, tmp_path / "older")
+    own.call(key, model)
+    published(own)
+    saved = own.cli("audit", "checkpoint", "--save", str(kept))
+    assert 0 == saved.returncode, saved.stderr
+    assert kept.read_bytes() == own.cli("audit", "checkpoint").stdout.encode()
+    assert 0 != own.cli("audit", "checkpoint", "--save", str(kept)).returncode
+    own.call(key, model)
+    published(own)
+    grown = own.cli("audit", "verify", "--checkpoint", str(kept))
+    assert 0 == grown.returncode, grown.stdout
+    arguments = verify_arguments(own)
+    rolled = own.cli("audit", "verify", str(older), *arguments, "--checkpoint", str(kept))
+    assert 0 == own.cli("audit", "verify", str(older), *arguments).returncode
+    assert (1, True) == (rolled.returncode, "rolled back" in rolled.stdout)
+    middle = sorted(older.glob("checkpoints/*"), key=lambda path: int(path.name))[-2]
+    middle.unlink()
+    named = own.cli("audit", "verify", str(older), *arguments)
+    assert (1, True) == (named.returncode, f"checkpoints/{middle.name}" in named.stdout)
+
+
 def test_receipts_of_other_tenants_do_not_exist(own: Live):
     """A trace id of another tenant answers 404, as one that never was."""
     model = own.model("demo-gpt")

@@ -280,7 +280,13 @@ def test_what_a_configuration_names_is_there(compose, service: str) -> None:
     named = [value for _, value in _strings(settings) if value.startswith(("../", "/"))]
     at = Path("/etc/tollgate/config")
     files = {str((at / value).resolve()) for value in named}
-    assert {file for file in files if not file.startswith("/etc/tollgate/state/")} <= mounted
+    owners = {str((at / value).resolve()) for _, value in _strings(settings.get("owner", {}))}
+    wanted = {file for file in files if not file.startswith("/etc/tollgate/state/")}
+    assert wanted - owners <= mounted
+    # Case R4: what owns a database is given to its migration alone.
+    assert not owners & mounted
+    migration = f"{service}-migrate"
+    assert not owners or owners <= set(secrets(compose, migration).values())
     for peer in SERVICES:
         if peer in settings:
             listens = tomllib.loads((path.parent / f"{peer}.toml").read_text())["rpc"]["listen"]

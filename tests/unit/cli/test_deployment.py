@@ -38,10 +38,12 @@ def test_database_passwords_agree(tmp_path: Path, monkeypatch):
     """The password that Postgres is given for a role is the one in that service's DSN."""
     monkeypatch.setattr(keyrings.keyring_file, "Scrypt", CheapScrypt)
     deployment.make(tmp_path, ManualClock())
-    for name in deployment.STORES:
+    # Case R4: the log is owned by a role of its own.
+    for name in (*deployment.STORES, "audit-owner"):
         dsn = (tmp_path / "secrets" / f"{name}-postgres-dsn").read_text()
         password = (tmp_path / "secrets" / f"{name}-postgres-password").read_text()
-        assert {"user": name, "dbname": name, "password": password} == {
+        user, database = name.replace("-", "_"), name.partition("-")[0]
+        assert {"user": user, "dbname": database, "password": password} == {
             key: value
             for key, value in psycopg.conninfo.conninfo_to_dict(dsn).items()
             if key in {"user", "dbname", "password"}

@@ -1,6 +1,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -74,3 +76,56 @@ def test_libraries_speak_through_the_log_without_their_arguments():
     assert ("library", "pool", "cannot reach %s") == tuple(
         json.loads(line)[name] for name in ("event", "logger", "message")
     )
+
+
+# A process of its own: the limit on the size of files that stands for a full disk holds for all of it.
+_ON_A_DISK = """
+import resource, sys
+from pathlib import Path
+from tollgate_kit.logs import Log
+path = Path(sys.argv[1])
+file = path.open("ab", buffering=0)
+def space(left):
+    size = path.stat().st_size + left if left >= 0 else resource.RLIM_INFINITY
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+log = Log("t", out=file)
+for number, left in enumerate(map(int, sys.argv[2:])):
+    space(left)
+    log.info("event", number=number)
+"""
+
+
+def _on_a_disk(path, *spaces):
+    """One line for each number of bytes that are left before it (-1: plenty); the file's lines."""
+    argv = [sys.executable, "-c", _ON_A_DISK, str(path), *map(str, spaces)]
+    subprocess.run(argv, check=True, timeout=30)
+    return path.read_text().splitlines()
+
+
+def test_case_B3_a_log_that_cannot_be_written_raises_nothing_and_says_what_was_lost(tmp_path):
+    """A full disk costs log lines, never a call; when there is space, one line says how many."""
+    said, kept = map(json.loads, _on_a_disk(tmp_path / "log", *[0] * 7, -1))
+    assert ("log.lines_lost", 7, 7) == (said["event"], said["lines"], kept["number"])
+
+
+@pytest.mark.parametrize(
+    "spaces", [(1,), (60,), (-1, 100, 0), (100, 100, 100), (5, 250, 40), (120,)]
+)
+def test_case_B3_every_line_is_written_whole_or_counted(tmp_path, spaces):
+    """A disk that fills in the middle of a line: each line is there or counted, none is mangled."""
+    whole, lost = 0, 0
+    for line in _on_a_disk(tmp_path / "log", *spaces, -1):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # a torn one: it is counted as lost
+        whole += event["event"] == "event"
+        lost += event.get("lines", 0)
+    assert len(spaces) + 1 == whole + lost
+
+
+@pytest.mark.parametrize("value", [2**70, "\ud800", {1: 2}, float("nan"), {"a": {"b": 2**70}}])
+def test_case_B3_a_value_that_no_line_can_hold_does_no_harm(value):
+    """Whatever a caller hands in, the event is logged and nothing is raised."""
+    line = json.loads(_lines(lambda log: log.error("odd", value=value)))
+    assert ("odd", "error") == (line["event"], line["level"])

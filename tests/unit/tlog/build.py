@@ -62,6 +62,7 @@ def write(root: Path, path: str, data: bytes) -> None:
 def publish(root: Path, entries: list[bytes], sizes: Iterable[int] | None = None) -> None:
     """The log of ``entries`` with a checkpoint at each of ``sizes`` and partial tiles for each."""
     leaves = [merkle.leaf_hash(leaf) for leaf in entries]
+    previous = None
     for size in sizes if sizes is not None else [len(entries)]:
         rows = leaves[:size]
         for index, start, end in tiles.bundle_of(0, size):
@@ -69,6 +70,7 @@ def publish(root: Path, entries: list[bytes], sizes: Iterable[int] | None = None
             write(root, tile.path, tiles.encode_bundle(entries[start:end]))
         for tile, data in tiles.grow(0, rows, stored=lambda tile: b""):
             write(root, tile.path, data)
-        head = Checkpoint(ORIGIN, size, merkle.root(rows))
+        head = Checkpoint(ORIGIN, size, merkle.root(rows), previous)
+        previous = size
         write(root, head.path, sign(head))
         write(root, "checkpoint", sign(head))

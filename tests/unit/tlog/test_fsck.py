@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.unit.tlog import build
-from tollgate_tlog import fsck, ledger_check, merkle
+from tollgate_tlog import checkpoint, fsck, ledger_check, merkle
 from tollgate_tlog.checkpoint import Checkpoint
 
 
@@ -252,3 +252,78 @@ def test_one_hundred_thousand_entries_are_quick(tmp_path):
     build.publish(tmp_path, build.calls(50_000))
     code, report = run(tmp_path)
     assert (code, report["facts"]["entries"]) == (0, 100_000)
+
+
+def test_case_R5_a_middle_checkpoint_that_was_deleted_is_named(log):
+    """Every checkpoint but the newest: whichever is deleted is named by its path."""
+    for size in (0, 100, 256, 511):
+        path = log / f"checkpoints/{size}"
+        good = path.read_bytes()
+        path.unlink()
+        code, report = run(log)
+        (found,) = report["faults"]["first"]
+        assert (1, "checkpoint_missing", f"checkpoints/{size}") == (
+            code, found["kind"], found["where"],
+        )  # fmt: skip
+        path.write_bytes(good)
+    assert run(log)[0] == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 256, 511, 600])
+def test_case_R5_a_log_that_grew_extends_every_kept_checkpoint(log, tmp_path_factory, size):
+    """Kept at any size, published there or not: the later log is an extension of it."""
+    kept = tmp_path_factory.mktemp("kept") / "c"
+    root = merkle.root([merkle.leaf_hash(leaf) for leaf in build.calls(300)[:size]])
+    kept.write_bytes(build.sign(Checkpoint(build.ORIGIN, size, root)))
+    code, report = run(log, "--checkpoint", str(kept), "--checkpoint", str(kept))
+    assert (0, 2) == (code, report["facts"]["kept_checkpoints"])
+
+
+def test_case_R5_a_consistent_roll_back_is_found_with_a_kept_checkpoint(tmp_path):
+    """Log and tree put back together to an older state: clean by itself, broken with what was kept."""
+    log, old, kept = tmp_path / "log", tmp_path / "old", tmp_path / "kept"
+    build.publish(log, build.calls(300), sizes=[0, 256, 600])
+    build.publish(old, build.calls(300), sizes=[0, 256])
+    kept.write_bytes((log / "checkpoint").read_bytes())
+    assert run(old)[0] == 0
+    code, report = run(old, "--checkpoint", str(kept))
+    (found,) = report["faults"]["first"]
+    assert (1, "rolled_back") == (code, found["kind"])
+    assert "rolled back" in found["message"]
+    out = io.StringIO()
+    fsck.main([str(old), "--key", str(build.KEY), "--checkpoint", str(kept)], out=out)
+    assert "BROKEN" in out.getvalue()
+    assert "rolled back" in out.getvalue()
+
+
+def test_case_R5_a_history_that_was_rewritten_is_found_with_a_kept_checkpoint(tmp_path):
+    """Another history of the same or a greater length, well signed: no extension of what was kept."""
+    log, other, kept = tmp_path / "log", tmp_path / "other", tmp_path / "kept"
+    build.publish(log, build.calls(100), sizes=[0, 100, 200])
+    kept.write_bytes((log / "checkpoints/100").read_bytes())
+    entries = [leaf for n in range(200) for leaf in build.call(n, cost=8)]
+    for size in (100, 200, 400):
+        build.publish(other, entries[:size], sizes=[0, size])
+        assert faults(other) == set()
+        assert faults(other, "--checkpoint", str(kept)) == {"kept_checkpoint"}
+
+
+def test_case_R5_a_kept_checkpoint_that_proves_nothing_is_said(log, tmp_path_factory, capsys):
+    """A file that is missing, no checkpoint, or signed by nobody known: exit 2, nothing is verified."""
+    kept = tmp_path_factory.mktemp("kept") / "c"
+    assert run(log, "--checkpoint", str(kept))[0] == 2
+    for data in (b"", b"x", build.sign(Checkpoint(build.ORIGIN, 1, bytes(32)), Ed25519PrivateKey.generate())):  # fmt: skip
+        kept.write_bytes(data)
+        assert run(log, "--checkpoint", str(kept))[0] == 2
+    assert "--checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["previous 5\n", "previous 6\n", "previous -1\n", "previous 01\n", "x\n"])  # fmt: skip
+def test_case_R5_a_checkpoint_has_one_spelling(line):
+    """The checkpoint before is smaller and written in one way; no other line is taken."""
+    head = Checkpoint(build.ORIGIN, 5, bytes(32))
+    assert head == checkpoint.parse(head.text)
+    chained = Checkpoint(build.ORIGIN, 5, bytes(32), previous=4)
+    assert chained == checkpoint.parse(chained.text)
+    with pytest.raises(checkpoint.CheckpointError):
+        checkpoint.parse(head.text + line)

@@ -13,7 +13,8 @@ from tollgate_cli import session
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
 from tollgate_cli.session import AsJson, ConfigFile
-from tollgate_tlog import fsck
+from tollgate_tlog import checkpoint as log_checkpoint
+from tollgate_tlog import fsck, note
 
 audits = typer.Typer(help="The tamper-evident log.", no_args_is_help=True)
 
@@ -29,6 +30,10 @@ def audit_verify(
     ] = None,
     ledger: Annotated[
         Path | None, typer.Option(help="JSON list of transfers, to compare with.")
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="A checkpoint that you kept: the log must extend it. Repeatable."),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="A call that never finished is a fault.")
@@ -48,9 +53,48 @@ def audit_verify(
         directory, key = directory or evidence.directory, key or str(evidence.verifier_key)
     arguments = [str(directory), "--key", key]
     arguments += ["--ledger", str(ledger)] if ledger else []
+    for kept in checkpoint or ():
+        arguments += ["--checkpoint", str(kept)]
     arguments += ["--strict"] if strict else []
     arguments += ["--json"] if as_json else []
     raise typer.Exit(fsck.main(arguments))
+
+
+@audits.command("checkpoint")
+def audit_checkpoint(
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Write it to this file, which must not exist.")
+    ] = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Show the newest signed checkpoint, for an auditor to keep.
+
+    Whoever keeps one can prove later that nothing before it was taken away or changed:
+    `tollgate audit verify --checkpoint FILE`. Keep it where the log's operator cannot reach it.
+    """
+    answer = session.run(config, _checkpoint)
+    text = answer.signed_note.decode("utf-8")
+    if save is not None:
+        try:
+            with save.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise Fault(
+                f"{save} cannot be written: {error.strerror}", "name another file"
+            ) from error
+    head = log_checkpoint.parse(note.parse(answer.signed_note).text)
+    if as_json:
+        shown = {"origin": head.origin, "size": head.size, "root": head.root.hex(), "note": text}
+        print(json.dumps(shown, ensure_ascii=False))
+    elif save is not None:
+        print(f"saved: {head.origin} with {head.size} entries, in {save}")
+    else:
+        print(text, end="")
+
+
+async def _checkpoint(operator: Operator) -> Any:
+    return await operator.call(operator.audit_read.GetCheckpoint, audit_pb2.GetCheckpointRequest())
 
 
 @audits.command("tail")
@@ -71,9 +115,7 @@ def audit_tail(
 
 async def _newest(operator: Operator, count: int) -> tuple[list[Any], int]:
     # The log's size is the index that follows an empty page past its end.
-    answer = await operator.call(
-        operator.audit_read.GetCheckpoint, audit_pb2.GetCheckpointRequest()
-    )
+    answer = await _checkpoint(operator)
     size = published_size(answer.signed_note) + answer.unpublished
     entries: list[Any] = []
     next_index = max(0, size - count)

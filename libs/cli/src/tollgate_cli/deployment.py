@@ -27,6 +27,12 @@ def make(directory: Path, clock: Clock) -> None:
     _certificates(directory / "authority", certs, clock)
     secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     keyrings.ensure(directory / "keyrings")
+    # The log's owner migrates its database; the service writes to it as another role.
+    password = kept_secret(secrets / "audit-owner-postgres-password")
+    dsn = f"postgresql://audit_owner:{password}@postgres:5432/audit"
+    write_private(secrets / "audit-owner-postgres-dsn", dsn)
+    _own(_ENGINES, secrets / "audit-owner-postgres-password")
+    _own(_OURS, secrets / "audit-owner-postgres-dsn")
     for name in STORES:
         password = kept_secret(secrets / f"{name}-postgres-password")
         dsn = f"postgresql://{name}:{password}@postgres:5432/{name}"

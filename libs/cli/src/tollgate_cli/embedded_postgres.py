@@ -126,25 +126,43 @@ class EmbeddedPostgres:
         return dsn(self.port, user=SUPERUSER, password=password, database=database)
 
     def ensure_database(self, name: str, password: str) -> str:
-        """A database and a login role of that name, which may use only it; its DSN."""
-        identifier = sql.Identifier(name)
-        with psycopg.connect(self.dsn(), autocommit=True) as connection:
-            known = connection.execute(
-                "SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)
-            ).fetchone()
-            verb = sql.SQL("ALTER ROLE" if known else "CREATE ROLE")
-            connection.execute(
-                sql.SQL("{} {} LOGIN PASSWORD {}").format(verb, identifier, sql.Literal(password))
-            )
-            made = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", (name,)
-            ).fetchone()
-            if not made:
-                connection.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier)
-                )
-            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(identifier))
+        """A database and a login role of that name, which owns it and may use no other; its DSN."""
+        self._ensure(name, owner=name, roles={name: password})
         return dsn(self.port, user=name, password=password, database=name)
+
+    def ensure_split_database(
+        self, name: str, password: str, owner_password: str
+    ) -> tuple[str, str]:
+        """As ensure_database(), but `<name>_owner` owns it: the DSNs of `name` and of its owner.
+
+        What `name` may do in it the owner grants; what it owned before is the owner's from now on.
+        """
+        owner = f"{name}_owner"
+        self._ensure(name, owner=owner, roles={name: password, owner: owner_password})
+        role = sql.Identifier(name)
+        with psycopg.connect(self.dsn(name), autocommit=True) as connection:
+            taken = sql.SQL("REASSIGN OWNED BY {} TO {}")
+            connection.execute(taken.format(role, sql.Identifier(owner)))
+            connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(role, role))
+        found = ((name, password), (owner, owner_password))
+        writer, owning = (dsn(self.port, user=u, password=p, database=name) for u, p in found)
+        return writer, owning
+
+    def _ensure(self, name: str, *, owner: str, roles: dict[str, str]) -> None:
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            for role, password in roles.items():
+                query = "SELECT 1 FROM pg_roles WHERE rolname = %s"
+                known = connection.execute(query, (role,)).fetchone()
+                verb = sql.SQL("ALTER ROLE" if known else "CREATE ROLE")
+                login = sql.SQL("{} {} LOGIN PASSWORD {}")
+                connection.execute(login.format(verb, sql.Identifier(role), sql.Literal(password)))
+            query = "SELECT 1 FROM pg_database WHERE datname = %s"
+            verb = sql.SQL("CREATE DATABASE {} OWNER {}")
+            if connection.execute(query, (name,)).fetchone():
+                verb = sql.SQL("ALTER DATABASE {} OWNER TO {}")
+            database = sql.Identifier(name)
+            connection.execute(verb.format(database, sql.Identifier(owner)))
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
 
 
 def dsn(port: int, *, user: str, password: str, database: str) -> str:

@@ -74,7 +74,15 @@ class Plan:
         found = {}
         for name in STORES:
             password = kept_secret(self._home.secrets / f"{name}-password")
-            found[name] = self._postgres.ensure_database(name, password)
+            if name == "audit":
+                # The log's writer does not own it: it can change no entry.
+                owner_password = kept_secret(self._home.secrets / "audit-owner-password")
+                found[name], owner = self._postgres.ensure_split_database(
+                    name, password, owner_password
+                )
+                write_private(self._home.secrets / "audit-owner-dsn", owner)
+            else:
+                found[name] = self._postgres.ensure_database(name, password)
             write_private(self._home.secrets / f"{name}-dsn", found[name])
         write_private(self._home.secrets / "redis-url", self._redis.url())
         return found

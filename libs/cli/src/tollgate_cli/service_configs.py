@@ -97,7 +97,8 @@ def audit(wiring: Wiring) -> Document:
         "directory": str(wiring.home.worm),
         "verifier_key_path": str(wiring.home.verifier_key),
     }
-    return {**wiring.service("audit"), "log": log}
+    owner = {"dsn_path": str(wiring.home.secrets / "audit-owner-dsn")}
+    return {**wiring.service("audit"), "owner": owner, "log": log}
 
 
 def edge(wiring: Wiring, name: str) -> Document:

@@ -27,10 +27,12 @@ from tollgate_cli.unit import WAVE_EDGE, WAVE_ENGINES, Unit
 from tollgate_kit.clock import Clock, SystemClock
 
 _POLL_S = 0.05
-# PostgreSQL preallocates its log and checks in; less free space fails within minutes.
 _ATTEMPTS = 3
 _LISTED_TIMEOUT_S = 20.0
+# PostgreSQL preallocates its log and checks in; less free space fails within minutes.
 _FREE_BYTES_MIN = 200 * 1024 * 1024
+# PostgreSQL's recovery wants a segment of its log (16 MB) and some more.
+_RESTART_BYTES_MIN = 24 * 1024 * 1024
 
 
 class Cancelled(Exception):  # noqa: N818 (the user's wish, not an error)
@@ -171,7 +173,7 @@ class Suite:
         self._spawn(self._units[name])
         if wait:
             self._wait_ready(self._units[name])
-        self._describe()
+        self._note(self._describe)
 
     def restart(self, name: str) -> None:
         """Stops one process in good order, if it runs, and starts it again."""
@@ -223,6 +225,18 @@ class Suite:
 
     # ---- inside --------------------------------------------------------------------------------
 
+    def _note(self, write: Callable[[], None]) -> None:
+        """Write what only tools read: on a full disk the process is of more use than its note."""
+        try:
+            write()
+        except OSError as error:
+            self._report(f"a note of the suite was not written: {error.strerror}")
+
+    def has_space(self) -> bool:
+        """Whether a process that crashed on a full disk has a chance when it is started again."""
+        places = (self.home.root, self.home.root / "postgres")
+        return all(shutil.disk_usage(p).free >= _RESTART_BYTES_MIN for p in places if p.is_dir())
+
     def _check_space(self) -> None:
         free = shutil.disk_usage(self.home.root).free
         if free < _FREE_BYTES_MIN:
@@ -263,7 +277,7 @@ class Suite:
         unit.before_start()
         child = self._starter.submit(Child, unit.name, unit.command).result()
         self._children[unit.name] = child
-        leftovers.remember(self.home.run, unit.name, child.pid)
+        self._note(lambda: leftovers.remember(self.home.run, unit.name, child.pid))
 
     def _stop_child(self, name: str, impatient: Callable[[], bool]) -> bool:
         child = self._children.pop(name)

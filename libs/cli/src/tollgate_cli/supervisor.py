@@ -99,6 +99,7 @@ class _Watch:
         self._screen = log_view.Screen(suite.names)
         self._crashes = {name: _Crashes() for name in suite.names}
         self._trimmed = time.monotonic()
+        self._full = False
 
     def run(self) -> int:
         """Until a signal (0) or until a process keeps crashing (1)."""
@@ -110,15 +111,31 @@ class _Watch:
                     say(f"{name} keeps crashing: giving up. Its log: {self._suite.home.log(name)}")
                     return 1
                 if crashes.due is not None and time.monotonic() >= crashes.due:
-                    crashes.due, crashes.started = None, time.monotonic()
-                    say(f"starting {name} again")
-                    self._suite.start_one(name, wait=False)
+                    self._start_again(name, crashes)
             if time.monotonic() - self._trimmed > _TRIM_EVERY_S:
                 self._trimmed = time.monotonic()
                 for path in self._paths:
-                    log_view.trim(path)
+                    with contextlib.suppress(OSError):  # no space for the copy: at the next turn
+                        log_view.trim(path)
             time.sleep(_POLL_S)
         return 0
+
+    def _start_again(self, name: str, crashes: _Crashes) -> None:
+        if not self._suite.has_space():
+            # It would crash again for the same reason: that is no fault of its own.
+            if not self._full:
+                say("THE DISK IS FULL: what crashed is started again when there is space")
+            self._full, crashes.count = True, 0
+            crashes.due = time.monotonic() + _PAUSE_FIRST_S
+            return
+        self._full = False
+        crashes.due, crashes.started = None, time.monotonic()
+        say(f"starting {name} again")
+        try:
+            self._suite.start_one(name, wait=False)
+        except OSError as error:
+            say(f"{name} could not be started: {error.strerror}")
+            crashes.due = time.monotonic() + _PAUSE_MAX_S
 
     def show(self) -> None:
         for name, line in self._follower.lines():

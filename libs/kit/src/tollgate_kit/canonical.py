@@ -16,7 +16,10 @@ INTEGER_MAX = 2**53 - 1
 def dumps(value: Any) -> bytes:
     """The canonical bytes of a value. Raises ValueError outside the subset."""
     _check(value)
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:  # a lone surrogate, or nested beyond any reader
+        raise ValueError("not in the canonical subset") from error
 
 
 def loads_canonical(data: bytes) -> Any:
@@ -27,10 +30,17 @@ def loads_canonical(data: bytes) -> Any:
     return value
 
 
+def loads_object(data: bytes) -> dict[str, Any]:
+    """The object of canonical bytes. Raises ValueError when they are not those of one."""
+    value = loads_canonical(data)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
 def check(data: bytes) -> None:
     """Raise ValueError unless data is the canonical JSON of an object."""
-    if not isinstance(loads_canonical(data), dict):
-        raise ValueError("not a JSON object")
+    loads_object(data)
 
 
 def _check(value: Any) -> None:

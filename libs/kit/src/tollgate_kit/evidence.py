@@ -18,7 +18,7 @@ from tollgate_kit import canonical
 from tollgate_kit.config import PeerConfig, TlsConfig
 from tollgate_kit.failure import Failure, audit_not_durable
 from tollgate_kit.ids import Ids
-from tollgate_kit.lifecycle import Lifecycle
+from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.session_client import SessionPool
@@ -31,8 +31,9 @@ QUEUE_MAX = 8192
 APPEND_TIMEOUT_S = 5.0
 RETRY_SECONDS = 0.1
 # A batch that audit refuses cannot be skipped (the gap would be visible for ever): this process
-# makes no more evidence, so it serves no more calls. Loud, and seldom enough to be read.
+# makes no more evidence, so it serves no more calls. It ends; the next one is another producer.
 REFUSED_RETRY_SECONDS = 1.0
+REFUSED_ATTEMPTS = 3
 PAYLOAD_BYTES_MAX = 60_000
 
 
@@ -75,6 +76,10 @@ async def open_evidence(
     return evidence
 
 
+class EvidenceRefused(Exception):  # noqa: N818 - it is what happened
+    """Audit takes no more entries of this producer: this process cannot serve."""
+
+
 class _Waiting:
     """An entry on its way, and who waits for its index."""
 
@@ -110,7 +115,7 @@ class EvidenceProducer:
     async def start(self) -> None:
         """Begin sending; the first entry says that this producer began."""
         self._mark(audit_pb2.ENTRY_KIND_PRODUCER_STARTED)
-        self._sender = asyncio.get_running_loop().create_task(self._send())
+        self._sender = core_task("evidence", self._send())
 
     async def close(self, seconds: float = 5.0) -> None:
         """Say that this producer ends, wait for what is queued, at most that long, then stop.
@@ -236,7 +241,11 @@ class EvidenceProducer:
         return batch
 
     async def _deliver(self, request: Any) -> list[int]:
-        """Send a batch until audit answers; bounded by the queue, which refuses when full."""
+        """Send a batch until audit answers; bounded by the queue, which refuses when full.
+
+        Raises EvidenceRefused, which ends the process.
+        """
+        refused = 0
         while True:
             try:
                 answer = await self._audit.unary(
@@ -249,5 +258,8 @@ class EvidenceProducer:
                     self._log.warning("evidence.append_failed", **known)
                     await asyncio.sleep(RETRY_SECONDS)
                 else:
+                    refused += 1
                     self._log.error("evidence.refused", **known)
+                    if refused == REFUSED_ATTEMPTS:
+                        raise EvidenceRefused(failure.reason) from failure
                     await asyncio.sleep(REFUSED_RETRY_SECONDS)

@@ -1,8 +1,12 @@
-"""How a process lives: signals, the must-finish group, and the order of stopping.
+"""How a process lives: signals, core tasks, the must-finish group, and the order of stopping.
 
 SIGTERM and SIGINT set `stopping`. Then the hooks run in the reverse order of their
 registration, so that what was started last (the listener) stops first and what everything
 stands on (stores) stops last. The must-finish group is drained where it was registered.
+
+A core task is a loop without which the process is of no use. Whoever of them ends while the process
+is not stopping ends the process, with a line that names it: a supervisor starts it again, whereas a
+process that lives on without it would refuse every call until somebody looks.
 """
 
 import asyncio
@@ -18,9 +22,41 @@ import uvloop
 from tollgate_kit.logs import Log, capture_standard_library, redact
 
 STOP_HOOK_SECONDS = 30.0
+# After the end of a core task what hangs on it cannot be drained: all hooks together get this long.
+FAILED_STOP_SECONDS = 2.0
+HOOK_SECONDS_MIN = 0.1
 # A call makes some hundred objects that reference counting frees; the default (700, 10, 10) would
 # have the cycle collector look at them some times a call: a tenth of a hot process's time.
 GC_THRESHOLDS = (20_000, 20, 50)
+
+
+class CoreTaskEnded(Exception):  # noqa: N818 - it is what happened
+    """A loop without which the process is of no use has ended by itself."""
+
+
+def core_task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Run a core task until it is cancelled, or returns while the process stops.
+
+    Any other end goes to the event loop's exception handler, where Lifecycle ends the process.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work, name=name)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            if task.cancelling():
+                return
+            # Nobody cancelled it: a cancelled call let its CancelledError out into the loop.
+            error: BaseException | None = None
+        else:
+            error = task.exception()
+        loop.call_exception_handler({"message": "core task ended", CORE: name, "exception": error})
+
+    task.add_done_callback(ended)
+    return task
+
+
+CORE = "core_task"  # the member of an exception handler's context that names a core task
 
 
 class MustFinish:
@@ -70,6 +106,20 @@ class Lifecycle:
         self._hooks: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self.stopping = asyncio.Event()
         self.must_finish = MustFinish(log)
+        self.failed = ""  # the core task that ended by itself
+
+    def handle(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The event loop's exception handler: nothing is lost in silence; see core_task()."""
+        error, name = context.get("exception"), context.get(CORE)
+        if name is None:
+            if error is not None:
+                self._log.exception("loop.error", error)
+            return
+        if self.stopping.is_set() and error is None:
+            return  # it was told to end, and did
+        self._log.exception("core_task.ended", error or CoreTaskEnded(), task=name)
+        self.failed = self.failed or str(name)
+        self.stopping.set()
 
     def on_stop(self, name: str, hook: Callable[[], Awaitable[object]]) -> None:
         """Run hook at the stop; the last registered runs first."""
@@ -84,10 +134,15 @@ class Lifecycle:
 
     async def stop(self) -> None:
         """Run the hooks in reverse order; a failing or slow one does not keep the others back."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + FAILED_STOP_SECONDS
         while self._hooks:
             name, hook = self._hooks.pop()
+            seconds = STOP_HOOK_SECONDS
+            if self.failed:
+                seconds = max(HOOK_SECONDS_MIN, until - loop.time())
             try:
-                async with asyncio.timeout(STOP_HOOK_SECONDS):
+                async with asyncio.timeout(seconds):
                     await hook()
             except Exception as error:  # noqa: BLE001 - every hook gets its turn
                 self._log.exception("stop.hook_failed", error, hook=name)
@@ -96,6 +151,7 @@ class Lifecycle:
 async def _live(main: Callable[[Lifecycle], Awaitable[None]], log: Log) -> int:
     life = Lifecycle(log)
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(life.handle)
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, life.stopping.set)
     work = asyncio.ensure_future(main(life))
@@ -107,10 +163,9 @@ async def _live(main: Callable[[Lifecycle], Awaitable[None]], log: Log) -> int:
             await asyncio.wait({work}, timeout=1.0)
         if work.done():
             work.result()
-        return 0
     except Exception as error:
         log.exception("process.failed", error)
-        print(redact(f"{type(error).__name__}: {error}"), file=sys.stderr)  # noqa: T201 - the operator's terminal
+        _say(redact(f"{type(error).__name__}: {error}"))
         return 1
     finally:
         await life.stop()
@@ -118,10 +173,23 @@ async def _live(main: Callable[[Lifecycle], Awaitable[None]], log: Log) -> int:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
+    if life.failed:
+        _say(f"the process ends: its task {life.failed!r} has ended by itself")
+        return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    """A line for the operator's terminal; one that cannot be written does no harm."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - the operator's terminal
 
 
 def run(main: Callable[[Lifecycle], Awaitable[None]], log: Log) -> int:
     """Run a process to its end on uvloop; its exit code."""
     capture_standard_library(log)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(main, log))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_live(main, log))
+    finally:
+        log.flush()

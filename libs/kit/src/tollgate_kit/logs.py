@@ -2,7 +2,8 @@
 
 Never a body, a key or upstream text: callers do not pass them, and every line goes through a
 backstop that blanks what looks like a credential. An exception is logged as its type and the
-place in our code, never its text, which may quote what it failed on.
+place in our code, never its text, which may quote what it failed on. Logging never raises: a line
+that cannot be made is named instead, one that cannot be written is counted (log_sink).
 """
 
 import asyncio
@@ -10,12 +11,12 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable
 from typing import Any, TextIO
 
 import orjson
 
 from tollgate_kit.clock import Clock, SystemClock
+from tollgate_kit.log_sink import LogSink
 from tollgate_kit.secret import Secret
 
 # Credentials as the field writes them: virtual and provider keys, bearer values, DSN passwords.
@@ -45,8 +46,7 @@ class Log:
     ) -> None:
         self._service = service
         self._clock = clock or SystemClock()
-        self._write: Callable[[str], object] = (out or sys.stdout).write
-        self._flush: Callable[[], object] = (out or sys.stdout).flush
+        self._sink = LogSink(out or sys.stdout, self._lost_line)
         self._flushing = False
 
     def info(self, event: str, **fields: Any) -> None:
@@ -64,7 +64,21 @@ class Log:
         place = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))
         self._emit("error", event, {**fields, "error": type(error).__name__, "at": place})
 
+    def flush(self) -> None:
+        """Write what waits for the end of the event loop's turn."""
+        self._flushing = False
+        self._sink.flush()
+
     def _emit(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        try:
+            text = self._line(level, event, fields)
+        except Exception as error:  # noqa: BLE001 - a call must not fail for its log line
+            unloggable = {"unloggable": type(error).__name__, "fields": len(fields)}
+            text = self._line(level, event, unloggable)
+        self._sink.put(text)
+        self._flush_soon()
+
+    def _line(self, level: str, event: str, fields: dict[str, Any]) -> str:
         line = {
             "time_unix_ms": self._clock.unix_ms(),
             "level": level,
@@ -79,23 +93,21 @@ class Log:
         if not text.isascii():
             # U+2028 and U+2029 end a line for some readers of logs.
             text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-        self._write(text + "\n")
-        self._flush_soon()
+        return text + "\n"
+
+    def _lost_line(self, lines: int) -> str:
+        return self._line("error", "log.lines_lost", {"lines": lines})
 
     def _flush_soon(self) -> None:
         """Once a turn of the event loop, whatever the number of lines; at once without a loop."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._flush_now()
+            self._sink.flush()
             return
         if not self._flushing:
             self._flushing = True
-            loop.call_soon(self._flush_now)
-
-    def _flush_now(self) -> None:
-        self._flushing = False
-        self._flush()
+            loop.call_soon(self.flush)
 
 
 class _StandardLibrary(logging.Handler):

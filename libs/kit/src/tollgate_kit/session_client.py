@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from tollgate.common.v1 import session_pb2
 from tollgate_kit.config import PeerConfig, TlsConfig
 from tollgate_kit.failure import Failure, deadline_exceeded, from_wire, overloaded, session_broken
+from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc_client import open_replica_channel
@@ -125,6 +126,8 @@ class _Link:
     async def run(self) -> None:
         """Carry frames until the link breaks or is closed; then fail what is in flight."""
         writer = asyncio.ensure_future(self._write())
+        # Whatever ends it: a link that only reads would let every call wait for its time limit.
+        writer.add_done_callback(lambda _: self._stream.cancel())
         try:
             while True:
                 batch = await self._stream.read()
@@ -188,7 +191,7 @@ class SessionPool:
     async def start(self, wait_s: float = 0.0) -> None:
         """Connect to every replica in the background; optionally wait for the first."""
         self._keepers = [
-            asyncio.get_running_loop().create_task(self._keep(address))
+            core_task(f"session {self._peer.identity}", self._keep(address))
             for address in self._peer.addresses
         ]
         if wait_s:

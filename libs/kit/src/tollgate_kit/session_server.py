@@ -90,6 +90,15 @@ class SessionServer:
         if self._draining:
             outbox.put(Frame(drain=True))
         writer = asyncio.ensure_future(self._write(outbox, context))
+        reader = asyncio.current_task()
+        assert reader is not None
+
+        def end(_: object) -> None:
+            # A session that only reads would let every call wait for its time limit.
+            if not outbox.closed:
+                reader.cancel()
+
+        writer.add_done_callback(end)
         try:
             while not outbox.closed:
                 batch = await context.read()

@@ -15,7 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from tollgate_tlog import ed25519, note
+from tollgate_tlog import checkpoint, ed25519, note
+from tollgate_tlog.checkpoint import Checkpoint
 from tollgate_tlog.entry_check import EntryCheck
 from tollgate_tlog.findings import Found, Report
 from tollgate_tlog.ledger_check import LedgerCheck, LedgerError, Transfer
@@ -36,12 +37,16 @@ def check(
     now_unix_ms: int,
     ledger: Sequence[Transfer] | None = None,
     strict: bool = False,
+    kept: Sequence[tuple[str, Checkpoint]] = (),
 ) -> Report:
-    """Everything that can be checked about the log in ``directory``."""
+    """Everything that can be checked about the log in ``directory``.
+
+    ``kept``: checkpoints from elsewhere that the log must extend, each with where it is from.
+    """
     report = Report()
     ledger_check = LedgerCheck()
     entries = EntryCheck(report, charged=ledger_check.charged, resolved=ledger_check.resolved)
-    for index, leaf in LogCheck(directory, keys, ed25519.verify, report).entries():
+    for index, leaf in LogCheck(directory, keys, ed25519.verify, report, kept).entries():
         entries.see(index, leaf)
     entries.finish(now_unix_ms)
     if ledger is not None:
@@ -62,6 +67,7 @@ def main(
     try:
         options = _parser().parse_args(arguments)
         keys = [key for text in options.key for key in _keys(text)]
+        kept = [_kept(path, keys) for path in options.checkpoint]
         ledger = None if options.ledger is None else read_ledger(options.ledger)
     except (_Usage, LedgerError) as error:
         print(f"tollgate-verify: {error}", file=sys.stderr)  # noqa: T201 - a command prints
@@ -72,6 +78,7 @@ def main(
         now_unix_ms=now_ns() // 1_000_000,
         ledger=ledger,
         strict=options.strict,
+        kept=kept,
     )
     out.write(_as_json(report) if options.json else _as_text(options.directory, report))
     return 1 if report.faults.total else 0
@@ -101,6 +108,14 @@ def _parser() -> argparse.ArgumentParser:
         "--ledger", type=Path, help="JSON list of posted transfers to compare with the log"
     )
     parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a checkpoint that you kept: the log must be an extension of it; repeatable",
+    )
+    parser.add_argument(
         "--strict", action="store_true", help="a call admitted but never finished is a fault"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -111,6 +126,15 @@ def _directory(text: str) -> Path:
     if not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text} is not a directory")
     return Path(text)
+
+
+def _kept(path: Path, keys: Sequence[note.VerifierKey]) -> tuple[str, Checkpoint]:
+    """A checkpoint that the caller kept, signed by a given key."""
+    try:
+        head, _ = checkpoint.open_checkpoint(path.read_bytes(), keys, ed25519.verify)
+    except (OSError, checkpoint.CheckpointError) as error:
+        raise _Usage(f"--checkpoint {path}: {error}") from None
+    return str(path), head
 
 
 def _keys(text: str) -> list[note.VerifierKey]:

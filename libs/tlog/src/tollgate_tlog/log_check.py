@@ -1,8 +1,10 @@
 """Checks a stored log's shape: checkpoints, bundles, tiles, and that one explains the other.
 
 Promises: every checkpoint's signature is verified and its root recomputed from the entries, so
-each checkpoint is a prefix of the next; every stored tile and bundle, partial ones included, is
-compared byte for byte. Never trusts a stored hash.
+each checkpoint is a prefix of the next, and one that another names as the one before it is there;
+a checkpoint that an auditor kept is a prefix of the log, or the log was rolled back or rewritten;
+every stored tile and bundle, partial ones included, is compared byte for byte. Never trusts a
+stored hash.
 """
 
 from __future__ import annotations
@@ -21,13 +23,21 @@ class LogCheck:
     """One pass over one directory."""
 
     def __init__(
-        self, root: Path, keys: Sequence[note.VerifierKey], verify: note.Verify, report: Report
+        self,
+        root: Path,
+        keys: Sequence[note.VerifierKey],
+        verify: note.Verify,
+        report: Report,
+        kept: Sequence[tuple[str, checkpoint.Checkpoint]] = (),
     ) -> None:
+        """`kept`: checkpoints that the caller has from elsewhere, each with where it is from."""
         self._root = root
         self._keys = keys
         self._verify = verify
         self._report = report
         self._heads: dict[int, checkpoint.Checkpoint] = {}
+        self._kept = kept
+        self._roots: set[int] = set()  # the sizes at which a root is compared
         self._rows: list[list[bytes]] = []  # the hashes of the unfinished tile of each level
         self._indices: list[int] = []
 
@@ -36,6 +46,7 @@ class LogCheck:
         self._read_checkpoints()
         size = max(self._heads, default=0)
         self._report.facts["entries"] = size
+        self._check_kept(size)
         empty = merkle.Frontier()
         self._check_root(empty)
         frontier: merkle.Frontier | None = empty
@@ -73,6 +84,7 @@ class LogCheck:
             head = self._heads[max(self._heads)]
             self._report.facts["origin"] = head.origin
             self._report.facts["root"] = head.root.hex()
+        self._check_chain()
         self._read_latest(newest_bytes)
 
     def _read_latest(self, newest: bytes) -> None:
@@ -98,10 +110,39 @@ class LogCheck:
             return None
         return head
 
+    def _check_chain(self) -> None:
+        """Each checkpoint names the one before it: that one was deleted if it is not there."""
+        for head in self._heads.values():
+            if head.previous is not None and head.previous not in self._heads:
+                where = f"{checkpoint.HISTORY_DIRECTORY}/{head.previous}"
+                self._fault("checkpoint_missing", where, f"it is missing: {head.path} names it")
+
+    def _check_kept(self, size: int) -> None:
+        for where, head in self._kept:
+            if head.size > size:
+                self._fault(
+                    "rolled_back",
+                    where,
+                    f"the log has {size} entries and this checkpoint {head.size}: "
+                    "the log was rolled back",
+                )
+            origins = {known.origin for known in self._heads.values()}
+            if origins and head.origin not in origins:
+                self._fault("kept_checkpoint", where, f"it is of another log: {head.origin}")
+        if self._kept:
+            self._report.facts["kept_checkpoints"] = len(self._kept)
+        self._roots = self._heads.keys() | {head.size for _, head in self._kept}
+
     def _check_root(self, frontier: merkle.Frontier) -> None:
+        root = frontier.root()
         head = self._heads.get(frontier.size)
-        if head is not None and head.root != frontier.root():
+        if head is not None and head.root != root:
             self._fault("root", head.path, "its root is not the root of the entries up to it")
+        for where, kept in self._kept:
+            if kept.size == frontier.size and kept.root != root:
+                self._fault(
+                    "kept_checkpoint", where, "the log is no extension of it: it was rewritten"
+                )
 
     # ---- bundles and tiles -----------------------------------------------------------------------
 
@@ -139,7 +180,7 @@ class LogCheck:
                 return None
         for leaf in leaves:
             frontier.append(leaf)
-            if frontier.size in self._heads:
+            if frontier.size in self._roots:
                 self._check_root(frontier)
         self._push(0, leaves)
         return frontier

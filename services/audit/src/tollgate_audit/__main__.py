@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
+from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
 from tollgate.audit.v1 import audit_pb2_grpc
-from tollgate_audit import durability
+from tollgate_audit import durability, rights
 from tollgate_audit.batcher import Batcher
 from tollgate_audit.config import AuditConfig
+from tollgate_audit.entry_mac import EntryMac
+from tollgate_audit.evidence_check import EvidenceCheck
 from tollgate_audit.publish_lead import PublishLeads
 from tollgate_audit.read_servicer import AuditReadServicer
 from tollgate_audit.receipt_servicer import AuditReceiptServicer
@@ -27,12 +32,14 @@ from tollgate_audit.subject_keys import SubjectKeys
 from tollgate_audit.worm_local import LocalWorm
 from tollgate_kit import pg, service_process
 from tollgate_kit.clock import SystemClock
+from tollgate_kit.config import PostgresConfig
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring_file import FileKeyring
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc_server import RpcServer
+from tollgate_kit.secret import Secret
 
 PACKAGE = "tollgate_audit"
 DRAIN_SECONDS = 10.0
@@ -47,18 +54,20 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     metrics = Metrics("audit")
     keyring = FileKeyring.open(settings.keyring)
     signer = await Signer.open(keyring, settings.log.origin)
-    settings.log.verifier_key_path.write_text(f"{signer.verifier_key}\n", encoding="utf-8")
+    _show_key(settings.log.verifier_key_path, f"{signer.verifier_key}\n")
 
     pool = await pg.open_pool(settings.postgres, name="tollgate-audit", check=False)
     life.on_stop("pool", pool.close)
     await pg.check_schema(pool, package=PACKAGE)
+    await rights.check_writer(pool)
     await _check_durability(pool)
-    store = PostgresStore(pool, unpublished_max=settings.log.unpublished_entries_max)
+    mac = EntryMac(await signer.secret())
+    store = PostgresStore(pool, mac=mac, unpublished_max=settings.log.unpublished_entries_max)
 
     worm = LocalWorm(settings.log.directory)
     await worm.open()
     sealer = Sealer(
-        PublishLeads(pool),
+        PublishLeads(pool, mac),
         worm,
         signer,
         interval_s=settings.log.publish_interval_ms / 1000,
@@ -76,15 +85,14 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     life.on_stop("batcher", batcher.stop)
 
     subject_keys = SubjectKeys(store, keyring, ids=Ids(clock), clock=clock)
-    servicer = AuditServicer(batcher, subject_keys, log=log)
+    servicer = AuditServicer(batcher, subject_keys, metrics=metrics, log=log)
     server = RpcServer(settings.rpc, metrics=metrics, log=log)
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, servicer)
-    server.add(
-        audit_pb2_grpc.add_AuditReceiptServiceServicer_to_server, AuditReceiptServicer(store)
-    )
-    server.add(
-        audit_pb2_grpc.add_AuditReadServiceServicer_to_server, AuditReadServicer(store, worm)
-    )
+    evidence = EvidenceCheck(worm, signer.verifier_key, mac, metrics=metrics, log=log)
+    receipts = AuditReceiptServicer(store, evidence)
+    reads = AuditReadServicer(store, worm, evidence)
+    server.add(audit_pb2_grpc.add_AuditReceiptServiceServicer_to_server, receipts)
+    server.add(audit_pb2_grpc.add_AuditReadServiceServicer_to_server, reads)
     stop_metrics = metrics.serve(settings.metrics.listen)
     life.on_stop("metrics", lambda: asyncio.to_thread(stop_metrics))
     port = await server.start()
@@ -93,6 +101,13 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     await server.set_ready(ready=True)
     log.info("ready", port=port)
     await life.until_stopped()
+
+
+def _show_key(path: Path, text: str) -> None:
+    """Write the verifier key for auditors; one that stands there is left alone (a full disk)."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    path.write_text(text, encoding="utf-8")
 
 
 async def _check_durability(pool: AsyncConnectionPool) -> None:
@@ -111,7 +126,13 @@ async def _vkey(settings: AuditConfig, _log: Log, _life: Lifecycle) -> None:
 
 
 async def _migrate(settings: AuditConfig, log: Log, _life: Lifecycle) -> None:
-    log.info("migrated", applied=await pg.migrate(settings.postgres, package=PACKAGE))
+    """As the owner; the writer's role gets its rights, and no more than these."""
+    owner = PostgresConfig(dsn=Secret(settings.owner.dsn_path.read_text("utf-8").strip()))
+    applied = await pg.migrate(owner, package=PACKAGE)
+    writer = conninfo_to_dict(settings.postgres.dsn.reveal()).get("user")
+    async with await AsyncConnection.connect(owner.dsn.reveal(), autocommit=True) as connection:
+        await rights.grant(connection, str(writer))
+    log.info("migrated", applied=applied)
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tollgate_audit.sequencer import Outcome, Submission
 from tollgate_audit.store_postgres import CommitUnknown, StoreUnavailable
+from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 
@@ -60,7 +61,7 @@ class Batcher:
         self._unknown = metrics.counter("append_unknown_total", "Commits whose answer was lost.")
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="append batches")
+        self._task = core_task("append batches", self._run())
 
     async def stop(self) -> None:
         """Commit what is queued, then end."""

@@ -34,12 +34,20 @@ class LogConfig:
 
 
 @dataclass(frozen=True)
+class OwnerConfig:
+    """Who owns the database: read by `migrate` alone, out of the serving process's reach."""
+
+    dsn_path: Path
+
+
+@dataclass(frozen=True)
 class AuditConfig:
     """The audit process."""
 
     rpc: RpcConfig
     metrics: MetricsConfig
     postgres: PostgresConfig
+    owner: OwnerConfig
     keyring: KeyringConfig
     log: LogConfig
 

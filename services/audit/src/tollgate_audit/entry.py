@@ -56,6 +56,16 @@ def pseudonym(key: bytes, subject: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
+def is_of(leaf: bytes, tenant_id: str, trace_id: str) -> bool:
+    """Whether a leaf of ours is of this call: its end is as build_leaf() writes it."""
+    return leaf.endswith(_of_call(tenant_id, trace_id).encode())
+
+
+def _of_call(tenant_id: str, trace_id: str) -> str:
+    tenant, trace = encode_basestring(tenant_id), encode_basestring(trace_id)
+    return f',"tenant":{tenant},"trace_id":{trace}}}'
+
+
 def build_leaf(
     *,
     kind: str,
@@ -69,7 +79,7 @@ def build_leaf(
     """The leaf: one object, names sorted, payload as received. The payload is canonical."""
     head = f'{{"kind":"{kind}","payload":'
     tail = (
-        f',"producer":{encode_basestring(producer)},"sequence":{sequence},"subject":"{subject}",'
-        f'"tenant":{encode_basestring(tenant_id)},"trace_id":{encode_basestring(trace_id)}}}'
+        f',"producer":{encode_basestring(producer)},"sequence":{sequence},"subject":"{subject}"'
+        + _of_call(tenant_id, trace_id)
     )
     return head.encode() + payload + tail.encode()

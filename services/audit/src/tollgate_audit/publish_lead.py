@@ -6,12 +6,14 @@ connection is a lost lead before anything is signed.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from tollgate_audit.entry_mac import Altered, EntryMac, Row
 from tollgate_audit.seal import Inconsistent
 
 # "tollgate seal" folded into 63 bits; another number than the migrations' lock.
@@ -21,8 +23,9 @@ _LOCK = 0x7365616C65720001
 class Lead:
     """The right to publish, for as long as its connection lives."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, mac: EntryMac) -> None:
         self._connection = connection
+        self._mac = mac
 
     async def sequenced(self) -> int:
         """How many entries are sequenced."""
@@ -36,17 +39,29 @@ class Lead:
         """Raises psycopg.Error when the lock's connection is gone."""
         await self._number("select 1")
 
-    async def entries(self, start: int, end: int) -> list[bytes]:
-        """The leaves [start, end). Raises Inconsistent when one is missing."""
+    async def entries(self, start: int, end: int, *, published: bool = False) -> list[bytes]:
+        """The leaves [start, end). Raises Inconsistent when one is missing or was changed.
+
+        Published ones are not checked here: the caller compares them with what is published.
+        """
         cursor = await self._connection.execute(
-            "select leaf from entry where log_index >= %s and log_index < %s order by log_index",
+            "select log_index, leaf, mac from entry where log_index >= %s and log_index < %s "
+            "order by log_index",
             (start, end),
             binary=True,
         )
-        leaves = [leaf for (leaf,) in await cursor.fetchall()]
-        if len(leaves) != end - start:
+        rows = [Row(*row) for row in await cursor.fetchall()]
+        if len(rows) != end - start:
             raise Inconsistent(f"Postgres lacks entries between {start} and {end}")
-        return leaves
+        if published:
+            return [row.leaf for row in rows]
+        return await asyncio.to_thread(self._leaves, rows)
+
+    def _leaves(self, rows: list[Row]) -> list[bytes]:
+        for row in rows:
+            if not self._mac.holds(row):
+                raise Inconsistent(str(Altered(row.log_index)))
+        return [row.leaf for row in rows]
 
     async def set_published(self, size: int) -> None:
         """Say how far the log is published; the appends' backlog bound reads it."""
@@ -62,8 +77,9 @@ class Lead:
 class PublishLeads:
     """Gives the lead to one process."""
 
-    def __init__(self, pool: AsyncConnectionPool) -> None:
+    def __init__(self, pool: AsyncConnectionPool, mac: EntryMac) -> None:
         self._pool = pool
+        self._mac = mac
 
     @asynccontextmanager
     async def lead(self) -> AsyncIterator[Lead | None]:
@@ -75,7 +91,7 @@ class PublishLeads:
                 yield None
                 return
             try:
-                yield Lead(connection)
+                yield Lead(connection, self._mac)
             finally:
                 if not connection.closed:
                     await connection.execute("select pg_advisory_unlock(%s)", (_LOCK,))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
+from tollgate_audit.entry_mac import Altered
+from tollgate_audit.evidence_check import EvidenceCheck, evidence_altered
 from tollgate_audit.store_postgres import PostgresStore, StoreUnavailable
 from tollgate_audit.worm import Worm, WormFault
 from tollgate_kit import failure
@@ -17,9 +19,10 @@ _PAGE_BYTES_MAX = 16 * 1024 * 1024
 class AuditReadServicer(audit_pb2_grpc.AuditReadServiceServicer):
     """GetCheckpoint and ListEntries."""
 
-    def __init__(self, store: PostgresStore, worm: Worm) -> None:
+    def __init__(self, store: PostgresStore, worm: Worm, evidence: EvidenceCheck) -> None:
         self._store = store
         self._worm = worm
+        self._evidence = evidence
 
     async def GetCheckpoint(
         self, request: audit_pb2.GetCheckpointRequest, context: Any
@@ -51,11 +54,16 @@ class AuditReadServicer(audit_pb2_grpc.AuditReadServiceServicer):
             rows, next_index = await self._store.entries(
                 request.start_index, limit=request.page_size, tenant_id=request.tenant_id
             )
+            await self._evidence.marked(rows)
         except StoreUnavailable:
             raise failure.store_unavailable("postgres") from None
+        except WormFault:
+            raise failure.store_unavailable("worm") from None
+        except Altered as altered:
+            raise evidence_altered(altered) from None
         answer = audit_pb2.ListEntriesResponse(next_index=next_index)
         size_bytes = 0
-        for index, leaf in rows:
+        for index, leaf, _ in rows:
             size_bytes += len(leaf)
             if answer.entries and size_bytes > _PAGE_BYTES_MAX:
                 answer.next_index = index

@@ -1,7 +1,7 @@
 """AuditReceiptService: one tenant's call records, for the edge that serves that tenant.
 
 Promises: the tenant is part of the look-up, so another tenant's trace id gives nothing, exactly
-as an unknown one does.
+as an unknown one does; an entry is shown only when it is the one that was sequenced, or else none.
 """
 
 from __future__ import annotations
@@ -9,15 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
+from tollgate_audit import entry
+from tollgate_audit.entry_mac import Altered
+from tollgate_audit.evidence_check import EvidenceCheck, evidence_altered
 from tollgate_audit.store_postgres import PostgresStore, StoreUnavailable
+from tollgate_audit.worm import WormFault
 from tollgate_kit import failure
 
 
 class AuditReceiptServicer(audit_pb2_grpc.AuditReceiptServiceServicer):
     """GetCall."""
 
-    def __init__(self, store: PostgresStore) -> None:
+    def __init__(self, store: PostgresStore, evidence: EvidenceCheck) -> None:
         self._store = store
+        self._evidence = evidence
 
     async def GetCall(
         self, request: audit_pb2.GetCallRequest, context: Any
@@ -28,8 +33,17 @@ class AuditReceiptServicer(audit_pb2_grpc.AuditReceiptServiceServicer):
                 raise failure.invalid_field(field, "is missing")
         try:
             rows = await self._store.call(request.tenant_id, request.trace_id)
+            await self._evidence.proven(rows)
+            for row in rows:
+                # The columns that a call is found by are no evidence; the leaf is.
+                if not entry.is_of(row.leaf, request.tenant_id, request.trace_id):
+                    raise self._evidence.alarm(row)
         except StoreUnavailable:
             raise failure.store_unavailable("postgres") from None
+        except WormFault:
+            raise failure.store_unavailable("worm") from None
+        except Altered as altered:
+            raise evidence_altered(altered) from None
         return audit_pb2.GetCallResponse(
-            entries=[audit_pb2.StoredEntry(index=index, leaf=leaf) for index, leaf in rows]
+            entries=[audit_pb2.StoredEntry(index=row.log_index, leaf=row.leaf) for row in rows]
         )

@@ -21,6 +21,7 @@ from tollgate_audit.signer import Signer
 from tollgate_audit.worm import Worm, WormConflict, WormFault
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring import KeyringFault
+from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_tlog import checkpoint, ed25519, merkle, tiles
@@ -28,6 +29,7 @@ from tollgate_tlog.checkpoint import Checkpoint
 from tollgate_tlog.tiles import Tile
 
 SEAL_ENTRIES_MAX = 16_384  # a backlog is published in steps, so that memory stays bounded
+RETRY_SECONDS_MAX = 1.0  # after a fault, however long the interval is
 
 
 class Sealer:
@@ -64,7 +66,7 @@ class Sealer:
         self._seconds = metrics.histogram("publish_seconds", "Time of a publication.")
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="sealer")
+        self._task = core_task("sealer", self._run())
 
     async def stop(self) -> None:
         """Publish what is sequenced, then end."""
@@ -88,9 +90,12 @@ class Sealer:
             except Exception as error:  # noqa: BLE001 - a bug must not end publishing unseen
                 self._failed.inc()
                 self._log.exception("publish.bug", error)
-            if last or self.halted:
+            if last:
                 return
-            await self._pause()
+            if not self.halted:
+                await self._pause(min(self._interval_s, RETRY_SECONDS_MAX))
+        # The process goes on: appends up to the backlog's bound, receipts, and the alarm.
+        await self._stopping.wait()
 
     async def _serve(self, lead: Lead) -> None:
         """Publish for as long as this process is the one that does, until the stop."""
@@ -102,7 +107,7 @@ class Sealer:
                 pass
             if last:
                 return
-            await self._pause()
+            await self._pause(self._interval_s)
 
     async def _load(self, lead: Lead) -> None:
         """Find the newest signed checkpoint and check that the stored log and Postgres hold it."""
@@ -124,7 +129,8 @@ class Sealer:
         stored = await self._stored(tiles.right_edge(head.size))
         seal.frontier_of(head, stored)
         self._tail = await self._stored_tail(head.size)
-        if await lead.entries(head.size - len(self._tail), head.size) != self._tail:
+        start = head.size - len(self._tail)
+        if await lead.entries(start, head.size, published=True) != self._tail:
             raise seal.Inconsistent("Postgres has not the entries that are published: restored?")
         if await self._worm.get(checkpoint.LATEST_PATH) != data:
             await self._worm.put_mutable(checkpoint.LATEST_PATH, data)
@@ -150,7 +156,7 @@ class Sealer:
             await put(tile.path, data)
         stored = edge | await self._stored([*planned.objects, *tiles.right_edge(target)])
         root = await asyncio.to_thread(seal.verified_root, head, planned, stored)
-        grown = Checkpoint(head.origin, target, root)
+        grown = Checkpoint(head.origin, target, root, previous=head.size)
         await lead.check_still_leading()
         await self._store_checkpoint(grown)
         await lead.set_published(target)
@@ -211,7 +217,7 @@ class Sealer:
         self._halted.set(1)
         self._log.error("publish.halted", error=error, why=str(error))
 
-    async def _pause(self) -> None:
+    async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._interval_s):
+            async with asyncio.timeout(seconds):
                 await self._stopping.wait()

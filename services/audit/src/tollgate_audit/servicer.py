@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
-from tollgate_audit import entry
+from tollgate_audit import admission, entry
+from tollgate_audit.admission import KindNotAllowed, PayloadRefused
 from tollgate_audit.batcher import Batcher, Full
 from tollgate_audit.entry import EntryRefused, PreparedEntry
 from tollgate_audit.sequencer import Appended, Refusal, Refused, Submission
@@ -21,11 +22,13 @@ from tollgate_kit import canonical, failure
 from tollgate_kit.failure import Failure
 from tollgate_kit.keyring import KeyringFault
 from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc_server import caller
 from tollgate_kit.session_server import SessionServer
 
 ENTRIES_MAX = 256
 REQUEST_BYTES_MAX = 1024 * 1024
+_MEMBER_MAX = 64  # characters of a refused member's name that are told
 
 _KINDS = {
     number: name.removeprefix("ENTRY_KIND_")
@@ -37,9 +40,17 @@ _KINDS = {
 class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     """Append, alone and in sessions."""
 
-    def __init__(self, batcher: Batcher, subject_keys: SubjectKeys, *, log: Log) -> None:
+    def __init__(
+        self, batcher: Batcher, subject_keys: SubjectKeys, *, metrics: Metrics, log: Log
+    ) -> None:
         self._batcher = batcher
         self._subject_keys = subject_keys
+        self._log = log
+        self._refused = metrics.counter(
+            "entries_refused_total",
+            "Appends with an entry that is none of its producer's.",
+            ("producer", "reason"),
+        )
         self.sessions = SessionServer(
             self,
             audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
@@ -58,7 +69,11 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             submission = await self._submission(request)
             outcome = await self._batcher.submit(submission)
         except EntryRefused as refused:
+            self._count(request, "INVALID_FIELD", refused.field)
             raise failure.invalid_field(refused.field, refused.why) from None
+        except KindNotAllowed:
+            self._count(request, "CALLER_NOT_ALLOWED", "kind")
+            raise Failure(grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_ALLOWED") from None
         except Full:
             raise failure.overloaded("append") from None
         except StoreUnavailable:
@@ -71,8 +86,12 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             return audit_pb2.AppendResponse(indices=outcome.indices)
         raise _refused(request.producer_id, outcome)
 
+    def _count(self, request: audit_pb2.AppendRequest, reason: str, field: str) -> None:
+        self._refused.labels(caller(), reason).inc()
+        self._log.error("append.refused", producer=request.producer_id, reason=reason, field=field)
+
     async def _submission(self, request: audit_pb2.AppendRequest) -> Submission:
-        """The request, checked and made into leaves. Raises EntryRefused."""
+        """The request, checked and made into leaves. Raises EntryRefused, KindNotAllowed."""
         producer, identity = request.producer_id, caller()
         if not entry.is_producer_of(producer, identity):
             raise Failure(
@@ -95,7 +114,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             whom = (item.tenant_id, item.subject)
             if whom not in pseudonyms:
                 pseudonyms[whom] = await self._pseudonym(*whom)
-            prepared.append(_prepare(item, producer, pseudonyms[whom]))
+            prepared.append(_prepare(item, producer, identity, pseudonyms[whom]))
         if total > REQUEST_BYTES_MAX:
             raise EntryRefused("entries", f"more than {REQUEST_BYTES_MAX} bytes")
         return Submission(producer, first, tuple(prepared))
@@ -109,7 +128,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         return entry.pseudonym(await self._subject_keys.key(tenant_id), subject)
 
 
-def _prepare(item: audit_pb2.Entry, producer: str, pseudonym: str) -> PreparedEntry:
+def _prepare(item: audit_pb2.Entry, producer: str, identity: str, pseudonym: str) -> PreparedEntry:
     kind = _KINDS.get(item.kind)
     if kind is None:
         raise EntryRefused("kind", "is unknown")
@@ -118,7 +137,9 @@ def _prepare(item: audit_pb2.Entry, producer: str, pseudonym: str) -> PreparedEn
     if len(payload) > entry.PAYLOAD_BYTES_MAX:
         raise EntryRefused("payload", f"longer than {entry.PAYLOAD_BYTES_MAX} bytes")
     try:
-        canonical.check(payload)
+        admission.check(identity, kind, canonical.loads_object(payload))
+    except PayloadRefused as refused:
+        raise EntryRefused(f"payload.{refused.member[:_MEMBER_MAX]}", refused.why) from None
     except (ValueError, RecursionError):
         raise EntryRefused("payload", "is not a canonical JSON object") from None
     leaf = entry.build_leaf(

@@ -11,6 +11,7 @@ from tollgate_tlog import ed25519, note
 from tollgate_tlog.checkpoint import Checkpoint
 
 KEYRING_KEY = "tlog"
+_SECRET_OF = b"tollgate audit: the secret that entries are marked under"
 
 
 class Signer:
@@ -25,6 +26,14 @@ class Signer:
         """The signer of the log ``origin``. Raises KeyringFault, NoteError."""
         public_key = await keyring.public_key(KEYRING_KEY)
         return cls(keyring, note.VerifierKey(origin, public_key))
+
+    async def secret(self) -> bytes:
+        """A secret of the log that needs no key of its own: what entries are marked under.
+
+        An Ed25519 signature is a function of key and message (RFC 8032); one of this text, which
+        is no checkpoint's, leaves the process nowhere. Raises KeyringFault.
+        """
+        return await self._keyring.sign(KEYRING_KEY, _SECRET_OF)
 
     async def sign(self, head: Checkpoint) -> bytes:
         """The signed note. Raises KeyringFault."""

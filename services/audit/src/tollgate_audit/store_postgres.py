@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tollgate_audit import sequencer
+from tollgate_audit.entry_mac import EntryMac, Row
 from tollgate_audit.sequencer import Outcome, Producer, Refused, Stored, Submission
 
 _STATE = """
@@ -34,10 +35,11 @@ _ADD = """
 with moved as (
     update log_state set size = size + %b::bigint where size = %b::bigint returning size
 ), added as (
-    insert into entry (log_index, producer_index, sequence, tenant_id, trace_id, leaf)
-    select %b::bigint + place - 1, producer_index, sequence, tenant_id, trace_id, leaf
-    from unnest(%b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::bytea[]) with ordinality
-        as new (producer_index, sequence, tenant_id, trace_id, leaf, place)
+    insert into entry (log_index, producer_index, sequence, tenant_id, trace_id, leaf, mac)
+    select %b::bigint + place - 1, producer_index, sequence, tenant_id, trace_id, leaf, mac
+    from unnest(
+        %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::bytea[], %b::bytea[]
+    ) with ordinality as new (producer_index, sequence, tenant_id, trace_id, leaf, mac, place)
     where exists (select from moved)
 ), advanced as (
     insert into producer (name, first_index, last_sequence)
@@ -48,10 +50,10 @@ with moved as (
 )
 select (select size from moved), size from log_published"""
 _CALL = """
-select log_index, leaf from entry
+select log_index, leaf, mac from entry
 where tenant_id = %s and trace_id = %s and trace_id <> '' order by log_index limit %s"""
 _RANGE = """
-select log_index, leaf from entry
+select log_index, leaf, mac from entry
 where log_index >= %s and log_index < %s and (%s = '' or tenant_id = %s)
 order by log_index limit %s"""
 CALL_ENTRIES_MAX = 100
@@ -80,8 +82,9 @@ class _Known:
 class PostgresStore:
     """The log's store. Its pool is owned by the composition root."""
 
-    def __init__(self, pool: AsyncConnectionPool, *, unpublished_max: int) -> None:
+    def __init__(self, pool: AsyncConnectionPool, *, mac: EntryMac, unpublished_max: int) -> None:
         self._pool = pool
+        self._mac = mac
         self._unpublished_max = unpublished_max
         self._known = _Known(0, 0, {})
 
@@ -155,7 +158,7 @@ class PostgresStore:
         connection.add_notice_handler(doubt)
         try:
             cursor = await connection.execute(
-                _ADD, _parameters(decision, self._known.size), prepare=True
+                _ADD, self._parameters(decision, self._known.size), prepare=True
             )
             row = await cursor.fetchone()
         except psycopg.Error as error:
@@ -172,25 +175,43 @@ class PostgresStore:
         self._known.producers |= decision.producers
         return True
 
+    def _parameters(self, decision: sequencer.Decision, size: int) -> tuple[object, ...]:
+        new, states = decision.new, decision.producers.values()
+        return (
+            len(new),
+            size,
+            size,
+            [producer_index for producer_index, _, _ in new],
+            [sequence for _, sequence, _ in new],
+            [entry.tenant_id for _, _, entry in new],
+            [entry.trace_id for _, _, entry in new],
+            [entry.leaf for _, _, entry in new],
+            [self._mac.mark(size + place, entry.leaf) for place, (_, _, entry) in enumerate(new)],
+            list(decision.producers),
+            [state.first_index for state in states],
+            [state.last_sequence for state in states],
+        )
+
     async def size(self) -> int:
         """How many entries are sequenced. Raises StoreUnavailable."""
         rows = await self._fetch("select size from log_state", ())
         return int(rows[0][0])
 
-    async def call(self, tenant_id: str, trace_id: str) -> list[tuple[int, bytes]]:
-        """(index, leaf) of one call of one tenant, in log order. Raises StoreUnavailable."""
-        return await self._fetch(_CALL, (tenant_id, trace_id, CALL_ENTRIES_MAX))
+    async def call(self, tenant_id: str, trace_id: str) -> list[Row]:
+        """The entries of one call of one tenant, in log order. Raises StoreUnavailable."""
+        rows = await self._fetch(_CALL, (tenant_id, trace_id, CALL_ENTRIES_MAX))
+        return [Row(*row) for row in rows]
 
     async def entries(
         self, start: int, *, limit: int, tenant_id: str = ""
-    ) -> tuple[list[tuple[int, bytes]], int]:
-        """(index, leaf) from ``start`` on, and where to go on. Raises StoreUnavailable."""
+    ) -> tuple[list[Row], int]:
+        """Entries from ``start`` on, and where to go on. Raises StoreUnavailable."""
         size = await self.size()
         end = min(size, start + (SCAN_ENTRIES_MAX if tenant_id else limit))
         if start >= end:
             return [], size
         rows = await self._fetch(_RANGE, (start, end, tenant_id, tenant_id, limit))
-        return rows, rows[-1][0] + 1 if len(rows) == limit else end
+        return [Row(*row) for row in rows], rows[-1][0] + 1 if len(rows) == limit else end
 
     async def subject_key(self, tenant_id: str) -> str | None:
         """The tenant's sealed subject key. Raises StoreUnavailable."""
@@ -221,20 +242,3 @@ class PostgresStore:
                 await connection.execute(query.encode(), parameters)
         except (psycopg.Error, PoolTimeout) as error:
             raise StoreUnavailable(type(error).__name__) from error
-
-
-def _parameters(decision: sequencer.Decision, size: int) -> tuple[object, ...]:
-    new, states = decision.new, decision.producers.values()
-    return (
-        len(new),
-        size,
-        size,
-        [producer_index for producer_index, _, _ in new],
-        [sequence for _, sequence, _ in new],
-        [entry.tenant_id for _, _, entry in new],
-        [entry.trace_id for _, _, entry in new],
-        [entry.leaf for _, _, entry in new],
-        list(decision.producers),
-        [state.first_index for state in states],
-        [state.last_sequence for state in states],
-    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import os
 from collections.abc import Callable
@@ -87,18 +88,25 @@ class LocalWorm:
     def _put_mutable(self, path: str, data: bytes) -> None:
         final = self._root / path
         scratch = self._write_scratch(data, 0o644)
-        self._make(final.parent)
-        scratch.replace(final)
+        try:
+            self._make(final.parent)
+            scratch.replace(final)
+        finally:
+            scratch.unlink(missing_ok=True)
         _sync_directory(final.parent)
 
     def _write_scratch(self, data: bytes, mode: int) -> Path:
         scratch = self._scratch / f"{os.getpid()}-{next(self._numbers)}"
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
+        except OSError:
+            scratch.unlink(missing_ok=True)  # a full disk is tried again: it must not fill further
+            raise
         return scratch
 
     def _make(self, directory: Path) -> None:
@@ -113,13 +121,20 @@ class LocalWorm:
         try:
             return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
+            self._check_present()
             return None
 
     def _paths(self, folder: str) -> list[str]:
         try:
             return sorted(f"{folder}/{entry.name}" for entry in (self._root / folder).iterdir())
         except FileNotFoundError:
+            self._check_present()
             return []
+
+    def _check_present(self) -> None:
+        """A directory that is away (a file system that was unmounted) is no empty log."""
+        if not self._scratch.is_dir():
+            raise OSError(errno.ENODEV, "the log's directory is away")
 
     def _drop_partials(self, tile: Tile) -> None:
         folder = f"{Tile(tile.level, tile.index).path}.p"

@@ -17,7 +17,7 @@ from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring_file import FileKeyring
-from tollgate_kit.lifecycle import Lifecycle
+from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc_server import RpcServer
@@ -75,11 +75,9 @@ async def _serve(config: AuthzConfig, log: Log, life: Lifecycle) -> None:
     life.on_stop("metrics", partial(asyncio.to_thread, stop_metrics))
     await server.set_ready(ready=True)
     log.info("authz.serving", port=port)
-    async with asyncio.TaskGroup() as tasks:
-        # A reader that dies of a bug takes the process with it: no heartbeat, no silent staleness.
-        reader = tasks.create_task(feed.run())
-        await life.until_stopped()
-        reader.cancel()
+    reader = core_task("revisions", feed.run())
+    await life.until_stopped()
+    reader.cancel()
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring_file import FileKeyring
-from tollgate_kit.lifecycle import Lifecycle
+from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc_server import RpcServer
@@ -92,15 +92,13 @@ async def _serve(config: BudgetConfig, log: Log, life: Lifecycle) -> None:
     life.on_stop("metrics", partial(asyncio.to_thread, stop_metrics))
     await server.set_ready(ready=True)
     log.info("budget.serving", port=port)
-    async with asyncio.TaskGroup() as tasks:
-        # A loop that dies of a bug takes the process with it: nothing is watched in silence.
-        loops = (
-            tasks.create_task(keeper.sweep_forever(config.ledger.sweep_ms / 1000)),
-            tasks.create_task(keeper.check_forever(config.ledger.check_ms / 1000)),
-        )
-        await life.until_stopped()
-        for loop in loops:
-            loop.cancel()
+    loops = (
+        core_task("sweep", keeper.sweep_forever(config.ledger.sweep_ms / 1000)),
+        core_task("check", keeper.check_forever(config.ledger.check_ms / 1000)),
+    )
+    await life.until_stopped()
+    for loop in loops:
+        loop.cancel()
 
 
 def main() -> int:

@@ -25,6 +25,7 @@ from tollgate_budget.rate_store import RateCall, RateStore, RatesUnavailable
 from tollgate_budget.store import LedgerStore, OutcomeUnknown, StoreUnavailable
 from tollgate_kit.clock import Clock
 from tollgate_kit.failure import Failure, internal, overloaded, store_unavailable
+from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 
 T = TypeVar("T")
@@ -84,10 +85,9 @@ class GroupCommit:
 
     def start(self) -> None:
         """Begin both stages; close() ends them."""
-        loop = asyncio.get_running_loop()
         self._tasks = [
-            loop.create_task(self._rate_stage(), name="budget.rates"),
-            loop.create_task(self._commit_stage(), name="budget.commit"),
+            core_task("budget.rates", self._rate_stage()),
+            core_task("budget.commit", self._commit_stage()),
         ]
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from tollgate_dialects.price import Price
 from tollgate_dialects.protocol import Protocol
 from tollgate_kit import rpc_client
 from tollgate_kit.failure import Failure
+from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 
 WIRE_PROTOCOLS = {
@@ -55,7 +56,7 @@ class Catalogue:
 
     async def start(self) -> None:
         """Begin polling."""
-        self._poller = asyncio.get_running_loop().create_task(self._poll())
+        self._poller = core_task("catalogue", self._poll())
 
     async def close(self) -> None:
         """Stop polling."""

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from tollgate_edge import public_errors
 from tollgate_edge.config import ListenConfig
 from tollgate_edge.exchange import CONNECTION, Connection
+from tollgate_kit.lifecycle import core_task
 
 BACKLOG = 2048
 # After the application's own limit on a body, which answers 408.
@@ -164,9 +165,7 @@ class HttpListener:
             ) from None
         listening.setblocking(False)
         bound: int = listening.getsockname()[1]
-        self._serving = asyncio.get_running_loop().create_task(
-            self._server.serve(sockets=[listening])
-        )
+        self._serving = core_task("listener", self._server.serve(sockets=[listening]))
         while not self._server.started and not self._serving.done():  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.01)
         return bound

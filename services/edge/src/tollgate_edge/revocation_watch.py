@@ -14,6 +14,7 @@ from tollgate_edge.identity import KeyGrant
 from tollgate_kit import rpc_client
 from tollgate_kit.clock import Clock
 from tollgate_kit.failure import Failure
+from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 
 BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -37,7 +38,7 @@ class RevocationWatch:
 
     async def start(self) -> None:
         """Begin listening."""
-        self._listener = asyncio.get_running_loop().create_task(self._listen())
+        self._listener = core_task("revocations", self._listen())
 
     async def close(self) -> None:
         """Stop listening; the cache goes stale by itself."""

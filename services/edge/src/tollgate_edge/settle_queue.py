@@ -13,6 +13,7 @@ from typing import Any
 from tollgate.budget.v1 import budget_pb2
 from tollgate_kit.clock import Clock
 from tollgate_kit.failure import Failure
+from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.session_client import SessionPool
@@ -78,7 +79,7 @@ class SettleQueue:
 
     async def start(self) -> None:
         """Begin sending."""
-        self._sender = asyncio.get_running_loop().create_task(self._send())
+        self._sender = core_task("settlements", self._send())
 
     async def close(self, seconds: float) -> None:
         """Send what is queued, for at most that long, then stop."""

@@ -12,7 +12,7 @@ from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring_file import FileKeyring
-from tollgate_kit.lifecycle import Lifecycle
+from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc_server import RpcServer
@@ -65,7 +65,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     )
     watch = CatalogueWatch(store, keys, attempts.health, private, log=log, metrics=metrics)
     await watch.refresh()
-    polling = asyncio.get_running_loop().create_task(watch.run())
+    polling = core_task("catalogue", watch.run())
     life.on_stop("catalogue", partial(_cancelled, polling))
     executor = Executor(
         attempts=attempts,

@@ -1,0 +1,45 @@
+"""The mark that a sequenced entry carries in Postgres, under a key that the database never sees.
+
+Pure. Promises: an entry that is read with its mark is the one that was sequenced at that index,
+byte for byte; whoever may write to the database, its owner included, cannot make another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import NamedTuple
+
+_MAC_BYTES = 16
+
+
+class Row(NamedTuple):
+    """An entry as Postgres has it; no mark: sequenced before there were marks."""
+
+    log_index: int
+    leaf: bytes
+    mac: bytes | None
+
+
+class Altered(Exception):  # noqa: N818 - it is what was found
+    """An entry is not what was sequenced at its index. Alarm; it is neither signed nor shown."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"entry {index} is not what was sequenced")
+        self.index = index
+
+
+class EntryMac:
+    """Makes and checks marks."""
+
+    def __init__(self, secret: bytes) -> None:
+        """`secret` is known to this log's audit processes alone, and the same for all of them."""
+        self._key = hashlib.sha256(b"tollgate entry mark\n" + secret).digest()
+
+    def mark(self, index: int, leaf: bytes) -> bytes:
+        return hmac.digest(self._key, index.to_bytes(8) + leaf, "sha256")[:_MAC_BYTES]
+
+    def holds(self, row: Row) -> bool:
+        return row.mac is not None and hmac.compare_digest(
+            self.mark(row.log_index, row.leaf), row.mac
+        )
