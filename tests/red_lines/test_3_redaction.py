@@ -21,6 +21,8 @@ from tollgate_cli.demo_provider.failures import CANARY, FAILURES, Failure
 PROTOCOLS = {failures.OPENAI: OPENAI, failures.ANTHROPIC: ANTHROPIC}
 # Statuses that are the client's to act on: kept, with the upstream's words scrubbed.
 DESCRIBED = (400, 404, 413, 422, 429)
+# Statuses that are the operator's to act on: nobody need try again.
+OPERATORS = (401, 402, 403)
 # The words that clients match on, and that must survive the scrubber.
 WORDS = {
     (400, failures.OPENAI): "maximum context length is 8192 tokens",
@@ -158,6 +160,10 @@ def test_every_failure_is_an_error_of_the_table(storm: Storm, failure: Failure, 
     error = observe.error_of(httpx.Response(seen.status, headers=seen.headers, content=seen.body))
     if failure.status in DESCRIBED and failure.place in ("body", "header", "reason", "html"):
         assert failure.status == seen.status
+    elif failure.status in OPERATORS:
+        assert (502, "provider_unavailable", None, "false") == (
+            seen.status, error["code"], error["param"], seen.headers["x-should-retry"],
+        )  # fmt: skip
     else:
         assert (502, "upstream_error", "The model provider failed to answer.", None) == (
             seen.status, error["code"], error["message"], error["param"],

@@ -31,6 +31,13 @@ OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
         "tool_choice.disable_parallel_tool_use must be a boolean; text/event-stream and/or user_id",
         "Supported levels: high, low, max, medium; context_length_exceeded; request_too_large",
         "Rate limit reached for gpt-4o: Limit 30000, Used 28000, Requested 5000. Try again in 6.1s",
+        "tokens:8000 limit:4096 line:12 column:1200; status:400; code:1210; max_tokens:4096",
+        "anthropic.claude-3-haiku-20240307-v1:0, llama3:70b, gpt-oss:120b, qwen2.5-coder:32b-q4_0",
+        "deepseek-r1-distill-llama-70b, mixtral-8x7b-instruct-v0.1, gemini-2.0-flash-thinking-exp",
+        "claude-3-5-sonnet-20241022 and chatgpt-4o-latest at 2026-11-26T12:30:00Z, 10:30 or 1:2",
+        "wait... then retry; n must be below 2**31; messages[3].content[0]: field required",
+        "The server had an error; the host is busy; no worker, node or instance is free. Use pods.",
+        "text-embedding-3-small, nvidia-llama31-turbo, command-r7b-12-2024, o1-2024-12-17-preview",
     ],
 )
 def test_promise_13_the_words_that_clients_match_on_stay(text):
@@ -56,6 +63,36 @@ LEAKS = [
 ]  # fmt: skip
 
 
+# R2: machines without a domain, and keys that somebody has masked.
+MACHINES = [
+    "gpu-node-17:8000", "vllm-7f9c6d5b8-x2x9k", "vllm:8000", "db01:5432", "my_service_1:80",
+    "model-server-5d4f8c7b9-abc1e:9000", "llm-gateway-prod:443", "ip-10-0-3-17", "redis:6379",
+    "gke-pool-1-3f2a9c1e-x2x9", "aks-nodepool1-12345678-vmss000001", "i-0abc123def4567890",
+    "gpu-node-17", "worker-3", "h100-node-2", "sk-...abcd", "sk-****abcd", "xx**yy", "****-key",
+    "********", "abcd1...wxyz", "AbC...9xYz", "\u2022\u2022\u2022\u2022abcd", "XXXXXXXXabcd", "ab***",
+    "7f...9c", "vllm-prod-6b8d9f7c5d-kzq2x", "a1b2\u2026c3d4", "token-a***b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("leak", MACHINES)
+@pytest.mark.parametrize(
+    "around", ["error for {} now", "({})", "'{}'", "upstream {}: refused", "{}", "at {}, retry"]
+)
+def test_case_R2_a_machine_or_a_masked_key_is_gone(leak, around):
+    """Bare names with a port, pods, nodes, and what is left of a masked key: nothing stays."""
+    text = scrub(around.format(leak))
+    assert (False, True) == (leak in text, "[redacted]" in text)
+    assert not any(part in text for part in re.split(r"[*.\u2022\u2026:]+", leak) if len(part) > 3)
+
+
+@pytest.mark.parametrize("said", ["host gpu-a1", "pod 'vllm-x-9'", "node: edge-b7", "key ending in a9Zk",
+                                  "server llm-7 is down", "API key ends with abcd"])  # fmt: skip
+def test_case_R2_what_is_called_a_machine_is_gone(said):
+    """A name that follows the word for what it is."""
+    assert "[redacted]" in scrub(f"error on {said}, try later")
+    assert not re.search(r"gpu-a1|vllm|edge-b7|a9Zk|llm-7|abcd", scrub(f"error on {said}, later"))
+
+
 @pytest.mark.parametrize("leak", LEAKS)
 @pytest.mark.parametrize(
     "around", ["error for {} now", "({})", "'{}'", "key={},", "{}", "密钥{}无效"]
@@ -69,7 +106,8 @@ def test_red_line_3_what_names_an_upstream_is_gone(leak, around):
     assert "[redacted]" in text
 
 
-@pytest.mark.parametrize("run", ["a.", "/a", "A", "a-", "1:", "sk-", "a@", "organization ", "eyJ"])
+@pytest.mark.parametrize("run", ["a.", "/a", "A", "a-", "1:", "sk-", "a@", "organization ", "eyJ",
+                                 "a*", "**", "a1-", "ab:1", "x", "host ", "a...", "key ", "1.", "node-"])  # fmt: skip
 def test_a_hostile_text_is_not_slow(run):
     """No pattern is quadratic: a text made to be slow is scrubbed in well under a second."""
     start = time.perf_counter()
@@ -132,6 +170,42 @@ def test_what_is_said_of_the_others():
 def test_every_shape_of_an_error_body(raw, message):
     """Anthropic, Gemini, plain texts; what is no JSON says nothing."""
     assert message == upstream_error.describe(404, raw, {}, ANTHROPIC).message
+
+
+DETAILS = [{"type": "missing", "loc": ["body", "messages", 0, "content"], "msg": "Field required"},
+           {"loc": ["query"], "msg": "bad"}, {"msg": "no"}, 7]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "expected"),
+    [
+        (422, {"detail": DETAILS}, ("messages.0.content: Field required; query: bad; no", "",
+                                    "messages.0.content")),
+        (422, {"detail": [{"loc": ["body"], "msg": "bad key at gpu-node-17:8000"}]},
+         ("bad key at [redacted]", "", "")),
+        (404, {"error": {"code": "DeploymentNotFound", "message": "The deployment is missing"}},
+         ("The deployment is missing", "DeploymentNotFound", "")),
+        (400, {"error": {"code": 1210, "message": "bad parameter"}}, ("bad parameter", "1210", "")),
+        (400, {"error": {"code": 400, "message": "bad", "type": "BadRequestError"}},
+         ("bad", "BadRequestError", "")),
+        (400, {"object": "error", "message": "too long", "type": "BadRequestError", "code": 400},
+         ("too long", "BadRequestError", "")),
+        (400, {"errors": [{"message": "no such model", "code": 7003}]},
+         ("no such model", "7003", "")),
+        (400, {"statusCode": 400, "error": "Bad Request", "message": "no tools"},
+         ("no tools", "", "")),
+        (400, {"title": "Bad request", "detail": "too many tools"}, ("too many tools", "", "")),
+        (400, {"detail": {"message": "no", "code": "X"}}, ("no", "X", "")),
+        (400, {"code": "InvalidParameter", "message": "url error", "request_id": "a"},
+         ("url error", "InvalidParameter", "")),
+        (400, {"error": {"message": "m", "code": "Has Spaces", "type": "http://10.0.0.1/x"}},
+         ("m", "", "")),
+    ],
+)  # fmt: skip
+def test_case_P8_the_reason_is_found_in_every_vendors_shape(status, document, expected):
+    """Lists of details, codes with capitals, numbers: the reason is scrubbed and shown."""
+    raw = json.dumps(document).encode()
+    assert expected == tuple(upstream_error.describe(status, raw, {}, OPENAI))
 
 
 def test_an_encoded_or_huge_body_says_nothing():

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tollgate_dialects import sse
 from tollgate_edge.anthropic_api import FACE as ANTHROPIC
-from tollgate_edge.event_tail import PART_BYTES_MAX, EventTail
+from tollgate_edge.event_tail import EventTail
 from tollgate_edge.openai_api import FACE as OPENAI
 
 STREAMS = [
@@ -25,7 +26,7 @@ def test_however_it_is_cut_only_the_terminal_event_is_held(stream, draw):
     face, events, terminal = stream
     whole = b"".join(events) + terminal
     cuts = sorted(draw.draw(st.lists(st.integers(0, len(whole)), max_size=12)))
-    tail = EventTail(face.terminal_lines)
+    tail = EventTail(face.protocol)
     sent = b""
     for start, stop in zip([0, *cuts], [*cuts, len(whole)], strict=True):
         sent += tail.feed(whole[start:stop])
@@ -36,14 +37,14 @@ def test_however_it_is_cut_only_the_terminal_event_is_held(stream, draw):
 @pytest.mark.parametrize(("face", "events", "terminal"), STREAMS)
 def test_a_whole_event_never_waits(face, events, terminal):
     """No event but the terminal one is delayed by even one read."""
-    tail = EventTail(face.terminal_lines)
+    tail = EventTail(face.protocol)
     for event in events:
         assert event == tail.feed(event)
 
 
 def test_what_comes_after_the_terminal_event_is_dropped():
     """An upstream cannot send on after its end."""
-    tail = EventTail(OPENAI.terminal_lines)
+    tail = EventTail(OPENAI.protocol)
     assert b"" == tail.feed(b"data: [DONE]\n\ndata: more\n\n")
     assert b"" == tail.feed(b"data: yet more\n\n")
     assert b"data: [DONE]\n\n" == tail.held
@@ -51,22 +52,27 @@ def test_what_comes_after_the_terminal_event_is_dropped():
 
 def test_a_stream_without_terminal_event_ends_with_its_part():
     """What was begun and never ended is told apart, so that an error can replace it."""
-    tail = EventTail(OPENAI.terminal_lines)
+    tail = EventTail(OPENAI.protocol)
     assert b"data: 1\n\n" == tail.feed(b"data: 1\n\ndata: {half")
     assert (b"", b"data: {half") == (tail.held, tail.part)
 
 
-@given(st.integers(1, 5), st.integers(0, 4))
-def test_an_oversized_event_passes_and_the_terminal_one_is_still_found(reads, shift):
-    """A line above the bound is let through as it comes; memory stays bounded."""
-    tail = EventTail(OPENAI.terminal_lines)
-    big = b"data: " + b"x" * (PART_BYTES_MAX + 10) + b"\n\n"
-    whole = big + b"data: 2\n\ndata: [DONE]\n\n"
-    cut = len(big) - shift
-    sent = tail.feed(whole[: PART_BYTES_MAX + 8])
-    assert len(sent) > PART_BYTES_MAX
-    sent += tail.feed(whole[PART_BYTES_MAX + 8 : cut])
-    for start in range(cut, len(whole), reads):
-        sent += tail.feed(whole[start : start + reads])
-        assert len(tail.part) <= PART_BYTES_MAX
-    assert (big + b"data: 2\n\n", b"data: [DONE]\n\n") == (sent, tail.held)
+@pytest.mark.parametrize(
+    "end",
+    [b"data:  [DONE]\n\n", b"data:\t[DONE]\n\n", b"data:[DONE]\r\r", b"\xef\xbb\xbfdata: [DONE]\n\n",
+     b": x\ndata: [DONE] \r\n\r\n", b"event: x\ndata: data: [DONE]\n\n"],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_case_R3_no_spelling_of_the_end_leaves_before_the_record(end, size):
+    """Spaces, tabs, CR line ends, other fields: what a client may take for the end is held."""
+    whole = b"data: 1\n\n" + end + b"data: 2\n\n"
+    tail = EventTail(OPENAI.protocol)
+    sent = b"".join(tail.feed(whole[at : at + size]) for at in range(0, len(whole), size))
+    assert (b"data: 1\n\n", end) == (sent, tail.held)
+
+
+def test_an_oversized_event_is_refused():
+    """Router passes no event above the bound: memory stays bounded here too."""
+    tail = EventTail(OPENAI.protocol)
+    with pytest.raises(sse.FrameTooLongError):
+        tail.feed(b"data: " + b"x" * (sse.MAX_FRAME_BYTES + 10))

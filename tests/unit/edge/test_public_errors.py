@@ -119,12 +119,27 @@ def test_upstream_words_pass_only_where_clients_recover_from_them():
             retry_after_ms=5,
         )  # fmt: skip
         body = public_errors.body(refusal, kind="k", trace_id="", request_id="")
-        assert (502, "upstream_error") == (refusal.status, refusal.error.code)
+        is_operators = status in (401, 402, 403)
+        code = "provider_unavailable" if is_operators else "upstream_error"
+        assert (502, code) == (refusal.status, refusal.error.code)
         assert "words" not in str(body)
     timeout = public_errors.upstream_failure(
         "UPSTREAM_TIMEOUT", status=400, message="words", code="", param="", retry_after_ms=None
     )
     assert (504, False) == (timeout.status, "words" in timeout.message)
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_case_P10_a_key_of_no_use_is_not_tried_again_by_the_client(status):
+    """A dead key or an empty account of the operator: fixed words, no retry, no vendor's billing."""
+    refusal = public_errors.upstream_failure(
+        "UPSTREAM_ERROR", status=status, message="pay your bill", code="billing", param="p",
+        retry_after_ms=5,
+    )  # fmt: skip
+    assert (502, "provider_unavailable", False, None) == (
+        refusal.status, refusal.error.code, refusal.error.retryable, refusal.retry_ms,
+    )  # fmt: skip
+    assert ("", "") == (refusal.upstream_message, refusal.upstream_code)
 
 
 def test_a_rate_that_never_fits_is_not_retried():

@@ -12,7 +12,6 @@ from tollgate_router.routing import (
     Result,
     RetryBudget,
     may_retry,
-    result_of,
 )
 
 
@@ -28,26 +27,6 @@ RULES = CooldownRules()
 
 def order(health: KeyHealth, now_ms: int) -> str:
     return "".join(way.key_id for way in health.order((A, B, C), now_ms=now_ms).candidates)
-
-
-@pytest.mark.parametrize(
-    ("status", "result", "again"),
-    [
-        (200, Result.OK, False),
-        (302, Result.REFUSED, False),
-        (400, Result.REFUSED, False),
-        (401, Result.BAD_KEY, True),
-        (403, Result.BAD_KEY, True),
-        (404, Result.REFUSED, False),
-        (413, Result.REFUSED, False),
-        (429, Result.RATE_LIMITED, True),
-        (500, Result.SERVER_ERROR, True),
-        (529, Result.SERVER_ERROR, True),
-    ],
-)
-def test_what_a_status_means(status, result, again):
-    """Only 5xx, 429 and a bad key are worth another key."""
-    assert (result, again) == (result_of(status), may_retry(result_of(status)))
 
 
 def test_taken_requests_are_not_repeated():
@@ -106,10 +85,11 @@ def test_all_told_to_wait():
     assert (C,) == health.order((C,), now_ms=RULES.retry_after_max_ms).candidates
 
 
-def test_a_bad_key_is_bad_for_all_models():
-    """After a 401 the key is the last choice for every model, but is not given up."""
+@pytest.mark.parametrize("result", [Result.BAD_KEY, Result.OUT_OF_FUNDS])
+def test_case_P9_a_key_of_no_use_is_so_for_all_models(result):
+    """After a 401 or 402 the key is the last choice for every model, but is not given up."""
     health = KeyHealth(RULES)
-    health.record(A, Result.BAD_KEY, now_ms=0)
+    health.record(A, result, now_ms=0)
     ways = (Way("a", "x"), Way("b", "x"))
     assert ("b", "a") == tuple(w.key_id for w in health.order(ways, now_ms=100_000).candidates)
     assert (A,) == health.order((A,), now_ms=1).candidates

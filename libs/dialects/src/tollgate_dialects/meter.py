@@ -1,152 +1,67 @@
 """Meters an answer while it passes: what it used, whether it ended, whether it failed.
 
-Promises that an upstream's error text is never among the bytes to pass on, that nothing passes
-after the protocol's last event, and that what passes is what came in, less usage that the client
-did not ask for. Reads only events that can matter; the others are counted as bytes.
-
-Without a usable report the output is estimated at one token for each 3 bytes of text produced, and
-the input at what the caller gives: high for every language that is common, so that a cut stream is
-cut early rather than late.
+Promises that only what `answer_schema` lists is among the bytes to pass on, that nothing passes
+after the protocol's last event and that this is there when the answer was complete; and that what
+an upstream of the protocol sends passes byte for byte, less usage that the client did not ask for.
 """
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tollgate_dialects import members, reported, sse, upstream_error
+from tollgate_dialects import answer_schema, answer_template, reported, sse
+from tollgate_dialects.answer_usage import AnswerMeter
 from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.upstream_error import UpstreamFault
-from tollgate_dialects.usage import NOTHING, Usage, UsageSource
-
-# What is odd about a report: refused counts, or far fewer output tokens than text.
-Flag: TypeAlias = Literal["", "implausible", "below_output"]
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
-_BYTES_PER_ESTIMATED_TOKEN = 3
-# A report of fewer tokens than this for the text that was seen is marked, not changed.
-_MAX_BYTES_PER_TOKEN = 64
-_FREE_BYTES = 256
-
-_STRING = rb'"\s*+:\s*+"((?:[^"\\]++|\\.)*+)"'
-_TEXT = {
-    Protocol.OPENAI_CHAT: re.compile(
-        rb'"(?:content|reasoning_content|reasoning|refusal|arguments|input)' + _STRING
-    ),
-    Protocol.ANTHROPIC_MESSAGES: re.compile(rb'"(?:text|partial_json|thinking|data)' + _STRING),
-}
-_USAGE_OBJECT = re.compile(rb'"usage"\s*+:\s*+\{')
+# More than any request may ask for.
+_MAX_CHOICES = 1_000
+# Frames of a stream that are looked at for their shape: text, reasoning, tool arguments, and more.
+_MAX_LESSONS = 12
+# Names under which an upstream may tell of an error in a frame of its own.
+_ERROR_NAME = re.compile(rb"error|fail|exception", re.IGNORECASE)
 
 
-def estimated_tokens(size_bytes: int) -> int:
-    """Tokens that a text of this size is taken for."""
-    return -(-size_bytes // _BYTES_PER_ESTIMATED_TOKEN)
+class _Read(NamedTuple):
+    """A JSON document of an upstream."""
+
+    value: Any
+    # Valid JSON in valid UTF-8: its bytes may pass as they are.
+    is_clean: bool
 
 
-class _Meter:
-    """What both meters know of usage."""
-
-    def __init__(
-        self,
-        protocol: Protocol,
-        *,
-        strip_usage: bool = False,
-        secrets: Sequence[str] = (),
-        input_estimate_tokens: int = 0,
-    ) -> None:
-        self._protocol = protocol
-        self._strip_usage = strip_usage and protocol is Protocol.OPENAI_CHAT
-        self._secrets = tuple(secrets)
-        self._input_estimate_tokens = input_estimate_tokens
-        self._reported: Usage | None = None
-        self._is_output_reported = False
-        self._implausible = False
-        # Bytes of text in all, and since the last report.
-        self._produced_bytes = 0
-        self._unreported_bytes = 0
-        # The protocol's last event, or the whole body, was seen.
-        self.finished = False
-        # Set when the answer turned into an error; nothing passes from there on.
-        self.error: UpstreamFault | None = None
-        # The upstream said in so many words that it failed.
-        self.is_failure_told = False
-
-    @property
-    def has_final_usage(self) -> bool:
-        """Whether the upstream's last word on usage was read."""
-        return self.usage_source is UsageSource.UPSTREAM
-
-    @property
-    def produced(self) -> bool:
-        """Whether any text, reasoning or tool call was seen."""
-        return self._produced_bytes > 0
-
-    @property
-    def usage_source(self) -> UsageSource:
-        if self._reported is not None:
-            complete = self._is_output_reported and not self._unreported_bytes
-            return UsageSource.UPSTREAM if complete else UsageSource.PARTIAL
-        if self._produced_bytes or self._implausible or (self.finished and not self.error):
-            return UsageSource.ESTIMATED
-        return UsageSource.NONE
-
-    @property
-    def usage(self) -> Usage:
-        """What is charged: the report, completed or replaced as `usage_source` says."""
-        source = self.usage_source
-        if source is UsageSource.NONE:
-            return NOTHING
-        if self._reported is None:
-            return Usage(input_tokens=self._input_estimate_tokens, output_tokens=self.output_units)
-        if source is UsageSource.UPSTREAM:
-            return self._reported
-        return replace(self._reported, output_tokens=self.output_units)
-
-    @property
-    def output_units(self) -> int:
-        """Output tokens so far: reported, and estimated for what was produced since."""
-        unreported = estimated_tokens(self._unreported_bytes)
-        if self._reported is None:
-            return unreported
-        if self._is_output_reported:
-            return self._reported.output_tokens + unreported
-        return max(self._reported.output_tokens, unreported)
-
-    @property
-    def flag(self) -> Flag:
-        if self._implausible:
-            return "implausible"
-        if self.usage_source is UsageSource.UPSTREAM and self._reported is not None:
-            explained = self._reported.output_tokens * _MAX_BYTES_PER_TOKEN + _FREE_BYTES
-            return "below_output" if self._produced_bytes > explained else ""
-        return ""
-
-    def _produce(self, text: bytes) -> None:
-        size = sum(map(len, _TEXT[self._protocol].findall(text)))
-        self._produced_bytes += size
-        self._unreported_bytes += size
-
-    def _report(self, usage: Usage | None, *, has_output: bool = True) -> None:
-        if usage is None:
-            self._implausible = True
-            self._reported = None
-            self._unreported_bytes = self._produced_bytes
-            return
-        self._implausible = False
-        self._reported = usage
-        self._is_output_reported = has_output
-        if has_output:
-            self._unreported_bytes = 0
-
-    def _fail(self, error: object = None) -> None:
-        self.is_failure_told = error is not None
-        self.error = upstream_error.in_stream(error, self._protocol, self._secrets)
+def _read_json(data: bytes) -> _Read | None:
+    """Halves of a surrogate pair and bytes that are no UTF-8 are forgiven, other faults not."""
+    try:
+        return _Read(orjson.loads(data), is_clean=True)
+    except orjson.JSONDecodeError:
+        pass
+    text = data.decode("utf-8", "replace")
+    if "\\ud" not in text.lower() and "\ufffd" not in text:
+        return None
+    try:
+        return _Read(json.loads(text), is_clean=False)
+    except (ValueError, RecursionError):
+        return None
 
 
-class BodyMeter(_Meter):
+def _written(document: object) -> bytes | None:
+    """None for what is nested too deeply to be written."""
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:  # a half of a surrogate pair
+        pass
+    try:
+        return json.dumps(document, separators=(",", ":")).encode()
+    except RecursionError:
+        return None
+
+
+class BodyMeter(AnswerMeter):
     """For an answer in one JSON body: nothing passes before all of it is known to be an answer."""
 
     def __init__(
@@ -187,28 +102,36 @@ class BodyMeter(_Meter):
         body = b"".join(self._chunks)
         self._chunks.clear()
         self._produced_bytes = self._unreported_bytes = 0
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError:
+        read = _read_json(body)
+        document = read.value if read else None
+        if read is None or not isinstance(document, dict):
             self._fail()
             return b""
-        if not isinstance(document, dict):
-            self._fail()
+        if error := answer_schema.error_in(document):
+            self._fail(error, told=True)
             return b""
-        if document.get("error") or document.get("type") == "error":
-            self._fail(document.get("error"))
+        if not answer_schema.is_body(document, self._protocol):
+            self._fail(document)
             return b""
-        self.finished = True
+        is_openai = self._protocol is Protocol.OPENAI_CHAT
+        passed = answer_schema.kept(
+            document, answer_schema.OPENAI if is_openai else answer_schema.MESSAGE
+        )
+        is_as_read = passed is document and read.is_clean
+        if not is_as_read or answer_schema.repeats_a_key(passed, body):
+            written = _written(passed)
+            if written is None:
+                self._fail()
+                return b""
+            body = written
+        self.finished = self._is_final = True
         self._produce(body)
-        usage = document.get("usage")
-        if isinstance(usage, dict):
-            is_openai = self._protocol is Protocol.OPENAI_CHAT
-            read = reported.from_openai if is_openai else reported.from_anthropic
-            self._report(read(usage))
+        if (usage := reported.found_in(document)) is not None:
+            self._report((reported.from_openai if is_openai else reported.from_anthropic)(usage))
         return body
 
 
-class StreamMeter(_Meter):
+class StreamMeter(AnswerMeter):
     """For an answer in server-sent events: whole frames pass as they come."""
 
     def __init__(
@@ -228,9 +151,13 @@ class StreamMeter(_Meter):
         self._frames = sse.FrameBuffer()
         self._merged: dict[str, Any] = {}
         self._has_final_output = False
+        # OpenAI: index of each choice that was seen, and whether it has ended.
+        self._choices: dict[object, bool] = {}
         is_openai = protocol is Protocol.OPENAI_CHAT
-        self._markers = _OPENAI_MARKERS if is_openai else _ANTHROPIC_MARKERS
-        self._read: Callable[[bytes, sse.Event], bytes] = (
+        # Shapes of frames that need no reading, and how many more may be learnt.
+        self._templates: list[re.Pattern[bytes]] = []
+        self._lessons = _MAX_LESSONS
+        self._read: Callable[[sse.Event, dict[str, Any]], Any] = (
             self._read_openai if is_openai else self._read_anthropic
         )
 
@@ -246,92 +173,140 @@ class StreamMeter(_Meter):
         return self._pass(frames) if frames else b""
 
     def finish(self) -> bytes:
-        """The bytes to pass on when the upstream has closed the stream."""
+        """The bytes to pass on when the upstream has closed the stream without a fault.
+
+        A complete answer gets the protocol's last event where the upstream left it out.
+        """
         if self.error or self.finished:
             return b""
-        rest = self._frames.rest()
-        return b"".join(map(self._pass_frame, sse.split(rest))) if rest.strip() else rest
+        passed = self._pass(self._frames.rest())
+        if self._is_final and not self.error and not self.finished:
+            self.finished = True
+            passed += sse.TERMINAL[self._protocol]
+        return passed
 
     def _pass(self, frames: bytes) -> bytes:
-        # Most of a read is text: only from the first event that can matter on, one by one.
-        quiet = sse.quiet_part(frames, self._first_that_matters(frames))
-        if quiet:
-            self._produce(frames[:quiet])
-            if quiet == len(frames):
-                return frames
-        passed = [frames[:quiet]]
-        for frame in sse.split(frames[quiet:]):
-            passed.append(self._pass_frame(frame))
+        # Most reads hold nothing but text.
+        if self._is_known(frames):
+            self._produce(frames)
+            return frames
+        passed: list[bytes] = []
+        for frame in sse.split(frames):
+            if self._is_known(frame):
+                self._produce(frame)
+                passed.append(frame)
+            elif len(frame) > sse.MAX_FRAME_BYTES:
+                self._fail()
+            elif frame.strip(b"\r\n"):
+                passed.append(self._pass_frame(frame))
             if self.error or self.finished:
                 break
         return b"".join(passed)
 
+    def _is_known(self, frames: bytes) -> bool:
+        return any(template.fullmatch(frames) for template in self._templates)
+
+    def _learn(self, frame: bytes) -> None:
+        self._lessons -= 1
+        template = answer_template.of(frame)
+        if template is not None:
+            self._templates.append(template)
+
     def _pass_frame(self, frame: bytes) -> bytes:
-        if len(frame) > sse.MAX_FRAME_BYTES or not sse.are_frames(frame):
+        event = sse.parse(frame)
+        if not event.is_event:
+            # A body of JSON, where a stream was asked for, may say what went wrong.
+            read = _read_json(frame)
+            value = read.value if read else None
+            told = isinstance(value, dict) and bool(answer_schema.error_in(value))
+            self._fail(_error_of(value), told=told)
+            return b""
+        if sse.is_terminal(event, self._protocol) and self._protocol is Protocol.OPENAI_CHAT:
+            self.finished = self._is_final = True
+            return sse.TERMINAL[self._protocol]
+        if not event.data.strip() and event.name != b"error":
+            return b""
+        read = _read_json(event.data)
+        if read is None or not isinstance(read.value, dict):
+            # Under a name that the protocol does not know, a frame is no part of the answer.
+            if not self._is_foreign(event.name):
+                self._fail()
+            return b""
+        if event.name == b"error" or (answer_schema.error_in(read.value)):
+            self._fail(_error_of(read.value), told=True)
+            return b""
+        return self._pass_document(frame, event, read)
+
+    def _pass_document(self, frame: bytes, event: sse.Event, read: _Read) -> bytes:
+        self._produce(event.data)
+        passed = self._read(event, read.value)
+        if passed is None or self.error:
+            return b""
+        is_openai = self._protocol is Protocol.OPENAI_CHAT
+        name = b"" if is_openai else passed["type"].encode()
+        is_as_read = passed is read.value and read.is_clean and event.is_simple
+        is_as_read = is_as_read and event.name == name
+        if is_as_read and not answer_schema.repeats_a_key(passed, event.data):
+            if self._lessons and not self._is_final:
+                self._learn(frame)
+            return frame
+        written = _written(passed)
+        if written is None:
             self._fail()
             return b""
-        self._produce(frame)
-        if self._first_that_matters(frame) == len(frame):
-            return frame
-        return self._read(frame, sse.parse(frame))
+        return b"%bdata: %b\n\n" % (b"event: %b\n" % name if name else b"", written)
 
-    def _first_that_matters(self, frames: bytes) -> int:
-        """Where an event may hold usage, an error, the end, or an escaped name of them.
+    def _is_foreign(self, name: bytes) -> bool:
+        if not name or _ERROR_NAME.search(name):
+            return False
+        return self._protocol is Protocol.OPENAI_CHAT or name.decode("latin-1") not in (
+            answer_schema.EVENTS
+        )
 
-        The size when there is none.
-        """
-        first = sse.first_of(frames, self._markers)
-        if self._protocol is Protocol.OPENAI_CHAT and frames.find(b'"usage"', 0, first) >= 0:
-            # Many upstreams write a null usage on every chunk.
-            usage = _USAGE_OBJECT.search(frames, 0, first)
-            return first if usage is None else usage.start()
-        return first
+    def _read_openai(self, event: sse.Event, document: dict[str, Any]) -> Any:
+        """What passes of a chunk; None: nothing."""
+        usage = reported.found_in(document)
+        if usage is not None and document.get("choices") is None:
+            document = {**document, "choices": []}
+        if not answer_schema.is_chunk(document):
+            if not self._is_foreign(event.name):
+                self._fail(document)
+            return None
+        for choice in document["choices"]:
+            index, ends = choice.get("index") or 0, choice.get("finish_reason") is not None
+            index = index if type(index) is int else 0
+            self._choices[index] = ends or self._choices.get(index, False)
+        if len(self._choices) > _MAX_CHOICES:
+            self._fail()
+        self._is_final = bool(self._choices) and all(self._choices.values())
+        if usage is not None:
+            self._report(reported.from_openai(usage))
+            if self._strip_usage and not document["choices"]:
+                return None
+        return answer_schema.kept(document, answer_schema.OPENAI)
 
-    def _document(self, event: sse.Event) -> dict[str, Any]:
-        if not event.data and event.name != b"error":
-            return {}
-        try:
-            document = orjson.loads(event.data)
-        except orjson.JSONDecodeError:
-            document = None
-        if not isinstance(document, dict):
-            if b"error" in event.data or event.name == b"error":
-                self._fail()
-            return {}
-        if event.name == b"error" or document.get("error") or document.get("type") == "error":
-            self._fail(document.get("error"))
-        return document
-
-    def _read_openai(self, frame: bytes, event: sse.Event) -> bytes:
-        if event.data.strip() == b"[DONE]":
-            self.finished = True
-            return frame
-        document = self._document(event)
-        if self.error:
-            return b""
-        usage = document.get("usage")
-        if not isinstance(usage, dict):
-            return frame
-        self._report(reported.from_openai(usage))
-        if not self._strip_usage:
-            return frame
-        if not document.get("choices"):
-            return b""
-        return _without_usage(frame, event, document)
-
-    def _read_anthropic(self, frame: bytes, event: sse.Event) -> bytes:
-        document = self._document(event)
-        if self.error:
-            return b""
+    def _read_anthropic(self, event: sse.Event, document: dict[str, Any]) -> Any:
+        """What passes of an event, by its own type; None: nothing."""
+        name = event.name.decode("latin-1")
+        if "type" not in document and name in answer_schema.EVENTS:
+            document = {"type": name, **document}
         kind = document.get("type")
+        if not isinstance(kind, str):
+            if not self._is_foreign(event.name):
+                self._fail(document)
+            return None
+        if kind not in answer_schema.EVENTS:
+            return None
+        usage = reported.found_in(document)
         if kind == "message_start":
-            message = document.get("message")
-            self._merge(message.get("usage") if isinstance(message, dict) else None, final=False)
-        elif kind == "message_delta":
-            self._merge(document.get("usage"), final=True)
+            self._merge(usage, final=False)
+        elif usage is not None or kind == "message_delta":
+            self._merge(usage, final=True)
+        if kind == "message_delta" and _stop_reason(document) is not None:
+            self._is_final = True
         elif kind == "message_stop":
-            self.finished = True
-        return frame
+            self.finished = self._is_final = True
+        return answer_schema.kept(document, answer_schema.EVENTS[kind])
 
     def _merge(self, usage: object, *, final: bool) -> None:
         if not isinstance(usage, dict):
@@ -344,29 +319,12 @@ class StreamMeter(_Meter):
         self._report(reported.from_anthropic(self._merged), has_output=self._has_final_output)
 
 
-# Each event that can matter holds one of these (some that cannot matter do, too).
-_OPENAI_MARKERS = (b'"error"', b"[DONE]", b"\\u00", b"event:")
-_ANTHROPIC_MARKERS = (
-    b'"usage"',
-    b'"error"',
-    b"message_stop",
-    b"\\u00",
-    b"event: error",
-    b"event:error",
-)
+def _stop_reason(document: dict[str, Any]) -> object:
+    delta = document.get("delta")
+    return delta.get("stop_reason") if isinstance(delta, dict) else None
 
 
-def _without_usage(frame: bytes, event: sse.Event, document: Mapping[str, Any]) -> bytes:
-    """The frame with a null usage and every other byte as it was."""
-    if event.data_lines != 1:
-        return b"data: %b\n\n" % orjson.dumps({**document, "usage": None})
-    text = frame.decode("latin-1")
-    start = text.index("{", text.index("data:"))
-    pieces: list[str] = []
-    position = 0
-    for key, _, value_start, value_end in members.scan(text, start):
-        if key == "usage":
-            pieces += [text[position:value_start], "null"]
-            position = value_end
-    pieces.append(text[position:])
-    return "".join(pieces).encode("latin-1")
+def _error_of(document: object) -> object:
+    if not isinstance(document, dict):
+        return document
+    return answer_schema.error_in(document) or document

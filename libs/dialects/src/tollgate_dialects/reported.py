@@ -32,6 +32,25 @@ def _count(report: Any, *names: str) -> int | None:
     return None
 
 
+def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The report in a document of either protocol, wherever vendors put it; None: there is none.
+
+    At the top (both protocols), in Groq's `x_groq`, in Anthropic's `message` and `delta`, or in
+    the choice itself (Moonshot).
+    """
+    holders: list[Any] = [document, document.get("x_groq")]
+    holders += [document.get("message"), document.get("delta")]
+    choices = document.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict):
+            holders += [choice, choice.get("delta"), choice.get("message")]
+    for holder in holders:
+        usage = holder.get("usage") if isinstance(holder, dict) else None
+        if isinstance(usage, dict) and usage:
+            return usage
+    return None
+
+
 def from_openai(report: Mapping[str, Any]) -> Usage | None:
     """Cached and written tokens are subsets of the prompt's, reasoning of the completion's."""
     try:
@@ -41,17 +60,19 @@ def from_openai(report: Mapping[str, Any]) -> Usage | None:
 
 
 def _from_openai(report: Mapping[str, Any]) -> Usage:
-    prompt = _count(report, "prompt_tokens")
-    completion = _count(report, "completion_tokens")
+    # The other names are those of the Responses API, which some vendors use for chats too.
+    prompt = _count(report, "prompt_tokens", "input_tokens")
+    completion = _count(report, "completion_tokens", "output_tokens")
     if prompt is None or completion is None:
         raise _ImplausibleError
-    prompt_details = report.get("prompt_tokens_details")
+    prompt_details = report.get("prompt_tokens_details", report.get("input_tokens_details"))
+    details = report.get("completion_tokens_details", report.get("output_tokens_details"))
     cached = _count(prompt_details, "cached_tokens")
     if cached is None:  # DeepSeek, Moonshot, Mistral
         cached = _count(report, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
     cached = cached or 0
     written = _count(prompt_details, "cache_write_tokens", "cache_creation_input_tokens") or 0
-    reasoning = _count(report.get("completion_tokens_details"), "reasoning_tokens") or 0
+    reasoning = _count(details, "reasoning_tokens") or 0
     total = _count(report, "total_tokens") or 0
     if cached + written > prompt:
         # No subset of the prompt: this upstream (Grok on Azure) reports the classes disjoint.

@@ -30,6 +30,18 @@ _ID_PREFIXES = (
     "account|tenant|project|deployment|dep|res|acc|trace|ws"
 )
 _COLLECTIONS = "projects|subscriptions|resourcegroups|providers|locations|deployments|accounts"
+# Words that stand before a colon and a number without being a machine's name.
+_NO_HOSTS = (
+    "tokens?|limit|max|min|maximum|minimum|lines?|columns?|col|row|index|status|code|errors?|length|"
+    "size|count|total|used|requested|input|output|prompt|completion|context|messages?|chars?|"
+    "characters?|bytes|position|offset|id|version|seed|value|http|got|received|expected|model|year"
+)
+_MACHINE = "node|host|hostname|pod|worker|backend|server|replica|instance|upstream|machine|shard"
+# What Kubernetes adds to a name: a hash of letters and digits, and five characters more.
+_POD = (
+    r"(?<![\w.\-])[a-z0-9][a-z0-9\-]{0,200}-(?=[a-z]*\d+[a-z])[a-z0-9]{7,10}-"
+    r"(?=[a-z]*\d|[bcdfghjklmnpqrstvwxz]{5})[a-z0-9]{5}\b(?!-)"
+)
 
 # In this order: what encloses other things comes first.
 _PATTERNS: Final = tuple(
@@ -42,6 +54,13 @@ _PATTERNS: Final = tuple(
         r"(?i)\b(?:authorization|x-api-key|api[_\- ]?key)\b[\"']?\s*[:=]\s*[\"']?[^\s\"',;]+",
         r"\b(?:sk|pk|rk|gsk|xai|hf|tvly|pplx|nvapi|gh[pousr]|xox[a-z]|glpat)[\-_][^\s\"',;)]+",
         r"\bAIza[\w\-]+",
+        # Masked keys: stars, dots or bullets between or before what is left of one.
+        r"[A-Za-z_][\w\-]*\*{2,}[\w\-*.]*",
+        r"\*{3,}[\w\-*.]*|[\w\-]*[\u2022\u25cf]{2,}[\w\-\u2022\u25cf]*",
+        r"(?<![\w\-])(?=[A-Za-z\-_]*\d)[\w\-]{2,64}(?:\.{3,}|\u2026)[\w\-]{2,}",
+        r"(?<![\w\-])[\w\-]{2,64}(?:\.{3,}|\u2026)(?=[A-Za-z\-_]*\d)[\w\-]{2,}",
+        r"\b[xX]{4,}[\w\-]+",
+        r"(?i)\b(?:key|token)\b[^.\n]{0,24}\bend(?:s|ing)\s+(?:in|with)\s+[\"'`]?[\w\-*.]+",
         r"\b(?:AKIA|ASIA|LTAI|ABSK)[A-Za-z0-9+/=]{8,}",
         r"\beyJ[\w\-]{8,}[\w.\-]*",  # JWT
         r"(?i)\barn:[^\s\"',;]+",
@@ -55,6 +74,14 @@ _PATTERNS: Final = tuple(
         # Host name; begins where no label is before it, so that a long run is read once.
         rf"(?i)(?<![a-z0-9\-])(?<![a-z0-9\-]\.)(?:[a-z0-9\-]{{1,63}}\.)+(?:{_TLDS})\b(?::\d{{1,5}})?(?:/[^\s\"'<>]*)?",
         r"(?i)\blocalhost\b(?::\d{1,5})?",
+        # A bare name and its port: a name with a hyphen or digit, or any word and four digits.
+        r"(?i)(?<![\w.\-/])(?=[a-z_]*[\-\d])[a-z][\w\-]{0,62}:\d{2,5}\b(?![.:]\d)",
+        rf"(?i)(?<![\w.\-/])(?!(?:[a-z_]*_)?(?:{_NO_HOSTS}):)[a-z][a-z_]{{1,62}}:\d{{4,5}}\b(?![.:]\d)",
+        # Machines: pods of a ReplicaSet, cloud nodes, numbered nodes, and whatever is called one.
+        _POD,
+        r"(?i)(?<![\w.\-])(?:ip(?:-\d{1,3}){4}|(?:aks|gke|eks)-[\w\-]+|i-[0-9a-f]{8,17})\b",
+        rf"(?i)(?<![\w.\-])(?:[a-z0-9]+-){{0,8}}(?:gpu|vm|rack|{_MACHINE})s?-?\d[\w\-]*",
+        rf"(?i)\b(?:{_MACHINE})s?(?:\s+name)?\s*[:=]?\s*[\"'`]?(?=[a-z]*-[\w\-]*\d)[a-z][\w\-]+",
         r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?::\d{1,5})?",
         r"(?<![\w:])\[?(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}\]?(?![\w:])",
         r"(?<![\w.)\]])~?(?:/[\w.@+\-]+){2,}/?",  # paths

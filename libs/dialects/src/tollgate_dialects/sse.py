@@ -1,22 +1,34 @@
-"""Server-sent events as bytes: where frames end, and what is in one.
+"""Server-sent events as bytes: where frames end, what is in one, and which one is the last.
 
 Promises that the frames given back, joined, are the bytes that came in, however they were chunked,
-with LF, CRLF or CR line ends; and that no more than 1 MiB waits for the end of a frame.
+with LF, CRLF or CR line ends; and that no more than 1 MiB waits for the end of a frame. Owns the
+one answer to "is this the end of the stream", for whoever meters and for whoever holds it back.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final, NamedTuple
+
+from tollgate_dialects.protocol import Protocol
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
 
 _LINE_END = rb"(?:\r\n|\n|\r)"
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))" + _LINE_END)
-_AFTER_BLANK_LINE = re.compile(_BLANK_LINE.pattern + rb"(?:\r|\n)*+([^\r\n]*+)")
-_STRAY = re.compile(rb"\n\n\n*+(?!data|event|id|retry|:|\Z)")
 _LINES = re.compile(_LINE_END)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_FIELDS = (b"data", b"event", b"id", b"retry", b":")
+_FIELDS = (b"data", b"event", b"id", b"retry")
+
+# How each protocol's stream ends, as it is always written to a client.
+TERMINAL: Final[Mapping[Protocol, bytes]] = {
+    Protocol.OPENAI_CHAT: b"data: [DONE]\n\n",
+    Protocol.ANTHROPIC_MESSAGES: b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+}
+# No terminal event is without one of these.
+_TERMINAL_MARKER: Final[Mapping[Protocol, bytes]] = {
+    Protocol.OPENAI_CHAT: b"[DONE]",
+    Protocol.ANTHROPIC_MESSAGES: b"message_stop",
+}
 
 
 class FrameTooLongError(Exception):
@@ -28,7 +40,10 @@ class Event(NamedTuple):
 
     name: bytes
     data: bytes
-    data_lines: int
+    # The frame is its data in one line, after its name if it has one, and a blank line.
+    is_simple: bool
+    # Some line is a field or a comment.
+    is_event: bool
 
 
 class FrameBuffer:
@@ -50,6 +65,11 @@ class FrameBuffer:
         if len(self._rest) > MAX_FRAME_BYTES:
             raise FrameTooLongError
         return held[:end]
+
+    @property
+    def part(self) -> bytes:
+        """The beginning of a frame whose end has not arrived."""
+        return self._rest
 
     def rest(self) -> bytes:
         """What is left when the stream has ended."""
@@ -83,48 +103,39 @@ def split(frames: bytes) -> list[bytes]:
 
 
 def parse(frame: bytes) -> Event:
-    """The event in a frame."""
+    """The event in a frame. Data that was framed twice loses its inner frame."""
     name = b""
     data: list[bytes] = []
-    for line in _LINES.split(frame.removeprefix(_BYTE_ORDER_MARK)):
+    lines = _LINES.split(frame.removeprefix(_BYTE_ORDER_MARK))
+    is_event = False
+    for line in lines:
         field, _, value = line.partition(b":")
         if field == b"data":
+            while value.lstrip().startswith(b"data:"):
+                value = value.lstrip()[5:]
             data.append(value.removeprefix(b" "))
         elif field == b"event":
             name = value.strip()
-    return Event(name=name, data=b"\n".join(data), data_lines=len(data))
+        is_event = is_event or field in _FIELDS or line.startswith(b":")
+    head = [b"event: " + name] if name else []
+    is_simple = len(data) == 1 and lines == [*head, b"data: " + data[0], b"", b""]
+    return Event(name, b"\n".join(data), is_simple, is_event)
 
 
-def first_of(frames: bytes, markers: Sequence[bytes]) -> int:
-    """Where the first of the markers stands; the size when none occurs."""
-    first = len(frames)
-    for marker in markers:
-        at = frames.find(marker, 0, first)
-        if at >= 0:
-            first = at
-    return first
+def is_terminal(event: Event, protocol: Protocol) -> bool:
+    """Whether an event is the last of its protocol's stream, however its lines are written."""
+    if protocol is Protocol.OPENAI_CHAT:
+        return event.data.strip() == b"[DONE]"
+    return event.name == b"message_stop"
 
 
-def quiet_part(frames: bytes, limit: int) -> int:
-    """Size of the whole frames that end before limit.
-
-    0 where line ends other than LF, a byte order mark or bytes that are no frames make the quick
-    answer unsure.
-    """
-    end = frames.rfind(b"\n\n", 0, limit) + 2
-    if end < 2 or b"\r" in frames or not frames.startswith(_FIELDS):  # noqa: PLR2004 - not found
-        return 0
-    return end if _STRAY.search(frames, 0, end) is None and end <= MAX_FRAME_BYTES else 0
-
-
-def are_frames(frames: bytes) -> bool:
-    """Whether each frame begins with a field or a comment; blank lines are allowed."""
-    if not frames.startswith(_FIELDS):
-        start = frames.removeprefix(_BYTE_ORDER_MARK).lstrip(b"\r\n")
-        if start and not start.startswith(_FIELDS):
-            return False
-    if b"\r" in frames:
-        return all(
-            not line or line.startswith(_FIELDS) for line in _AFTER_BLANK_LINE.findall(frames)
-        )
-    return _STRAY.search(frames) is None
+def end_of(frames: bytes, protocol: Protocol) -> int:
+    """Where the terminal event begins in whole frames; -1 when it is not there."""
+    if _TERMINAL_MARKER[protocol] not in frames:
+        return -1
+    position = 0
+    for frame in split(frames):
+        if is_terminal(parse(frame), protocol):
+            return position
+        position += len(frame)
+    return -1

@@ -2,7 +2,7 @@
 
 Promises that of a 5xx, a 401, a 403 or any other status not listed here nothing is said at all, and
 that of a 400, 404, 413, 422 or 429 only the scrubbed message and plain-word code and parameter
-remain: clients recover by those words. Never carries a header, an address or a body.
+remain: clients recover by those words. Carries no header, address or body to anybody but `words`.
 """
 
 import re
@@ -16,11 +16,13 @@ from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.scrub import REDACTED, scrub
 
 DESCRIBED_STATUSES: Final = frozenset((400, 404, 413, 422, 429))
+# More faults of one request than anybody reads.
+_MAX_DETAILS = 5
 # Larger bodies are no error message.
 _MAX_BODY_BYTES = 256 * 1024
 _MAX_RETRY_AFTER_MS = 24 * 3_600 * 1_000
 
-_CODE = re.compile(r"[a-z0-9_.\-]{1,64}\Z")
+_CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}\Z")
 _SECONDS = re.compile(r"(\d{1,9})(?:\.(\d{1,3})\d*)?\Z")
 _MILLISECONDS = re.compile(r"(\d{1,12})(?:\.\d*)?\Z")
@@ -33,6 +35,9 @@ _STATUS_OF_TYPE: Final[Mapping[str, int]] = {
     "authentication_error": 401,
     "billing_error": 402,
     "insufficient_quota": 402,
+    "insufficient_balance": 402,
+    "exceeded_current_quota_error": 402,
+    "Arrearage": 402,
     "permission_error": 403,
     "not_found_error": 404,
     "request_too_large": 413,
@@ -63,6 +68,15 @@ class UpstreamFault:
     param: str = ""
 
 
+class Words(NamedTuple):
+    """What an upstream wrote of a refusal, unscrubbed: to judge by, never to pass on."""
+
+    codes: tuple[str, ...] = ()
+    message: str = ""
+    # The request's content was judged, and not its sender.
+    is_flagged: bool = False
+
+
 def describe(
     status: int,
     body: bytes,
@@ -71,16 +85,39 @@ def describe(
     secrets: Sequence[str] = (),
 ) -> Description:
     """The scrubbed message, code and parameter of a refused call."""
+    if status not in DESCRIBED_STATUSES:
+        return Description()
+    return _described(_error_of(_document(body, headers)), protocol, secrets)
+
+
+def words(body: bytes, headers: Mapping[str, str]) -> Words:
+    """The codes and the message of a refusal, whoever wrote it."""
+    document = _document(body, headers)
+    error = _error_of(document)
+    if not isinstance(error, dict):
+        return Words(message=error if isinstance(error, str) else "")
+    holders = [error] if error is document or not isinstance(document, dict) else [error, document]
+    codes = [holder.get(name) for holder in holders for name in ("code", "type", "status")]
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():  # Google's ErrorInfo
+        codes += [detail.get("reason")] if isinstance(detail, dict) else []
+    metadata = error.get("metadata")
+    return Words(
+        tuple(str(code) for code in codes if isinstance(code, str | int)),
+        _message_of(error),
+        isinstance(metadata, dict) and "flagged_input" in metadata,  # OpenRouter
+    )
+
+
+def _document(body: bytes, headers: Mapping[str, str]) -> object:
     encoding = {name.lower(): value for name, value in headers.items()}.get("content-encoding")
-    if status not in DESCRIBED_STATUSES or len(body) > _MAX_BODY_BYTES:
-        return Description()
-    if encoding not in (None, "", "identity"):
-        return Description()
+    if len(body) > _MAX_BODY_BYTES or encoding not in (None, "", "identity"):
+        return None
     try:
-        document = orjson.loads(body)
+        document: object = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return Description()
-    return _described(_error_of(document), protocol, secrets)
+        return None
+    return document
 
 
 def in_stream(error: object, protocol: Protocol, secrets: Sequence[str] = ()) -> UpstreamFault:
@@ -116,8 +153,40 @@ def _error_of(document: Any) -> object:
         document = document[0]
     if not isinstance(document, dict):
         return None
-    error = document.get("error")
-    return error if isinstance(error, dict | str) else document
+    for name in ("error", "errors", "detail"):
+        error = document.get(name)
+        if name == "errors" and isinstance(error, list) and error:
+            error = error[0]
+        if isinstance(error, dict) or (isinstance(error, str) and not _message_of(document)):
+            return error
+    return document
+
+
+def _message_of(error: Mapping[str, Any]) -> str:
+    for name in ("message", "detail", "msg", "error_description", "error_msg", "reason", "title"):
+        message = error.get(name)
+        if isinstance(message, str) and message:
+            return message
+        if isinstance(message, list) and (found := _validation(message)):
+            return found
+    return ""
+
+
+def _validation(details: Sequence[Any]) -> str:
+    """FastAPI's list of what is wrong, as one text: where, and why."""
+    found = (
+        f"{_place(detail)}: {detail['msg']}" if _place(detail) else detail["msg"]
+        for detail in details[:_MAX_DETAILS]
+        if isinstance(detail, dict) and isinstance(detail.get("msg"), str)
+    )
+    return "; ".join(found)
+
+
+def _place(detail: Mapping[str, Any]) -> str:
+    place = detail.get("loc")
+    if not isinstance(place, list):
+        return ""
+    return ".".join(str(step) for step in place[place[:1] == ["body"] :])
 
 
 def _described(error: object, protocol: Protocol, secrets: Sequence[str]) -> Description:
@@ -125,17 +194,22 @@ def _described(error: object, protocol: Protocol, secrets: Sequence[str]) -> Des
         return Description(message=scrub(error, secrets))
     if not isinstance(error, dict):
         return Description()
-    message = error.get("message") or error.get("detail")
     keys = ("code", "type") if protocol is Protocol.OPENAI_CHAT else ("type", "code")
     codes = (_word(error.get(key), _CODE, secrets) for key in keys)
+    param = error.get("param")
+    details = error.get("detail")
+    if isinstance(details, list) and details and isinstance(details[0], dict):
+        param = _place(details[0])
     return Description(
-        message=scrub(message, secrets) if isinstance(message, str) else "",
+        message=scrub(_message_of(error), secrets),
         code=next(filter(None, codes), ""),
-        param=_word(error.get("param"), _PARAM, secrets),
+        param=_word(param, _PARAM, secrets),
     )
 
 
 def _word(value: object, pattern: re.Pattern[str], secrets: Sequence[str]) -> str:
+    if type(value) is int and not 0 <= value < 600:  # noqa: PLR2004 - a status repeated says nothing
+        value = str(value)
     if not isinstance(value, str) or not pattern.match(value):
         return ""
     return "" if REDACTED in scrub(value, secrets) else value

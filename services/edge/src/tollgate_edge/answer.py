@@ -5,12 +5,12 @@ CALL_FINISHED is. An answer that may not be released is read to its end all the 
 costs is metered there.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 
 import orjson
 
+from tollgate_dialects import sse
 from tollgate_edge import answer_headers
 from tollgate_edge.answer_headers import Facts
 from tollgate_edge.event_tail import EventTail
@@ -20,18 +20,14 @@ from tollgate_edge.exchange import Exchange
 Admitted = Callable[[], Awaitable[Facts]]
 
 
-# The name of the comment that tells a stream's facts, and an upstream's comment under that name.
-# A chunk holds whole lines: router passes whole events.
+# The name of the comment that tells a stream's facts; router passes no comment of an upstream.
 _OURS = b"tollgate"
 # A comment: every reader of server-sent events skips it.
 _BEAT = b": keep-alive\n\n"
-_FORGED = re.compile(
-    rb"(?:\A(?:\xef\xbb\xbf)?|(?<=[\r\n])):[ \t]*" + _OURS + rb"[^\r\n]*(?:\r\n|\r|\n)?"
-)
 
 
 class AnswerTooLarge(Exception):  # noqa: N818 - it is what happened
-    """A unary answer above the bound; nothing of it was released."""
+    """A unary answer or an event above its bound; nothing of it was released."""
 
 
 class Answer(ABC):
@@ -81,7 +77,7 @@ class StreamAnswer(Answer):
     def __init__(self, exchange: Exchange, *, admitted: Admitted) -> None:
         super().__init__(exchange)
         self._admitted = admitted
-        self._tail = EventTail(exchange.face.terminal_lines)
+        self._tail = EventTail(exchange.face.protocol)
 
     async def beat(self) -> None:
         """A comment between two events. The head goes out with the first one, after the barrier."""
@@ -91,9 +87,10 @@ class StreamAnswer(Answer):
 
     async def take(self, chunk: bytes) -> None:
         await self._begin_admitted()
-        if _OURS in chunk:
-            chunk = _FORGED.sub(b"", chunk)
-        released = self._tail.feed(chunk)
+        try:
+            released = self._tail.feed(chunk)
+        except sse.FrameTooLongError:
+            raise AnswerTooLarge from None
         if released:
             await self._exchange.write(released)
 

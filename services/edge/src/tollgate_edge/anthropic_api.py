@@ -33,7 +33,6 @@ FACE = Face(
             504: "timeout_error",
         }
     ),
-    terminal_lines=(b"event: message_stop", b"event:message_stop"),
     error_event=error_event,
     forwards=("anthropic-version", "anthropic-beta"),
 )

@@ -17,8 +17,6 @@ class Face:
     path: str
     # HTTP status → error.type in the protocol's vocabulary.
     error_kinds: Mapping[int, str]
-    # How the telling line of a terminal stream event begins.
-    terminal_lines: tuple[bytes, ...]
     # An error body as the event that ends a broken stream.
     error_event: Callable[[bytes], bytes]
     # Request headers of the protocol that go on to the upstream.

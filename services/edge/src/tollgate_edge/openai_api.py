@@ -28,7 +28,6 @@ FACE = Face(
             500: "server_error",
         }
     ),
-    terminal_lines=(b"data: [DONE]", b"data:[DONE]"),
     error_event=error_event,
 )
 

@@ -202,6 +202,13 @@ END_REASONS = MappingProxyType(
     }
 )
 
+# Its key is dead or its account empty: only the operator can help, so nobody need try again.
+_NO_USE = PublicError(
+    502, "provider_unavailable", "The gateway's access to the model provider does not work."
+)
+# Statuses of an upstream that are the operator's to act on: a fixed text.
+OPERATOR_STATUSES = MappingProxyType({401: _NO_USE, 402: _NO_USE, 403: _NO_USE})
+
 # Statuses of an upstream that are the client's to act on: its status is kept, its message shown.
 UPSTREAM_STATUSES = MappingProxyType(
     {
@@ -332,7 +339,10 @@ def upstream_failure(
     """The call ended without a complete answer."""
     kept = UPSTREAM_STATUSES.get(status) if end_reason == "UPSTREAM_ERROR" else None
     if kept is None:
-        return Refusal(END_REASONS.get(end_reason, UNKNOWN), end_reason)
+        error = END_REASONS.get(end_reason, UNKNOWN)
+        if error is UNKNOWN:
+            error = OPERATOR_STATUSES.get(status, error)
+        return Refusal(error, end_reason)
     return Refusal(
         kept,
         end_reason,

@@ -19,7 +19,7 @@ from tollgate_kit.keyring import KeyringFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.secret import Secret
-from tollgate_router import endpoint, routing
+from tollgate_router import endpoint, refusal, routing
 from tollgate_router.catalogue import Candidate, Snapshot
 from tollgate_router.charge import EndReason
 from tollgate_router.labelled import Labelled
@@ -123,6 +123,12 @@ class Attempts:
             "attempts_total", "Attempts at upstreams, by transport result.", ("provider", "result")
         )
         self._attempts_by = Labelled(attempts)
+        # Worth an alert: nobody but the operator can fill the account.
+        self._out_of_funds = metrics.counter(
+            "provider_keys_out_of_funds_total",
+            "Attempts refused because the account behind the key is empty.",
+            ("provider",),
+        )
 
     async def open(self, call: Call, catalogue: Snapshot) -> Opened | NotOpened | ContactRefused:
         """Try candidates until one answers 2xx, refuses the request itself, or none is left."""
@@ -134,6 +140,7 @@ class Attempts:
                 EndReason.UPSTREAM_ERROR, 429, code="rate_limited", retry_after_ms=order.wait_ms
             )
         failure: NotOpened | None = None
+        worst: routing.Result | None = None
         for candidate in order.candidates:
             key = self._keys.at_hand(candidate) or await self._open_key(candidate)
             if key is None:
@@ -148,7 +155,11 @@ class Attempts:
             outcome, result = await self._try(call, candidate, key)
             if isinstance(outcome, Opened) or not routing.may_retry(result):
                 return outcome
-            failure = outcome
+            # What may pass is told rather than what only the operator can mend.
+            if failure is None or worst in routing.OPERATORS_FAULT:
+                failure, worst = outcome, result
+            elif result not in routing.OPERATORS_FAULT:
+                failure = outcome
         return failure or NotOpened(EndReason.NO_ROUTE)
 
     def broke(self, candidate: Candidate) -> None:
@@ -191,17 +202,14 @@ class Attempts:
             timed_out = fault.fault is Fault.TIMEOUT
             reason = EndReason.UPSTREAM_TIMEOUT if timed_out else EndReason.UPSTREAM_ERROR
             return NotOpened(reason, is_unknown=fault.fault is not Fault.CONNECT), result
-        result = routing.result_of(answer.status)
-        if result is routing.Result.OK:
-            self._record(candidate, result)
-            return Opened(answer, candidate, key.secret), result
-        wait_ms = upstream_error.retry_after_ms(answer.headers)
-        self._record(candidate, result, wait_ms)
-        return await self._refused(answer, candidate, key, wait_ms), result
+        if refusal.result_of(answer.status) is routing.Result.OK:
+            self._record(candidate, routing.Result.OK)
+            return Opened(answer, candidate, key.secret), routing.Result.OK
+        return await self._refused(answer, candidate, key)
 
     async def _refused(
-        self, answer: Answer, candidate: Candidate, key: OpenKey, wait_ms: int | None
-    ) -> NotOpened:
+        self, answer: Answer, candidate: Candidate, key: OpenKey
+    ) -> tuple[NotOpened, routing.Result]:
         start = b""
         try:
             async with asyncio.timeout(ERROR_BODY_SECONDS):
@@ -210,15 +218,28 @@ class Attempts:
             pass
         finally:
             answer.close()
+        wait_ms = upstream_error.retry_after_ms(answer.headers)
+        result, status = refusal.judge(answer.status, start, answer.headers)
+        self._record(candidate, result, wait_ms)
+        if result in routing.OPERATORS_FAULT:
+            self._alarm(candidate, result, answer.status)
         message, code, param = upstream_error.describe(
-            answer.status,
-            start,
-            answer.headers,
-            candidate.protocol,
-            [key.secret.reveal()],
+            status, start, answer.headers, candidate.protocol, [key.secret.reveal()]
         )
-        return NotOpened(
-            EndReason.UPSTREAM_ERROR, answer.status, message, code, param, retry_after_ms=wait_ms
+        refused = NotOpened(
+            EndReason.UPSTREAM_ERROR, status, message, code, param, retry_after_ms=wait_ms
+        )
+        return refused, result
+
+    def _alarm(self, candidate: Candidate, result: routing.Result, status: int) -> None:
+        """Tell the operator, for nobody else can help."""
+        if result is routing.Result.OUT_OF_FUNDS:
+            self._out_of_funds.labels(candidate.provider).inc()
+            event = "provider_key.out_of_funds"
+        else:
+            event = "provider_key.refused"
+        self._log.warning(
+            event, provider=candidate.provider, key_id=candidate.key_id, upstream_status=status
         )
 
     def _now_ms(self) -> int:

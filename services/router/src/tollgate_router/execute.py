@@ -122,13 +122,9 @@ class Executor:
             work.refused = True
         elif isinstance(outcome, NotOpened):
             work.response = self._not_opened(call, outcome)
-        elif call.stream and outcome.answer.content_type == "text/event-stream":
-            work.opened = outcome
         elif call.stream:
-            outcome.answer.close()
-            self._attempts.broke(outcome.candidate)
-            failure = NotOpened(EndReason.UPSTREAM_ERROR, is_unknown=True)
-            work.response = self._not_opened(call, failure)
+            # Whatever its content type says: the meter tells events from what is none.
+            work.opened = outcome
         else:
             work.response = await self._unary(call, outcome)
 

@@ -9,7 +9,7 @@ import orjson
 
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring import KeyringFault
-from tollgate_router import base_url, routing
+from tollgate_router import base_url, refusal, routing
 from tollgate_router.catalogue import Candidate, Provider, ProviderModel, seal_context
 from tollgate_router.provider_keys import ProviderKeys
 from tollgate_router.upstream import Answer, Upstream, UpstreamFault
@@ -78,7 +78,7 @@ class ProviderTest:
 
 
 async def _problem(answer: Answer) -> str:
-    result = routing.result_of(answer.status)
+    result = refusal.result_of(answer.status)
     if result is not routing.Result.OK:
         answer.close()
         return _PROBLEMS.get(answer.status) or str(result.value)

@@ -1,6 +1,6 @@
 """Which key of which provider a call tries next, and whether it may try again.
 
-Owns what each attempt's transport result means, the cooldown of keys, and the retry budget.
+Owns what each attempt's result means for the next one, the cooldown of keys, and the retry budget.
 Promises: nothing is tried again after the first byte, a key is left alone for as long as its
 upstream asked with retry-after, and retries are a bounded share of calls.
 Integers and the caller's clock only.
@@ -9,7 +9,6 @@ Integers and the caller's clock only.
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Generic, Protocol, TypeVar
 
 ATTEMPTS_MAX = 3
@@ -24,6 +23,8 @@ class Result(enum.Enum):
     SERVER_ERROR = "server_error"
     RATE_LIMITED = "rate_limited"
     BAD_KEY = "bad_key"
+    # The account behind the key is empty: the operator's matter, as a bad key is.
+    OUT_OF_FUNDS = "out_of_funds"
     # Any other answer that is not 2xx: the request is at fault, another key would not help.
     REFUSED = "refused"
     # The upstream took the request and then broke off, was silent too long, or spoke nonsense.
@@ -32,23 +33,10 @@ class Result(enum.Enum):
     TIMEOUT = "timeout"
 
 
-_RETRYABLE = frozenset(
-    {Result.CONNECT_FAILED, Result.SERVER_ERROR, Result.RATE_LIMITED, Result.BAD_KEY}
-)
+# The whole key is of no use until its operator does something.
+OPERATORS_FAULT = frozenset({Result.BAD_KEY, Result.OUT_OF_FUNDS})
+_RETRYABLE = OPERATORS_FAULT | {Result.CONNECT_FAILED, Result.SERVER_ERROR, Result.RATE_LIMITED}
 _FAULT_OF_KEY = _RETRYABLE | {Result.BROKEN, Result.TIMEOUT}
-
-
-def result_of(status: int) -> Result:
-    """What an HTTP status means for the attempt."""
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Result.OK
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Result.SERVER_ERROR
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Result.RATE_LIMITED
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return Result.BAD_KEY
-    return Result.REFUSED
 
 
 def may_retry(result: Result) -> bool:
@@ -115,13 +103,13 @@ class KeyHealth:
             return
         if result not in _FAULT_OF_KEY:
             return
-        model = "" if result is Result.BAD_KEY else candidate.upstream_model
+        model = "" if result in OPERATORS_FAULT else candidate.upstream_model
         old = self._live((candidate.key_id, model), now_ms)
         failures = 1 + (old.failures if old else 0)
         hard = result in (Result.RATE_LIMITED, Result.SERVER_ERROR) and retry_after_ms is not None
         if hard and retry_after_ms is not None:
             rest_ms = min(retry_after_ms, self._rules.retry_after_max_ms)
-        elif result is Result.BAD_KEY:
+        elif result in OPERATORS_FAULT:
             rest_ms = self._rules.bad_key_ms
         else:
             doublings = min(failures - 1, 16)

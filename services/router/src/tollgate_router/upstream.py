@@ -90,7 +90,6 @@ class Answer:
         self._until = until
         self._loop = asyncio.get_running_loop()
         self.status = response.status
-        self.content_type = response.content_type
         self.headers: CIMultiDictProxy[str] = response.headers
 
     async def read(self) -> bytes:

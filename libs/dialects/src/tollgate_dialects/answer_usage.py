@@ -1,0 +1,139 @@
+"""What a meter knows of an answer: what it produced, what its upstream reported, what it used.
+
+Without a usable report the output is estimated at one token for each 3 bytes of text produced, and
+the input at what the caller gives: high for every language that is common, so that a cut stream is
+cut early rather than late.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+from tollgate_dialects import upstream_error
+from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.upstream_error import UpstreamFault
+from tollgate_dialects.usage import NOTHING, Usage, UsageSource
+
+# What is odd about a report: refused counts, or far fewer output tokens than text.
+Flag: TypeAlias = Literal["", "implausible", "below_output"]
+
+_BYTES_PER_ESTIMATED_TOKEN = 3
+# A report of fewer tokens than this for the text that was seen is marked, not changed.
+_MAX_BYTES_PER_TOKEN = 64
+_FREE_BYTES = 256
+
+_STRING = rb'"\s*+:\s*+"((?:[^"\\]++|\\.)*+)"'
+_TEXT = {
+    Protocol.OPENAI_CHAT: re.compile(
+        rb'"(?:content|reasoning_content|reasoning|refusal|arguments|input)' + _STRING
+    ),
+    Protocol.ANTHROPIC_MESSAGES: re.compile(rb'"(?:text|partial_json|thinking|data)' + _STRING),
+}
+
+
+def estimated_tokens(size_bytes: int) -> int:
+    """Tokens that a text of this size is taken for."""
+    return -(-size_bytes // _BYTES_PER_ESTIMATED_TOKEN)
+
+
+class AnswerMeter:
+    """What both meters know of usage."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        *,
+        strip_usage: bool = False,
+        secrets: Sequence[str] = (),
+        input_estimate_tokens: int = 0,
+    ) -> None:
+        self._protocol = protocol
+        self._strip_usage = strip_usage and protocol is Protocol.OPENAI_CHAT
+        self._secrets = tuple(secrets)
+        self._input_estimate_tokens = input_estimate_tokens
+        self._reported: Usage | None = None
+        self._is_output_reported = False
+        self._implausible = False
+        # The answer's text is complete, as far as the protocol says so before its last event.
+        self._is_final = False
+        # Bytes of text in all, and since the last report.
+        self._produced_bytes = 0
+        self._unreported_bytes = 0
+        # The protocol's last event, or the whole body, was seen.
+        self.finished = False
+        # Set when the answer turned into an error; nothing passes from there on.
+        self.error: UpstreamFault | None = None
+        self.is_failure_told = False
+
+    @property
+    def produced(self) -> bool:
+        """Whether any text, reasoning or tool argument was seen."""
+        return self._produced_bytes > 0
+
+    @property
+    def has_final_usage(self) -> bool:
+        """Whether the upstream's own report of the whole answer was seen."""
+        return self._is_final and self.usage_source is UsageSource.UPSTREAM
+
+    @property
+    def usage_source(self) -> UsageSource:
+        if self._reported is not None:
+            complete = self._is_output_reported and not self._unreported_bytes
+            return UsageSource.UPSTREAM if complete else UsageSource.PARTIAL
+        if self._produced_bytes or self._implausible or (self.finished and not self.error):
+            return UsageSource.ESTIMATED
+        return UsageSource.NONE
+
+    @property
+    def usage(self) -> Usage:
+        """What is charged: the report, completed or replaced as `usage_source` says."""
+        source = self.usage_source
+        if source is UsageSource.NONE:
+            return NOTHING
+        if self._reported is None:
+            return Usage(input_tokens=self._input_estimate_tokens, output_tokens=self.output_units)
+        if source is UsageSource.UPSTREAM:
+            return self._reported
+        return replace(self._reported, output_tokens=self.output_units)
+
+    @property
+    def output_units(self) -> int:
+        """Output tokens so far: reported, and estimated for what was produced since."""
+        unreported = estimated_tokens(self._unreported_bytes)
+        if self._reported is None:
+            return unreported
+        if self._is_output_reported:
+            return self._reported.output_tokens + unreported
+        return max(self._reported.output_tokens, unreported)
+
+    @property
+    def flag(self) -> Flag:
+        if self._implausible:
+            return "implausible"
+        if self.usage_source is UsageSource.UPSTREAM and self._reported is not None:
+            explained = self._reported.output_tokens * _MAX_BYTES_PER_TOKEN + _FREE_BYTES
+            return "below_output" if self._produced_bytes > explained else ""
+        return ""
+
+    def _produce(self, text: bytes) -> None:
+        size = sum(map(len, _TEXT[self._protocol].findall(text)))
+        self._produced_bytes += size
+        self._unreported_bytes += size
+
+    def _report(self, usage: Usage | None, *, has_output: bool = True) -> None:
+        if usage is None:
+            self._implausible = True
+            self._reported = None
+            self._unreported_bytes = self._produced_bytes
+            return
+        self._implausible = False
+        self._reported = usage
+        self._is_output_reported = has_output
+        if has_output:
+            self._unreported_bytes = 0
+
+    def _fail(self, error: object = None, *, told: bool = False) -> None:
+        """`told`: the upstream said in so many words that it failed."""
+        self.is_failure_told = told
+        self.error = upstream_error.in_stream(error, self._protocol, self._secrets)

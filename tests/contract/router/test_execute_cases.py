@@ -1,0 +1,26 @@
+"""Inputs that once failed, through a router's insides and a scripted upstream."""
+
+import pytest
+
+from tests.contract.router import harness as h
+from tests.contract.router.harness import fake_upstream, harness
+from tollgate.router.v1 import router_pb2 as pb
+
+
+def end_of(messages: list[pb.ExecuteResponse]) -> pb.End:
+    return messages[-1].end
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json", "application/octet"])
+async def test_case_P3_a_stream_is_known_by_its_bytes(tmp_path, content_type):
+    """Valid events pass whatever the content type says; an answer that is none is a fault."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        head = h.sse_head().replace(b"text/event-stream", content_type.encode())
+        frames = h.openai_frame("hi") + h.USAGE_FRAME + h.DONE
+        up.scripts["m"] = [head + h.chunk(frames) + h.END_CHUNK]
+        await router.provide(up.url)
+        messages = await router.call(stream=True)
+        assert pb.END_REASON_COMPLETED == end_of(messages).reason
+        up.scripts["m"] = h.answer()
+        end = end_of(await router.call(stream=True))
+        assert (pb.END_REASON_UPSTREAM_ERROR, True) == (end.reason, end.is_unknown)
