@@ -3,12 +3,8 @@
 import pytest
 
 from tests.contract.router import harness as h
-from tests.contract.router.harness import fake_upstream, harness
+from tests.contract.router.harness import end_of, fake_upstream, harness
 from tollgate.router.v1 import router_pb2 as pb
-
-
-def end_of(messages: list[pb.ExecuteResponse]) -> pb.End:
-    return messages[-1].end
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/json", "application/octet"])
