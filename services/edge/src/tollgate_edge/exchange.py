@@ -26,13 +26,20 @@ CONNECTION = "tollgate.connection"
 class Connection:
     """The client's connection: whether it is still there, and who wants to know."""
 
-    __slots__ = ("gone", "on_gone", "whole")
+    __slots__ = ("gone", "on_gone", "on_half_closed", "whole")
 
     def __init__(self) -> None:
         self.gone = False
         # The request in hand has arrived whole: reading it takes no time.
         self.whole = False
         self.on_gone: Callable[[], None] | None = None
+        # It sends nothing more: gone, or waiting for its answer. Only a write will tell.
+        self.on_half_closed: Callable[[], None] | None = None
+
+    def half_closed(self) -> None:
+        """Called once by the listener."""
+        if self.on_half_closed is not None:
+            self.on_half_closed()
 
     def lost(self) -> None:
         """Called once by the listener."""

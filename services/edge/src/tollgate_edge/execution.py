@@ -30,6 +30,8 @@ _NOTHING_DONE = frozenset(
     )
 )  # fmt: skip
 _ATTEMPTS = 2
+# Between the two writes that find out whether a half-closed client is gone.
+PROBE_SECONDS = 0.2
 _COMPLETED = "COMPLETED"
 _REASONS = {value: name.removeprefix("END_REASON_") for name, value in router_pb2.EndReason.items()}
 _SOURCES = {
@@ -90,6 +92,7 @@ class Execution:
         try:
             async with drain:
                 self._connection.on_gone = self._start_draining
+                self._connection.on_half_closed = self._half_closed
                 if self._connection.gone:
                     self._start_draining()
                 async with self._beating():
@@ -99,7 +102,7 @@ class Execution:
                 raise
             self._doubt = True
         finally:
-            self._connection.on_gone = None
+            self._connection.on_gone = self._connection.on_half_closed = None
 
     def outcome(self) -> Outcome:
         """The facts of the end."""
@@ -188,15 +191,26 @@ class Execution:
         now = loop.time()
         if now - self._heard_at >= self._beat_seconds:
             self._heard_at = now
-            # At most one waits: for the barrier, or for a client that does not read.
-            if self._beat_task is None or self._beat_task.done():
-                self._beat_task = loop.create_task(self._beat())
+            self._probe()
         self._arm(loop)
 
-    async def _beat(self) -> None:
-        if self.withheld is None and not self._connection.gone:
-            with contextlib.suppress(Failure):  # the barrier; data that comes will meet it, too
-                await self._answer.beat()
+    def _probe(self, beats: int = 1) -> None:
+        """Write something, if the answer allows it."""
+        # At most one waits: for the barrier, or for a client that does not read.
+        if self._beat_task is None or self._beat_task.done():
+            self._beat_task = asyncio.get_running_loop().create_task(self._beat(beats))
+
+    def _half_closed(self) -> None:
+        """The first write makes a peer that is gone say so, the second one hears it."""
+        self._probe(beats=2)
+
+    async def _beat(self, beats: int) -> None:
+        for _ in range(beats):
+            if self.withheld is None and not self._connection.gone:
+                with contextlib.suppress(Failure):  # the barrier; data that comes will meet it, too
+                    await self._answer.beat()
+            if beats > 1:
+                await asyncio.sleep(PROBE_SECONDS)
 
     async def _take(self, message: Any) -> None:
         """One message; its parts are read in the order of their fields."""

@@ -1,8 +1,10 @@
 """The public HTTP/1.1 listener: uvicorn with httptools, and the time limits it does not have.
 
-Owns sockets and connections. Promises: a client that sends its head or body too slowly, or does
-not read its answer, is cut off; what is not HTTP gets one answer and the connection ends; an
-answer in flight at the stop is finished, for as long as the stop may last.
+Owns sockets and connections. Promises: one request, one answer, whatever the client offers or
+however its bytes are cut; a client that has sent its request and half-closed is answered in full;
+a client that sends its head or body too slowly, or does not read its answer, is cut off; what is
+not HTTP gets one answer and the connection ends; an answer in flight at the stop is finished, for
+as long as the stop may last. ADR 0020 says why this server and what it lacks.
 """
 
 import asyncio
@@ -11,8 +13,9 @@ import socket
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tollgate_edge import public_errors
 from tollgate_edge.config import ListenConfig
@@ -26,6 +29,25 @@ BODY_GRACE_SECONDS = 5
 
 class ListenRefused(Exception):  # noqa: N818 - it is what happened
     """The listener cannot be started."""
+
+
+class NotHttpError(ValueError):
+    """What the parser lets through and RFC 9112 does not."""
+
+
+class CloseDelimitedCycle(RequestResponseCycle):
+    """The answer to an HTTP/1.0 client: it knows no chunks, its body ends with the connection.
+
+    RFC 9112 section 6.1. Answers with a content-length keep it.
+    """
+
+    async def send(self, message: Any) -> None:
+        """Pass on, without the framing that uvicorn would choose."""
+        if message["type"] == "http.response.start":
+            self.chunked_encoding = False
+        else:
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -45,7 +67,18 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
         self._seconds: int | None = self.http.header_seconds
         self._head_bytes = 0
+        self._hosts = 0
+        self._offer = False
         self._watch()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends nothing more; what it has asked for whole is still answered."""
+        waiting = self.cycle is not None and not self.cycle.response_complete
+        if not waiting or not self._connection.whole:
+            return False
+        self.cycle.keep_alive = False
+        self._connection.half_closed()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._incomplete, self._unread):
@@ -56,13 +89,44 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         before = self._seconds
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._seconds != before or self._incomplete is None:
             self._watch()
 
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_offer(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
+
+    def _ignore_offer(self, rest: bytes) -> None:
+        """Read on as if no upgrade had been offered, as RFC 9110 section 7.8 allows.
+
+        The parser stops after the head of such a request and skips its body: what it has
+        understood of the head is given to a new one, without the offer.
+        """
+        method = self.parser.get_method()
+        if not self._offer or method == b"CONNECT":
+            self.send_400_response("")
+            return
+        head = [b"%b %b HTTP/%b\r\n" % (method, self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                kept = [token for token in value.split(b",") if token.strip().lower() != b"upgrade"]
+                head.append(b"connection: %b\r\n" % b",".join(kept))
+            elif name != b"upgrade":
+                head.append(b"%b: %b\r\n" % (name, value))
+        self._offer = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._feed(b"".join(head) + b"\r\n" + rest)
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_bytes = 0
+        self._head_bytes = self._hosts = 0
         self._connection.whole = False
         self._seconds = self.http.header_seconds
         self.scope[CONNECTION] = self._connection  # type: ignore[literal-required]
@@ -74,13 +138,32 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(name)
         self._count(value)
+        if b"\r" in value or b"\n" in value:
+            raise NotHttpError("a folded line: RFC 9112 section 5.2")
         super().on_header(name, value)
+        if self.headers[-1][0] == b"host":
+            self._hosts += 1
 
     def on_headers_complete(self) -> None:
+        version = self.parser.get_http_version()
+        if self._hosts > 1 or (version == "1.1" and not self._hosts):
+            raise NotHttpError("one Host: RFC 9112 section 3.2")
+        if self.parser.should_upgrade():
+            self._offer = True
+            return
         self._seconds = self.body_seconds + BODY_GRACE_SECONDS
         super().on_headers_complete()
+        if version == "1.0":
+            # uvicorn has no seam for the class of its cycles; this one adds no state.
+            self.cycle.__class__ = CloseDelimitedCycle
+
+    def on_body(self, body: bytes) -> None:
+        if not self._offer:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._offer:
+            return
         self._seconds = None
         self._connection.whole = True
         super().on_message_complete()
