@@ -14,7 +14,7 @@ import grpc
 import psycopg
 import pytest
 
-from tests.chaos.trickle import Call, Trickle, assert_nothing_lost, supervised
+from tests.chaos.trickle import Trickle, assert_nothing_lost, supervised
 from tests.integration.trust.test_stores import superuser
 from tests.live import Key, Live, wait_until
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
@@ -67,12 +67,6 @@ def model(own: Live) -> str:
     return own.model("demo-gpt")
 
 
-@pytest.fixture(scope="module")
-def seen() -> list[Call]:
-    """What the clients of every test of this module saw."""
-    return []
-
-
 @contextlib.contextmanager
 def full(place: Path) -> Iterator[None]:
     """A file system without a free byte, for the length of the block."""
@@ -97,9 +91,7 @@ def _write_all(descriptor: int) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_case_B3_a_full_log_disk_costs_no_call(
-    own: Live, key: Key, model: str, seen: list[Call], service: str
-):
+def test_case_B3_a_full_log_disk_costs_no_call(own: Live, key: Key, model: str, service: str):
     """The disk of a service's log is full for seconds: every call is answered, then lines are counted."""
     place = own.suite.home.root / "disks" / service
     pid = own.suite.pid(service)
@@ -119,7 +111,7 @@ def test_case_B3_a_full_log_disk_costs_no_call(
             wait_until(lambda: b"log.lines_lost" in log.read_bytes(), 10)
     assert {200} == set(trickle.since(moment))
     assert pid == own.suite.pid(service)
-    seen += trickle.calls
+    assert_nothing_lost(own, trickle.calls)
 
 
 def _make_it_log(own: Live, service: str) -> None:
@@ -138,7 +130,7 @@ def _make_it_log(own: Live, service: str) -> None:
 
 
 def test_case_B3_a_full_evidence_disk_is_published_to_when_there_is_space(
-    own: Live, key: Key, model: str, seen: list[Call]
+    own: Live, key: Key, model: str
 ):
     """The WORM directory is full for seconds: calls go on, and what waited is published soon after."""
     worm = own.suite.home.worm
@@ -155,14 +147,14 @@ def test_case_B3_a_full_evidence_disk_is_published_to_when_there_is_space(
     assert {200} == set(trickle.since(moment))
     assert pid == own.suite.pid("audit")
     assert [] == list((worm / ".tmp").iterdir())
-    seen += trickle.calls
+    assert_nothing_lost(own, trickle.calls)
 
 
 def _published(worm: Path) -> int:
     return int((worm / "checkpoint").read_text().splitlines()[1])
 
 
-def test_case_B3_a_full_database_disk_recovers(own: Live, key: Key, model: str, seen: list[Call]):
+def test_case_B3_a_full_database_disk_recovers(own: Live, key: Key, model: str):
     """PostgreSQL on a full disk (it may end itself over its own log): 503, then served again."""
     place = own.suite.home.root / "postgres"
     with Trickle(own, key, model) as trickle:
@@ -179,9 +171,4 @@ def test_case_B3_a_full_database_disk_recovers(own: Live, key: Key, model: str, 
         freed = time.monotonic()
         trickle.wait_steady(freed)
     assert set(trickle.since(moment)) <= {200, 503, 0}
-    seen += trickle.calls
-
-
-def test_case_B3_after_every_full_disk_nothing_is_lost(own: Live, seen: list[Call]):
-    """Every receipt that a client saw stands in the log, and the log verifies."""
-    assert_nothing_lost(own, seen)
+    assert_nothing_lost(own, trickle.calls)

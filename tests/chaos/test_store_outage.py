@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.trickle import Call, Trickle, assert_nothing_lost, supervised
+from tests.chaos.trickle import Trickle, assert_nothing_lost, supervised
 from tests.integration.trust.test_stores import without_database
 from tests.live import Key, Live, wait_until
 
@@ -34,14 +34,8 @@ def model(own: Live) -> str:
     return own.model("demo-gpt")
 
 
-@pytest.fixture(scope="module")
-def seen() -> list[Call]:
-    """What the clients of every test of this module saw."""
-    return []
-
-
 def outage(
-    own: Live, key: Key, model: str, seen: list[Call], away: Callable[[], None], back: Callable[[], None]
+    own: Live, key: Key, model: str, away: Callable[[], None], back: Callable[[], None]
 ) -> list[int]:  # fmt: skip
     """Take a store away for seconds; the statuses from then on. Fails unless all is well soon."""
     with Trickle(own, key, model) as trickle:
@@ -55,22 +49,22 @@ def outage(
         trickle.wait_steady(time.monotonic())
     statuses = trickle.since(moment)
     assert set(statuses) <= {200, 503, 0}
-    seen += trickle.calls
+    assert_nothing_lost(own, trickle.calls)
     return statuses
 
 
 @pytest.mark.parametrize("name", DATABASES)
 def test_case_B3_a_database_that_comes_back_is_used_again(
-    own: Live, key: Key, model: str, seen: list[Call], name: str
+    own: Live, key: Key, model: str, name: str
 ):
     """One service's database takes no connection for seconds: 503 or 200, then all well at once."""
     gone = without_database(own, name)
-    outage(own, key, model, seen, gone.__enter__, lambda: gone.__exit__(None, None, None))
+    outage(own, key, model, gone.__enter__, lambda: gone.__exit__(None, None, None))
 
 
 @pytest.mark.parametrize("name", ["postgres", "redis"])
 def test_case_B3_a_silent_engine_that_comes_back_is_used_again(
-    own: Live, key: Key, model: str, seen: list[Call], name: str
+    own: Live, key: Key, model: str, name: str
 ):
     """An engine that stands still for seconds (SIGSTOP): 503, then all well at once."""
 
@@ -78,7 +72,7 @@ def test_case_B3_a_silent_engine_that_comes_back_is_used_again(
         for pid in _family(own.suite.pid(name)):
             os.kill(pid, number)
 
-    outage(own, key, model, seen, lambda: send(signal.SIGSTOP), lambda: send(signal.SIGCONT))
+    outage(own, key, model, lambda: send(signal.SIGSTOP), lambda: send(signal.SIGCONT))
 
 
 def _family(pid: int) -> list[int]:
@@ -88,7 +82,7 @@ def _family(pid: int) -> list[int]:
 
 @pytest.mark.parametrize("name", ["postgres", "redis"])
 def test_case_B3_an_engine_that_is_killed_is_started_and_used_again(
-    own: Live, key: Key, model: str, seen: list[Call], name: str
+    own: Live, key: Key, model: str, name: str
 ):
     """An engine that is killed is started again by the supervisor, and the services go on with it."""
     before = own.suite.pid(name)
@@ -97,7 +91,7 @@ def test_case_B3_an_engine_that_is_killed_is_started_and_used_again(
         wait_until(lambda: _pid(own, name) not in (None, before), 10)
         wait_until(own.suite._units[name].ready, 20)
 
-    outage(own, key, model, seen, lambda: os.kill(before, signal.SIGKILL), started)
+    outage(own, key, model, lambda: os.kill(before, signal.SIGKILL), started)
 
 
 def _pid(own: Live, name: str) -> int | None:
@@ -108,7 +102,7 @@ def _pid(own: Live, name: str) -> int | None:
 
 
 def test_case_B3_an_evidence_directory_that_comes_back_is_published_to(
-    own: Live, key: Key, model: str, seen: list[Call]
+    own: Live, key: Key, model: str
 ):
     """The WORM directory is away (an unmounted file system): no empty log; calls go on, then it is published."""
     worm = own.suite.home.worm
@@ -119,12 +113,7 @@ def test_case_B3_an_evidence_directory_that_comes_back_is_published_to(
 
     before = size()
     statuses = outage(
-        own, key, model, seen, lambda: worm.rename(aside) and None, lambda: aside.rename(worm) and None
+        own, key, model, lambda: worm.rename(aside) and None, lambda: aside.rename(worm) and None
     )  # fmt: skip
     assert {200} == set(statuses)
     wait_until(lambda: size() > before + len(statuses), 5)
-
-
-def test_case_B3_after_every_outage_nothing_is_lost(own: Live, seen: list[Call]):
-    """Every receipt that a client saw stands in the log, and the log verifies."""
-    assert_nothing_lost(own, seen)
