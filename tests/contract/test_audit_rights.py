@@ -1,7 +1,9 @@
 """Case R4: who may change an entry in audit's database, and what becomes of one that was changed."""
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -43,14 +45,21 @@ def process(tmp_path, postgres) -> Process:
 
 @pytest.fixture
 async def serving(process):
+    async with served(process):
+        yield process
+
+
+@contextlib.asynccontextmanager
+async def served(process: Process) -> AsyncIterator[None]:
+    """An audit that serves, then stops in good order."""
     await process.run("migrate")
     running = await process.spawn()
     async with asyncio.timeout(20):
         while b'"ready"' not in (line := await running.stdout.readline()):
             assert line, "audit ended before it was ready"
-    yield process
+    yield
     running.terminate()
-    await running.wait()
+    assert 0 == await running.wait()
 
 
 def dsns(process: Process) -> tuple[str, str]:
@@ -61,7 +70,7 @@ def change(process: Process, statement: str, *parameters: object) -> None:
     """As the owner, who can do what the writer cannot: past the triggers."""
     with psycopg.connect(dsns(process)[1], autocommit=True) as owner:
         owner.execute("alter table entry disable trigger user")
-        owner.execute(statement, parameters)
+        owner.execute(statement, parameters or None)
         owner.execute("alter table entry enable trigger user")
 
 
@@ -144,6 +153,33 @@ async def test_case_R4_an_entry_changed_before_it_is_published_is_never_signed(
     assert not (tmp_path / "checkpoints/10").exists()
     report = await audit_log.verify(tmp_path)
     assert ([], 5) == (report.faults.kept, report.facts["entries"])
+
+
+async def test_case_R4_an_older_log_goes_on(process):
+    """Entries of a version without marks: migrated, published, and their receipts shown."""
+    async with served(process), process.channel("edge-api") as edge:
+        append = audit_pb2_grpc.AuditServiceStub(edge).Append
+        await rpc_client.call(append, request(entry(1)), 5)
+        await published(process, 1)
+    for statement in (
+        "delete from schema_migration where name = '0002_mark.sql'",
+        "alter table entry drop column mac",
+        """insert into entry select 1, producer_index, 2, tenant_id, trace_id, convert_to(
+            replace(convert_from(leaf, 'utf8'), '"sequence":1,', '"sequence":2,'), 'utf8')
+            from entry""",
+        "update log_state set size = 2",
+        "update producer set last_sequence = 2",
+    ):
+        change(process, statement)
+    code, said = await process.run("migrate")
+    assert (0, True) == (code, '"event":"marked","entries":1' in said)
+    async with served(process), process.channel("edge-api") as edge:
+        await published(process, 2)
+        get_call = audit_pb2_grpc.AuditReceiptServiceStub(edge).GetCall
+        shown = (await rpc_client.call(get_call, CALL, 5)).entries
+        assert [0, 1] == [row.index for row in shown]
+        append = audit_pb2_grpc.AuditServiceStub(edge).Append
+        assert [2] == list((await rpc_client.call(append, request(entry(3)), 5)).indices)
 
 
 async def published(process: Process, size: int) -> None:

@@ -62,7 +62,7 @@ def foreground(home: Home, options: Options, *, quiet: bool) -> int:
         if not quiet:
             with contextlib.suppress(OSError):
                 print(greeting.text(suite.describe(), home.root, command=sys.argv[0]), flush=True)
-        watch = _Watch(suite, signals)
+        watch = Watch(suite, signals)
         try:
             return watch.run()
         finally:
@@ -87,7 +87,7 @@ class _Crashes:
     due: float | None = None
 
 
-class _Watch:
+class Watch:
     """Looks after a running suite."""
 
     def __init__(self, suite: Suite, signals: Signals) -> None:

@@ -42,6 +42,7 @@ from tollgate_kit.rpc_server import RpcServer
 from tollgate_kit.secret import Secret
 
 PACKAGE = "tollgate_audit"
+MARKS = "0002_mark.sql"  # the migration from which on entries carry marks
 DRAIN_SECONDS = 10.0
 
 
@@ -132,6 +133,10 @@ async def _migrate(settings: AuditConfig, log: Log, _life: Lifecycle) -> None:
     writer = conninfo_to_dict(settings.postgres.dsn.reveal()).get("user")
     async with await AsyncConnection.connect(owner.dsn.reveal(), autocommit=True) as connection:
         await rights.grant(connection, str(writer))
+        if MARKS in applied:
+            signer = await Signer.open(FileKeyring.open(settings.keyring), settings.log.origin)
+            marked = await rights.mark_unpublished(connection, EntryMac(await signer.secret()))
+            log.info("marked", entries=marked)
     log.info("migrated", applied=applied)
 
 

@@ -2,7 +2,7 @@
 
 Promises: after grant() the writer's role may read everything, add entries, producers and subject
 keys, and move the three counters on; it can change no entry. check_writer() refuses a role that
-could, however it could.
+could, however it could. mark_unpublished() is for the one moment at which marks begin.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
+
+from tollgate_audit.entry_mac import EntryMac
 
 # Table -> what the writer may do besides reading it.
 WRITER: Mapping[str, tuple[str, ...]] = {
@@ -54,6 +56,22 @@ async def grant(owner: AsyncConnection, writer: str) -> None:
             allowed = sql.SQL(", ").join(sql.SQL(right) for right in ("select", *rights))
             statement = sql.SQL("grant {} on {} to {}")
             await owner.execute(statement.format(allowed, sql.Identifier(table), role))
+
+
+async def mark_unpublished(owner: AsyncConnection, mac: EntryMac) -> int:
+    """Mark what an older version sequenced and did not publish; how many. Raises psycopg.Error.
+
+    Called once, in the run that adds marks: later an entry without one is one that was altered.
+    """
+    async with owner.transaction():
+        await owner.execute("alter table entry disable trigger only_grows")
+        cursor = await owner.execute(
+            "select log_index, leaf from entry where log_index >= (select size from log_published)"
+        )
+        marks = [(mac.mark(index, leaf), index) for index, leaf in await cursor.fetchall()]
+        await cursor.executemany("update entry set mac = %s where log_index = %s", marks)
+        await owner.execute("alter table entry enable trigger only_grows")
+    return len(marks)
 
 
 async def check_writer(pool: AsyncConnectionPool) -> None:
