@@ -6,6 +6,7 @@ statuses that clients recover from; 401 is only for a key proven bad, 402 for mo
 rates, 503 for our own fault. Never sees a body, a URL or a key.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -33,6 +34,8 @@ class Refusal:
     upstream_message: str = ""
     upstream_code: str = ""
     param: str | None = None
+    # Fixed words of our own that SDKs act on.
+    details: Mapping[str, str] | None = None
     # For this very call: takes the place of the table's.
     retry_after_ms: int | None = None
     # 402: what is left on the account that refused, and what would fit; None when nothing would.
@@ -248,10 +251,12 @@ def budget_denial(reason: str, *, retry_after_ms: int | None, remaining_nano_usd
     return Refusal(error, reason, retry_after_ms=retry_after_ms, remaining_nano_usd=remaining)
 
 
-def bad_request(code: str, message: str, param: str | None) -> Refusal:
+def bad_request(
+    code: str, message: str, param: str | None, *, details: Mapping[str, str] | None = None
+) -> Refusal:
     """The strict reader refused the body."""
     error = PublicError(BAD_REQUEST.status, code, message)
-    return Refusal(error, "BAD_REQUEST", param=param)
+    return Refusal(error, "BAD_REQUEST", param=param, details=details)
 
 
 def upstream_failure(
@@ -288,4 +293,6 @@ def body(refusal: Refusal, *, kind: str, trace_id: str, request_id: str) -> dict
     }
     if refusal.affordable_max_tokens is not None:
         error["affordable_max_tokens"] = refusal.affordable_max_tokens
+    if refusal.details is not None:
+        error["details"] = dict(refusal.details)
     return {"type": "error", "error": error, "request_id": request_id}
