@@ -168,11 +168,16 @@ def test_case_M3_any_decisive_key_in_another_spelling_is_refused(where, spoil):
         assert "ambiguous_key" == refusal(text, ANTHROPIC)
 
 
-@given(anything, st.sampled_from(
-    ["messages", "message", "content", "part", "source", "image_url", "system", "tools", "tool",
-     "cache_control", "thinking", "stream_options", "context_management", "functions", "n", "stop",
-     "thread", "service_tier", "modalities", "mcp_servers"]), st.sampled_from(list(Protocol)))  # fmt: skip
-def test_case_P17_any_json_in_any_place_is_read_or_refused(value, place, protocol):
+PLACES = (
+    "messages", "message", "content", "part", "type", "source", "source type", "image_url", "system",
+    "tools", "tool", "cache_control", "thinking", "stream_options", "context_management",
+    "edit type", "functions", "n", "stop", "thread", "service_tier", "modalities", "mcp_servers",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+@given(value=anything, protocol=st.sampled_from(list(Protocol)))
+def test_case_P17_any_json_in_any_place_is_read_or_refused(place, value, protocol):
     """A value of a kind that nobody expects is a 400 at most, never a failure of ours."""
     wrapped = {
         "message": {"messages": [value]},
@@ -181,6 +186,9 @@ def test_case_P17_any_json_in_any_place_is_read_or_refused(value, place, protoco
         "source": {"messages": [{"content": [{"type": "image", "source": value}]}]},
         "image_url": {"messages": [{"content": [{"type": "image_url", "image_url": value}]}]},
         "tool": {"tools": [value]},
+        "type": {"messages": [{"content": [{"type": value}]}], "tools": [{"type": value}]},
+        "source type": {"messages": [{"content": [{"type": "image", "source": {"type": value}}]}]},
+        "edit type": {"context_management": {"edits": [{"type": value}]}},
     }.get(place, {place: value})
     body = json.dumps({"model": "m", "max_tokens": 9, **wrapped}).encode()
     try:
