@@ -161,3 +161,20 @@ def test_wrong_key_unknown_model_and_no_money(live: Live, oai, ant, gpt):
     assert (402, "false") == (
         caught.value.status_code, caught.value.response.headers["x-should-retry"],
     )  # fmt: skip
+
+
+def test_case_P6_the_tool_runner_goes_on_without_a_thread(ant, claude):
+    """anthropic: the tool runner asks for a thread by default, and finishes all the same."""
+    runner = ant.beta.messages.tool_runner(
+        model=claude["demo-claude"], messages=PROMPT, max_tokens=20, tools=[]
+    )
+    assert runner.until_done().content[0].text
+
+
+def test_case_P14_a_beta_that_was_dropped_is_named(ant, claude):
+    """anthropic: 40 flags go upstream; the one that would change the price does not, and is named."""
+    raw = ant.beta.messages.with_raw_response.create(
+        model=claude["demo-claude"], messages=PROMPT, max_tokens=20,
+        betas=["context-1m-2025-08-07", *(f"flag-{number}" for number in range(40))],
+    )  # fmt: skip
+    assert "context-1m-2025-08-07" == raw.headers["x-tollgate-dropped-betas"]

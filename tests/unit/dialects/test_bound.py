@@ -55,7 +55,9 @@ def calls(draw):
     most = price.max_input_tokens
     if not facts.unbounded_input:
         most = min(most, facts.input_token_bound)
-    limit = facts.max_output_tokens or min(cap or price.max_output_tokens, price.max_output_tokens)
+    sent = bound.worst_case(facts, price, output_cap=cap).sent_max_output_tokens
+    # Without a limit, an answer ends at the model's own, or where the context is full.
+    limit = sent or min(price.max_output_tokens, price.max_input_tokens)
     total = draw(st.integers(0, most))
     cuts = sorted(draw(st.lists(st.integers(0, total), min_size=3, max_size=3)))
     read, write_5m, write_1h = cuts[0], cuts[1] - cuts[0], cuts[2] - cuts[1]
@@ -119,6 +121,46 @@ def test_the_limit_that_is_used():
     assert 64_000 == bound.worst_case(silent, PRICE).max_output_tokens
 
 
+def test_case_M12_an_injected_limit_fits_beside_the_input():
+    """8k of context, a model entered with 32,000: never a limit that the vendor would refuse."""
+    silent = replace(FACTS, max_output_tokens=None)
+    small = replace(PRICE, max_input_tokens=8_192, max_output_tokens=32_000)
+    worst = bound.worst_case(silent, small)
+    assert (7_192, 7_192) == (worst.sent_max_output_tokens, worst.max_output_tokens)
+    assert 7_192 == bound.worst_case(silent, small, output_cap=10_000).sent_max_output_tokens
+    assert 500 == bound.worst_case(silent, small, output_cap=500).sent_max_output_tokens
+
+
+@pytest.mark.parametrize("input_bound", [4_097, 8_192, 100_000])
+def test_case_M12_where_little_room_is_left_no_limit_is_sent(input_bound):
+    """Bytes are not tokens: an answer is not cut short for them; the model's own limit is reserved.
+
+    With a cap the limit is always sent: without it the reserve would not be true.
+    """
+    silent = replace(FACTS, max_output_tokens=None, input_token_bound=input_bound)
+    small = replace(PRICE, max_input_tokens=8_192, max_output_tokens=32_000)
+    worst = bound.worst_case(silent, small)
+    assert (None, 8_192) == (worst.sent_max_output_tokens, worst.max_output_tokens)
+    assert worst.input_tokens <= 8_192
+    capped = bound.worst_case(silent, small, output_cap=500)
+    assert 500 == capped.sent_max_output_tokens == capped.max_output_tokens
+
+
+@given(calls())
+def test_case_M12_the_limit_that_is_sent_is_the_one_that_is_reserved(call):
+    """A client's own limit is sent unchanged; an injected one is never above the reserve or cap."""
+    facts, price, cap, _ = call
+    worst = bound.worst_case(facts, price, output_cap=cap)
+    assert worst.sent_max_output_tokens in (None, worst.max_output_tokens)
+    assert worst.input_tokens <= price.max_input_tokens
+    if facts.max_output_tokens is not None:
+        assert facts.max_output_tokens == worst.sent_max_output_tokens
+        return
+    assert worst.max_output_tokens <= min(price.max_output_tokens, cap or price.max_output_tokens)
+    if cap is not None:
+        assert worst.sent_max_output_tokens is not None
+
+
 def test_a_worst_case_by_hand():
     """1,000 tokens in at $1 a million, 100 out at $5: 1.5 million nano-USD; each dimension counts."""
     assert 1_500_000 == bound.worst_case(FACTS, PRICE).amount_nano_usd
@@ -175,7 +217,16 @@ def test_characters_that_grow_are_all_known():
         for c, form in zip(text, forms, strict=True)
         if c != "|" and max(len(one.encode()) for one in form.split("|")) > len(c.encode())
     )
-    assert grown == normalisation.growth(text) > 1_000
+    assert grown == normalisation.growth(text.encode()) > 1_000
+
+
+def test_case_B2_the_cheap_bound_of_a_large_text_is_never_below_the_exact_one():
+    """Above a mebibyte outside ASCII nothing is counted; the factor covers the worst character."""
+    for character in ("\ufdfa", "\u0390", "\U0001d160", "\u4e2d"):
+        text = character * (normalisation.EXACT_BYTES // len(character.encode()) + 1)
+        exact = normalisation.growth(character.encode()) * len(text)
+        assert exact <= normalisation.growth(text.encode())
+        assert exact == 30 * len(text) or character != "\ufdfa"
 
 
 @given(st.text(max_size=50))

@@ -69,12 +69,13 @@ def test_depth_is_bounded():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("part", [b"[[]],", b"{},", b"1,", b"[1],"])
+@pytest.mark.parametrize("part", [b"[[]],", b"{},", b"1,", b"[1],", b'{"a":"",'])
 def test_a_body_of_too_many_parts_is_refused_before_it_is_parsed(part):
     """Megabytes of brackets or commas cost milliseconds; the same inside a text is just text."""
     body = b'{"model":"m","x":[' + part * 1_000_000 + b"1]}"
     assert ("too_large", "") == refusal(body)
-    text = body.replace(b'"x":[', b'"x":"').replace(b"1]}", b'"}')
+    text = body.replace(b'"', b"'").replace(b"'x':[", b'"x":"').replace(b"1]}", b'"}')
+    text = text.replace(b"'model':'m'", b'"model":"m"')
     assert "m" == request.read(text, OPENAI).model
 
 
@@ -129,6 +130,8 @@ def test_trust_9_a_key_that_a_looser_parser_takes_for_a_priced_one_is_refused(ke
         ({"stream_options": {"include_usage": 1}}, "invalid_type", "include_usage"),
         ({"max_output_tokens": 5}, "unsupported_parameter", "max_output_tokens"),
         ({"tools": {"a": 1}}, "invalid_type", "tools"),
+        ({"tools": [1]}, "invalid_type", "tools"),
+        ({"messages": {"0": 1}}, "invalid_type", "messages"),
     ],
 )
 def test_wrong_values_are_refused_by_name(changes, code, param):
@@ -249,7 +252,7 @@ def test_the_bound_covers_bytes_images_and_normalisation():
         (b'{"model":"m","max_tokens":1}', "none"),
         (b'{"model":"m","max_tokens":1,"system":[{"cache_control":{"type":"ephemeral"}}]}', "5m"),
         (b'{"model":"m","max_tokens":1,"x":[{"cache\\u005fcontrol":{"ttl":"\\u0031h"}}]}', "1h"),
-        (b'{"model":"m","max_tokens":1,"messages":"\\"cache_control\\""}', "none"),
+        (b'{"model":"m","max_tokens":1,"system":"\\"cache_control\\""}', "none"),
     ],
 )
 def test_the_dearest_cache_write_that_may_be_billed(body, expected):
@@ -285,7 +288,28 @@ def test_hostile_bytes_are_refused_and_nothing_else_happens(body):
 
 def test_betas_that_change_a_price_are_not_forwarded():
     """A longer context or a faster lane is not bought by a header."""
-    assert "claude-code-20250219,interleaved-thinking-2025-05-14" == forwarded_betas(
-        ["claude-code-20250219, context-1m-2025-08-07", "interleaved-thinking-2025-05-14,",
-         "Fast-Mode-2026-02-01"]
-    )  # fmt: skip
+    assert (
+        "claude-code-20250219,interleaved-thinking-2025-05-14",
+        ("context-1m-2025-08-07", "Fast-Mode-2026-02-01"),
+    ) == forwarded_betas(
+        "claude-code-20250219, context-1m-2025-08-07,interleaved-thinking-2025-05-14,,"
+        "Fast-Mode-2026-02-01"
+    )
+
+
+def test_case_P14_an_odd_beta_is_dropped_alone():
+    """40 flags are all kept; of 70 the first 64; what is malformed takes nothing else with it."""
+    many = [f"flag-{number}" for number in range(70)]
+    assert (",".join(many[:40]), ()) == forwarded_betas(",".join(many[:40]))
+    assert (",".join(many[:64]), tuple(many[64:])) == forwarded_betas(",".join(many))
+    odd = ("a b", "x" * 101, "\u00e9", "a;b")
+    assert ("one,two", odd) == forwarded_betas(",".join(("one", *odd, "two", "one")))
+
+
+def test_case_P6_a_thread_is_refused_in_the_words_that_the_sdk_acts_on():
+    """The upstream would hold what the body does not show; the SDK then sends it all, unthreaded."""
+    body = json.dumps({**BASE[ANTHROPIC], "thread": {"type": "create"}}).encode()
+    with pytest.raises(BadRequest) as caught:
+        request.read(body, ANTHROPIC)
+    assert {"error_code": "thread_unsupported_request"} == caught.value.details
+    assert "thread" == caught.value.param

@@ -83,6 +83,10 @@ def spans(body: bytes) -> list[bytes]:
         ("o1", "max_completion_tokens"), ("o4-mini", "max_completion_tokens"),
         ("gpt-5.2-chat", "max_completion_tokens"), ("openai/o3", "max_completion_tokens"),
         ("gpt-6-sol", "max_completion_tokens"), ("olmo-2", "max_tokens"), ("gpt-50x", "max_tokens"),
+        ("openai/gpt-5-mini", "max_completion_tokens"), ("azure/gpt-5.1", "max_completion_tokens"),
+        ("gpt-5-codex", "max_completion_tokens"), ("codex-mini-latest", "max_completion_tokens"),
+        ("ft:o4-mini-2025-04-16:org::id", "max_completion_tokens"), ("marco-o1", "max_tokens"),
+        ("openai/gpt-oss-120b", "max_tokens"), ("openrouter/openai/o3", "max_completion_tokens"),
     ],
 )  # fmt: skip
 def test_the_limit_that_a_silent_client_gets(model, key):
@@ -106,3 +110,17 @@ def test_anthropic_streams_get_no_stream_options():
         b'{"max_tokens":5,"model":"a"}', ANTHROPIC, model="m", stream=True, max_output_tokens=9
     )
     assert b'{"stream":true,"max_tokens":9,"model":"m"}' == after
+
+
+def test_case_M12_no_limit_is_written_where_none_is_asked_for():
+    """None leaves the body without a limit; a null that the client wrote stays."""
+    for body in (b'{"model":"m","stream":false}', b'{"model":"m","max_tokens":null}'):
+        same = rewrite.upstream_body(body, OPENAI, model="m", stream=False, max_output_tokens=None)
+        assert body == same
+
+
+def test_case_P5_a_limit_that_is_said_twice_is_rewritten_twice():
+    """Both keys carry the same limit upstream, whatever it is."""
+    body = b'{"model":"m","max_tokens":5,"max_completion_tokens":5}'
+    after = rewrite.upstream_body(body, OPENAI, model="m", stream=False, max_output_tokens=4)
+    assert b'{"model":"m","max_tokens":4,"max_completion_tokens":4}' == after

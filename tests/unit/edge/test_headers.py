@@ -32,6 +32,21 @@ def test_no_text_of_a_client_can_inject_a_header(identifier, version, beta):
     assert re.fullmatch(r"[A-Za-z0-9_-]{0,64}", found.request_id)
 
 
+def test_case_P14_betas_that_were_dropped_are_named():
+    """Plain words by name, at most 16; the rest is a number, so that no text can be injected."""
+    odd = ("context-1m-2025-08-07", "a\r\nx: y", "\u00e9", "x" * 100)
+    facts = Facts(trace_id="0-0", request_id="0-0", dropped_betas=odd)
+    named = dict(answer_headers.build(facts))[b"x-tollgate-dropped-betas"]
+    assert b"context-1m-2025-08-07,other=3" == named
+    assert b"x-tollgate-dropped-betas" not in dict(answer_headers.build(Facts("0-0", "0-0")))
+
+
+def test_case_P14_one_odd_beta_does_not_take_the_header_with_it():
+    """Two headers are one list; a flag of another alphabet stays a flag, printable and odd."""
+    found = read((b"anthropic-beta", b"one,\xff!"), (b"anthropic-beta", b"two," + b"x" * 2000))
+    assert ["one", "?!", "two", "x" * 2000] == found.protocol["anthropic-beta"].split(",")
+
+
 @given(st.text(max_size=100), st.integers(1, 3))
 def test_a_providers_name_is_a_word_or_hidden(provider, attempt):
     """The route header holds a plain word, `other`, or `fallback`."""

@@ -92,7 +92,7 @@ def test_only_well_formed_protocol_headers_pass():
         ANTHROPIC, good
     )
     assert {} == endpoint.passed_on(OPENAI, good)
-    for bad in ("a\r\nb", "a;b", "é", "a" * 101, ",", "a,,b", "a" * 50 + "," * 40):
+    for bad in ("a\r\nb", "a;b", "é", "a" * 101, ",", "a b"):
         assert {} == endpoint.passed_on(ANTHROPIC, {"anthropic-beta": bad})
     assert {} == endpoint.passed_on(ANTHROPIC, {"anthropic-beta": "context-1m-2025-08-07"})
 

@@ -11,27 +11,33 @@ from tollgate_dialects.cost import ceil_nano_usd
 from tollgate_dialects.price import Price
 from tollgate_dialects.request import RequestFacts
 
+# A shorter answer is none: an injected limit is never made smaller to fit into the context.
+_ANSWER_TOKENS_MIN = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """What is reserved, and the output limit that makes it true (sent upstream, per choice)."""
+    """What is reserved, and the output limit that makes it true, per choice."""
 
+    # At most the model's own input limit.
     input_tokens: int
     max_output_tokens: int
+    # What is sent upstream as the limit; None: nothing, the model's own limit holds.
+    sent_max_output_tokens: int | None
     amount_nano_usd: int
 
 
 def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = None) -> Bound:
-    """The bound with the request's output limit, else the key's, else the model's own."""
+    """The bound with the request's own output limit, else with `output_cap`, else the model's."""
     input_tokens, input_pico_usd, output_pico_usd = _dearest(facts, price)
-    max_output_tokens = facts.max_output_tokens
+    sent = facts.max_output_tokens
+    max_output_tokens = sent
     if max_output_tokens is None:
-        max_output_tokens = price.max_output_tokens
-        if output_cap is not None:
-            max_output_tokens = min(output_cap, max_output_tokens)
+        sent, max_output_tokens = _injected(price, input_tokens, output_cap)
     return Bound(
         input_tokens=input_tokens,
         max_output_tokens=max_output_tokens,
+        sent_max_output_tokens=sent,
         amount_nano_usd=ceil_nano_usd(
             input_tokens * input_pico_usd + max_output_tokens * facts.choices * output_pico_usd
         ),
@@ -43,6 +49,26 @@ def input_tokens(facts: RequestFacts, price: Price) -> int:
     if facts.unbounded_input:
         return price.max_input_tokens
     return min(facts.input_token_bound, price.max_input_tokens)
+
+
+def _injected(price: Price, input_tokens: int, output_cap: int | None) -> tuple[int | None, int]:
+    """(sent, bound) for a client that set no limit.
+
+    Many vendors refuse a limit that does not fit beside the input, though the client sent none. But
+    the input is counted in bytes, a few to a token: a limit cut to a small room would end answers
+    that the model has room for. So a limit is cut to no less than half, else it is left out. With a
+    cap it always stands, because only then is the reserve true.
+    """
+    most = min(price.max_output_tokens, price.max_input_tokens)
+    room = price.max_input_tokens - input_tokens
+    if output_cap is not None:
+        capped = min(output_cap, most)
+        limit = min(capped, room) if room >= _ANSWER_TOKENS_MIN else capped
+        return limit, limit
+    if room >= most or room >= max(_ANSWER_TOKENS_MIN, most // 2):
+        limit = min(most, room)
+        return limit, limit
+    return None, most
 
 
 def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd: int) -> int | None:

@@ -2,18 +2,17 @@
 
 Promises an upper bound: a byte-level tokenizer makes at most one token of a byte, the JSON around a
 text is longer than the template that replaces it, and what an upstream adds on its own is covered
-by constants measured on recorded traffic (protocols.md section 4). What bytes do not bound (a URL,
-a stored file, a PDF, a kind of part that is not known here) is reported as unbounded.
+by constants measured on recorded traffic (protocols.md section 4). An inline picture counts by its
+pixels instead of its bytes. What neither bounds (a URL, a stored file, a PDF, a kind of part that
+is not known here) is reported as unbounded.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import orjson
-
-from tollgate_dialects import normalisation
+from tollgate_dialects import keys, normalisation, pictures
 from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.refusal import unsupported
+from tollgate_dialects.refusal import unsupported, wrong_type
 
 # Hidden prompts of upstreams, in tokens: compatible vendors add up to 655 to any OpenAI call,
 # Anthropic up to 140 without and 1,250 (on Bedrock) with tools.
@@ -21,12 +20,10 @@ _OVERHEAD = {Protocol.OPENAI_CHAT: 700, Protocol.ANTHROPIC_MESSAGES: 400}
 _TOOLS_OVERHEAD = {Protocol.OPENAI_CHAT: 0, Protocol.ANTHROPIC_MESSAGES: 1_250}
 # Per tool that Anthropic defines itself: at most 735 for the tool and 499 for its system prompt.
 _TYPED_TOOL_OVERHEAD = 1_250
-# The dearest known image: gpt-4o-mini at high detail, 2,833 + 8 tiles of 5,667.
-_IMAGE_TOKENS = 50_000
-
-_ASCII = bytes(range(128))
 
 _BOUNDED_OPENAI_PARTS = frozenset(("text", "refusal"))
+_AUDIO_PARTS = frozenset(("input_audio", "audio_url", "audio"))
+_PICTURE_PARTS = frozenset(("image_url", "input_image"))
 _BOUNDED_ANTHROPIC_PARTS = frozenset(
     ("text", "tool_use", "thinking", "redacted_thinking", "search_result", "server_tool_use",
      "compaction", "tool_result")
@@ -43,101 +40,150 @@ class InputBound(NamedTuple):
     unbounded: bool
 
 
-def input_bound(body: bytes, document: Mapping[str, Any], protocol: Protocol) -> InputBound:
-    """The bound of a parsed body; refuses audio, which has prices of its own."""
+class _Found:
+    """What the parts of a body are, beside text."""
+
+    def __init__(self) -> None:
+        self.picture_tokens = 0
+        self.picture_bytes = 0
+        self.unbounded = False
+
+    def add(self, picture: pictures.Picture) -> None:
+        self.picture_tokens += picture.tokens
+        self.picture_bytes += picture.encoded_bytes
+
+
+def input_bound(
+    body: bytes, printed: bytes, document: Mapping[str, Any], protocol: Protocol
+) -> InputBound:
+    """The bound of a parsed body (`printed` again by orjson); refuses audio: it has other prices.
+
+    Raises BadRequest also for content whose shape no protocol has.
+    """
     extra = _OVERHEAD[protocol]
-    if document.get("tools") or document.get("functions"):
+    tools = document.get("tools") or ()
+    if tools or document.get("functions"):
         extra += _TOOLS_OVERHEAD[protocol]
+    found = _Found()
     if protocol is Protocol.OPENAI_CHAT:
-        images, unbounded = _openai_parts(document)
+        for content in _contents(document):
+            for part in content:
+                _openai_part(part, found)
     else:
-        images, unbounded = _anthropic_parts(document)
-        tools = document.get("tools") or ()
-        extra += _TYPED_TOOL_OVERHEAD * sum("type" in tool for tool in tools if tool)
-    tokens = len(body) + _growth(body, document) + images * _IMAGE_TOKENS + extra
-    return InputBound(tokens=tokens, unbounded=unbounded)
+        _anthropic_parts(document, found)
+        extra += _TYPED_TOOL_OVERHEAD * sum(tool.get("type") is not None for tool in tools)
+    text_bytes = len(body) - found.picture_bytes + normalisation.growth(printed)
+    return InputBound(text_bytes + found.picture_tokens + extra, found.unbounded)
 
 
-def _growth(body: bytes, document: Mapping[str, Any]) -> int:
-    if b"\\u" in body:
-        body = orjson.dumps(document)
-    # Without its ASCII bytes, UTF-8 is still the same other characters.
-    return normalisation.growth(body.translate(None, _ASCII).decode())
-
-
-def cache_write(body: bytes, document: Mapping[str, Any], protocol: Protocol) -> CacheWrite:
+def cache_write(printed: bytes, protocol: Protocol) -> CacheWrite:
     """The longest cache write that may be billed: "none", "5m" or "1h"."""
     if protocol is Protocol.OPENAI_CHAT:
         return "5m"  # newer OpenAI models write implicitly, at the one write price they have
-    if b"\\u" in body:
-        body = orjson.dumps(document)
-    if b'"cache_control"' not in body:
+    if b'"cache_control"' not in printed:
         return "none"
-    return "1h" if b'"1h"' in body else "5m"
+    return "1h" if b'"1h"' in printed else "5m"
 
 
-def _content_lists(document: Mapping[str, Any]) -> Iterable[list[Any]]:
+def _contents(document: Mapping[str, Any]) -> list[list[Any]]:
+    """The contents of all messages that are lists of parts."""
     messages = document.get("messages")
-    for message in messages if isinstance(messages, list) else ():
-        if isinstance(message, dict):
-            content = message.get("content")
-            if isinstance(content, list):
-                yield content
-            if message.get("audio"):
-                raise unsupported("messages")
+    if messages is None:
+        return []
+    if not isinstance(messages, list):
+        raise wrong_type("messages", "an array")
+    contents: list[list[Any]] = []
+    for message in messages:
+        if not isinstance(message, dict):
+            raise wrong_type("messages", "an array of objects")
+        content = message.get("content")
+        if isinstance(content, list):
+            contents.append(content)
+        elif content is not None and not isinstance(content, str):
+            raise wrong_type("content", "a text or an array")
+        if message.get("audio"):
+            raise unsupported("messages")
+    return contents
 
 
-def _openai_parts(document: Mapping[str, Any]) -> tuple[int, bool]:
-    images = 0
-    unbounded = False
-    for content in _content_lists(document):
-        for part in content:
-            kind = part.get("type") if isinstance(part, dict) else "text"
-            if kind in _BOUNDED_OPENAI_PARTS:
-                continue
-            if kind in ("input_audio", "audio_url", "audio"):
-                raise unsupported("messages")
-            if kind == "image_url" and _is_inline(part.get("image_url")):
-                images += 1
-            else:
-                unbounded = True
-    return images, unbounded
+def _kind(thing: Mapping[str, Any]) -> str | None:
+    kind = thing.get("type")
+    if kind is not None and not isinstance(kind, str):
+        raise wrong_type("type", "a string")
+    return kind
 
 
-def _is_inline(image: Any) -> bool:
+def _object(part: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = part.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _openai_part(part: Any, found: _Found) -> None:
+    if isinstance(part, str):
+        return
+    if not isinstance(part, dict):
+        raise wrong_type("content", "an array of objects")
+    kind = _kind(part)
+    if kind in _AUDIO_PARTS:
+        raise unsupported("messages")
+    # Some servers go by the object that a part carries, whatever type it says.
+    carried = part.keys() & keys.MEDIA
+    if kind in _BOUNDED_OPENAI_PARTS:
+        if carried:
+            found.unbounded = True
+        return
+    image = part.get("image_url")
     url = image.get("url") if isinstance(image, dict) else image
-    return isinstance(url, str) and url.startswith("data:image/")
+    is_inline = isinstance(url, str) and url.startswith("data:image/")
+    if kind in _PICTURE_PARTS and is_inline and carried == {"image_url"}:
+        assert isinstance(url, str)
+        found.add(pictures.of_data_url(url, Protocol.OPENAI_CHAT))
+    else:
+        found.unbounded = True
 
 
-def _anthropic_parts(document: Mapping[str, Any]) -> tuple[int, bool]:
-    images = 0
-    unbounded = False
+def _anthropic_parts(document: Mapping[str, Any], found: _Found) -> None:
+    waiting = _contents(document)
     system = document.get("system")
-    waiting = [*_content_lists(document)]
     if isinstance(system, list):
         waiting.append(system)
+    elif system is not None and not isinstance(system, str):
+        raise wrong_type("system", "a text or an array")
     while waiting:
         for part in waiting.pop():
-            if not isinstance(part, dict):
+            if isinstance(part, str):
                 continue
-            kind = part.get("type")
-            source = part.get("source")
-            source_kind = source.get("type") if isinstance(source, dict) else None
-            nested = part.get("content")
-            citations = part.get("citations")
-            if isinstance(citations, dict) and citations.get("enabled") is not False:
-                # Each sentence is tagged, however short it is.
-                unbounded = True
-            if kind == "image" and source_kind == "base64":
-                images += 1
-            elif kind == "document" and isinstance(source, dict) and source_kind == "content":
-                nested = source.get("content")
-            elif not (
-                kind in _BOUNDED_ANTHROPIC_PARTS
-                or (kind == "document" and source_kind == "text")
-                or (isinstance(kind, str) and kind.endswith("_tool_result"))
-            ):
-                unbounded = True
+            if not isinstance(part, dict):
+                raise wrong_type("content", "an array of objects")
+            nested = _anthropic_part(part, found)
             if isinstance(nested, list):
                 waiting.append(nested)
-    return images, unbounded
+            elif isinstance(nested, dict) and "type" in nested:
+                # Results of server tools carry one object.
+                waiting.append([nested])
+
+
+def _anthropic_part(part: Mapping[str, Any], found: _Found) -> Any:
+    """Judge one part; what it holds in turn."""
+    kind = _kind(part)
+    source = _object(part, "source")
+    source_kind = _kind(source)
+    citations = _object(part, "citations")
+    if citations and citations.get("enabled") is not False:
+        # Each sentence is tagged, however short it is.
+        found.unbounded = True
+    if kind == "image" and source_kind == "base64":
+        found.add(
+            pictures.of_base64(
+                source.get("media_type"), source.get("data"), Protocol.ANTHROPIC_MESSAGES
+            )
+        )
+    elif kind == "document" and source_kind == "content":
+        return source.get("content")
+    elif kind == "document" and source_kind == "text":
+        pass
+    elif source or not (
+        kind in _BOUNDED_ANTHROPIC_PARTS or (kind is not None and kind.endswith("_tool_result"))
+    ):
+        found.unbounded = True
+    return part.get("content")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.refusal import BadRequest, Code, unsupported, wrong_type
+from tollgate_dialects.refusal import thread_unsupported, unsupported, wrong_type
 
 Allowed = Callable[[Any], bool]
 
@@ -56,7 +56,9 @@ _OPENAI: Mapping[str, Allowed] = {
     "search_options": _never,
     "search_parameters": _never,
     "search_settings": _never,
-    "service_tier": _one_of("auto", "default"),
+    # Ordinary tiers: "on_demand" is Groq's, "standard" Gemini's. A cheaper one ("flex") is refused
+    # as well: the bound would hold, but the charge would be too high.
+    "service_tier": _one_of("auto", "default", "on_demand", "standard"),
     "speed": _one_of("standard"),
     "web_search_options": _never,
 }
@@ -69,82 +71,33 @@ _ANTHROPIC: Mapping[str, Allowed] = {
     "mcp_servers": lambda value: value == [],
     "models": _never,
     "n": _never,
-    "service_tier": _one_of("auto", "standard_only"),
+    "service_tier": _one_of("auto", "standard_only", "standard"),
     "speed": _one_of("standard"),
     "thread": _never,
 }
-_REFUSED: Mapping[Protocol, Mapping[str, Allowed]] = {
+# Every name in it bears on price.
+REFUSED: Mapping[Protocol, Mapping[str, Allowed]] = {
     Protocol.OPENAI_CHAT: _OPENAI,
     Protocol.ANTHROPIC_MESSAGES: _ANTHROPIC,
 }
 
-_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-# Keys that decide price, model, stream or the refusals above. A key that reads like one of them to
-# a looser parser (other case, camelCase, a letter that folds to ASCII) is refused.
-DECISIVE: Mapping[Protocol, frozenset[str]] = {
-    protocol: frozenset(
-        (*refused, *_LIMITS, "model", "stream", "stream_options", "n", "messages", "system",
-         "tools", "functions", "cache_control", "thinking", "reasoning_effort")
-    )
-    for protocol, refused in _REFUSED.items()
-}  # fmt: skip
-
-# Frequent keys that are clearly none of the above; only spares the folding.
-_HARMLESS = frozenset(
-    ("temperature", "top_p", "top_k", "user", "seed", "stop", "stop_sequences", "metadata",
-     "tool_choice", "parallel_tool_calls", "response_format", "frequency_penalty",
-     "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "store", "output_config",
-     "prompt_cache_key", "safety_identifier", "verbosity")
-)  # fmt: skip
-
-
-def _fold(key: str) -> str:
-    return key.casefold().replace("_", "").replace("-", "")
-
-
-_FOLDED: Mapping[Protocol, frozenset[str]] = {
-    protocol: frozenset(map(_fold, names)) for protocol, names in DECISIVE.items()
-}
-_PLAIN: Mapping[Protocol, frozenset[str]] = {
-    protocol: names | _HARMLESS for protocol, names in DECISIVE.items()
-}
-
-
-def reads_like(key: str, name: str) -> bool:
-    """Whether a looser parser may take one for the other."""
-    return _fold(key) == _fold(name)
-
-
-def ambiguous(key: str) -> BadRequest:
-    return BadRequest(
-        Code.AMBIGUOUS_KEY,
-        "This key differs only in spelling from a parameter of the protocol.",
-        key,
-    )
-
-
-def check_names(document: Mapping[str, Any], protocol: Protocol) -> None:
-    """Refuse a key that another parser could take for one that decides the price."""
-    for key in document.keys() - _PLAIN[protocol]:
-        if _fold(key) in _FOLDED[protocol]:
-            raise ambiguous(key)
-
 
 def check_values(document: Mapping[str, Any], protocol: Protocol) -> None:
     """Refuse what this module's list refuses."""
-    refused = _REFUSED[protocol]
+    refused = REFUSED[protocol]
     for name in document.keys() & refused.keys():
         value = document[name]
         if value is not None and not refused[name](value):
-            raise unsupported(name)
+            raise thread_unsupported() if name == "thread" else unsupported(name)
     tools = document.get("tools")
-    if tools:
+    if tools is not None:
         if not isinstance(tools, list):
             raise wrong_type("tools", "an array")
         check = _openai_tool if protocol is Protocol.OPENAI_CHAT else _anthropic_tool
         for tool in tools:
-            if isinstance(tool, dict):
-                check(tool)
+            if not isinstance(tool, dict):
+                raise wrong_type("tools", "an array of objects")
+            check(tool)
 
 
 def _openai_tool(tool: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Where the members of a JSON object begin and end in its bytes.
 
-Owns the one scanner that the strict reader and the rewriter share, so that both see the same keys.
+Owns the rewriter's scanner, and how the strict reader learns a document's size before it parses.
 Works on text that a JSON parser has already accepted, decoded as Latin-1: then a character offset
 is a byte offset. Never judges a document: text that is not valid JSON is a caller's bug.
 """
@@ -85,6 +85,10 @@ def shape(body: bytes) -> Shape:
         commas = body.count(b",")
         if commas <= _TRIVIAL:
             return Shape(depth=opened, values=opened + commas)
+    # Unescaped quotes begin or end a string, and an object's member has two strings at most.
+    strings = (body.count(b'"') - body.count(b'\\"')) // 2
+    if strings > 2 * (MAX_VALUES + 1):
+        return Shape(depth=0, values=strings // 2)
     skeleton = _STRINGS.sub(b"", body)
     brackets = skeleton.translate(_STEPS, _NOT_BRACKETS)
     values = len(brackets) // 2 + skeleton.count(b",")

@@ -4,7 +4,8 @@ Owns the names. Never reads a body: that is `request`.
 """
 
 import enum
-from collections.abc import Iterable
+import re
+from typing import Final, NamedTuple
 
 
 class Protocol(enum.Enum):
@@ -19,9 +20,27 @@ class Protocol(enum.Enum):
 _PRICED_BETA_PREFIXES = ("context-1m-", "fast-mode-")
 
 
-def forwarded_betas(values: Iterable[str]) -> str:
-    """The client's `anthropic-beta` as it goes upstream: without those that bear on price."""
-    names = (name.strip() for value in values for name in value.split(","))
-    return ",".join(
-        name for name in names if name and not name.lower().startswith(_PRICED_BETA_PREFIXES)
-    )
+_BETA = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_BETAS_MAX: Final = 64
+
+
+class Betas(NamedTuple):
+    """`kept` is the header that goes upstream, empty for none; `dropped` may be any text."""
+
+    kept: str
+    dropped: tuple[str, ...]
+
+
+def forwarded_betas(value: str) -> Betas:
+    """The client's `anthropic-beta` as it goes upstream.
+
+    Dropped, each alone: flags that bear on price, malformed ones, and those after the 64th.
+    """
+    kept: dict[str, None] = {}
+    dropped: dict[str, None] = {}
+    for name in filter(None, map(str.strip, value.split(","))):
+        if name in kept:
+            continue
+        is_fit = _BETA.fullmatch(name) and not name.lower().startswith(_PRICED_BETA_PREFIXES)
+        (kept if is_fit and len(kept) < _BETAS_MAX else dropped)[name] = None
+    return Betas(",".join(kept), tuple(dropped))

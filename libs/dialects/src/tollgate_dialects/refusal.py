@@ -6,6 +6,7 @@ parameter. Never carries a value that the client sent.
 
 import enum
 import re
+from collections.abc import Mapping
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 
@@ -29,11 +30,33 @@ class Code(enum.StrEnum):
 class BadRequest(Exception):  # noqa: N818 - named for what the caller answers: 400 Bad Request
     """A body that is not passed on. `param` is empty when the name itself is not a plain word."""
 
-    def __init__(self, code: Code, message: str, param: str = "") -> None:
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        param: str = "",
+        *,
+        details: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.param = param if _PLAIN_NAME.match(param) else ""
+        # Fixed words that SDKs act on: the error's `details` in Anthropic's protocol.
+        self.details = details
+
+
+def thread_unsupported() -> BadRequest:
+    """Anthropic's `thread`: its SDK goes on without one when it reads this code.
+
+    The upstream would hold a conversation that the body, and so the bound, does not show.
+    """
+    return BadRequest(
+        Code.UNSUPPORTED_PARAMETER,
+        "Threads are not available. Send the full conversation without thread.",
+        "thread",
+        details={"error_code": "thread_unsupported_request"},
+    )
 
 
 def unsupported(param: str) -> BadRequest:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from tollgate_dialects import content, features, members
+from tollgate_dialects import content, features, keys, members
 from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.refusal import BadRequest, Code, wrong_type
 
@@ -53,7 +53,8 @@ class RequestFacts:
 def read(body: bytes, protocol: Protocol) -> RequestFacts:
     """The facts of a body; raises BadRequest for one that must not be passed on."""
     document = _parse(body)
-    _check_keys(body, document, protocol)
+    printed = orjson.dumps(document)
+    keys.check(body, printed, document, protocol)
     features.check_values(document, protocol)
     model = document.get("model")
     if model is None:
@@ -64,7 +65,7 @@ def read(body: bytes, protocol: Protocol) -> RequestFacts:
         raise BadRequest(
             Code.INVALID_VALUE, "A model's name has between 1 and 256 characters.", "model"
         )
-    bound = content.input_bound(body, document, protocol)
+    bound = content.input_bound(body, printed, document, protocol)
     is_openai = protocol is Protocol.OPENAI_CHAT
     return RequestFacts(
         model=model,
@@ -74,7 +75,7 @@ def read(body: bytes, protocol: Protocol) -> RequestFacts:
         wants_usage=_include_usage(document) if is_openai else True,
         input_token_bound=bound.tokens,
         unbounded_input=bound.unbounded,
-        cache_write=content.cache_write(body, document, protocol),
+        cache_write=content.cache_write(printed, protocol),
     )
 
 
@@ -94,31 +95,6 @@ def _parse(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _check_keys(body: bytes, document: dict[str, Any], protocol: Protocol) -> None:
-    text = body.decode("latin-1")
-    found = members.scan(text)
-    if len(found) != len(document):
-        raise _duplicate([key for key, *_ in found])
-    features.check_names(document, protocol)
-    options = document.get("stream_options")
-    if options is None or protocol is not Protocol.OPENAI_CHAT:
-        return
-    if not isinstance(options, dict):
-        raise wrong_type("stream_options", "an object")
-    start = next(value for key, _, value, _ in found if key == "stream_options")
-    keys = [key for key, *_ in members.scan(text, start)]
-    if len(keys) != len(options):
-        raise _duplicate(keys)
-    for key in keys:
-        if key != "include_usage" and features.reads_like(key, "include_usage"):
-            raise features.ambiguous(key)
-
-
-def _duplicate(keys: list[str]) -> BadRequest:
-    twice = next((key for key in keys if keys.count(key) > 1), "")
-    return BadRequest(Code.DUPLICATE_KEY, "A key occurs twice in one object.", twice)
-
-
 def _boolean(document: dict[str, Any], name: str) -> bool:
     value = document.get(name)
     if value is not None and not isinstance(value, bool):
@@ -128,6 +104,8 @@ def _boolean(document: dict[str, Any], name: str) -> bool:
 
 def _include_usage(document: dict[str, Any]) -> bool:
     options = document.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise wrong_type("stream_options", "an object")
     return _boolean(options, "include_usage") if options else False
 
 
@@ -155,17 +133,17 @@ def _output_limit(document: dict[str, Any], protocol: Protocol) -> int | None:
             )
     # Anthropic takes 0: it fills the cache and answers nothing.
     lowest = 1 if protocol is Protocol.OPENAI_CHAT else 0
-    limits = [
+    limits = {
         limit
         for name in _LIMITS[protocol]
         if (limit := _integer(document, name, lowest=lowest, highest=MAX_OUTPUT_TOKENS)) is not None
-    ]
+    }
     if len(limits) > 1:
         raise BadRequest(
             Code.CONFLICTING_PARAMETERS,
-            "Only one of max_tokens and max_completion_tokens may be set.",
+            "max_tokens and max_completion_tokens must not differ.",
             "max_tokens",
         )
     if not limits and protocol is Protocol.ANTHROPIC_MESSAGES:
         raise BadRequest(Code.MISSING_PARAMETER, "max_tokens is required.", "max_tokens")
-    return limits[0] if limits else None
+    return limits.pop() if limits else None

@@ -4,9 +4,9 @@ Promises that only model, stream, the output limit and, for OpenAI streams,
 `stream_options.include_usage` differ from what the client sent; every other byte is the same. Takes
 bodies that `request.read` has accepted.
 
-The output limit keeps the key that the client used. A client that used none gets `max_tokens`,
+The output limit keeps the keys that the client used. A client that used none gets `max_tokens`,
 which every OpenAI-compatible server knows, except for OpenAI's reasoning models, which only take
-`max_completion_tokens`.
+`max_completion_tokens`; or no limit at all, where None is asked for.
 """
 
 import re
@@ -17,8 +17,10 @@ import orjson
 from tollgate_dialects import members
 from tollgate_dialects.protocol import Protocol
 
-# o1, o3-mini, gpt-5.2, also behind a vendor's prefix ("openai/o3").
-_REASONING_MODEL = re.compile(r"(?:.*/)?(?:o\d|gpt-(?:[5-9]|\d\d))(?![a-z0-9])", re.IGNORECASE)
+# o1, o3-mini, gpt-5.2, codex-mini, also behind a vendor's prefix ("openai/o3", "ft:o4-mini:org").
+_REASONING_MODEL = re.compile(
+    r"(?:.*[/:])?(?:openai\.)?(?:o[1-9]|gpt-(?:[5-9]|\d\d)|codex)(?![a-z0-9])", re.IGNORECASE
+)
 
 
 class _Edit(NamedTuple):
@@ -28,7 +30,7 @@ class _Edit(NamedTuple):
 
 
 def upstream_body(
-    body: bytes, protocol: Protocol, *, model: str, stream: bool, max_output_tokens: int
+    body: bytes, protocol: Protocol, *, model: str, stream: bool, max_output_tokens: int | None
 ) -> bytes:
     """The body with its top level spliced: nothing else changes."""
     text = body.decode("latin-1")
@@ -36,8 +38,9 @@ def upstream_body(
     wanted: dict[str, bytes] = {"model": orjson.dumps(model)}
     if stream or "stream" in found:
         wanted["stream"] = b"true" if stream else b"false"
-    limit_key = _limit_key(text, found, protocol, model)
-    wanted[limit_key] = b"%d" % max_output_tokens
+    if max_output_tokens is not None:
+        for key in _limit_keys(text, found, protocol, model):
+            wanted[key] = b"%d" % max_output_tokens
     edits: list[_Edit] = []
     if stream and protocol is Protocol.OPENAI_CHAT:
         span = found.get("stream_options")
@@ -58,14 +61,14 @@ def upstream_body(
     return _splice(body, edits)
 
 
-def _limit_key(text: str, found: dict[str, tuple[int, int]], protocol: Protocol, model: str) -> str:
+def _limit_keys(
+    text: str, found: dict[str, tuple[int, int]], protocol: Protocol, model: str
+) -> list[str]:
     if protocol is Protocol.ANTHROPIC_MESSAGES:
-        return "max_tokens"
-    for key in ("max_completion_tokens", "max_tokens"):
-        span = found.get(key)
-        if span and text[span[0] : span[1]] != "null":
-            return key
-    return "max_completion_tokens" if _REASONING_MODEL.match(model) else "max_tokens"
+        return ["max_tokens"]
+    keys = ("max_completion_tokens", "max_tokens")
+    used = [key for key in keys if key in found and text[slice(*found[key])] != "null"]
+    return used or [keys[0] if _REASONING_MODEL.match(model) else keys[1]]
 
 
 def _ask_for_usage(text: str, start: int) -> _Edit:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from tollgate_edge.money import usd
 
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Of names in one header.
+_NAMES_MAX = 16
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
@@ -41,6 +43,8 @@ class Facts:
     remaining_nano_usd: int | None = None
     route: str | None = None
     receipt: int | None = None
+    # As the client wrote them: any text.
+    dropped_betas: tuple[str, ...] = ()
 
 
 def build(facts: Facts) -> Headers:
@@ -57,7 +61,16 @@ def build(facts: Facts) -> Headers:
         for name, value in _texts(facts).items()
         if value is not None
     ]
+    if facts.dropped_betas:
+        headers.append((b"x-tollgate-dropped-betas", _names(facts.dropped_betas)))
     return headers
+
+
+def _names(texts: tuple[str, ...]) -> bytes:
+    """Plain words by name, the first few of them; how many others there are."""
+    words = [text for text in texts if _WORD.fullmatch(text)][:_NAMES_MAX]
+    others = len(texts) - len(words)
+    return ",".join([*words, f"other={others}"] if others else words).encode("ascii")
 
 
 def comment(facts: Facts) -> dict[str, str]:

@@ -34,6 +34,8 @@ class Call:
     provider: str = ""
     route: str | None = None
     receipt: int | None = None
+    # Flags of anthropic-beta that did not go upstream, as the client wrote them.
+    dropped_betas: tuple[str, ...] = ()
     # When router was asked and when it had told the end, on the monotonic clock.
     sent_at: float | None = None
     ended_at: float | None = None
@@ -60,6 +62,7 @@ class Call:
             output_tokens=None,
             remaining_nano_usd=self.remaining_nano_usd,
             route=self.route or None,
+            dropped_betas=self.dropped_betas,
         )
 
     def facts(self) -> Facts:
@@ -74,5 +77,6 @@ class Call:
             output_tokens=(0 if ended is None else ended.usage["output_tokens"]) if known else None,
             remaining_nano_usd=self.remaining_nano_usd,
             route=self.route or None,
+            dropped_betas=self.dropped_betas,
             receipt=self.receipt,
         )

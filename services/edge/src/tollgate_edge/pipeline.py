@@ -113,7 +113,9 @@ class Pipeline:
         try:
             call.request = requests.read(body, exchange.face.protocol)
         except requests.BadRequest as bad:
-            return public_errors.bad_request(bad.code, bad.message, bad.param or None)
+            return public_errors.bad_request(
+                bad.code, bad.message, bad.param or None, details=bad.details
+            )
 
         # 4. Bound the cost.
         model = self._model(call, grant)
@@ -366,14 +368,15 @@ def _execute_request(
     }
     if "anthropic-beta" in forwarded:
         # Without the betas that change the price: the body that was priced does not show them.
-        forwarded["anthropic-beta"] = protocols.forwarded_betas([forwarded["anthropic-beta"]])
+        betas = protocols.forwarded_betas(forwarded["anthropic-beta"])
+        forwarded["anthropic-beta"], call.dropped_betas = betas
     return router_pb2.ExecuteRequest(
         trace_id=exchange.trace_id,
         tenant_id=grant.tenant_id,
         client_protocol=WIRE_PROTOCOLS[exchange.face.protocol],
         model=model.model,
         stream=call.request.stream,
-        max_output_tokens=bound.max_output_tokens,
+        max_output_tokens=bound.sent_max_output_tokens or 0,
         reservation_token=reservation.token,
         body=body,
         price_version=model.price.version,

@@ -6,6 +6,7 @@ statuses that clients recover from; 401 is only for a key proven bad, 402 for mo
 rates, 503 for our own fault. Never sees a body, a URL or a key.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -68,6 +69,8 @@ class Refusal:
     upstream_message: str = ""
     upstream_code: str = ""
     param: str | None = None
+    # Fixed words of our own that SDKs act on.
+    details: Mapping[str, str] | None = None
     # For this very call: takes the place of the table's.
     retry_after_ms: int | None = None
     # 402: which account refused and why, and what would fit; None when nothing would.
@@ -321,10 +324,12 @@ def money_denial(reason: str, shortfall: Shortfall) -> Refusal:
     return Refusal(error, reason, shortfall=told)
 
 
-def bad_request(code: str, message: str, param: str | None) -> Refusal:
+def bad_request(
+    code: str, message: str, param: str | None, *, details: Mapping[str, str] | None = None
+) -> Refusal:
     """The strict reader refused the body."""
     error = PublicError(BAD_REQUEST.status, code, message)
-    return Refusal(error, "BAD_REQUEST", param=param)
+    return Refusal(error, "BAD_REQUEST", param=param, details=details)
 
 
 def upstream_failure(
@@ -374,4 +379,6 @@ def body(refusal: Refusal, *, kind: str, trace_id: str, request_id: str) -> dict
         error["limit"] = refusal.limit
     if refusal.charge:
         error["charge"] = refusal.charge
+    if refusal.details is not None:
+        error["details"] = dict(refusal.details)
     return {"type": "error", "error": error, "request_id": request_id}

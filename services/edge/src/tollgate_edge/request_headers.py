@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
-# anthropic-version and anthropic-beta: names, dates and commas.
+# anthropic-version: names, dates and commas.
 PROTOCOL_VALUE = re.compile(rb"[A-Za-z0-9_., :-]{1,1024}")
+_UNPRINTABLE = re.compile(rb"[^\x20-\x7e]")
 BEARER = b"bearer "
 
 _CREDENTIAL_NAMES = frozenset(
@@ -94,10 +95,10 @@ def _take_version(found: RequestHeaders, value: bytes) -> None:
 
 
 def _take_beta(found: RequestHeaders, value: bytes) -> None:
-    if PROTOCOL_VALUE.fullmatch(value):
-        before = found.protocol.get("anthropic-beta")
-        text = value.decode("ascii")
-        found.protocol["anthropic-beta"] = text if before is None else f"{before},{text}"
+    # What is odd stays odd, in a printable way: the flag that holds it is dropped alone, and named.
+    text = _UNPRINTABLE.sub(b"?", value).decode("ascii")
+    before = found.protocol.get("anthropic-beta")
+    found.protocol["anthropic-beta"] = text if before is None else f"{before},{text}"
 
 
 _TAKERS = {

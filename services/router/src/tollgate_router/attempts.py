@@ -45,7 +45,8 @@ class Call:
     protocol: Protocol
     model: str
     stream: bool
-    max_output_tokens: int
+    # What is sent upstream; None: no limit.
+    max_output_tokens: int | None
     wants_usage: bool
     price: Price
     reserved_nano_usd: int

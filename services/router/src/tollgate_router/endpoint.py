@@ -13,7 +13,6 @@ from tollgate_router.base_url import BaseUrl
 USER_AGENT = "tollgate/0.1"
 ANTHROPIC_VERSION = "2023-06-01"
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
-_BETA = re.compile(r"[A-Za-z0-9._-]{1,100}(?:[ ]?,[ ]?[A-Za-z0-9._-]{1,100}){0,31}")
 # What an HTTP header value may hold; a key with a line break would be a second header.
 _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 
@@ -56,7 +55,6 @@ def passed_on(protocol: Protocol, protocol_headers: Mapping[str, str]) -> dict[s
     version = protocol_headers.get("anthropic-version", "")
     if _VERSION.fullmatch(version):
         passed["anthropic-version"] = version
-    beta = protocol_headers.get("anthropic-beta", "")
-    if _BETA.fullmatch(beta) and (kept := forwarded_betas([beta])):
-        passed["anthropic-beta"] = kept
+    if betas := forwarded_betas(protocol_headers.get("anthropic-beta", "")).kept:
+        passed["anthropic-beta"] = betas
     return passed

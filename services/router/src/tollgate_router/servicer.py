@@ -120,7 +120,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             protocol=protocol,
             model=claims.model,
             stream=request.stream,
-            max_output_tokens=bound.max_output_tokens,
+            max_output_tokens=bound.sent_max_output_tokens,
             wants_usage=request.client_wants_usage,
             price=price,
             reserved_nano_usd=claims.amount_nano_usd,

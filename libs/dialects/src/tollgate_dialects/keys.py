@@ -1,0 +1,122 @@
+"""No two JSON readers find different members in a request.
+
+Owns which keys bear on price, model, stream or limit. Promises that every key of a document occurs
+once in its object, at any depth, and that where such a key may stand nothing else reads like it to
+a looser parser: other case (Go, .NET), camelCase, letters that fold to ASCII, text after NUL (C).
+Never looks into free-form places (a tool's schema or input, metadata): names there are free.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tollgate_dialects import features
+from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.refusal import BadRequest, Code
+
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+# At the top: what decides price, model, stream, limit, or one of the refusals of `features`.
+_TOP: Mapping[Protocol, frozenset[str]] = {
+    protocol: frozenset(
+        (*refused, *_LIMITS, "model", "stream", "stream_options", "n", "messages", "system",
+         "tools", "functions", "cache_control", "thinking")
+    )
+    for protocol, refused in features.REFUSED.items()
+}  # fmt: skip
+# Objects that carry content which may cost more than its bytes.
+MEDIA = frozenset(
+    ("image_url", "image", "input_image", "source", "file", "input_file", "video", "video_url",
+     "audio", "audio_url", "input_audio", "image_embeds", "document")
+)  # fmt: skip
+# Below the top, in the places of _PATHS.
+_NESTED = MEDIA | frozenset(
+    ("type", "content", "url", "data", "media_type", "citations", "enabled", "cache_control", "ttl",
+     "edits", "include_usage", "budget_tokens")
+)  # fmt: skip
+# Where keys that bear on price are; everything else below the top is free-form or of no weight.
+_ROOTS = ("messages", "system", "tools", "thinking", "stream_options", "cache_control",
+          "context_management", "functions")  # fmt: skip
+_PATHS = frozenset(("content", "cache_control", "citations", "edits")) | MEDIA
+
+# Frequent keys that are clearly none of the above; only spares the folding.
+_HARMLESS_TOP = frozenset(
+    ("temperature", "top_p", "top_k", "user", "seed", "stop", "stop_sequences", "metadata",
+     "tool_choice", "parallel_tool_calls", "response_format", "frequency_penalty",
+     "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "store", "output_config",
+     "prompt_cache_key", "safety_identifier", "verbosity", "reasoning_effort")
+)  # fmt: skip
+_HARMLESS_NESTED = frozenset(
+    ("role", "name", "text", "id", "input", "tool_calls", "tool_call_id", "tool_use_id", "function",
+     "description", "parameters", "input_schema", "strict", "detail", "title", "context", "refusal",
+     "reasoning_content", "is_error", "signature", "annotations", "file_id", "filename", "thinking")
+)  # fmt: skip
+
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+# A refused body is read once more to name the key, unless that would be much work.
+_NAMED_BYTES_MAX = 262_144
+# Dotted and dotless i fold to i in some languages' upper and lower case.
+_FOLDED_AWAY = str.maketrans({"_": None, "-": None, "\u0131": "i", "\u0307": None})
+
+
+def _fold(key: str) -> str:
+    return key.partition("\0")[0].casefold().translate(_FOLDED_AWAY)
+
+
+_TOP_FOLDED = {protocol: frozenset(map(_fold, names)) for protocol, names in _TOP.items()}
+_TOP_PLAIN = {protocol: names | _HARMLESS_TOP for protocol, names in _TOP.items()}
+_NESTED_FOLDED = frozenset(map(_fold, _NESTED))
+_NESTED_PLAIN = _NESTED | _HARMLESS_NESTED
+
+
+def check(body: bytes, printed: bytes, document: Mapping[str, Any], protocol: Protocol) -> None:
+    """`printed` is `document` as orjson prints it. Raises BadRequest."""
+    if _members_lost(body, printed):
+        raise BadRequest(Code.DUPLICATE_KEY, "A key occurs twice in one object.", _twice(body))
+    _check_spelling(document.keys() - _TOP_PLAIN[protocol], _TOP_FOLDED[protocol])
+    for root in _ROOTS:
+        value = document.get(root)
+        if value:
+            _check_below(value)
+
+
+def _members_lost(body: bytes, printed: bytes) -> bool:
+    """Whether parsing dropped a member: each has one colon, and texts keep theirs."""
+    if b"u003a" in body or b"u003A" in body:  # a colon of a text may be written as an escape
+        body, printed = _STRINGS.sub(b"", body), _STRINGS.sub(b"", printed)
+    return body.count(b":") != printed.count(b":")
+
+
+def _twice(body: bytes) -> str:
+    found: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        keys = [key for key, _ in pairs]
+        found.extend(key for key in set(keys) if keys.count(key) > 1)
+
+    if len(body) <= _NAMED_BYTES_MAX:
+        json.loads(body, object_pairs_hook=note, parse_int=float)
+    return found[0] if found else ""
+
+
+def _check_below(value: Any) -> None:
+    kind = type(value)
+    if kind is dict:
+        if not _NESTED_PLAIN.issuperset(value):
+            _check_spelling(value.keys() - _NESTED_PLAIN, _NESTED_FOLDED)
+        for key in value:
+            if key in _PATHS:
+                _check_below(value[key])
+    elif kind is list:
+        for item in value:
+            _check_below(item)
+
+
+def _check_spelling(keys: Iterable[str], folded: frozenset[str]) -> None:
+    for key in keys:
+        if _fold(key) in folded:
+            raise BadRequest(
+                Code.AMBIGUOUS_KEY,
+                "This key differs only in spelling from a parameter of the protocol.",
+                key,
+            )

@@ -1,0 +1,178 @@
+"""How many input tokens an inline picture can be, by its size in pixels.
+
+Owns the vendors' rules (protocols.md section 4) and reads the size from the headers of PNG, JPEG,
+GIF and WebP, decoding only those few bytes of the base64. Promises never to be below the dearest
+vendor of the protocol; a header that is not understood counts as the dearest picture there is.
+"""
+
+import binascii
+import re
+from typing import Final, NamedTuple
+
+from tollgate_dialects.protocol import Protocol
+
+# gpt-4o-mini at high detail, 2,833 + 8 tiles of 5,667: more than 16,384 (Qwen-VL), 12,000 (patches
+# of 32 pixels at OpenAI), 10,500 (40 tiles of InternVL), 4,784 (Anthropic), 4,128 (Gemini).
+DEAREST_TOKENS: Final = 50_000
+
+_DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
+# OpenAI scales a picture down to these edges before it cuts tiles.
+_SQUARE: Final = 2_048
+_SHORT: Final = 768
+# No decoder takes pictures with longer edges.
+_EDGE_MAX = 65_535
+# As far into a JPEG segment and a GIF image descriptor as the size stands, in bytes.
+_SEGMENT_HEAD: Final = 9
+_GIF_FRAME_HEAD: Final = 10
+# Pieces of metadata that are skipped; each is one look at ten bytes.
+_SEGMENTS_MAX = 128
+
+
+class Picture(NamedTuple):
+    """`encoded_bytes` of the body are the picture and no text: 0 when that is not sure."""
+
+    tokens: int
+    encoded_bytes: int
+
+
+def of_data_url(url: str, protocol: Protocol) -> Picture:
+    """A picture in a `data:image/...` URL."""
+    prefix = _DATA_URL.match(url)
+    if prefix is None:
+        return Picture(DEAREST_TOKENS, 0)
+    return _picture(url, prefix.end(), protocol)
+
+
+def of_base64(media_type: object, data: object, protocol: Protocol) -> Picture:
+    """A picture in Anthropic's `source`."""
+    if not isinstance(media_type, str) or not media_type.startswith("image/"):
+        return Picture(DEAREST_TOKENS, 0)
+    return _picture(data, 0, protocol) if isinstance(data, str) else Picture(DEAREST_TOKENS, 0)
+
+
+def _picture(text: str, start: int, protocol: Protocol) -> Picture:
+    encoded_bytes = len(text) - start
+    if encoded_bytes % 4 or not _BASE64.fullmatch(text, start):
+        return Picture(DEAREST_TOKENS, 0)
+    size = _size(_Encoded(text, start))
+    if size is None or not all(0 < edge <= _EDGE_MAX for edge in size):
+        return Picture(DEAREST_TOKENS, encoded_bytes)
+    bound = _openai_tokens if protocol is Protocol.OPENAI_CHAT else _anthropic_tokens
+    return Picture(min(bound(*size), DEAREST_TOKENS), encoded_bytes)
+
+
+def _openai_tokens(width: int, height: int) -> int:
+    """OpenAI's tiles at gpt-4o-mini's rate: above every other vendor's rule at every size.
+
+    Fitted into 2,048 squared, then the short edge to 768, then tiles of 512 (rounded up twice).
+    """
+    long, short = max(width, height), min(width, height)
+    if long > _SQUARE:
+        long, short = _SQUARE, -(-short * _SQUARE // long)
+    if short > _SHORT:
+        long, short = -(-long * _SHORT // short), _SHORT
+    return 2_833 + 5_667 * -(-long // 512) * -(-short // 512)
+
+
+def _anthropic_tokens(width: int, height: int) -> int:
+    """Width x height / 750 at Anthropic, patches of 28 at Qwen-VL: 27 covers both.
+
+    At least what Anthropic's older models take at most; at most what Qwen-VL takes.
+    """
+    return min(max(-(-width // 27) * -(-height // 27) + 100, 1_600), 16_384)
+
+
+class _Encoded:
+    """Bytes in base64, decoded where they are looked at."""
+
+    def __init__(self, text: str, start: int) -> None:
+        self._text, self._start = text, start
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes; fewer at the end."""
+        first = offset // 3
+        start = self._start + first * 4
+        end = self._start + -(-(offset + length) // 3) * 4
+        data = binascii.a2b_base64(self._text[start:end])
+        return data[offset - first * 3 :][:length]
+
+
+def _size(encoded: _Encoded) -> tuple[int, int] | None:
+    head = encoded.at(0, 30)
+    size: tuple[int, int] | None = None
+    if head.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"):
+        size = _big(head[16:20]), _big(head[20:24])
+    elif head.startswith(b"\xff\xd8\xff"):
+        size = _jpeg_size(encoded)
+    elif head.startswith((b"GIF87a", b"GIF89a")):
+        size = _gif_size(encoded, head)
+    elif head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        size = _webp_size(head)
+    return size
+
+
+# SOF0 to SOF15, without DHT, JPG and DAC.
+_FRAMES = frozenset(bytes((marker,)) for marker in range(0xC0, 0xD0)) - {b"\xc4", b"\xc8", b"\xcc"}
+
+
+def _jpeg_size(encoded: _Encoded) -> tuple[int, int] | None:
+    """From the first frame header (ITU T.81, B.2.2)."""
+    offset = 2
+    for _ in range(_SEGMENTS_MAX):
+        segment = encoded.at(offset, _SEGMENT_HEAD)
+        if len(segment) < _SEGMENT_HEAD or segment[:1] != b"\xff":
+            return None
+        marker = segment[1:2]
+        if marker == b"\xff":  # a fill byte
+            offset += 1
+        elif marker in _FRAMES:
+            return _big(segment[7:9]), _big(segment[5:7])
+        elif marker in (b"\xd8", b"\xd9", b"\xda"):
+            return None
+        else:
+            offset += 2 + _big(segment[2:4])
+    return None
+
+
+def _gif_size(encoded: _Encoded, head: bytes) -> tuple[int, int] | None:
+    """The screen, or its first frame where that is larger (GIF89a, 18 to 20)."""
+    offset = 13 + (3 << (head[10] & 7) + 1 if head[10] & 0x80 else 0)
+    for _ in range(_SEGMENTS_MAX):
+        block = encoded.at(offset, _GIF_FRAME_HEAD)
+        if len(block) < _GIF_FRAME_HEAD:
+            return None
+        if block[:1] == b"\x2c":
+            left, top, width, height = (_little(block[at : at + 2]) for at in (1, 3, 5, 7))
+            return max(_little(head[6:8]), left + width), max(_little(head[8:10]), top + height)
+        if block[:1] != b"\x21":
+            return None
+        # An extension: sub-blocks, a length before each, 0 after the last.
+        offset += 2
+        for _ in range(_SEGMENTS_MAX):
+            length = encoded.at(offset, 1)
+            offset += 1 + _little(length)
+            if length in (b"", b"\0"):
+                break
+    return None
+
+
+def _webp_size(head: bytes) -> tuple[int, int] | None:
+    """RFC 9649 (VP8X, VP8L) and RFC 6386 section 9.1 (VP8)."""
+    kind = head[12:16]
+    if kind == b"VP8X":
+        return 1 + _little(head[24:27]), 1 + _little(head[27:30])
+    if kind == b"VP8L" and head[20:21] == b"\x2f":
+        bits = _little(head[21:25])
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 " and head[23:26] == b"\x9d\x01\x2a":
+        return _little(head[26:28]) & 0x3FFF, _little(head[28:30]) & 0x3FFF
+    return None
+
+
+def _big(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def _little(data: bytes) -> int:
+    return int.from_bytes(data, "little")

@@ -1,0 +1,133 @@
+"""Inline pictures are bounded by their pixels, and never hide text."""
+
+import base64
+import json
+import struct
+
+import pytest
+
+from tollgate_dialects import pictures, request
+from tollgate_dialects.protocol import Protocol
+
+OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
+
+
+def png(width, height):
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height) + bytes(200)
+
+
+def jpeg(width, height, *, metadata=0):
+    segment = b"\xff\xe2" + struct.pack(">H", 60_002) + b"\xff\xc0" * 30_000
+    frame = b"\xff\xc2\x00\x11\x08" + struct.pack(">HH", height, width) + bytes(40)
+    return b"\xff\xd8" + segment * metadata + b"\xff\xc4\x00\x04ab" + b"\xff" + frame
+
+
+def gif(width, height):
+    """A screen of one pixel with a larger first frame, after a colour table and an extension."""
+    return (b"GIF89a" + struct.pack("<HH", 1, 1) + b"\x91\0\0" + bytes(12)
+            + b"\x21\xf9\x04abcd\0" + b"\x21\xff\x02ab\x01c\0"
+            + b"\x2c" + struct.pack("<HHHH", 0, 0, width, height) + bytes(30))  # fmt: skip
+
+
+def webp(kind, width, height):
+    rest = {
+        b"VP8X": bytes(4) + struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3],
+        b"VP8L": b"\x2f" + struct.pack("<I", width - 1 | (height - 1) << 14),
+        b"VP8 ": bytes(3) + b"\x9d\x01\x2a" + struct.pack("<HH", width, height),
+    }[kind]
+    return b"RIFF" + bytes(4) + b"WEBP" + kind + bytes(4) + rest + bytes(300)
+
+
+def data_url(data, kind="png"):
+    return f"data:image/{kind};base64," + base64.b64encode(data).decode()
+
+
+def bound_of(protocol, *parts, text=""):
+    content = [{"type": "text", "text": text}, *parts]
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
+    return request.read(json.dumps(body).encode(), protocol)
+
+
+def openai_part(data):
+    return {"type": "image_url", "image_url": {"url": data_url(data)}}
+
+
+def anthropic_part(data):
+    source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(data).decode()}
+    return {"type": "image", "source": source}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [png, jpeg, gif, lambda w, h: jpeg(w, h, metadata=9)]
+    + [lambda w, h, kind=kind: webp(kind, w, h) for kind in (b"VP8X", b"VP8L", b"VP8 ")],
+    ids=["png", "jpeg", "gif", "jpeg with metadata", "webp", "webp lossless", "webp lossy"],
+)
+def test_case_M10_the_size_of_a_picture_is_read_from_its_header(make):
+    """PNG, JPEG, GIF and WebP: one tile is 8,500 tokens, four are 25,501, the most is 48,169."""
+    for (width, height), tokens in {
+        (512, 512): 8_500, (300, 200): 8_500, (1024, 1024): 25_501, (4000, 1000): 25_501,
+        (2048, 768): 48_169, (16_000, 6_000): 48_169,
+    }.items():  # fmt: skip
+        data = make(width, height)
+        found = pictures.of_data_url(data_url(data), OPENAI)
+        assert (tokens, len(base64.b64encode(data))) == found
+
+
+@pytest.mark.parametrize("size", [(1092, 1092), (2576, 2576), (8000, 8000), (20, 20)])
+def test_case_M10_the_bound_is_above_every_vendors_rule(size):
+    """Anthropic w*h/750 up to 4,784; Qwen-VL patches of 28; OpenAI patches of 32; Gemini tiles."""
+    width, height = size
+    anthropic = min(width * height // 750, 4_784)
+    qwen = min(-(-width // 28) * -(-height // 28) + 2, 16_384)
+    openai = min(-(-width // 32) * -(-height // 32) * 246 // 100, 12_000)
+    here = pictures.of_data_url(data_url(png(*size)), OPENAI).tokens
+    assert here >= max(anthropic, qwen, openai, 4_128)
+    assert pictures.of_base64("image/png", base64.b64encode(png(*size)).decode(), ANTHROPIC)[
+        0
+    ] >= max(anthropic, qwen)
+
+
+def test_case_M10_a_large_file_counts_as_a_picture_plus_the_text():
+    """1.2 MB of base64 are 25,501 tokens at OpenAI, 1,600 to 16,384 at Anthropic, and the text."""
+    data = png(1024, 1024) + bytes(900_000)
+    assert 25_501 < bound_of(OPENAI, openai_part(data)).input_token_bound < 27_000
+    assert 1_600 < bound_of(ANTHROPIC, anthropic_part(data)).input_token_bound < 3_000
+    nested = {"type": "tool_result", "tool_use_id": "t", "content": [anthropic_part(data)]}
+    assert 1_600 < bound_of(ANTHROPIC, nested).input_token_bound < 3_000
+    with_text = bound_of(OPENAI, openai_part(data), text="x" * 50_000)
+    assert with_text.input_token_bound > 75_501
+    two = bound_of(OPENAI, openai_part(data), openai_part(data))
+    assert two.input_token_bound > 51_002
+    string = {"type": "image_url", "image_url": data_url(data)}
+    assert bound_of(OPENAI, string).input_token_bound < 27_000
+    assert bound_of(OPENAI, {**string, "type": "input_image"}).input_token_bound < 27_000
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no picture", png(0, 5), png(70_000, 5), b"\xff\xd8\xff\xe0\0", b"GIF89a" + b"!" * 90]
+)  # fmt: skip
+def test_case_M10_an_odd_header_counts_as_the_dearest_picture(data):
+    """What is not understood is not guessed."""
+    assert pictures.DEAREST_TOKENS == pictures.of_data_url(data_url(data), OPENAI).tokens
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["data:image/png;base64,hello world " + "x" * 999, "data:image/svg+xml,<svg>" + "x" * 999,
+     "data:image/png;base64,AAAA;base64,AA!" + "x" * 999, "data:image/png;base64,AAA=A" + "x" * 999],
+)  # fmt: skip
+def test_case_M10_what_is_no_wellformed_base64_counts_as_text_as_well(url):
+    """A picture's address is no place to hide a prompt."""
+    found = pictures.of_data_url(url, OPENAI)
+    assert (pictures.DEAREST_TOKENS, 0) == found
+    for media_type in (None, 7, "text/plain", "application/pdf"):
+        assert 0 == pictures.of_base64(media_type, "AAAA" * 100, ANTHROPIC).encoded_bytes
+
+
+def test_case_M10_a_picture_inside_another_part_leaves_the_models_own_limit():
+    """Servers that go by the object a part carries would read a picture that was not counted."""
+    sneaked = {"type": "text", "text": "a", "image_url": {"url": "https://x.example/a.png"}}
+    assert bound_of(OPENAI, sneaked).unbounded_input
+    source = {"type": "text", "text": "a", "source": {"type": "url", "url": "u"}}
+    assert bound_of(ANTHROPIC, source).unbounded_input
