@@ -292,8 +292,9 @@ async def test_a_refusal_by_router_releases_the_money(edge, failure, status, cod
 UPSTREAM = router_pb2.END_REASON_UPSTREAM_ERROR
 ENDS = [
     (end(UPSTREAM, cost=0, http_status=500, scrubbed_message="boom"), 502, "upstream_error"),
-    (end(UPSTREAM, cost=0, http_status=401), 502, "upstream_error"),
-    (end(UPSTREAM, cost=0, http_status=403), 502, "upstream_error"),
+    (end(UPSTREAM, cost=0, http_status=401), 502, "provider_unavailable"),
+    (end(UPSTREAM, cost=0, http_status=402), 502, "provider_unavailable"),
+    (end(UPSTREAM, cost=0, http_status=403), 502, "provider_unavailable"),
     (
         end(UPSTREAM, cost=0, http_status=400, scrubbed_message="too long", code="ctx"),
         400,
