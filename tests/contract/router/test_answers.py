@@ -1,0 +1,94 @@
+"""What an upstream's answer or refusal means to router, over a real HTTP connection."""
+
+import json
+
+import pytest
+from prometheus_client import generate_latest
+
+from tests.contract.router import harness as h
+from tests.contract.router.harness import end_of, fake_upstream, harness
+from tollgate.router.v1 import router_pb2
+
+pb = router_pb2
+LOW = "Your credit balance is too low to access the Anthropic API."
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+EMPTY = [
+    (402, {"error": {"message": "Insufficient Balance"}}),
+    (400, {"error": {"message": LOW, "type": "invalid_request_error"}}),
+    (429, {"error": {"message": QUOTA, "code": "insufficient_quota"}}),
+    (400, {"code": "Arrearage", "message": "Access denied"}),
+]
+
+
+@pytest.mark.parametrize(("status", "document"), EMPTY)
+async def test_case_P9_an_empty_account_sends_the_call_to_the_next_provider(
+    tmp_path, status, document
+):
+    """The customer gets an answer, the operator an alarm, and the key rests."""
+    async with fake_upstream() as bad, fake_upstream() as good, harness(tmp_path) as router:
+        bad.scripts["m"] = h.answer(document, status)
+        good.scripts["m"] = h.answer()
+        await router.provide(bad.url, good.url)
+        messages = await router.call()
+        assert (pb.END_REASON_COMPLETED, 2) == (end_of(messages).reason, end_of(messages).attempts)
+        await router.call()
+        assert (1, 2) == (len(bad.seen), len(good.seen))
+        (alarm,) = router.logged("provider_key.out_of_funds")
+        assert ("p0", "pk-0-0", status) == (
+            alarm["provider"], alarm["key_id"], alarm["upstream_status"],
+        )  # fmt: skip
+        shown = generate_latest(router.metrics._registry).decode()
+        assert 'provider_keys_out_of_funds_total{provider="p0"} 1.0' in shown
+
+
+@pytest.mark.parametrize(("status", "document"), EMPTY)
+async def test_case_P9_nobody_reads_the_vendors_words_about_the_operators_account(
+    tmp_path, status, document
+):
+    """With no other provider: status 402 goes to the edge, and not one word."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        up.scripts["m"] = h.answer(document, status)
+        await router.provide(up.url)
+        error = end_of(await router.call()).upstream_error
+        assert (402, "", "") == (error.http_status, error.scrubbed_message, error.code)
+
+
+@pytest.mark.parametrize(("first", "second", "told"), [(402, 500, 500), (500, 402, 500),
+                                                       (401, 402, 402), (429, 401, 429)])  # fmt: skip
+async def test_case_P10_what_may_pass_is_told_rather_than_what_only_the_operator_can_mend(
+    tmp_path, first, second, told
+):
+    """A client tries again as long as one of the providers may recover."""
+    async with fake_upstream() as one, fake_upstream() as two, harness(tmp_path) as router:
+        one.scripts["m"] = h.answer({}, first)
+        two.scripts["m"] = h.answer({}, second)
+        await router.provide(one.url, two.url)
+        assert told == end_of(await router.call()).upstream_error.http_status
+        assert (1, 1) == (len(one.seen), len(two.seen))
+
+
+async def test_case_P2_a_stream_without_its_last_event_completes(tmp_path):
+    """finish_reason, usage and a clean end: the end is supplied, the reported usage is charged."""
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    frames = h.openai_frame("one") + b"data: " + json.dumps(last).encode() + b"\n\n"
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        up.scripts["m"] = [h.sse_head() + h.chunk(frames + h.USAGE_FRAME) + h.END_CHUNK]
+        await router.provide(up.url)
+        messages = await router.call(stream=True)
+        assert frames + h.DONE == b"".join(message.data for message in messages)
+        assert (pb.END_REASON_COMPLETED, 20_000) == (
+            end_of(messages).reason, end_of(messages).cost_nano_usd,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("document", [{"object": "error", "message": "at gpu-1:80"},
+                                      {"detail": "at gpu-1:80"}, {"errors": [{"message": "x"}]},
+                                      {"choices": [{"error": {"message": "at gpu-1:80"}}]}])  # fmt: skip
+async def test_case_R1_a_200_that_is_no_answer_is_refused(tmp_path, document):
+    """Nothing of it is in the only message."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        up.scripts["m"] = h.answer(document)
+        await router.provide(up.url)
+        (message,) = await router.call()
+        assert (pb.END_REASON_UPSTREAM_ERROR, b"") == (message.end.reason, message.data)
+        assert b"gpu-1" not in message.SerializeToString()
