@@ -163,9 +163,17 @@ class Attempts:
                 failure = outcome
         return failure or NotOpened(EndReason.NO_ROUTE)
 
-    def broke(self, candidate: Candidate) -> None:
-        """An answer that began well turned out bad: the key rests for a while."""
-        self.health.record(candidate, routing.Result.BROKEN, now_ms=self._now_ms())
+    def broke(self, candidate: Candidate, error: upstream_error.UpstreamFault | None) -> None:
+        """An answer that began well turned out bad: the key rests for a while.
+
+        Some vendors tell of an empty account or a dead key in a 200.
+        """
+        result = refusal.result_of(error.http_status) if error and error.http_status else None
+        if result in routing.OPERATORS_FAULT and result is not None and error is not None:
+            self._alarm(candidate, result, error.http_status)
+        else:
+            result = routing.Result.BROKEN
+        self.health.record(candidate, result, now_ms=self._now_ms())
 
     def _record(
         self, candidate: Candidate, result: routing.Result, wait_ms: int | None = None

@@ -146,7 +146,7 @@ class Executor:
             if fault.fault is Fault.TIMEOUT:
                 reason = EndReason.UPSTREAM_TIMEOUT
         if opened.leaks(data):
-            self._attempts.broke(opened.candidate)
+            self._attempts.broke(opened.candidate, None)
             return self._not_opened(call, NotOpened(reason, is_unknown=True))
         if meter.finished:
             reason = EndReason.COMPLETED
@@ -159,7 +159,7 @@ class Executor:
         )
         self._finished(call, reason, charged)
         if not meter.finished:
-            self._attempts.broke(opened.candidate)
+            self._attempts.broke(opened.candidate, meter.error)
             return messages.not_opened(call, broken_answer(reason, meter.error), charged)
         return router_pb2.ExecuteResponse(
             route=messages.route(call),
@@ -172,7 +172,7 @@ class Executor:
         """A stream ended: count it, record its upstream's fault, keep its connection if it can."""
         assert stream.reason is not None
         if stream.is_upstream_fault:
-            self._attempts.broke(stream.candidate)
+            self._attempts.broke(stream.candidate, stream.error)
         if stream.reason is EndReason.COMPLETED and not stream.answer.is_read:
             self._must_finish.spawn(self._tidy(stream), "tidy")
         else:

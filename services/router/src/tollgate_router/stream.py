@@ -7,6 +7,7 @@ bytes; nothing passes that the meter held back.
 
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.meter import StreamMeter
+from tollgate_dialects.upstream_error import UpstreamFault as UpstreamError
 from tollgate_router import charge, messages
 from tollgate_router.attempts import Call, Opened, broken_answer
 from tollgate_router.charge import Charge, EndReason
@@ -33,6 +34,11 @@ class Stream:
     def ended(self) -> bool:
         """True when there is nothing more to come."""
         return self.reason is not None
+
+    @property
+    def error(self) -> UpstreamError | None:
+        """What the upstream said in the stream of its own failure."""
+        return self._meter.error
 
     @property
     def is_upstream_fault(self) -> bool:
