@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tollgate_edge import public_errors
 from tollgate_edge.config import ListenConfig
+from tollgate_edge.connections import Connections
 from tollgate_edge.exchange import CONNECTION, Connection
 from tollgate_kit.lifecycle import core_task
 
@@ -37,6 +38,7 @@ class LimitedProtocol(HttpToolsProtocol):
     http: ClassVar[ListenConfig]
     body_seconds: ClassVar[int]
     malformed: ClassVar[bytes]
+    open_connections: ClassVar[Connections]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -46,12 +48,19 @@ class LimitedProtocol(HttpToolsProtocol):
         self._seconds: int | None = self.http.header_seconds
         self._head_bytes = 0
         self._watch()
+        if not self.open_connections.opened(self, self.client[0] if self.client else ""):
+            self.abort()
+
+    def abort(self) -> None:
+        """Close the connection now."""
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._incomplete, self._unread):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        self.open_connections.closed(self)
         self._connection.lost()
 
     def data_received(self, data: bytes) -> None:
@@ -78,12 +87,18 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._seconds = self.body_seconds + BODY_GRACE_SECONDS
+        self.open_connections.busy(self)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._seconds = None
         self._connection.whole = True
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete:  # and no pipelined request after it
+            self.open_connections.idle(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -112,9 +127,16 @@ class LimitedProtocol(HttpToolsProtocol):
             self._incomplete = self.loop.call_later(self._seconds, self.transport.abort)
 
 
-def limited(config: ListenConfig, *, body_seconds: int, malformed: bytes) -> type[LimitedProtocol]:
+def limited(
+    config: ListenConfig, *, body_seconds: int, malformed: bytes, connections: Connections
+) -> type[LimitedProtocol]:
     """The connection class of a listener. `malformed` is the whole answer to what is not HTTP."""
-    bound = {"http": config, "body_seconds": body_seconds, "malformed": malformed}
+    bound = {
+        "http": config,
+        "body_seconds": body_seconds,
+        "malformed": malformed,
+        "open_connections": connections,
+    }
     return type("BoundProtocol", (LimitedProtocol,), bound)
 
 
@@ -130,13 +152,22 @@ class HttpListener:
     """Serves one ASGI application."""
 
     def __init__(
-        self, app: Any, config: ListenConfig, *, body_seconds: int, malformed: bytes
+        self,
+        app: Any,
+        config: ListenConfig,
+        *,
+        body_seconds: int,
+        malformed: bytes,
+        connections: Connections,
     ) -> None:
         self._config = config
+        protocol = limited(
+            config, body_seconds=body_seconds, malformed=malformed, connections=connections
+        )
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=limited(config, body_seconds=body_seconds, malformed=malformed),
+                http=protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
