@@ -161,7 +161,9 @@ async def test_bounds_on_calls_and_streams(mesh):
         yield data(OPENAI_EVENTS[2])
         yield end()
 
-    limits = LimitsConfig(calls_max=2, streams_per_key_max=1)
+    limits = LimitsConfig(
+        calls_max=2, streams_per_key_max=1, key_share_percent=100, tenant_share_percent=100
+    )
     async with running(mesh, limits=limits) as edge:
         edge.script(script)
         first = asyncio.ensure_future(edge.post(stream=True))

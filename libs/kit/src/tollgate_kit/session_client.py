@@ -243,6 +243,7 @@ class SessionPool:
         """Make a call with a stream of answers; leaving the block early cancels it."""
         link = self._pick()
         call_id = link.open(method, request.SerializeToString(), timeout_s, STREAM_CREDIT)
+        del request  # a large one, and the answers may take minutes
         call = link.calls[call_id]
         timer = asyncio.get_running_loop().call_later(
             timeout_s + CLIENT_SLACK_SECONDS, call.time_out

@@ -9,11 +9,13 @@ from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.authz.v1 import authz_pb2_grpc
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_edge import openai_api, public_errors
+from tollgate_edge import client_address, openai_api, public_errors
+from tollgate_edge.admission import Admission
 from tollgate_edge.asgi import EdgeApp
 from tollgate_edge.call_evidence import CallEvidence
 from tollgate_edge.catalogue import Catalogue
 from tollgate_edge.config import EdgeApiConfig
+from tollgate_edge.connections import Connections, possible
 from tollgate_edge.decision_cache import DecisionCache
 from tollgate_edge.http_listener import HttpListener, malformed_answer
 from tollgate_edge.identity import Identity, KeyGrant
@@ -21,6 +23,7 @@ from tollgate_edge.ledger import Ledger
 from tollgate_edge.observation import Observation
 from tollgate_edge.pipeline import Pipeline
 from tollgate_edge.read_api import ReadApi
+from tollgate_edge.request_reader import RequestReader
 from tollgate_edge.revocation_watch import RevocationWatch
 from tollgate_edge.settle_queue import SettleQueue
 from tollgate_kit import config as kit_config
@@ -99,8 +102,23 @@ async def serve(config: EdgeApiConfig, life: Lifecycle, log: Log) -> None:
     ledger = await _ledger(config, life, peers, tools)
     identity = await _identity(config, life, tools)
     catalogue = await _catalogue(config, life, tools)
+    admission = Admission(config.limits, clock=clock)
+    metrics.gauge("bodies_bytes", "Bytes of request bodies held.").set_function(
+        lambda: admission.bytes.used
+    )
+    metrics.gauge("bodies_arriving", "Requests whose body is still to come.").set_function(
+        lambda: admission.arriving.used
+    )
+    reader = RequestReader()
+
+    async def close_reader() -> None:
+        reader.close()
+
+    life.on_stop("request reader", close_reader)
     pipeline = Pipeline(
         identity=identity,
+        admission=admission,
+        reader=reader,
         catalogue=catalogue,
         ledger=ledger,
         router=peers.router,
@@ -127,7 +145,7 @@ async def _evidence(
         producer,
         timeout_s=config.evidence.durable_ms / 1000,
         lag_max_s=config.evidence.lag_ms / 1000,
-        denials_max=config.evidence.denials_max,
+        denials=config.limits.shares(config.evidence.denials_max),
         clock=tools.clock,
         metrics=tools.metrics,
         log=tools.log,
@@ -165,7 +183,8 @@ async def _identity(config: EdgeApiConfig, life: Lifecycle, tools: Tools) -> Ide
     await watch.start()
     life.on_stop("revocations", watch.close)
     timeout_s = config.authz.timeout_ms / 1000
-    return Identity(authz.Check, cache, clock=tools.clock, timeout_s=timeout_s)
+    checks = config.limits.shares(config.limits.calls_max)
+    return Identity(authz.Check, cache, checks=checks, clock=tools.clock, timeout_s=timeout_s)
 
 
 async def _catalogue(config: EdgeApiConfig, life: Lifecycle, tools: Tools) -> Catalogue:
@@ -202,6 +221,14 @@ async def _listen(
         audit_timeout_s=config.audit.timeout_ms / 1000,
         ready=ready,
     )
+    limits = config.limits
+    connections = Connections(
+        limits.shares(possible(limits.connections_max)),
+        client_address.networks(limits.trusted_proxies),
+    )
+    tools.metrics.gauge("connections", "Open client connections.").set_function(
+        lambda: len(connections)
+    )
     malformed = public_errors.body(
         public_errors.own("HTTP_MALFORMED"),
         kind=openai_api.FACE.error_kind(400),
@@ -213,6 +240,7 @@ async def _listen(
         config.api,
         body_seconds=config.limits.body_seconds,
         malformed=malformed_answer(orjson.dumps(malformed)),
+        connections=connections,
     )
     port = await listener.start()
     life.on_stop("listener", listener.stop)

@@ -49,6 +49,7 @@ class EdgeApp:
             self._log.exception("http.bug", error, trace_id=exchange.trace_id)
             if not exchange.started:
                 await _refuse(exchange, public_errors.own("INTERNAL"))
+        await exchange.linger()
 
 
 def _spoken(scope: Scope) -> Face:

@@ -24,6 +24,8 @@ class Call:
     began_at: float
     grant: KeyGrant | None = None
     request: RequestFacts | None = None
+    # Until router has it: a call may last for minutes.
+    body: bytes = b""
     # Until the catalogue knows it, a model's name is a client's own text: a prompt, or a key.
     is_model_known: bool = False
     outcome: Outcome | None = None

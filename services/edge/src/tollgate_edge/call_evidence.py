@@ -8,6 +8,7 @@ import asyncio
 from typing import Any
 
 from tollgate.audit.v1 import audit_pb2
+from tollgate_edge.fair_shares import Shares
 from tollgate_edge.identity import KeyGrant
 from tollgate_edge.outcome import Outcome
 from tollgate_kit.clock import Clock
@@ -28,7 +29,7 @@ class CallEvidence:
         *,
         timeout_s: float,
         lag_max_s: float,
-        denials_max: int,
+        denials: Shares,
         clock: Clock,
         metrics: Metrics,
         log: Log,
@@ -36,11 +37,10 @@ class CallEvidence:
         self._producer = producer
         self._timeout_s = timeout_s
         self._lag_max_s = lag_max_s
-        self._denials_max = denials_max
+        self._denials = denials
         self._clock = clock
         self._log = log
         self._overdue: Entry | None = None
-        self._denials = 0
         self._denials_dropped = metrics.counter(
             "denial_entries_dropped_total", "Denied calls that were not recorded: audit was behind."
         )
@@ -89,18 +89,18 @@ class CallEvidence:
         return self._enqueue(audit_pb2.ENTRY_KIND_CALL_FINISHED, grant, trace_id, facts)
 
     def denied(self, grant: KeyGrant, *, trace_id: str, reason: str, model: str) -> None:
-        """Queue CALL_DENIED. Nobody waits for it; a bounded number may be on their way."""
-        if self._denials >= self._denials_max:
+        """Queue CALL_DENIED. Nobody waits for it; of each key a bounded number is on its way."""
+        if self._denials.take(grant.holders) is not None:
             self._denials_dropped.inc()
             return
         facts = {"reason": reason, "model": model}
         try:
             entry = self._enqueue(audit_pb2.ENTRY_KIND_CALL_DENIED, grant, trace_id, facts)
         except Failure:
+            self._denials.give(grant.holders)
             self._denials_dropped.inc()
             return
-        self._denials += 1
-        entry.add_done_callback(self._denial_done)
+        entry.add_done_callback(lambda _: self._denials.give(grant.holders))
 
     async def durable(self, entry: Entry) -> int:
         """The entry's index in the log. Raises Failure AUDIT_NOT_DURABLE when time is up."""
@@ -113,9 +113,6 @@ class CallEvidence:
         except TimeoutError:
             self._overdue = entry
             raise audit_not_durable() from None
-
-    def _denial_done(self, _: Entry) -> None:
-        self._denials -= 1
 
     def _enqueue(
         self,

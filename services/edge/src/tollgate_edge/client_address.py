@@ -47,6 +47,22 @@ def resolve(peer: str, forwarded_for: Sequence[bytes], trusted: Sequence[Network
     return str(nearest)
 
 
+def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
+    """True when the peer is a proxy that speaks for others."""
+    address = _address(peer) if trusted else None
+    return address is not None and _within(address, trusted)
+
+
+def holder(address: str) -> str:
+    """Whose share it is: an IPv6 client has a whole /64 to itself."""
+    parsed = _address(address)
+    if parsed is None:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
 def _within(address: Address, trusted: Sequence[Network]) -> bool:
     return any(address in network for network in trusted)
 

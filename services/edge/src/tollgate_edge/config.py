@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 
 from tollgate_edge import client_address
+from tollgate_edge.fair_shares import Shares
 from tollgate_kit.config import MetricsConfig, PeerConfig, TlsConfig, check_listen
 
 # What the lifecycle gives one stop hook (tollgate_kit.lifecycle), less a margin.
 STOP_SECONDS_MAX = 25
+_PERCENT = 100
 # A price or a model that router has dropped is not offered for longer than this.
 POLL_MS_MAX = 2000
 
@@ -38,8 +40,17 @@ class LimitsConfig:
 
     body_bytes_max: int = 32 * 1024 * 1024
     body_seconds: int = 30
+    # After the grace, a body must have come at this pace.
+    body_grace_seconds: int = 5
+    body_bytes_per_second_min: int = 8000
+    # Bodies in memory at once.
+    bodies_bytes_max: int = 1024 * 1024 * 1024
     answer_bytes_max: int = 64 * 1024 * 1024
+    connections_max: int = 16_000
     calls_max: int = 2000
+    # What one key, or one client address, may have of connections, calls and bytes.
+    key_share_percent: int = 25
+    tenant_share_percent: int = 50
     streams_per_key_max: int = 200
     execute_seconds: int = 600
     drain_seconds: int = 60
@@ -51,6 +62,23 @@ class LimitsConfig:
         for name, value in vars(self).items():
             if isinstance(value, int) and value <= 0:
                 raise ValueError(f"{name} must be positive")
+        if not self.key_share_percent <= self.tenant_share_percent <= _PERCENT:
+            raise ValueError("a key's share must be at most its tenant's, and that at most 100")
+        if self.bodies_bytes_max < self.body_bytes_max:
+            raise ValueError("bodies_bytes_max must be at least body_bytes_max")
+
+    def shares(self, total: int, *, of: int | None = None, least: int = 1) -> Shares:
+        """Shares of a total for keys and their tenants, worked out from `of` where that is less.
+
+        `least` is what a holder can always have while there is any.
+        """
+        base = total if of is None else min(total, of)
+        percents = (self.key_share_percent, self.tenant_share_percent)
+        return Shares(total, *(max(least, base * percent // _PERCENT) for percent in percents))
+
+    def streams(self) -> Shares:
+        """Streams are bounded by key; their sum is bounded as calls are."""
+        return Shares(self.calls_max, self.streams_per_key_max)
 
     @property
     def reservation_seconds(self) -> int:

@@ -5,6 +5,7 @@ after the end or to a client that has gone. Decides nothing about the call.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -12,12 +13,19 @@ import orjson
 
 from tollgate_edge import answer_headers, public_errors, request_headers
 from tollgate_edge.answer_headers import Facts, Headers
+from tollgate_edge.config import LimitsConfig
 from tollgate_edge.face import Face
 from tollgate_edge.public_errors import Refusal
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+# Makes room in memory for so many bytes more; says why not.
+Room = Callable[[int], Refusal | None]
+
+# After a refusal that left a body unread, its client may go on sending for so long, and so much.
+LINGER_SECONDS = 1.0
+LINGER_BYTES_MAX = 1_048_576
 
 # Where the listener puts the connection of a request.
 CONNECTION = "tollgate.connection"
@@ -52,8 +60,8 @@ class Exchange:
     """What a route is given."""
 
     __slots__ = (
-        "_receive", "_send", "connection", "face", "headers", "request_id", "scope", "started",
-        "status", "trace_id",
+        "_lingers", "_receive", "_send", "connection", "face", "headers", "request_id", "scope",
+        "started", "status", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -69,37 +77,54 @@ class Exchange:
         self.request_id = self.headers.request_id or trace_id
         self.started = False
         self.status = 0
+        self._lingers = False
 
-    async def body(self, *, bytes_max: int, seconds: float) -> bytes | Refusal:
-        """The whole request body, or why it was not read."""
+    async def body(self, limits: LimitsConfig, room: Room) -> bytes | Refusal:
+        """The whole request body, or why it was not read.
+
+        `room` is asked before bytes are taken into memory: at once where the length is known.
+        """
         length = self.headers.content_length
         if self.headers.content_encoding:
             return public_errors.own("BODY_ENCODED")
-        if length is not None and length > bytes_max:
-            return _TOO_LARGE
-        if self.connection.whole:
-            message = await self._receive()
-            if message["type"] == "http.request" and not message["more_body"]:
-                body: bytes = message["body"]
-                return body if len(body) <= bytes_max else _TOO_LARGE
-            return public_errors.own("BODY_INCOMPLETE")
+        if length is not None:
+            if length > limits.body_bytes_max:
+                return _TOO_LARGE
+            refusal = room(length)
+            if refusal is not None:
+                return refusal
+            room = _reserved
         try:
-            async with asyncio.timeout(seconds):
-                return await self._long_body(bytes_max)
+            async with asyncio.timeout(None) as due:
+                return await self._body(limits, room, due)
         except TimeoutError:
             return public_errors.own("BODY_TOO_SLOW")
 
-    async def _long_body(self, bytes_max: int) -> bytes | Refusal:
+    async def _body(
+        self, limits: LimitsConfig, room: Room, due: asyncio.Timeout
+    ) -> bytes | Refusal:
+        """Read it as it comes; the longer it takes, the more must have come."""
+        began_at = asyncio.get_running_loop().time()
         parts = bytearray()
-        message = await self._receive()
-        while message["type"] == "http.request":
-            parts += message.get("body", b"")
-            if len(parts) > bytes_max:
-                return _TOO_LARGE
-            if not message.get("more_body"):
-                return bytes(parts)
+        while True:
+            if not self.connection.whole:
+                paced = limits.body_grace_seconds + len(parts) / limits.body_bytes_per_second_min
+                due.reschedule(began_at + min(limits.body_seconds, paced))
             message = await self._receive()
-        return public_errors.own("BODY_INCOMPLETE")
+            if message["type"] != "http.request":
+                return public_errors.own("BODY_INCOMPLETE")
+            part: bytes = message.get("body", b"")
+            if len(parts) + len(part) > limits.body_bytes_max:
+                return _TOO_LARGE
+            refusal = room(len(part))
+            if refusal is not None:
+                return refusal
+            more = message.get("more_body")
+            if not more and not parts:
+                return part  # most bodies come in one piece: not copied
+            parts += part
+            if not more:
+                return bytes(parts)
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer."""
@@ -128,7 +153,34 @@ class Exchange:
         if self.started:
             await self.end(self.face.error_event(body))
             return
-        await self.answer(refusal.status, refusal_headers(refusal, facts), body)
+        headers = refusal_headers(refusal, facts)
+        if self.connection.whole:
+            await self.answer(refusal.status, headers, body)
+            return
+        # What is left of the request is not read: the connection cannot be used again.
+        if not refusal.close:
+            headers.append(answer_headers.CLOSE)
+        headers.append((b"content-length", b"%d" % len(body)))
+        await self.begin(refusal.status, headers)
+        await self.write(body)
+        self._lingers = True
+
+    async def linger(self) -> None:
+        """Close after a refusal that left a body unread: not before the client could hear of it.
+
+        A connection that is closed while bytes come in is reset, and the answer may be lost.
+        """
+        if not self._lingers:
+            return
+        unread = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while unread < LINGER_BYTES_MAX:
+                    message = await self._receive()
+                    unread += len(message.get("body", b""))
+                    if not message.get("more_body"):
+                        break
+        await self.end(b"")
 
     def error_body(self, refusal: Refusal) -> bytes:
         """The JSON of a refusal."""
@@ -157,6 +209,10 @@ def refusal_headers(refusal: Refusal, facts: Facts) -> Headers:
     if refusal.close:
         headers.append(answer_headers.CLOSE)
     return headers
+
+
+def _reserved(_: int) -> None:
+    """The room was made when the length was read."""
 
 
 _TOO_LARGE = public_errors.own("BODY_TOO_LARGE")

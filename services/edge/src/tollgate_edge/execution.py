@@ -57,6 +57,7 @@ class Execution:
         reservation: Reservation,
         connection: Connection,
         routed: Routed,
+        taken: Callable[[], None],
         refuse: Refuse,
         timeout_s: float,
         drain_seconds: float,
@@ -68,6 +69,8 @@ class Execution:
         self._reservation = reservation
         self._connection = connection
         self._routed = routed
+        # Called once when the request is not needed any more: a replica has it for good.
+        self._taken = taken
         self._refuse = refuse
         self._timeout_s = timeout_s
         self._drain_seconds = drain_seconds
@@ -214,7 +217,10 @@ class Execution:
 
     async def _take(self, message: Any) -> None:
         """One message; its parts are read in the order of their fields."""
-        self._heard = True
+        if not self._heard:
+            self._heard = True
+            self._request = None
+            self._taken()
         self._heard_at = asyncio.get_running_loop().time()
         if message.HasField("route"):
             self._routed(message.route.provider, message.route.attempt)

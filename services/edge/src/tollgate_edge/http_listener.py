@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from tollgate_edge import public_errors
 from tollgate_edge.config import ListenConfig
+from tollgate_edge.connections import Connections
 from tollgate_edge.exchange import CONNECTION, Connection
 from tollgate_kit.lifecycle import core_task
 
@@ -59,6 +60,7 @@ class LimitedProtocol(HttpToolsProtocol):
     http: ClassVar[ListenConfig]
     body_seconds: ClassVar[int]
     malformed: ClassVar[bytes]
+    open_connections: ClassVar[Connections]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -70,6 +72,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._hosts = 0
         self._offer = False
         self._watch()
+        if not self.open_connections.opened(self, self.client[0] if self.client else ""):
+            self.abort()
+
+    def abort(self) -> None:
+        """Close the connection now."""
+        self.transport.abort()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends nothing more; what it has asked for whole is still answered."""
@@ -85,6 +93,7 @@ class LimitedProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        self.open_connections.closed(self)
         self._connection.lost()
 
     def data_received(self, data: bytes) -> None:
@@ -152,6 +161,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._offer = True
             return
         self._seconds = self.body_seconds + BODY_GRACE_SECONDS
+        self.open_connections.busy(self)
         super().on_headers_complete()
         if version == "1.0":
             # uvicorn has no seam for the class of its cycles; this one adds no state.
@@ -167,6 +177,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self._seconds = None
         self._connection.whole = True
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete:  # and no pipelined request after it
+            self.open_connections.idle(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -195,9 +210,16 @@ class LimitedProtocol(HttpToolsProtocol):
             self._incomplete = self.loop.call_later(self._seconds, self.transport.abort)
 
 
-def limited(config: ListenConfig, *, body_seconds: int, malformed: bytes) -> type[LimitedProtocol]:
+def limited(
+    config: ListenConfig, *, body_seconds: int, malformed: bytes, connections: Connections
+) -> type[LimitedProtocol]:
     """The connection class of a listener. `malformed` is the whole answer to what is not HTTP."""
-    bound = {"http": config, "body_seconds": body_seconds, "malformed": malformed}
+    bound = {
+        "http": config,
+        "body_seconds": body_seconds,
+        "malformed": malformed,
+        "open_connections": connections,
+    }
     return type("BoundProtocol", (LimitedProtocol,), bound)
 
 
@@ -213,13 +235,22 @@ class HttpListener:
     """Serves one ASGI application."""
 
     def __init__(
-        self, app: Any, config: ListenConfig, *, body_seconds: int, malformed: bytes
+        self,
+        app: Any,
+        config: ListenConfig,
+        *,
+        body_seconds: int,
+        malformed: bytes,
+        connections: Connections,
     ) -> None:
         self._config = config
+        protocol = limited(
+            config, body_seconds=body_seconds, malformed=malformed, connections=connections
+        )
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=limited(config, body_seconds=body_seconds, malformed=malformed),
+                http=protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -1,7 +1,8 @@
 """Who is calling: a presented key becomes a grant, from the cache or by asking authz.
 
-Promises: a mistyped key costs no RPC; one question per key is in flight at a time; when authz
-cannot be asked the answer is 503, never 401. Keeps no raw key.
+Promises: a mistyped key costs no RPC; one question per key is in flight at a time, and of one
+client address no more than its share; when authz cannot be asked the answer is 503, never 401.
+Keeps no raw key.
 """
 
 import asyncio
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tollgate.authz.v1 import authz_pb2
-from tollgate_edge import public_errors
+from tollgate_edge import client_address, public_errors
 from tollgate_edge.decision_cache import DecisionCache
+from tollgate_edge.fair_shares import Full, Held, Shares
 from tollgate_edge.public_errors import Refusal
 from tollgate_kit import rpc_client, virtual_key
 from tollgate_kit.clock import Clock
@@ -20,6 +22,7 @@ _REASONS = {
     value: name.removeprefix("DENIAL_REASON_") for name, value in authz_pb2.DenialReason.items()
 }
 
+_FULL = {Full.OWN: "CHECKS_OF_ADDRESS_AT_LIMIT", Full.ALL: "CALLS_AT_LIMIT"}
 _PERIODS = {1_000: "second", 60_000: "minute", 3_600_000: "hour", 86_400_000: "day"}
 
 
@@ -53,6 +56,11 @@ class KeyGrant:
     allowed_models: frozenset[str]
 
     @property
+    def holders(self) -> tuple[str, str]:
+        """Whose shares a call of it takes, the narrowest first."""
+        return self.key_id, self.tenant_id
+
+    @property
     def subject(self) -> str:
         """Whom the evidence is about."""
         return f"key:{self.key_id}"
@@ -66,10 +74,18 @@ class Identity:
     """Turns credentials into a grant or a refusal."""
 
     def __init__(
-        self, check: Any, cache: DecisionCache[KeyGrant], *, clock: Clock, timeout_s: float
+        self,
+        check: Any,
+        cache: DecisionCache[KeyGrant],
+        *,
+        checks: Shares,
+        clock: Clock,
+        timeout_s: float,
     ) -> None:
         self._check = check
         self._cache = cache
+        # By client address: whose key it is, is not known yet.
+        self._checks = checks
         self._clock = clock
         self._timeout_s = timeout_s
         self._asking: dict[bytes, asyncio.Future[KeyGrant | Refusal]] = {}
@@ -92,7 +108,11 @@ class Identity:
         asking = self._asking.get(digest)
         if asking is not None:
             return await asyncio.shield(asking)
-        return await self._ask(digest, presented, client_ip)
+        with Held((client_address.holder(client_ip),)) as held:
+            full = held.take(self._checks)
+            if full is not None:
+                return public_errors.own(_FULL[full])
+            return await self._ask(digest, presented, client_ip)
 
     async def _ask(self, digest: bytes, presented: str, client_ip: str) -> KeyGrant | Refusal:
         asking = self._asking[digest] = asyncio.get_running_loop().create_future()

@@ -6,6 +6,7 @@ was never used, or quarantined it because nobody knows what the upstream did. To
 that were reserved and not used are given back with the settlement.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,8 @@ from tollgate_kit.session_client import SessionPool
 _REASONS = {
     value: name.removeprefix("DENIAL_REASON_") for name, value in budget_pb2.DenialReason.items()
 }
+# A limit that was raised is felt within this by everybody.
+_MONEY_STANDS_MS = 1000
 # The first send and one more under the same id.
 _ATTEMPTS = 2
 
@@ -227,11 +230,18 @@ def _denied(denial: Any, grant: KeyGrant, amount_nano_usd: int) -> Refusal:
     if reason == "RATE_LIMITED":
         rates = [rate for rate in grant.rates if rate.bucket == denial.subject]
         limit = rates[0].words if rates else ""
-        return public_errors.rate_denial(limit=limit, retry_after_ms=retry_after_ms)
+        refusal = public_errors.rate_denial(limit=limit, retry_after_ms=retry_after_ms)
+        # Every call takes one of a rate of requests; of tokens, a smaller one takes less.
+        alike = bool(rates) and not rates[0].counts_tokens
+        return dataclasses.replace(refusal, stands_ms=retry_after_ms or 0) if alike else refusal
     shortfall = public_errors.Shortfall(
         account_id=denial.subject,
         remaining_nano_usd=denial.remaining,
         held_nano_usd=denial.held_nano_usd,
         required_nano_usd=amount_nano_usd,
     )
-    return public_errors.money_denial(reason, shortfall)
+    refusal = public_errors.money_denial(reason, shortfall)
+    # No call costs nothing, so none passes where nothing is left.
+    spent = reason == "BUDGET_EXHAUSTED" and denial.remaining <= 0
+    alike = spent or reason in ("ACCOUNT_FROZEN", "ACCOUNT_UNKNOWN")
+    return dataclasses.replace(refusal, stands_ms=_MONEY_STANDS_MS) if alike else refusal

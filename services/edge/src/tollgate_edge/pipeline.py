@@ -7,8 +7,6 @@ the client, router or this process do. What a step knows how to do lives in that
 
 import contextlib
 import dataclasses
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
@@ -16,6 +14,7 @@ from tollgate_dialects import bound as bounds
 from tollgate_dialects import protocol as protocols
 from tollgate_dialects import request as requests
 from tollgate_edge import client_address, outcome, public_errors
+from tollgate_edge.admission import Admission
 from tollgate_edge.answer import Answer, StreamAnswer, UnaryAnswer
 from tollgate_edge.answer_headers import Facts
 from tollgate_edge.call import Call
@@ -26,10 +25,12 @@ from tollgate_edge.catalogue import Entry as Model
 from tollgate_edge.config import LimitsConfig
 from tollgate_edge.exchange import Exchange
 from tollgate_edge.execution import Execution
+from tollgate_edge.fair_shares import Held
 from tollgate_edge.identity import Identity, KeyGrant
 from tollgate_edge.ledger import Ledger, Reservation
 from tollgate_edge.observation import Observation
 from tollgate_edge.public_errors import Refusal
+from tollgate_edge.request_reader import ReaderLost, RequestReader
 from tollgate_kit.clock import Clock
 from tollgate_kit.failure import Failure
 from tollgate_kit.logs import Log
@@ -43,6 +44,8 @@ class Pipeline:
         self,
         *,
         identity: Identity,
+        admission: Admission,
+        reader: RequestReader,
         catalogue: Catalogue,
         ledger: Ledger,
         router: SessionPool,
@@ -53,6 +56,8 @@ class Pipeline:
         log: Log,
     ) -> None:
         self._identity = identity
+        self._admission = admission
+        self._reader = reader
         self._catalogue = catalogue
         self._ledger = ledger
         self._router = router
@@ -62,7 +67,6 @@ class Pipeline:
         self._observation = observation
         self._clock = clock
         self._log = log
-        self._streams_by_key: Counter[str] = Counter()
         self.in_flight = 0
         self.stopping = False
 
@@ -90,13 +94,11 @@ class Pipeline:
         )
         return await self._identity.identify(headers.credentials, address)
 
-    async def _run(self, call: Call) -> Refusal | None:  # noqa: PLR0911 - each step may refuse
+    async def _run(self, call: Call) -> Refusal | None:
         """The steps; a refusal when the client has still to be told something."""
         exchange = call.exchange
         if self.stopping:
             return public_errors.own("STOPPING")
-        if self.in_flight > self._limits.calls_max:
-            return public_errors.own("CALLS_AT_LIMIT")
 
         # 1. Identify.
         grant = await self.identify(exchange)
@@ -104,19 +106,26 @@ class Pipeline:
             return grant
         call.grant = grant
 
-        # 2. Parse.
-        body = await exchange.body(
-            bytes_max=self._limits.body_bytes_max, seconds=self._limits.body_seconds
-        )
-        if isinstance(body, Refusal):
-            return body
-        try:
-            call.request = requests.read(body, exchange.face.protocol)
-        except requests.BadRequest as bad:
-            return public_errors.bad_request(
-                bad.code, bad.message, bad.param or None, details=bad.details
-            )
+        with Held(grant.holders) as held:
+            # 2. Parse.
+            body = await self._admission.body(exchange, grant, held)
+            if isinstance(body, Refusal):
+                return body
+            try:
+                call.request = await self._reader.read(body, exchange.face.protocol)
+            except ReaderLost:
+                return public_errors.own("READER_LOST")
+            except requests.BadRequest as bad:
+                return public_errors.bad_request(
+                    bad.code, bad.message, bad.param or None, details=bad.details
+                )
+            call.body = body
+            del body
+            return await self._reserve(call, grant, held)
 
+    async def _reserve(self, call: Call, grant: KeyGrant, held: Held) -> Refusal | None:
+        """Steps 4 and 5; the rest with the money set aside."""
+        assert call.request is not None
         # 4. Bound the cost.
         model = self._model(call, grant)
         if isinstance(model, Refusal):
@@ -126,22 +135,22 @@ class Pipeline:
         )
 
         # No call is begun that could not be carried out, recorded and paid to its end.
-        refusal = self._obstacle(call, grant)
+        refusal = self._obstacle(call, held)
         if refusal is not None:
             return refusal
-        with self._stream_slot(call, grant):
-            # 5. Reserve money and rates.
-            reservation = await self._ledger.reserve(
-                grant,
-                bound,
-                price=model.price,
-                choices=call.request.choices,
-                trace_id=exchange.trace_id,
-            )
-            if isinstance(reservation, Refusal):
-                return _with_what_fits(reservation, call.request, model)
-            async with reservation:
-                return await self._make(call, grant, model, bound, reservation, body)
+        # 5. Reserve money and rates.
+        reservation = await self._ledger.reserve(
+            grant,
+            bound,
+            price=model.price,
+            choices=call.request.choices,
+            trace_id=call.exchange.trace_id,
+        )
+        self._admission.answered(grant, reservation)
+        if isinstance(reservation, Refusal):
+            return _with_what_fits(reservation, call.request, model)
+        async with reservation:
+            return await self._make(call, grant, model, bound, reservation, held)
 
     async def _make(
         self,
@@ -150,7 +159,7 @@ class Pipeline:
         model: Model,
         bound: bounds.Bound,
         reservation: Reservation,
-        body: bytes,
+        held: Held,
     ) -> Refusal | None:
         """Steps 6 to 8, with the money set aside."""
         call.remaining_nano_usd = reservation.remaining_nano_usd(None)
@@ -162,8 +171,10 @@ class Pipeline:
 
         # 7. Execute.
         answer = self._answer(call, admitted)
-        request = _execute_request(call, grant, model, bound, reservation, body)
-        execution = self._execution(call, request, answer, reservation)
+        request = _execute_request(call, grant, model, bound, reservation)
+        call.body = b""
+        execution = self._execution(call, request, answer, reservation, held)
+        del request
         call.sent_at = self._clock.monotonic()
         try:
             await execution.run()
@@ -195,7 +206,7 @@ class Pipeline:
         return None
 
     def _execution(
-        self, call: Call, request: Any, answer: Answer, reservation: Reservation
+        self, call: Call, request: Any, answer: Answer, reservation: Reservation, held: Held
     ) -> Execution:
         return Execution(
             self._router,
@@ -204,6 +215,7 @@ class Pipeline:
             reservation=reservation,
             connection=call.exchange.connection,
             routed=call.routed,
+            taken=lambda: self._admission.body_sent(held),
             refuse=lambda refusal: self._refuse(call, refusal),
             timeout_s=self._limits.execute_seconds,
             drain_seconds=self._limits.drain_seconds,
@@ -244,7 +256,7 @@ class Pipeline:
             return public_errors.own("MODEL_NOT_ON_PROTOCOL")
         return model
 
-    def _obstacle(self, call: Call, grant: KeyGrant) -> Refusal | None:
+    def _obstacle(self, call: Call, held: Held) -> Refusal | None:
         assert call.request is not None
         if not self._evidence.takes_calls:
             return public_errors.rpc_failure("AUDIT_NOT_DURABLE")
@@ -252,24 +264,7 @@ class Pipeline:
             return public_errors.own("ROUTER_UNREACHABLE")
         if call.exchange.connection.gone:
             return public_errors.own("BODY_INCOMPLETE")
-        streams = self._streams_by_key[grant.key_id] if call.request.stream else 0
-        if streams >= self._limits.streams_per_key_max:
-            return public_errors.own("STREAMS_AT_LIMIT")
-        return None
-
-    @contextlib.contextmanager
-    def _stream_slot(self, call: Call, grant: KeyGrant) -> Iterator[None]:
-        assert call.request is not None
-        if not call.request.stream:
-            yield
-            return
-        self._streams_by_key[grant.key_id] += 1
-        try:
-            yield
-        finally:
-            self._streams_by_key[grant.key_id] -= 1
-            if not self._streams_by_key[grant.key_id]:
-                del self._streams_by_key[grant.key_id]
+        return self._admission.stream(held) if call.request.stream else None
 
     def _answer(self, call: Call, admitted: Evidence) -> Answer:
         assert call.request is not None
@@ -357,7 +352,6 @@ def _execute_request(
     model: Model,
     bound: bounds.Bound,
     reservation: Reservation,
-    body: bytes,
 ) -> Any:
     assert call.request is not None
     exchange = call.exchange
@@ -378,7 +372,7 @@ def _execute_request(
         stream=call.request.stream,
         max_output_tokens=bound.sent_max_output_tokens or 0,
         reservation_token=reservation.token,
-        body=body,
+        body=call.body,
         price_version=model.price.version,
         client_wants_usage=call.request.wants_usage,
         protocol_headers=forwarded,

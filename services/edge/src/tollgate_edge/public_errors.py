@@ -33,16 +33,17 @@ class Shortfall:
     remaining_nano_usd: int
     # By calls in flight.
     held_nano_usd: int
-    # The most that the call may cost.
-    required_nano_usd: int
+    # The most that the call may cost; None for one whose body was not read.
+    required_nano_usd: int | None
 
     @property
     def words(self) -> str:
-        left, needed = usd(self.remaining_nano_usd), usd(self.required_nano_usd)
-        held = (
-            f", {usd(self.held_nano_usd)} USD held by calls in flight" if self.held_nano_usd else ""
-        )
-        return f" {self.account_id} has {left} USD left{held}; this call may cost {needed} USD."
+        said = f" {self.account_id} has {usd(self.remaining_nano_usd)} USD left"
+        if self.held_nano_usd:
+            said += f", {usd(self.held_nano_usd)} USD held by calls in flight"
+        if self.required_nano_usd is not None:
+            said += f"; this call may cost {usd(self.required_nano_usd)} USD"
+        return said + "."
 
 
 # What a client is told of the money of a call that was made and has no answer.
@@ -80,6 +81,8 @@ class Refusal:
     limit: str = ""
     # What the call itself is charged; empty for one that was not made.
     charge: str = ""
+    # For how long every other call of the key would be refused alike; 0: another may pass.
+    stands_ms: int = 0
     allow: str = ""
     close: bool = False
 
@@ -120,6 +123,11 @@ UNKNOWN = PublicError(502, "upstream_error", _UPSTREAM, retryable=True)
 
 def _ours(code: str, message: str = _UNAVAILABLE, *, after_ms: int | None = None) -> PublicError:
     return PublicError(503, code, message, retryable=True, retry_after_ms=after_ms)
+
+
+def _share(code: str, message: str) -> PublicError:
+    """A share of one's own is in use: others are still served."""
+    return PublicError(429, code, message, retryable=True, retry_after_ms=1000)
 
 
 # Reasons of failed RPCs: names of tollgate.common.v1.ErrorReason.
@@ -253,19 +261,21 @@ OWN = MappingProxyType(
         "CALLS_AT_LIMIT": _ours(
             "overloaded", "The gateway is at its capacity. Try again.", after_ms=1000
         ),
-        "STREAMS_AT_LIMIT": PublicError(
-            429,
-            "too_many_streams",
-            "This key has too many streams open.",
-            retryable=True,
-            retry_after_ms=1000,
+        "CALLS_OF_KEY_AT_LIMIT": _share("too_many_calls", "This key has too many calls in flight."),
+        "CHECKS_OF_ADDRESS_AT_LIMIT": _share(
+            "too_many_calls", "This address has too many calls in flight."
         ),
+        "BYTES_OF_KEY_AT_LIMIT": _share(
+            "too_many_bytes", "This key has too many bytes of request bodies in flight."
+        ),
+        "STREAMS_AT_LIMIT": _share("too_many_streams", "This key has too many streams open."),
         "STOPPING": _ours("stopping", "The gateway is restarting. Try again.", after_ms=1000),
         "CATALOGUE_EMPTY": _ours("service_unavailable"),
         "MODEL_UNKNOWN": PublicError(404, "model_not_found", _NO_MODEL),
         "MODEL_NOT_ON_PROTOCOL": PublicError(
             404, "model_not_found", "The model is not served on this protocol."
         ),
+        "READER_LOST": _ours("service_unavailable"),
         "BUDGET_UNREACHABLE": _ours("service_unavailable"),
         "ROUTER_UNREACHABLE": _ours("service_unavailable"),
         "ROUTER_LOST": _ours("call_interrupted", "The call was interrupted."),
@@ -374,7 +384,8 @@ def body(refusal: Refusal, *, kind: str, trace_id: str, request_id: str) -> dict
         error["account"] = short.account_id
         error["remaining_usd"] = usd(short.remaining_nano_usd)
         error["held_usd"] = usd(short.held_nano_usd)
-        error["required_usd"] = usd(short.required_nano_usd)
+        if short.required_nano_usd is not None:
+            error["required_usd"] = usd(short.required_nano_usd)
     if refusal.limit:
         error["limit"] = refusal.limit
     if refusal.charge:
