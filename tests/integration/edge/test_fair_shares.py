@@ -95,7 +95,7 @@ async def test_case_B1_a_chunked_body_takes_its_share_as_it_grows(mesh):
     async with running(mesh, limits=limits) as edge, lines(edge, 1, chunked + piece):
         await asyncio.sleep(0.3)
         async with lines(edge, 1, chunked + piece) as second:
-            assert b'"too_many_bytes"' in await answer_of(second[0])
+            assert b'"too_many_bytes"' in await answer_of(second[0], 6)
         async with lines(edge, 1, begun(MEGABYTE, key=OTHER_KEY)) as _:
             await asyncio.sleep(0.1)
             edge.authz.grant(OTHER_KEY, tenant_id="t3", key_id="k3")
@@ -137,7 +137,7 @@ async def test_case_B1_no_body_is_read_without_a_key(mesh):
     async with running(mesh) as edge:
         for key in (None, "sk-xa-dev-nonsense"):
             async with lines(edge, 1, begun(32 * MEGABYTE, key=key)) as (line,):
-                answer = await answer_of(line, 3)
+                answer = await answer_of(line, 6)
                 assert answer.startswith(b"HTTP/1.1 401 ")
                 assert b"connection: close\r\n" in answer
         # A request that is here whole costs nobody its connection.
@@ -195,7 +195,7 @@ async def test_case_B2_no_body_is_read_for_a_key_without_money(mesh):
         for text in (begun(32 * MEGABYTE), begun(5000)):
             assert 402 == (await edge.post()).status_code
             async with lines(edge, 1, text) as (line,):
-                answer = await answer_of(line, 3)
+                answer = await answer_of(line, 6)
                 assert answer.startswith(b"HTTP/1.1 402 ")
                 assert b'"budget_exhausted"' in answer
                 assert b"connection: close\r\n" in answer
@@ -233,7 +233,7 @@ async def test_case_B2_a_rate_is_remembered_until_it_opens(mesh):
         edge.budget.denial = denial
         assert 429 == (await edge.post()).status_code
         async with lines(edge, 1, begun(MEGABYTE)) as (line,):
-            answer = await answer_of(line, 3)
+            answer = await answer_of(line, 6)
         assert answer.startswith(b"HTTP/1.1 429 ")
         assert b"retry-after: 30\r\n" in answer
         assert 1 == len(edge.budget.asked)

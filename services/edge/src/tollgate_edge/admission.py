@@ -22,6 +22,10 @@ SMALL_BODY_BYTES = 4096
 # soon as it was answered then costs little.
 REPEAT_SECONDS = 0.25
 
+# What a key is refused for its share, or for the lack of room, says nothing about the key: it is
+# counted, not recorded, as a flood of it would be a flood of the log.
+NOT_RECORDED = frozenset(("CALLS_OF_KEY_AT_LIMIT", "BYTES_OF_KEY_AT_LIMIT", "CALLS_AT_LIMIT"))
+
 _OVERLOADED = public_errors.own("CALLS_AT_LIMIT")
 _CALLS = {Full.OWN: public_errors.own("CALLS_OF_KEY_AT_LIMIT"), Full.ALL: _OVERLOADED}
 _BYTES = {Full.OWN: public_errors.own("BYTES_OF_KEY_AT_LIMIT"), Full.ALL: _OVERLOADED}
