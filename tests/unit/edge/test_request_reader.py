@@ -70,6 +70,10 @@ async def test_a_reader_that_dies_is_replaced(reader):
     """The body it died of is not read; the next one is, by another process."""
     await reader.read(body(2 * LARGE_BYTES), CHAT)
     first = reader._child
+    first.kill()
+    first.wait()
+    assert "m" == (await reader.read(body(2 * LARGE_BYTES), CHAT)).model
+    first = reader._child
     reading = asyncio.ensure_future(reader.read(body(32_000_000), CHAT))
     await asyncio.sleep(0.05)
     first.kill()
