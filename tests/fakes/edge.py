@@ -115,6 +115,10 @@ class Wire:
                     self.got += piece
         return self.got
 
+    def write(self, data: bytes) -> None:
+        """Send more of the request."""
+        self._writer.write(data)
+
     def abort(self) -> None:
         self._writer.transport.abort()
 

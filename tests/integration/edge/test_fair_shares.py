@@ -95,7 +95,7 @@ async def test_case_B1_a_chunked_body_takes_its_share_as_it_grows(mesh):
     async with running(mesh, limits=limits) as edge, lines(edge, 1, chunked + piece):
         await asyncio.sleep(0.3)
         async with lines(edge, 1, chunked + piece) as second:
-            assert b'"too_many_bytes"' in await answer_of(second[0])
+            assert b'"too_many_bytes"' in await answer_of(second[0], 6)
         async with lines(edge, 1, begun(MEGABYTE, key=OTHER_KEY)) as _:
             await asyncio.sleep(0.1)
             edge.authz.grant(OTHER_KEY, tenant_id="t3", key_id="k3")
@@ -112,10 +112,7 @@ async def test_case_B1_idle_sockets_make_way(mesh):
     limits = LimitsConfig(connections_max=200)
     async with running(mesh, limits=limits) as edge, lines(edge, 300, b"") as idle:
         await others_are_served(edge)
-        await edge.client.aclose()
         assert b"" == await answer_of(idle[0], 1)
-        edge.client = type(edge.client)()
-        assert 200 == (await edge.post(key=OTHER_KEY)).status_code
 
 
 async def test_case_B1_a_body_that_trickles_is_cut_off(mesh):
@@ -127,10 +124,12 @@ async def test_case_B1_a_body_that_trickles_is_cut_off(mesh):
         began = time.monotonic()
         for count in range(3):
             await asyncio.sleep(0.6)
-            quick._writer.write(b" " * 1000 if count else BODY[10:] + b" " * 1000)
+            quick.write(b" " * 1000 if count else BODY[10:] + b" " * 1000)
         assert b" 200 " in await quick.until(b"\r\n\r\n")
         assert b" 408 " in await slow.until(b"\r\n\r\n")
         assert time.monotonic() - began < 5
+        slow.abort()
+        quick.abort()
 
 
 async def test_case_B1_no_body_is_read_without_a_key(mesh):
@@ -138,7 +137,7 @@ async def test_case_B1_no_body_is_read_without_a_key(mesh):
     async with running(mesh) as edge:
         for key in (None, "sk-xa-dev-nonsense"):
             async with lines(edge, 1, begun(32 * MEGABYTE, key=key)) as (line,):
-                answer = await answer_of(line, 3)
+                answer = await answer_of(line, 6)
                 assert answer.startswith(b"HTTP/1.1 401 ")
                 assert b"connection: close\r\n" in answer
         # A request that is here whole costs nobody its connection.
@@ -196,7 +195,7 @@ async def test_case_B2_no_body_is_read_for_a_key_without_money(mesh):
         for text in (begun(32 * MEGABYTE), begun(5000)):
             assert 402 == (await edge.post()).status_code
             async with lines(edge, 1, text) as (line,):
-                answer = await answer_of(line, 3)
+                answer = await answer_of(line, 6)
                 assert answer.startswith(b"HTTP/1.1 402 ")
                 assert b'"budget_exhausted"' in answer
                 assert b"connection: close\r\n" in answer
@@ -234,7 +233,7 @@ async def test_case_B2_a_rate_is_remembered_until_it_opens(mesh):
         edge.budget.denial = denial
         assert 429 == (await edge.post()).status_code
         async with lines(edge, 1, begun(MEGABYTE)) as (line,):
-            answer = await answer_of(line, 3)
+            answer = await answer_of(line, 6)
         assert answer.startswith(b"HTTP/1.1 429 ")
         assert b"retry-after: 30\r\n" in answer
         assert 1 == len(edge.budget.asked)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 
 import pytest
 
@@ -40,20 +39,15 @@ async def test_the_same_is_read_here_and_there(reader):
 
 
 async def test_case_B2_the_loop_runs_on_while_a_large_body_is_read(reader):
-    """32 MB: no turn of the loop takes as long as the reading does by far."""
-    await reader.read(body(LARGE_BYTES), CHAT)
-    text = body(32_000_000)
-    reading = asyncio.ensure_future(reader.read(text, CHAT))
-    turns, last = [], time.perf_counter()
-    began = last
+    """32 MB: the loop takes many turns meanwhile; read here it takes none, in a thread a few."""
+    await reader.read(body(2 * LARGE_BYTES), CHAT)
+    reading = asyncio.ensure_future(reader.read(body(32_000_000), CHAT))
+    turns = 0
     while not reading.done():
         await asyncio.sleep(0.001)
-        now = time.perf_counter()
-        turns.append(now - last)
-        last = now
+        turns += 1
     assert "m" == (await reading).model
-    assert max(turns) < (last - began) / 2
-    assert len(turns) > 10
+    assert turns > 10
 
 
 async def test_a_small_large_body_overtakes_the_largest(reader):
@@ -75,6 +69,10 @@ async def test_a_small_large_body_overtakes_the_largest(reader):
 async def test_a_reader_that_dies_is_replaced(reader):
     """The body it died of is not read; the next one is, by another process."""
     await reader.read(body(2 * LARGE_BYTES), CHAT)
+    first = reader._child
+    first.kill()
+    first.wait()
+    assert "m" == (await reader.read(body(2 * LARGE_BYTES), CHAT)).model
     first = reader._child
     reading = asyncio.ensure_future(reader.read(body(32_000_000), CHAT))
     await asyncio.sleep(0.05)

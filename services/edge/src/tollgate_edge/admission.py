@@ -16,11 +16,15 @@ from tollgate_edge.public_errors import Refusal
 from tollgate_edge.recent_denials import RecentDenials
 from tollgate_kit.clock import Clock
 
-# Up to here a body that has arrived is read before the key's recent denials are looked at.
+# Up to here a body is read before the key's recent denials are looked at.
 SMALL_BODY_BYTES = 4096
 # A key that keeps calling against a refusal waits for its answer: a client that calls again as
 # soon as it was answered then costs little.
 REPEAT_SECONDS = 0.25
+
+# What a key is refused for its share, or for the lack of room, says nothing about the key: it is
+# counted, not recorded, as a flood of it would be a flood of the log.
+NOT_RECORDED = frozenset(("CALLS_OF_KEY_AT_LIMIT", "BYTES_OF_KEY_AT_LIMIT", "CALLS_AT_LIMIT"))
 
 _OVERLOADED = public_errors.own("CALLS_AT_LIMIT")
 _CALLS = {Full.OWN: public_errors.own("CALLS_OF_KEY_AT_LIMIT"), Full.ALL: _OVERLOADED}
@@ -43,8 +47,8 @@ class Admission:
 
     async def body(self, exchange: Exchange, grant: KeyGrant, held: Held) -> bytes | Refusal:
         """The body of a call that may begin, or why there is none."""
-        whole = exchange.connection.whole
-        small = whole and (exchange.headers.content_length or 0) <= SMALL_BODY_BYTES
+        whole, length = exchange.connection.whole, exchange.headers.content_length
+        small = length is not None and length <= SMALL_BODY_BYTES
         denied = self._denials.find(grant, self._clock.monotonic(), small=small)
         if denied is not None:
             if held.take(self.arriving) is None:

@@ -24,7 +24,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Room = Callable[[int], Refusal | None]
 
 # After a refusal that left a body unread, its client may go on sending for so long, and so much.
-LINGER_SECONDS = 1.0
+LINGER_SECONDS = 1.5
 LINGER_BYTES_MAX = 1_048_576
 
 # Where the listener puts the connection of a request.
@@ -173,8 +173,11 @@ class Exchange:
         if not self._lingers:
             return
         unread = 0
+        # Up to a second longer, by the id's random digits: who was refused together does not
+        # come back together.
+        seconds = LINGER_SECONDS + int(self.trace_id[-3:], 16) / 0x1000
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
+            async with asyncio.timeout(seconds):
                 while unread < LINGER_BYTES_MAX:
                     message = await self._receive()
                     unread += len(message.get("body", b""))

@@ -14,7 +14,7 @@ from tollgate_dialects import bound as bounds
 from tollgate_dialects import protocol as protocols
 from tollgate_dialects import request as requests
 from tollgate_edge import client_address, outcome, public_errors
-from tollgate_edge.admission import Admission
+from tollgate_edge.admission import NOT_RECORDED, Admission
 from tollgate_edge.answer import Answer, StreamAnswer, UnaryAnswer
 from tollgate_edge.answer_headers import Facts
 from tollgate_edge.call import Call
@@ -318,7 +318,8 @@ class Pipeline:
         if call.answered:
             return
         call.answered = True
-        if call.grant is not None and call.outcome is None and call.sent_at is None:
+        begun = call.outcome is not None or call.sent_at is not None
+        if call.grant is not None and not begun and refusal.reason not in NOT_RECORDED:
             self._evidence.denied(
                 call.grant,
                 trace_id=call.exchange.trace_id,

@@ -53,12 +53,9 @@ class RequestReader:
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     result = await asyncio.to_thread(self._ask, body, protocol)
-            except BaseException as error:
-                # Also when this call was cancelled: an answer still to come is not the next one's.
+            except (OSError, EOFError):  # a TimeoutError is an OSError
                 self.close()
-                if isinstance(error, OSError | EOFError | TimeoutError):
-                    raise ReaderLost from None
-                raise
+                raise ReaderLost from None
         if isinstance(result, requests.BadRequest):
             raise result
         return result
@@ -68,11 +65,8 @@ class RequestReader:
         child, self._child = self._child, None
         if child is not None:
             child.kill()
-            child.wait()
             with self._pipes:  # who uses them sees their end now
-                for pipe in (child.stdin, child.stdout):
-                    if pipe is not None:
-                        pipe.close()
+                _end(child)
 
     @contextlib.asynccontextmanager
     async def _turn(self, size: int) -> AsyncIterator[None]:
@@ -104,7 +98,10 @@ class RequestReader:
         """In a thread: whole writes and reads let the loop run. Raises OSError, EOFError."""
         with self._pipes:
             child = self._child
-            if child is None or child.poll() is not None:
+            if child is not None and child.poll() is not None:
+                _end(child)
+                child = None
+            if child is None:
                 child = self._child = _start()
             assert child.stdin is not None
             assert child.stdout is not None
@@ -130,6 +127,13 @@ def _start() -> "subprocess.Popen[bytes]":
         bufsize=0,
         start_new_session=True,
     )
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _write(pipe: IO[bytes], data: bytes) -> None:
