@@ -62,7 +62,7 @@ http {{
 
 
 async def echo(request: router_pb2.ExecuteRequest) -> AsyncIterator[router_pb2.ExecuteResponse]:
-    """A model that answers with the words that it was asked with."""
+    """A model that answers with the words that it was asked with; to "slow" ones it takes time."""
     marker = json.loads(request.body)["messages"][0]["content"]
     text = json.dumps({"choices": [], "marker": marker}).encode()
     yield route()
@@ -72,6 +72,8 @@ async def echo(request: router_pb2.ExecuteRequest) -> AsyncIterator[router_pb2.E
     else:
         yield head("text/event-stream")
         yield data(b"data: " + text + b"\n\n")
+        if marker.startswith("slow"):
+            await asyncio.sleep(0.3)
         yield data(b"data: [DONE]\n\n")
     yield end()
 

@@ -100,6 +100,17 @@ def test_case_P1_an_offered_upgrade_in_every_shape(port, offer):
         usable(wire)
 
 
+def test_case_P1_six_hundred_offers_in_one_segment(port):
+    """RFC 9110 §7.8, RFC 9112 §9.3.2: as many answers, in order; what is left is answered too."""
+    with Wire(port) as wire:
+        probe = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-Id: n%d\r\n%b\r\n\r\n"
+        wire.send(b"".join(probe % (number, b"\r\n".join(H2C[:2])) for number in range(600)))
+        for number in range(600):
+            answer = wire.answer()
+            assert (200, f"n{number}") == (answer.status, answer.headers["x-request-id"])
+        usable(wire)
+
+
 @OFFERS
 def test_case_P1_an_offered_upgrade_behind_a_proxy(proxy, offer):
     """RFC 9110 §7.8, RFC 9112 §11.2: through nginx every client gets its own answer, and only that."""

@@ -89,6 +89,25 @@ def test_pipelined_calls_are_answered_in_order(port, stream):
         usable(wire)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_what_is_malformed_is_not_the_answer_to_what_came_before(port, stream):
+    """RFC 9112 §9.3.2: a good call and nonsense in one segment: its own answer first, then the 400."""
+    marker = fresh()
+    with Wire(port) as wire:
+        served(wire.send(call(marker, stream=stream) + b"nonsense\r\n\r\n"), marker)
+        assert (400, True) == (wire.answer().status, wire.is_closed())
+
+
+def test_what_is_malformed_is_not_written_into_a_stream(port):
+    """RFC 9112 §9.3.2: nonsense that comes while a stream is on its way does not stand in it."""
+    marker = f"slow-{fresh()}"
+    with Wire(port) as wire:
+        wire.send(call(marker, stream=True), b"nonsense\r\n\r\n", pause_s=0.15)
+        answer = served(wire, marker)
+        assert answer.body.endswith(b"data: [DONE]\n\n")
+        assert (400, True) == (wire.answer().status, wire.is_closed())
+
+
 def test_close_ends_the_connection_after_its_answer(edge, port):
     """RFC 9112 §9.6: after `Connection: close` nothing that follows is served."""
     marker = fresh()
