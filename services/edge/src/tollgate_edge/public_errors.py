@@ -226,7 +226,9 @@ UPSTREAM_STATUSES = MappingProxyType(
 OWN = MappingProxyType(
     {
         "KEY_MISSING": PublicError(
-            401, "missing_api_key", "Send an API key as Authorization: Bearer or x-api-key."
+            401,
+            "missing_api_key",
+            "Send an API key as Authorization: Bearer, x-api-key or api-key.",
         ),
         "KEY_MALFORMED": PublicError(401, "invalid_api_key", _BAD_KEY),
         "KEY_AMBIGUOUS": PublicError(
@@ -239,6 +241,18 @@ OWN = MappingProxyType(
         "NOT_A_ROUTE": PublicError(404, "route_not_found", "There is nothing at this path."),
         "METHOD_NOT_ALLOWED": PublicError(
             405, "method_not_allowed", "This path does not take this method."
+        ),
+        "CROSS_ORIGIN_OFF": PublicError(
+            403,
+            "cross_origin_off",
+            "Calls from web pages of another origin are off on this gateway. "
+            "Its operator turns them on with the setting cross_origin.origins.",
+        ),
+        "ORIGIN_NOT_ALLOWED": PublicError(
+            403,
+            "origin_not_allowed",
+            "This web page's origin may not call. "
+            "The gateway's operator adds it to the setting cross_origin.origins.",
         ),
         "BODY_TOO_LARGE": PublicError(413, "request_too_large", "The request body is too large."),
         "BODY_TOO_SLOW": PublicError(408, "request_timeout", "The request body came too slowly."),
