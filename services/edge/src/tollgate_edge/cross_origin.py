@@ -22,7 +22,7 @@ _EXPOSED = (
         b"x-request-id, request-id, retry-after, retry-after-ms, x-should-retry, "
         b"x-tollgate-trace-id, x-tollgate-cost-usd, x-tollgate-usage-input-tokens, "
         b"x-tollgate-usage-output-tokens, x-tollgate-budget-remaining-usd, "
-        b"x-tollgate-route, x-tollgate-receipt"
+        b"x-tollgate-route, x-tollgate-receipt, x-tollgate-dropped-betas"
     ),
 )
 
