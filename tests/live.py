@@ -166,13 +166,17 @@ class Live:
         return public
 
     def listed(self, key: Key, url: str | None = None) -> set[str]:
-        """Models that a key sees."""
-        answer = httpx.get(
-            (url or self.api_urls[0]) + "/v1/models",
-            headers={"authorization": f"Bearer {key.text}"},
-            timeout=10,
-        )
-        return {m["id"] for m in answer.json()["data"]} if answer.status_code == 200 else set()
+        """Models that a key sees, on either protocol."""
+        found: set[str] = set()
+        for spoken in ({}, {"anthropic-version": "2023-06-01"}):
+            answer = httpx.get(
+                (url or self.api_urls[0]) + "/v1/models",
+                headers={"authorization": f"Bearer {key.text}", **spoken},
+                timeout=10,
+            )
+            if answer.status_code == 200:
+                found |= {m["id"] for m in answer.json()["data"]}
+        return found
 
     # ---- calls -------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_cli.ports import free_port
 from tollgate_edge import api_role
 from tollgate_edge.config import (
+    CrossOriginConfig,
     EdgeApiConfig,
     EvidenceConfig,
     LimitsConfig,
@@ -194,7 +195,7 @@ class Edge:
 async def running(
     mesh: Mesh, *, routers: int = 1, limits: LimitsConfig | None = None, durable_ms: int = 5000,
     lag_ms: int = 2000,
-    header_seconds: int = 10, write_seconds: int = 60,
+    header_seconds: int = 10, write_seconds: int = 60, origins: tuple[str, ...] = (),
 ) -> AsyncIterator[Edge]:  # fmt: skip
     """An edge that serves."""
     edge = Edge(mesh)
@@ -226,6 +227,7 @@ async def running(
             ),
             metrics=MetricsConfig(f"127.0.0.1:{metrics_port}"),
             limits=limits or LimitsConfig(),
+            cross_origin=CrossOriginConfig(origins),
             evidence=EvidenceConfig(durable_ms=durable_ms, lag_ms=lag_ms),
             settle=SettleConfig(stop_seconds=2),
             **{

@@ -208,8 +208,6 @@ def test_a_call_without_a_good_key_is_401_and_moves_nothing(live: Live, key, mod
         ("POST", "/v1/responses", 404, ""),
         ("POST", "/v1/batches", 404, ""),
         ("POST", "/v1/messages/count_tokens", 404, ""),
-        ("POST", "/v1/chat/completions/", 404, ""),
-        ("POST", "//v1/chat/completions", 404, ""),
         ("POST", "/v1/../v1/chat/completions/x", 404, ""),
         ("POST", "/openai/v1/chat/completions", 404, ""),
         ("GET", "/docs", 404, ""),
@@ -221,9 +219,9 @@ def test_a_call_without_a_good_key_is_401_and_moves_nothing(live: Live, key, mod
         ("PUT", "/v1/chat/completions", 405, "POST"),
         ("DELETE", "/v1/messages", 405, "POST"),
         ("OPTIONS", "/v1/messages", 405, "POST"),
-        ("POST", "/v1/models", 405, "GET"),
-        ("DELETE", "/v1/receipts/x", 405, "GET"),
-        ("POST", "/health/live", 405, "GET"),
+        ("POST", "/v1/models", 405, "GET, HEAD"),
+        ("DELETE", "/v1/receipts/x", 405, "GET, HEAD"),
+        ("POST", "/health/live", 405, "GET, HEAD"),
     ],
 )
 def test_what_is_no_route_is_refused(live: Live, key, models, method, path, status, allow):
@@ -278,7 +276,8 @@ def test_the_models_list_in_the_shape_of_openai(live: Live, key, models):
     )
     document = answer.json()
     assert ("list", {"object", "data"}) == (document["object"], set(document))
-    assert set(models.values()) <= {m["id"] for m in document["data"]}
+    ids = {m["id"] for m in document["data"]}
+    assert (True, False) == (models[OPENAI] in ids, models[ANTHROPIC] in ids)
     for model in document["data"]:
         assert {"id", "object", "created", "owned_by"} == set(model)
         assert ("model", int) == (model["object"], type(model["created"]))
@@ -296,7 +295,7 @@ def test_the_models_list_in_the_shape_of_anthropic(live: Live, key, models):
     assert (False, ids[0], ids[-1]) == (
         document["has_more"], document["first_id"], document["last_id"],
     )  # fmt: skip
-    assert set(models.values()) <= set(ids)
+    assert (False, True) == (models[OPENAI] in ids, models[ANTHROPIC] in ids)
     for model in document["data"]:
         assert {"id", "type", "display_name", "created_at"} == set(model)
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", model["created_at"])

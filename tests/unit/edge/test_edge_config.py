@@ -4,7 +4,9 @@ import dataclasses
 import tomllib
 from pathlib import Path
 
-from tollgate_edge.config import EdgeApiConfig
+import pytest
+
+from tollgate_edge.config import CrossOriginConfig, EdgeApiConfig
 from tollgate_kit import config
 
 SAMPLE = Path(__file__).parents[3] / "deploy" / "config" / "edge-api.toml"
@@ -25,3 +27,25 @@ def test_the_defaults_that_the_sample_shows_are_the_defaults():
     for name in ("limits", "cache", "catalogue", "evidence", "settle"):
         section = getattr(loaded, name)
         assert type(section)() == section
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*", "null", "https://*.example", "app.example", "https://app.example/", "https://A.example",
+        "https://app.example/x", "https://u@app.example", "https://app.example:", "ftp://app.example",
+        "https://app.example\r\nx: y", "", " https://app.example",
+    ],
+)  # fmt: skip
+def test_case_P13_what_is_no_origin_is_refused_at_the_start(origin):
+    """A wildcard, a path, a pattern: the process does not start with what would never match."""
+    with pytest.raises(ValueError, match="origin"):
+        CrossOriginConfig((origin,))
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://app.example", "http://localhost:5173", "http://[::1]:80", "http://10.0.0.1"]
+)
+def test_case_P13_an_origin_is_taken(origin):
+    """Scheme, host and port, as a browser sends them."""
+    assert (origin,) == CrossOriginConfig((origin,)).origins

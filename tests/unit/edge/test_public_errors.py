@@ -9,7 +9,7 @@ from tollgate.budget.v1 import budget_pb2
 from tollgate.common.v1 import errors_pb2
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.request import Code
-from tollgate_edge import anthropic_api, openai_api, public_errors
+from tollgate_edge import anthropic_api, money_words, openai_api, public_errors
 
 UNSPECIFIED = "UNSPECIFIED"
 FACES = (openai_api.FACE, anthropic_api.FACE)
@@ -27,7 +27,7 @@ KINDS = {
 }  # fmt: skip
 
 
-SHORTFALL = public_errors.Shortfall("key:k1", 120_000_000, 500_000_000, 300_000_000)
+SHORTFALL = money_words.Shortfall("key:k1", 120_000_000, 500_000_000, 300_000_000)
 
 
 def names(enum, prefix):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tollgate_edge import public_errors, recent_denials
+from tollgate_edge import money_words, public_errors, recent_denials
 from tollgate_edge.identity import KeyGrant
 from tollgate_edge.recent_denials import FLOOD, RecentDenials
 
@@ -10,7 +10,7 @@ GRANT = KeyGrant("t1", "k1", ("key:k1",), (), frozenset())
 FROZEN = dataclasses.replace(
     public_errors.money_denial(
         "BUDGET_EXHAUSTED",
-        public_errors.Shortfall("key:k1", 0, held_nano_usd=0, required_nano_usd=7),
+        money_words.Shortfall("key:k1", 0, held_nano_usd=0, required_nano_usd=7),
     ),
     stands_ms=1000,
 )

@@ -354,7 +354,7 @@ def _refused(windows: Sequence[Window], amount: int) -> Denied:
     """The account that is spent, if one is; else the one whose calls in flight hold too much."""
     spent = min(windows, key=lambda window: window.left + window.held)
     if amount > spent.left + spent.held:
-        return Denied(Refusal.BUDGET_EXHAUSTED, spent.account_id, spent.left)
+        return Denied(Refusal.BUDGET_EXHAUSTED, spent.account_id, spent.left, spent.held)
     held = min(windows, key=_left)
     return Denied(Refusal.BUDGET_HELD, held.account_id, held.left, held.held)
 

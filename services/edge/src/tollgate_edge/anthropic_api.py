@@ -40,20 +40,21 @@ FACE = Face(
 
 def models(entries: Iterable[Entry]) -> dict[str, Any]:
     """The answer to GET /v1/models: one page."""
-    data = [
-        {
-            "id": entry.model,
-            "type": "model",
-            "display_name": entry.display_name,
-            "created_at": datetime.fromtimestamp(entry.created_s, UTC).strftime(
-                "%Y-%m-%dT%H:%M:%SZ"
-            ),
-        }
-        for entry in entries
-    ]
+    data = [model(entry) for entry in entries]
     return {
         "data": data,
         "has_more": False,
         "first_id": data[0]["id"] if data else None,
         "last_id": data[-1]["id"] if data else None,
+    }
+
+
+def model(entry: Entry) -> dict[str, Any]:
+    """The answer to GET /v1/models/{id}."""
+    created = datetime.fromtimestamp(entry.created_s, UTC)
+    return {
+        "id": entry.model,
+        "type": "model",
+        "display_name": entry.display_name,
+        "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -16,6 +16,7 @@ from tollgate_edge.call_evidence import CallEvidence
 from tollgate_edge.catalogue import Catalogue
 from tollgate_edge.config import EdgeApiConfig
 from tollgate_edge.connections import Connections, possible
+from tollgate_edge.cross_origin import CrossOrigin
 from tollgate_edge.decision_cache import DecisionCache
 from tollgate_edge.http_listener import HttpListener, malformed_answer
 from tollgate_edge.identity import Identity, KeyGrant
@@ -236,7 +237,13 @@ async def _listen(
         request_id="",
     )
     listener = HttpListener(
-        EdgeApp(pipeline, reads.app, ids=tools.ids, log=tools.log),
+        EdgeApp(
+            pipeline,
+            reads.app,
+            origins=CrossOrigin(config.cross_origin.origins),
+            ids=tools.ids,
+            log=tools.log,
+        ),
         config.api,
         body_seconds=config.limits.body_seconds,
         malformed=malformed_answer(orjson.dumps(malformed)),

@@ -68,12 +68,12 @@ class Catalogue:
         """A model by its name."""
         return self._entries.get(model)
 
-    def entries(self, allowed_models: frozenset[str]) -> list[Entry]:
-        """The models that a key may call, by name; an empty set allows every one."""
+    def entries(self, allowed_models: frozenset[str], protocol: Protocol) -> list[Entry]:
+        """The models that a key may call on a protocol, by name; an empty set allows every one."""
         return [
             entry
             for name, entry in sorted(self._entries.items())
-            if not allowed_models or name in allowed_models
+            if entry.serves(protocol) and (not allowed_models or name in allowed_models)
         ]
 
     async def refresh(self) -> None:

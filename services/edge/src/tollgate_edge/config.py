@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from tollgate_edge import client_address
+from tollgate_edge.cross_origin import CrossOrigin
 from tollgate_edge.fair_shares import Shares
 from tollgate_kit.config import MetricsConfig, PeerConfig, TlsConfig, check_listen
 
@@ -87,6 +88,16 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True)
+class CrossOriginConfig:
+    """Which web pages may call from a browser."""
+
+    origins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        CrossOrigin(self.origins)
+
+
+@dataclass(frozen=True)
 class CacheConfig:
     """The cache of allow-decisions."""
 
@@ -137,6 +148,7 @@ class EdgeApiConfig:
     router: PeerConfig
     audit: PeerConfig
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    cross_origin: CrossOriginConfig = field(default_factory=CrossOriginConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     catalogue: CatalogueConfig = field(default_factory=CatalogueConfig)
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)

@@ -9,6 +9,7 @@ as long as the stop may last. ADR 0020 says why this server and what it lacks.
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -24,6 +25,8 @@ from tollgate_edge.exchange import CONNECTION, Connection
 from tollgate_kit.lifecycle import core_task
 
 BACKLOG = 2048
+# uri-host [":" port], or nothing: RFC 9110 section 7.2.
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 # After the application's own limit on a body, which answers 408.
 BODY_GRACE_SECONDS = 5
 
@@ -69,8 +72,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
         self._seconds: int | None = self.http.header_seconds
         self._head_bytes = 0
-        self._hosts = 0
+        self._head_read = False
         self._offer = False
+        # What came was not HTTP: nothing more is read, and the answers in hand go first.
+        self._nonsense = False
         self._watch()
         if not self.open_connections.opened(self, self.client[0] if self.client else ""):
             self.abort()
@@ -82,7 +87,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends nothing more; what it has asked for whole is still answered."""
         waiting = self.cycle is not None and not self.cycle.response_complete
-        if not waiting or not self._connection.whole:
+        if not waiting or self.cycle.more_body:
             return False
         self.cycle.keep_alive = False
         self._connection.half_closed()
@@ -104,38 +109,58 @@ class LimitedProtocol(HttpToolsProtocol):
             self._watch()
 
     def _feed(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_offer(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self.send_400_response("")
-
-    def _ignore_offer(self, rest: bytes) -> None:
-        """Read on as if no upgrade had been offered, as RFC 9110 section 7.8 allows.
+        """Parse; an upgrade that is offered is ignored, as RFC 9110 section 7.8 allows.
 
         The parser stops after the head of such a request and skips its body: what it has
         understood of the head is given to a new one, without the offer.
         """
+        while data and not self._nonsense:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._without_offer() + data[upgrade.args[0] :]
+            except httptools.HttpParserError:
+                self._refuse_nonsense()
+            else:
+                return
+
+    def _without_offer(self) -> bytes:
+        """The head again, for a new parser. Empty for a tunnel, which is not offered here."""
         method = self.parser.get_method()
         if not self._offer or method == b"CONNECT":
-            self.send_400_response("")
-            return
-        head = [b"%b %b HTTP/%b\r\n" % (method, self.url, self.parser.get_http_version().encode())]
+            self._refuse_nonsense()
+            return b""
+        head = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
         for name, value in self.headers:
             if name == b"connection":
                 kept = [token for token in value.split(b",") if token.strip().lower() != b"upgrade"]
-                head.append(b"connection: %b\r\n" % b",".join(kept))
+                head.append(b"connection: " + b",".join(kept))
             elif name != b"upgrade":
-                head.append(b"%b: %b\r\n" % (name, value))
+                head.append(b"%b: %b" % (name, value))
         self._offer = False
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._feed(b"".join(head) + b"\r\n" + rest)
+        return b"\r\n".join(head) + b"\r\n\r\n"
+
+    def _refuse_nonsense(self) -> None:
+        """Answer 400 and end the connection; what was understood before is answered first."""
+        self._nonsense = True
+        self._seconds = None
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.send_400_response("")
+        elif cycle.more_body:  # it is this request's own body that makes no sense
+            if self.pipeline:
+                self.pipeline.popleft()
+            elif cycle.response_started:
+                cycle.keep_alive = False
+            else:
+                self.send_400_response("")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_bytes = self._hosts = 0
+        self._head_bytes = 0
+        self._head_read = False
         self._connection.whole = False
         self._seconds = self.http.header_seconds
         self.scope[CONNECTION] = self._connection  # type: ignore[literal-required]
@@ -149,14 +174,15 @@ class LimitedProtocol(HttpToolsProtocol):
         self._count(value)
         if b"\r" in value or b"\n" in value:
             raise NotHttpError("a folded line: RFC 9112 section 5.2")
-        super().on_header(name, value)
-        if self.headers[-1][0] == b"host":
-            self._hosts += 1
+        if (
+            not self._head_read
+        ):  # a field of the trailer is none of the head's: RFC 9110 section 6.5
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        self._head_read = True
         version = self.parser.get_http_version()
-        if self._hosts > 1 or (version == "1.1" and not self._hosts):
-            raise NotHttpError("one Host: RFC 9112 section 3.2")
+        _check_head(version, self.headers)
         if self.parser.should_upgrade():
             self._offer = True
             return
@@ -179,7 +205,10 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        is_last = not self.pipeline
         super().on_response_complete()
+        if self._nonsense and is_last and not self.transport.is_closing():
+            self.send_400_response("")
         if self.cycle.response_complete:  # and no pipelined request after it
             self.open_connections.idle(self)
 
@@ -208,6 +237,20 @@ class LimitedProtocol(HttpToolsProtocol):
             self._incomplete = None
         if self._seconds is not None and not self.transport.is_closing():
             self._incomplete = self.loop.call_later(self._seconds, self.transport.abort)
+
+
+def _check_head(version: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """Raise NotHttpError for what RFC 9112 refuses and the parser takes."""
+    if version not in ("1.0", "1.1"):
+        raise NotHttpError("another version: RFC 9110 section 2.5")
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1 or (version == "1.1" and not hosts):
+        raise NotHttpError("one Host: RFC 9112 section 3.2")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise NotHttpError("a Host that is none: RFC 9112 section 3.2")
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if codings and (version == "1.0" or [c.lower() for c in codings] != [b"chunked"]):
+        raise NotHttpError("a coding that is not chunked: RFC 9112 section 6.1")
 
 
 def limited(

@@ -14,7 +14,7 @@ from typing import Any, Self
 from tollgate.budget.v1 import budget_pb2
 from tollgate_dialects.bound import Bound
 from tollgate_dialects.price import Price
-from tollgate_edge import public_errors
+from tollgate_edge import money_words, public_errors
 from tollgate_edge.identity import KeyGrant, RateBucket
 from tollgate_edge.public_errors import Refusal
 from tollgate_edge.settle_queue import SettleQueue
@@ -234,14 +234,14 @@ def _denied(denial: Any, grant: KeyGrant, amount_nano_usd: int) -> Refusal:
         # Every call takes one of a rate of requests; of tokens, a smaller one takes less.
         alike = bool(rates) and not rates[0].counts_tokens
         return dataclasses.replace(refusal, stands_ms=retry_after_ms or 0) if alike else refusal
-    shortfall = public_errors.Shortfall(
+    shortfall = money_words.Shortfall(
         account_id=denial.subject,
         remaining_nano_usd=denial.remaining,
         held_nano_usd=denial.held_nano_usd,
         required_nano_usd=amount_nano_usd,
     )
     refusal = public_errors.money_denial(reason, shortfall)
-    # No call costs nothing, so none passes where nothing is left.
-    spent = reason == "BUDGET_EXHAUSTED" and denial.remaining <= 0
+    # No call costs nothing, so none passes where nothing is left and nothing will come back.
+    spent = reason == "BUDGET_EXHAUSTED" and denial.remaining <= 0 and not denial.held_nano_usd
     alike = spent or reason in ("ACCOUNT_FROZEN", "ACCOUNT_UNKNOWN")
     return dataclasses.replace(refusal, stands_ms=_MONEY_STANDS_MS) if alike else refusal

@@ -34,15 +34,14 @@ FACE = Face(
 
 def models(entries: Iterable[Entry]) -> dict[str, Any]:
     """The answer to GET /v1/models."""
+    return {"object": "list", "data": [model(entry) for entry in entries]}
+
+
+def model(entry: Entry) -> dict[str, Any]:
+    """The answer to GET /v1/models/{id}."""
     return {
-        "object": "list",
-        "data": [
-            {
-                "id": entry.model,
-                "object": "model",
-                "created": entry.created_s,
-                "owned_by": entry.owned_by,
-            }
-            for entry in entries
-        ],
+        "id": entry.model,
+        "object": "model",
+        "created": entry.created_s,
+        "owned_by": entry.owned_by,
     }

@@ -7,7 +7,7 @@ reservation is quarantined. Pure.
 
 from dataclasses import dataclass, field
 
-from tollgate_edge.public_errors import CHARGED, FREE, UNKNOWN_CHARGE
+from tollgate_edge.money_words import CHARGED, FREE, UNKNOWN_CHARGE
 
 USAGE_FIELDS = (
     "input_tokens",

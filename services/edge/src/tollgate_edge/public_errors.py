@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from tollgate_edge.money import usd
+from tollgate_edge.money_words import CHARGES, Shortfall
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,40 +24,6 @@ class PublicError:
     retryable: bool = False
     # When trying again may help, in milliseconds; None: not known.
     retry_after_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """The account that refused a call, as its owner may know it; amounts are nano-USD."""
-
-    account_id: str
-    remaining_nano_usd: int
-    # By calls in flight.
-    held_nano_usd: int
-    # The most that the call may cost; None for one whose body was not read.
-    required_nano_usd: int | None
-
-    @property
-    def words(self) -> str:
-        said = f" {self.account_id} has {usd(self.remaining_nano_usd)} USD left"
-        if self.held_nano_usd:
-            said += f", {usd(self.held_nano_usd)} USD held by calls in flight"
-        if self.required_nano_usd is not None:
-            said += f"; this call may cost {usd(self.required_nano_usd)} USD"
-        return said + "."
-
-
-# What a client is told of the money of a call that was made and has no answer.
-CHARGED = "charged"
-FREE = "free"
-UNKNOWN_CHARGE = "unknown"
-_CHARGES = MappingProxyType(
-    {
-        CHARGED: " What the model produced is charged.",
-        FREE: "",
-        UNKNOWN_CHARGE: " What the call cost is not known yet; its reservation stays held.",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +77,7 @@ class Refusal:
                 " this request."
             )
         if self.charge:
-            message += _CHARGES[self.charge]
+            message += CHARGES[self.charge]
         return message
 
 
@@ -237,7 +204,9 @@ UPSTREAM_STATUSES = MappingProxyType(
 OWN = MappingProxyType(
     {
         "KEY_MISSING": PublicError(
-            401, "missing_api_key", "Send an API key as Authorization: Bearer or x-api-key."
+            401,
+            "missing_api_key",
+            "Send an API key as Authorization: Bearer, x-api-key or api-key.",
         ),
         "KEY_MALFORMED": PublicError(401, "invalid_api_key", _BAD_KEY),
         "KEY_AMBIGUOUS": PublicError(
@@ -250,6 +219,18 @@ OWN = MappingProxyType(
         "NOT_A_ROUTE": PublicError(404, "route_not_found", "There is nothing at this path."),
         "METHOD_NOT_ALLOWED": PublicError(
             405, "method_not_allowed", "This path does not take this method."
+        ),
+        "CROSS_ORIGIN_OFF": PublicError(
+            403,
+            "cross_origin_off",
+            "Calls from web pages of another origin are off on this gateway. "
+            "Its operator turns them on with the setting cross_origin.origins.",
+        ),
+        "ORIGIN_NOT_ALLOWED": PublicError(
+            403,
+            "origin_not_allowed",
+            "This web page's origin may not call. "
+            "The gateway's operator adds it to the setting cross_origin.origins.",
         ),
         "BODY_TOO_LARGE": PublicError(413, "request_too_large", "The request body is too large."),
         "BODY_TOO_SLOW": PublicError(408, "request_timeout", "The request body came too slowly."),

@@ -5,6 +5,7 @@ tenant comes from the key, never from the request.
 """
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import orjson
@@ -24,6 +25,8 @@ from tollgate_kit.failure import Failure
 # Where asgi.py puts the exchange of a request.
 EXCHANGE = "tollgate.exchange"
 _NOT_FOUND = 404
+# Under it every route needs a key.
+_KEYED = "/v1/"
 
 
 class ReadApi:
@@ -44,24 +47,44 @@ class ReadApi:
         self._audit_timeout_s = audit_timeout_s
         self._ready = ready
         # No docs and no schema route: the public listener shows nothing of itself.
-        self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        self.app.add_api_route("/v1/models", self.models, methods=["GET"])
-        self.app.add_api_route("/v1/receipts/{trace_id}", self.receipt, methods=["GET"])
+        # No redirect either: it would lose a body and show a Host that a client made up.
+        self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+        for path, handler in (
+            ("/v1/models", self.models),
+            ("/v1/models/{model:path}", self.model),
+            ("/v1/receipts/{trace_id}", self.receipt),
+            ("/health/live", self.live),
+            ("/health/ready", self.ready),
+        ):
+            self.app.add_api_route(path, handler, methods=["GET", "HEAD"])
         self.app.add_api_route("/", self.probe, methods=["HEAD"])
-        self.app.add_api_route("/health/live", self.live, methods=["GET"])
-        self.app.add_api_route("/health/ready", self.ready, methods=["GET"])
         self.app.add_exception_handler(HTTPException, self.no_route)
 
     async def models(self, request: Request) -> Response:
-        """GET /v1/models, in the shape of the protocol that the client speaks."""
+        """GET /v1/models: what this key can call on the protocol that its client speaks."""
         exchange = _exchange(request)
         grant = await self._pipeline.identify(exchange)
         if isinstance(grant, Refusal):
             return _refused(exchange, grant)
-        entries = self._catalogue.entries(grant.allowed_models)
-        anthropic = exchange.face is anthropic_api.FACE
-        listing = anthropic_api.models(entries) if anthropic else openai_api.models(entries)
-        return _answered(exchange, 200, listing)
+        if not self._catalogue.loaded:
+            return _refused(exchange, public_errors.own("CATALOGUE_EMPTY"))
+        entries = self._catalogue.entries(grant.allowed_models, exchange.face.protocol)
+        return _answered(exchange, 200, _shapes(exchange).models(entries))
+
+    async def model(self, request: Request, model: str) -> Response:
+        """GET /v1/models/{id}, an id with slashes included: exactly what the list shows of it."""
+        exchange = _exchange(request)
+        grant = await self._pipeline.identify(exchange)
+        if isinstance(grant, Refusal):
+            return _refused(exchange, grant)
+        if not self._catalogue.loaded:
+            return _refused(exchange, public_errors.own("CATALOGUE_EMPTY"))
+        entry = self._catalogue.find(model)
+        if entry is None or not grant.allows(model):
+            return _refused(exchange, public_errors.own("MODEL_UNKNOWN"))
+        if not entry.serves(exchange.face.protocol):
+            return _refused(exchange, public_errors.own("MODEL_NOT_ON_PROTOCOL"))
+        return _answered(exchange, 200, _shapes(exchange).model(entry))
 
     async def receipt(self, request: Request, trace_id: str) -> Response:
         """GET /v1/receipts/{trace_id}."""
@@ -100,17 +123,27 @@ class ReadApi:
         return _answered(_exchange(request), status, {"status": word})
 
     async def no_route(self, request: Request, error: Exception) -> Response:
-        """Unknown path or wrong method."""
+        """Unknown path or wrong method; of a route that needs a key nothing is told without one."""
         assert isinstance(error, HTTPException)
+        exchange = _exchange(request)
         if error.status_code == _NOT_FOUND:
-            return _refused(_exchange(request), public_errors.own("NOT_A_ROUTE"))
-        allow = (error.headers or {}).get("Allow", "")
-        return _refused(_exchange(request), public_errors.method_not_allowed(allow))
+            return _refused(exchange, public_errors.own("NOT_A_ROUTE"))
+        if request.scope["path"].startswith(_KEYED):
+            grant = await self._pipeline.identify(exchange)
+            if isinstance(grant, Refusal):
+                return _refused(exchange, grant)
+        # Of a set: in an order of its own.
+        allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        return _refused(exchange, public_errors.method_not_allowed(allow))
 
 
 def _exchange(request: Request) -> Exchange:
     exchange: Exchange = request.scope[EXCHANGE]
     return exchange
+
+
+def _shapes(exchange: Exchange) -> ModuleType:
+    return anthropic_api if exchange.face is anthropic_api.FACE else openai_api
 
 
 def _facts(exchange: Exchange) -> Facts:

@@ -104,6 +104,8 @@ def _take_beta(found: RequestHeaders, value: bytes) -> None:
 _TAKERS = {
     b"authorization": _take_authorization,
     b"x-api-key": _add_credential,
+    # Azure's clients.
+    b"api-key": _add_credential,
     b"content-length": _take_content_length,
     b"content-encoding": _take_content_encoding,
     b"x-request-id": _take_request_id,
