@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tollgate_cli import leftovers, lock, log_view, present, state_file, suite_status
+from tollgate_cli import leftovers, lock, log_view, present, process, state_file, suite_status
 from tollgate_cli.child import tail
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
@@ -104,9 +104,10 @@ def down() -> None:
         print("tollgate: no suite is running")
         return
     if pid == lock.UNKNOWN:
+        holders = " ".join(map(str, process.having_open(home.lock.resolve())))
         raise Fault(
             f"a suite runs here, but {home.lock} does not say which process it is",
-            f"try again in a second; then `fuser '{home.lock}'` names it, and `kill` stops it",
+            f"if it is not just starting, `kill {holders or 'PID'}` ends what holds the file",
         )
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_TIMEOUT_S

@@ -56,7 +56,8 @@ def _open(path: Path, unlock_file: Path) -> FileKeyring:
     except FileNotFoundError:
         raise Fault(f"{path} is a link that leads nowhere", remedy) from None
     except KeyringFault as fault:
-        raise Fault(f"the keyring does not open: {fault}", remedy) from fault
+        what = f"the keyring does not open: {fault} (what unlocks it is in {unlock_file})"
+        raise Fault(what, remedy) from fault
 
 
 def _files(directory: Path, service: str) -> tuple[Path, Path]:

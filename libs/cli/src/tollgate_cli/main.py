@@ -10,7 +10,8 @@ from tollgate_cli import commands_suite, failure_text
 from tollgate_cli.commands_audit import audits
 from tollgate_cli.commands_budget import budgets
 from tollgate_cli.commands_key import keys
-from tollgate_cli.commands_provider import prices, providers
+from tollgate_cli.commands_price import prices
+from tollgate_cli.commands_provider import providers
 from tollgate_cli.commands_tenant import groups, tenants
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home

@@ -55,3 +55,13 @@ def works_in(pid: int, place: Path) -> bool:
     with contextlib.suppress(OSError):
         return (entry / "cwd").resolve().is_relative_to(place.resolve())
     return False
+
+
+def having_open(path: Path) -> list[int]:
+    """The processes that have a file open, of those that may be looked at."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if entry.readlink() == path:
+                found.add(int(entry.parts[2]))
+    return sorted(found)
