@@ -97,8 +97,10 @@ def _read_key(key_file: Path | None) -> str:
         print("paste the key, then Ctrl-D:", file=sys.stderr)
     try:
         text = key_file.read_text(encoding="utf-8") if key_file else sys.stdin.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Fault(f"cannot read the key: {type(error).__name__}", "check --key-file") from None
+    except OSError as error:
+        raise Fault(f"cannot read the key in {key_file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Fault("the key is not text", "give one key, and nothing else") from None
     key = text.strip()
     if not key or any(c.isspace() for c in key):
         raise Fault("the key is empty or has blanks in it", "give one key, and nothing else")

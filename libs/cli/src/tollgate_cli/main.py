@@ -2,11 +2,11 @@
 
 import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from tollgate_cli import commands_suite, failure_text
+from tollgate_cli import commands_suite, failure_text, suite_status
 from tollgate_cli.commands_audit import audits
 from tollgate_cli.commands_budget import budgets
 from tollgate_cli.commands_key import keys
@@ -17,12 +17,30 @@ from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 
 app = typer.Typer(
-    help="Tollgate: an AI API gateway with a hard dollar cap and evidence.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"tollgate {suite_status.version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Tollgate: an AI API gateway with a hard dollar cap and evidence."""
+
+
 for command in (
     commands_suite.up,
     commands_suite.down,
