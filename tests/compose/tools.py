@@ -185,6 +185,10 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        # What it leaves mounted (a network namespace, at least) would keep the folder from going.
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for mount in reversed([at for at in mounts if Path(at).is_relative_to(self._place)]):
+            run("umount", mount, check=False)
 
 
 def build(tag: str, context: Path, *options: Sequence[str] | str) -> None:
