@@ -2,7 +2,12 @@
 
 import json
 
+from google.protobuf.duration_pb2 import Duration
+
 from tests.live import Live, wait_until
+from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.ids import Ids
 
 
 def test_case_B5_a_provider_without_a_price_says_so(live: Live) -> None:
@@ -65,14 +70,40 @@ def test_case_B5_names_with_a_typo(live: Live) -> None:
     assert "note: no provider serves" in noted.stderr
 
 
+def overrun(live: Live, account: str) -> None:
+    """A settlement above what was reserved, as an upstream that answers too much causes."""
+    budget = budget_pb2_grpc.BudgetServiceStub(live.channel("edge-api", "budget"))
+    reservation = Ids(SystemClock()).uuid7()
+    reserve = budget_pb2.ReserveRequest(
+        reservation_id=reservation,
+        account_ids=[account],
+        amount_nano_usd=1000,
+        timeout=Duration(seconds=60),
+        trace_id="trace-overrun",
+        tenant_id=account.partition(":")[2],
+        model="demo-gpt",
+    )
+    assert budget.Reserve(reserve, timeout=10).WhichOneof("outcome") == "reservation"
+    settlement = budget_pb2.Settlement(
+        reservation_id=reservation, amount_nano_usd=5000, trace_id="trace-overrun"
+    )
+    settled = budget.Settle(budget_pb2.SettleRequest(settlements=[settlement]), timeout=10)
+    assert [4000] == [result.overrun_nano_usd for result in settled.results]
+
+
 def test_a_frozen_account_is_unfrozen_by_a_command_of_its_own(live: Live) -> None:
     """An account that an overrun froze spends again; one that is beyond its limit stays frozen."""
     tenant = live.tenant(limit_usd=10)
     account = f"tenant:{tenant}"
     calm = live.cli("budget", "unfreeze", account)
     assert (0, True) == (calm.returncode, "was not frozen" in calm.stdout)
-    key = live.key(tenant)
-    assert 200 == live.call(key, "demo-gpt").status_code
+    overrun(live, account)
+    assert live.account(account).frozen
+    done = live.cli("budget", "unfreeze", account)
+    assert (0, True) == (done.returncode, "may spend again" in done.stdout), done.stderr
+    after = live.account(account)
+    assert (False, 10_000_000_000) == (after.frozen, after.limit_nano_usd)
+    assert 200 == live.call(live.key(tenant), "demo-gpt").status_code
     live.settled(account)
     live.set_limit(account, 0.0)
     assert live.account(account).frozen
