@@ -43,7 +43,7 @@ setup: $(VENV)/.dev ## virtual environment with everything, stubs generated
 protos: $(BIN)/uv ## generate the stubs again
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e protos
 lock: $(BIN)/uv ## resolve the requirements/*.in into hash-pinned locks
-	cd requirements && for f in dev run build; do \
+	cd requirements && for f in dev run operator service build; do \
 	  ../$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -q -c dev.lock $$f.in -o $$f.lock; done
 
@@ -71,7 +71,7 @@ check: lint types contracts buf ## everything that needs no running suite (< 3 m
 
 # ---- testing -------------------------------------------------------------------------------------
 
-.PHONY: unit contract integration redlines chaos e2e test bench
+.PHONY: unit contract integration redlines chaos e2e test compose-test bench
 unit: $(VENV)/.dev ## pure code: no I/O, no sleep
 	@$(BIN)/pytest tests/unit
 contract: $(VENV)/.dev ## each store seam x each implementation, real engines
@@ -86,5 +86,7 @@ e2e: $(VENV)/.dev ## the official SDKs, unchanged
 	@$(BIN)/pytest tests/e2e
 test: $(VENV)/.dev ## all of the above, in one run
 	@$(BIN)/pytest tests
+compose-test: $(VENV)/.dev ## docker-compose.yml built, up, called and gone (release runs; root, Debian)
+	@$(BIN)/python -m tests.compose.up
 bench: $(VENV)/.dev ## the suite, a bare relay and nginx in one run; table for docs/performance.md
 	@$(BIN)/python -m tests.bench.run

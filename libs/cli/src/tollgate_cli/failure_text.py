@@ -12,6 +12,7 @@ _FULL = "No space left on device"
 _TAKEN = ("Address already in use", "port taken?", "address already in use", "Address in use")
 _CONFIG_EXIT = 2
 _LINES = 8
+_IN_THE_WAY = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}
 
 
 def of_dead_start(unit: Unit, code: int) -> Fault:
@@ -42,8 +43,13 @@ def of_os_error(error: OSError, root: Path) -> Fault:
     """What the operating system refused to the supervisor itself."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return full_disk(root)
-    where = f" ({error.filename})" if error.filename else ""
-    return Fault(f"{error.strerror or error}{where}", f"look at the rights and the space of {root}")
+    # Of a rename the second file is the one that people know.
+    where = error.filename2 or error.filename
+    if where is None:
+        return Fault(f"{error.strerror or error}", f"look at the rights and the space of {root}")
+    if error.errno in _IN_THE_WAY:
+        return Fault(f"{where} is in the way: {error.strerror}", f"look at it: ls -ld '{where}'")
+    return Fault(f"{where}: {error.strerror}", f"look at its rights: ls -ld '{where}'")
 
 
 def full_disk(root: Path) -> Fault:

@@ -6,10 +6,15 @@ from typing import Any
 
 from tollgate_cli.seed import MODELS, MONTHLY_USD
 
+# Protocol -> path, and the header that its SDK sends the key in.
+_CALLS = {
+    "openai": ("/v1/chat/completions", "authorization: Bearer "),
+    "anthropic": ("/v1/messages", "x-api-key: "),
+}
 _QUESTION = '{"role":"user","content":"Say hello."}'
 
 
-def text(described: Mapping[str, Any], home: Path, *, command: str) -> str:
+def text(described: Mapping[str, Any], home: Path, *, command: str, detached: bool = False) -> str:
     """The greeting for what dev.json describes; command is how this program was called."""
     url = described["api_url"]
     lines = ["", f"Tollgate is up. API: {url}"]
@@ -18,7 +23,12 @@ def text(described: Mapping[str, Any], home: Path, *, command: str) -> str:
         lines += _demo(described, home)
     else:
         lines += [f"  No demo. Next: {command} provider add, then tenant create, then key create"]
-    return "\n".join([*lines, f"  Stop with Ctrl-C, or `{command} down`.", ""])
+    stop = (
+        f"  Stop with `{command} down`."
+        if detached
+        else f"  Stop with Ctrl-C, or `{command} down`."
+    )
+    return "\n".join([*lines, stop, ""])
 
 
 def _edges(described: Mapping[str, Any]) -> list[str]:
@@ -34,15 +44,23 @@ def _demo(described: Mapping[str, Any], home: Path) -> list[str]:
     else:
         key = f"$(cat '{key_file}')"
         shown = [f"  Virtual key: as printed at the first start; kept in {key_file}"]
-    model = next(iter(MODELS))
     return [
         f"  Demo provider: {described['provider_url']} with the models {', '.join(MODELS)}",
         f"  Demo tenant: capped at ${MONTHLY_USD} a month",
         *shown,
         "  Try it:",
         "",
-        f"curl -i {url}/v1/chat/completions \\",
-        f'  -H "authorization: Bearer {key}" -H "content-type: application/json" \\',
-        f'  -d \'{{"model":"{model}","messages":[{_QUESTION}]}}\'',
+        *(line for model, protocol in MODELS.items() for line in _curl(url, key, model, protocol)),
+        '  The same as a stream: curl -iN, and "stream":true in the body.',
+        "",
+    ]
+
+
+def _curl(url: str, key: str, model: str, protocol: str) -> list[str]:
+    path, header = _CALLS[protocol]
+    return [
+        f"curl -i {url}{path} \\",
+        f'  -H "{header}{key}" -H "content-type: application/json" \\',
+        f'  -d \'{{"model":"{model}","max_tokens":64,"messages":[{_QUESTION}]}}\'',
         "",
     ]

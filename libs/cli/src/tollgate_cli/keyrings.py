@@ -4,11 +4,15 @@ Budget and router share one key, by which router knows that budget granted a res
 """
 
 import asyncio
+import os
 from pathlib import Path
 
-from tollgate_cli.private_file import kept_secret
+from tollgate_cli import state_file
+from tollgate_cli.fault import Fault
+from tollgate_cli.private_file import begin_anew, kept_secret
 from tollgate_kit import keyring_file
 from tollgate_kit.config import KeyringConfig
+from tollgate_kit.keyring import KeyringFault
 from tollgate_kit.keyring_file import FileKeyring
 from tollgate_kit.secret import Secret
 
@@ -22,24 +26,38 @@ KEYS = {
 
 
 def ensure(directory: Path) -> None:
-    """Makes the keyrings that are missing; never replaces one, for what it sealed would be lost."""
+    """Makes the keyrings that are missing; never replaces one, for what it sealed would be lost.
+
+    Raises Fault for one that does not open.
+    """
     shared: dict[str, Secret] = {}
     for service, keys in KEYS.items():
         path, unlock_file = _files(directory, service)
         unlock = Secret(kept_secret(unlock_file, mode=0o400))
-        if not path.exists():
+        if not os.path.lexists(path):
             # Whole or not at all: a crash half-way must not leave half a keyring.
             fresh = path.with_suffix(".new")
-            fresh.unlink(missing_ok=True)
+            state_file.discard(fresh)
             keyring_file.create(fresh, unlock, keys, given=shared)
             fresh.rename(path)
+        keyring = _open(path, unlock_file)
         if RESERVATION in keys and not shared:
-            shared[RESERVATION] = asyncio.run(_open(directory, service).mac_key(RESERVATION))
+            shared[RESERVATION] = asyncio.run(keyring.mac_key(RESERVATION))
 
 
-def _open(directory: Path, service: str) -> FileKeyring:
-    path, unlock_file = _files(directory, service)
-    return FileKeyring.open(KeyringConfig(path, unlock_file))
+def _open(path: Path, unlock_file: Path) -> FileKeyring:
+    remedy = (
+        f"put {path.name} and {unlock_file.name} back from a copy; without one, begin anew: "
+        + begin_anew(path.parent.parent)
+    )
+    try:
+        state_file.read_text(path, remedy)
+        return FileKeyring.open(KeyringConfig(path, unlock_file))
+    except FileNotFoundError:
+        raise Fault(f"{path} is a link that leads nowhere", remedy) from None
+    except KeyringFault as fault:
+        what = f"the keyring does not open: {fault} (what unlocks it is in {unlock_file})"
+        raise Fault(what, remedy) from fault
 
 
 def _files(directory: Path, service: str) -> tuple[Path, Path]:

@@ -1,6 +1,7 @@
 """Processes of an earlier run that was killed: they are stopping; a new run waits for them.
 
-A process is known by its id and its start time, so that a stranger with the same id is left alone.
+run/<name>.pid notes a process. What such a file holds is believed only of a process that works in
+this very home: others are left alone, and a note that says nothing is removed and told.
 """
 
 import contextlib
@@ -10,15 +11,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tollgate_cli import process, state_file
+from tollgate_cli.fault import Fault
+from tollgate_cli.private_file import write_private
+
 _PATIENCE_S = 15.0
 _POLL_S = 0.1
-# Of /proc/<pid>/stat after the command: fields 1 and 20 (state, start time).
-_STATE, _STARTED = 0, 19
 
 
 def remember(run: Path, name: str, pid: int) -> None:
     """Notes a started process."""
-    (run / f"{name}.pid").write_text(f"{pid} {_started(pid)}\n", encoding="ascii")
+    write_private(run / f"{name}.pid", process.note(pid) + "\n")
 
 
 def forget(run: Path, name: str) -> None:
@@ -27,36 +30,32 @@ def forget(run: Path, name: str) -> None:
 
 
 def end(run: Path, report: Callable[[str], None]) -> None:
-    """Waits for what an earlier run left; kills what does not end by itself."""
-    left = {path: _read(path) for path in sorted(run.glob("*.pid"))}
-    left = {path: pid for path, pid in left.items() if pid}
+    """Waits for what an earlier run left; kills what does not end by itself. Raises Fault."""
+    notes = {path: _read(path) for path in sorted(run.glob("*.pid"))}
+    for path, noted in notes.items():
+        if noted is None:
+            report(f"{path} says nothing about a process of this suite: removed")
+    left = {path: noted for path, noted in notes.items() if noted and _runs(run, *noted)}
     if left:
         names = ", ".join(path.stem for path in left)
         report(f"waiting for processes of an earlier run to end: {names}")
     deadline = time.monotonic() + _PATIENCE_S
     while left and time.monotonic() < deadline:
         time.sleep(_POLL_S)
-        left = {path: pid for path, pid in left.items() if _read(path)}
-    for pid in left.values():
+        left = {path: noted for path, noted in left.items() if _runs(run, *noted)}
+    for pid, _ in left.values():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    for path in run.glob("*.pid"):
-        path.unlink(missing_ok=True)
+    for path in notes:
+        state_file.discard(path)
 
 
-def _read(path: Path) -> int:
-    """The id of a process that still runs, else 0."""
+def _read(path: Path) -> tuple[int, str] | None:
     try:
-        pid, started = path.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return 0
-    return int(pid) if _started(int(pid)) == started else 0
+        return process.noted(state_file.read_text(path, ""))
+    except (FileNotFoundError, Fault):
+        return None
 
 
-def _started(pid: int) -> str:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-    fields = text.rpartition(")")[2].split()
-    return "" if fields[_STATE] == "Z" else fields[_STARTED]
+def _runs(run: Path, pid: int, started: str) -> bool:
+    return process.started(pid) == started and process.works_in(pid, run.parent)

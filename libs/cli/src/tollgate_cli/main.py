@@ -2,24 +2,45 @@
 
 import os
 import sys
+from typing import Annotated, NoReturn
 
 import typer
 
-from tollgate_cli import commands_suite
+from tollgate_cli import commands_suite, failure_text, suite_status
 from tollgate_cli.commands_audit import audits
 from tollgate_cli.commands_budget import budgets
 from tollgate_cli.commands_key import keys
-from tollgate_cli.commands_provider import prices, providers
+from tollgate_cli.commands_price import prices
+from tollgate_cli.commands_provider import providers
 from tollgate_cli.commands_tenant import groups, tenants
 from tollgate_cli.fault import Fault
+from tollgate_cli.home import Home
 
 app = typer.Typer(
-    help="Tollgate: an AI API gateway with a hard dollar cap and evidence.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"tollgate {suite_status.version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Tollgate: an AI API gateway with a hard dollar cap and evidence."""
+
+
 for command in (
     commands_suite.up,
     commands_suite.down,
@@ -44,16 +65,23 @@ def main() -> None:
     try:
         app()
     except Fault as fault:
-        print(f"tollgate: {fault.problem}", file=sys.stderr)
-        if fault.remedy:
-            print(f"  {fault.remedy}", file=sys.stderr)
-        sys.exit(1)
+        _fail(fault)
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        # Whatever the system refuses is about a file, and no bug of this program.
+        _fail(failure_text.of_os_error(error, Home.from_environment().root))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _fail(fault: Fault) -> NoReturn:
+    print(f"tollgate: {fault.problem}", file=sys.stderr)
+    if fault.remedy:
+        print(f"  {fault.remedy}", file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

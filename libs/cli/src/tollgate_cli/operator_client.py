@@ -18,6 +18,7 @@ from tollgate.audit.v1 import audit_pb2_grpc
 from tollgate.authz.v1 import authz_pb2_grpc
 from tollgate.budget.v1 import budget_pb2_grpc
 from tollgate.router.v1 import router_pb2_grpc
+from tollgate_cli import certificates, state_file
 from tollgate_cli.fault import Fault
 from tollgate_kit import config, rpc_client
 from tollgate_kit.clock import SystemClock
@@ -52,17 +53,24 @@ class OperatorConfig:
 
 def load(path: Path, *, given: bool) -> OperatorConfig:
     """The configuration, or a Fault that says how to get one."""
-    if not path.exists():
+    remedy = "correct it" if given else "`tollgate down` and `tollgate up` write it again"
+    try:
+        state_file.read_text(path, remedy)
+        settings = config.load(path, OperatorConfig)
+    except FileNotFoundError:
         if given:
-            raise Fault(f"there is no operator configuration {path}")
+            raise Fault(f"there is no operator configuration {path}") from None
         raise Fault(
             f"no suite was ever started here ({path} is missing)",
             "`tollgate up` starts one; TOLLGATE_HOME or --operator-config name another",
-        )
-    try:
-        return config.load(path, OperatorConfig)
+        ) from None
     except config.ConfigFaults as faults:
-        raise Fault("\n".join(faults.faults), f"correct {path}") from faults
+        raise Fault(str(faults), remedy) from faults
+    broken = certificates.broken(settings.tls.ca, settings.tls.cert, settings.tls.key)
+    if broken:
+        what = f"{broken} holds no certificate or key that can be used"
+        raise Fault(what, remedy)
+    return settings
 
 
 def new_request_id() -> str:

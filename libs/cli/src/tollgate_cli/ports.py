@@ -7,6 +7,7 @@ import json
 import socket
 from pathlib import Path
 
+from tollgate_cli import state_file
 from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import write_private
 
@@ -23,6 +24,7 @@ DEFAULTS = {
 }
 # Where a process's metrics are by default: this much above its own port.
 _METRICS_OFFSET = 100
+_PORT_MAX = 65535
 
 
 def is_free(port: int) -> bool:
@@ -102,8 +104,11 @@ def _default(name: str) -> int | None:
 
 
 def _read(path: Path) -> dict[str, int]:
+    # What is not a port any more is chosen anew: nothing is lost but a habit.
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = state_file.read_json(path, "")
+    except (FileNotFoundError, Fault):
         return {}
-    return {str(name): int(port) for name, port in document.items()}
+    return {
+        name: port for name, port in document.items() if type(port) is int and 0 < port <= _PORT_MAX
+    }

@@ -1,9 +1,16 @@
 """Files that only their owner may read, written whole or not at all."""
 
 import os
+import re
 import secrets
 import tempfile
 from pathlib import Path
+
+from tollgate_cli import state_file
+from tollgate_cli.fault import Fault
+
+# At least: older homes have secrets of 24 random bytes.
+_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
 def write_private(path: Path, content: str | bytes) -> None:
@@ -23,8 +30,26 @@ def write_private(path: Path, content: str | bytes) -> None:
 
 
 def kept_secret(path: Path, *, mode: int = 0o600) -> str:
-    """The secret in a file; made at random when there is none yet."""
-    if not path.exists():
+    """The secret in a file; made at random when there is none yet. Raises Fault if it is spoilt."""
+    # A link that leads nowhere is not "none yet": what it led to may hold the true one.
+    if not os.path.lexists(path):
         write_private(path, secrets.token_urlsafe(32))
         path.chmod(mode)
-    return path.read_text(encoding="utf-8").strip()
+    return secret(path)
+
+
+def secret(path: Path) -> str:
+    """The secret in a file that must be there. Raises Fault."""
+    remedy = f"put it back from a copy; without one, begin anew: {begin_anew(path.parent.parent)}"
+    try:
+        found = state_file.read_text(path, remedy).strip()
+    except FileNotFoundError:
+        raise Fault(f"{path} is missing", remedy) from None
+    if _SECRET.fullmatch(found) is None:
+        raise Fault(f"{path} was altered: it holds no secret of this suite", remedy)
+    return found
+
+
+def begin_anew(home: Path) -> str:
+    """The command that sets a spoilt home aside, nothing deleted."""
+    return f"mv '{home}' '{home}.spoilt'"

@@ -8,13 +8,17 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tollgate_cli import certificates
 from tollgate_cli.certificates import SUFFIX, Identity
 
 _TIMEOUT_S = 2.0
+_PORT_MAX = 65535
 
 
 def rpc_ready(address: str, identity: str, own: Identity) -> bool:
     """True once the service that proves `identity` at `address` says that it serves."""
+    if certificates.broken(own.ca, own.cert, own.key):
+        return False
     credentials = grpc.ssl_channel_credentials(
         own.ca.read_bytes(), own.key.read_bytes(), own.cert.read_bytes()
     )
@@ -53,6 +57,14 @@ def models(address: str, key: str) -> set[str]:
         return set()
     finally:
         connection.close()
+
+
+def is_address(value: object) -> bool:
+    """True for the text host:port."""
+    if not isinstance(value, str):
+        return False
+    host, _, port = value.rpartition(":")
+    return bool(host) and port.isdecimal() and port.isascii() and 0 < int(port) <= _PORT_MAX
 
 
 def listens(address: str) -> bool:

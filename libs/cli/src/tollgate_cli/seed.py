@@ -4,12 +4,14 @@ Everything goes through the admin RPCs with the operator's certificate, as an op
 it. May be run again: what is there is kept, a cap that the operator has changed included.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import commands_key, commands_provider, commands_tenant, money
+from tollgate_cli import commands_key, commands_provider, commands_tenant, money, state_file
+from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import (
     Operator,
     OperatorConfig,
@@ -17,6 +19,7 @@ from tollgate_cli.operator_client import (
     new_request_id,
 )
 from tollgate_cli.private_file import write_private
+from tollgate_kit import virtual_key
 
 TENANT = "demo"
 MONTHLY_USD = "5"
@@ -35,7 +38,7 @@ class Demo:
 
 async def run(configuration: OperatorConfig, demo: Demo) -> tuple[str, bool]:
     """Seeds what is missing; the demo key's text, and whether it was made just now."""
-    is_new = not demo.key_file.exists()
+    is_new = not _kept_key(demo.key_file)
     async with Operator(configuration) as operator:
         await _providers(operator, demo)
         tenant = (await commands_tenant.create_tenant(operator, TENANT, None)).tenant
@@ -47,7 +50,21 @@ async def run(configuration: OperatorConfig, demo: Demo) -> tuple[str, bool]:
             wanted = commands_key.Wanted(tenant=TENANT, name="demo", environment="dev")
             answer = await commands_key.create_key(operator, wanted, new_request_id())
             write_private(demo.key_file, answer.secret)
-    return demo.key_file.read_text(encoding="utf-8").strip(), is_new
+    return _kept_key(demo.key_file), is_new
+
+
+def _kept_key(path: Path) -> str:
+    # Empty when there is none yet; a link that leads nowhere is not "none yet".
+    remedy = f"rm -r '{path}'  (the next start makes another key)"
+    if not os.path.lexists(path):
+        return ""
+    try:
+        text = state_file.read_text(path, remedy).strip()
+    except FileNotFoundError:
+        raise Fault(f"{path} is a link that leads nowhere", remedy) from None
+    if virtual_key.parse(text) is None:
+        raise Fault(f"{path} was altered: it holds no virtual key", remedy)
+    return text
 
 
 async def _providers(operator: Operator, demo: Demo) -> None:

@@ -5,6 +5,7 @@ what it had started; state is in the home and survives. Usable by tests: start, 
 and restart one process by name. Never: answers for a service, or opens a store of one.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tollgate_cli import failure_text, leftovers, probe
+from tollgate_cli import failure_text, leftovers, probe, state_file, suite_status
 from tollgate_cli.child import Child
 from tollgate_cli.fault import Fault, PortTaken
 from tollgate_cli.home import Home
@@ -71,6 +72,7 @@ class Suite:
         self._children: dict[str, Child] = {}
         self._databases: dict[str, str] = {}
         self._redis_url = ""
+        self._version = suite_status.version()
         self.demo_key = ""
         self.demo_key_is_new = False
         # The kernel ends a child when the *thread* that started it ends (child.py): one thread
@@ -102,6 +104,7 @@ class Suite:
     def _start(self) -> None:
         self.home.make()
         self._check_space()
+        state_file.discard(self.home.dev_json)
         leftovers.end(self.home.run, self._report)
         fixed = {"edge-api": self.options.api_port} if self.options.api_port else {}
         ports = Ports(self.home.ports_json, fixed=fixed, usual=self.options.usual_ports)
@@ -130,7 +133,8 @@ class Suite:
         self._starter.shutdown()
 
     def _stop_children(self, impatient: Callable[[], bool]) -> None:
-        self.home.dev_json.unlink(missing_ok=True)
+        with contextlib.suppress(Fault):
+            state_file.discard(self.home.dev_json)
         waves = sorted({unit.wave for unit in self._units.values()}, reverse=True)
         for wave in waves:
             names = [name for name in self._children if self._units[name].wave == wave]
@@ -206,6 +210,7 @@ class Suite:
         """What dev.json holds: secrets included."""
         return {
             "supervisor_pid": os.getpid(),
+            "version": self._version,
             "api_url": self.api_url,
             "demo_key": self.demo_key,
             "demo_key_is_new": self.demo_key_is_new,

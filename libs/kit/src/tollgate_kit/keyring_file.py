@@ -76,7 +76,7 @@ class FileKeyring:
         try:
             unlock = Secret(config.unlock_file.read_bytes().strip())
             document = json.loads(config.path.read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise KeyringFault(f"{config.path}: {type(error).__name__}") from None
         return cls(_unwrap(document, unlock, config.path))
 

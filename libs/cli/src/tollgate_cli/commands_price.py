@@ -1,0 +1,143 @@
+"""`tollgate price`: what customers are charged by."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from tollgate.router.v1 import router_pb2
+from tollgate_cli import callable_models, money, present, session
+from tollgate_cli.fault import Fault
+from tollgate_cli.operator_client import Operator, new_request_id
+from tollgate_cli.session import AsJson, ConfigFile
+
+prices = typer.Typer(help="Prices that customers are charged by.", no_args_is_help=True)
+
+_MTOK = "Dollars per million tokens."
+# What a model without bounds of its own may be asked for: a call is reserved for no more.
+_BOUNDS: dict[str, Any] = {"max_input_tokens": 200_000, "max_output_tokens": 32_000}
+
+
+@prices.command("list")
+def price_list(as_json: AsJson = False, config: ConfigFile = None) -> None:
+    """Show the newest price of every model, in dollars per million tokens."""
+    found = _prices("", config)
+    if as_json:
+        present.print_json(found)
+        return
+    rows = [
+        {
+            "model": item["model"],
+            "input": money.format_usd_per_mtok(item["input_pico_usd"]),
+            "output": money.format_usd_per_mtok(item["output_pico_usd"]),
+            "cache read": money.format_usd_per_mtok(item["cache_read_pico_usd"]),
+            "version": item["version"],
+            "source": item["source"],
+        }
+        for item in found
+    ]
+    present.print_table(rows, empty="no prices")
+
+
+@prices.command("show")
+def price_show(model: str, as_json: AsJson = False, config: ConfigFile = None) -> None:
+    """Show the newest price of one model."""
+    found = _prices(model, config)
+    if not found:
+        near = callable_models.nearest(model, [item["model"] for item in _prices("", config)])
+        raise Fault(f"there is no price for {model!r}", near or "`tollgate price list` shows all")
+    if as_json:
+        present.print_json(found[0])
+        return
+    shown = {
+        name.removesuffix("_pico_usd").replace("_", " "): (
+            f"{money.format_usd_per_mtok(value)} per million tokens"
+            if name.endswith("_pico_usd")
+            else value
+        )
+        for name, value in found[0].items()
+    }
+    present.print_fields(shown)
+
+
+@prices.command("set")
+def price_set(
+    model: str,
+    *,
+    input_usd: Annotated[str | None, typer.Option("--input", help=_MTOK)] = None,
+    output_usd: Annotated[str | None, typer.Option("--output", help=_MTOK)] = None,
+    cache_read_usd: Annotated[str | None, typer.Option("--cache-read", help=_MTOK)] = None,
+    cache_write_5m_usd: Annotated[str | None, typer.Option("--cache-write-5m", help=_MTOK)] = None,
+    cache_write_1h_usd: Annotated[str | None, typer.Option("--cache-write-1h", help=_MTOK)] = None,
+    max_input_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+    max_output_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Make a new version of a model's price. What is not given stays as it is."""
+    given = {
+        "input_pico_usd": _pico(input_usd),
+        "output_pico_usd": _pico(output_usd),
+        "cache_read_pico_usd": _pico(cache_read_usd),
+        "cache_write_5m_pico_usd": _pico(cache_write_5m_usd),
+        "cache_write_1h_pico_usd": _pico(cache_write_1h_usd),
+        "max_input_tokens": max_input_tokens,
+        "max_output_tokens": max_output_tokens,
+    }
+
+    async def work(operator: Operator) -> Any:
+        listed = await operator.call(
+            operator.router.ListPrices, router_pb2.ListPricesRequest(model=model)
+        )
+        price = listed.prices[0] if listed.prices else _first_price(model, given)
+        for name, value in given.items():
+            if value is not None:
+                setattr(price, name, value)
+        request = router_pb2.SetPriceRequest(request_id=new_request_id(), price=price)
+        price = (await operator.call(operator.router.SetPrice, request)).price
+        return price, (await callable_models.models(operator)).why_not(model)
+
+    price, why_not = session.run(config, work)
+    if as_json:
+        present.print_json(present.plain(price))
+        return
+    print(
+        f"price of {model}, version {price.version}: input "
+        f"{money.format_usd_per_mtok(price.input_pico_usd)}, output "
+        f"{money.format_usd_per_mtok(price.output_pico_usd)} per million tokens; "
+        f"at most {price.max_input_tokens} tokens in, {price.max_output_tokens} out"
+    )
+    if why_not:
+        print(f"note: {why_not[0]}; {why_not[1]}", file=sys.stderr)
+
+
+def _first_price(model: str, given: dict[str, int | None]) -> Any:
+    if given["input_pico_usd"] is None or given["output_pico_usd"] is None:
+        raise Fault(f"{model!r} has no price yet", "give both --input and --output")
+    # Cached tokens without a price of their own: reading costs what plain input does, writing what
+    # the dearest publisher asks (5/4 and twice the input). High, so that a cap is never passed.
+    plain = given["input_pico_usd"]
+    return router_pb2.Price(
+        model=model,
+        cache_read_pico_usd=plain,
+        cache_write_5m_pico_usd=-(-plain * 5 // 4),
+        cache_write_1h_pico_usd=plain * 2,
+        **_BOUNDS,
+    )
+
+
+def _prices(model: str, config: ConfigFile) -> list[dict[str, Any]]:
+    async def work(operator: Operator) -> Any:
+        request = router_pb2.ListPricesRequest(model=model)
+        return await operator.call(operator.router.ListPrices, request)
+
+    return [present.plain(item) for item in session.run(config, work).prices]
+
+
+def _pico(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return money.parse_usd_per_mtok(text)
+    except money.BadAmount as bad:
+        raise Fault(str(bad)) from bad

@@ -1,0 +1,112 @@
+"""The operator's commands against a running suite, as a person types them."""
+
+import json
+
+from google.protobuf.duration_pb2 import Duration
+
+from tests.live import Live, wait_until
+from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.ids import Ids
+
+
+def test_case_B5_a_provider_without_a_price_says_so(live: Live) -> None:
+    """`provider add` of an unpriced model warns with the command that helps; so do list and show."""
+    name, model = live.name("provider"), live.name("m")
+    add = ("provider", "add", name, "--base-url", f"{live.suite.provider_url}/v1", "--model", model)
+    done = live.cli(*add, stdin=live.provider_key)
+    assert 0 == done.returncode, done.stderr
+    assert f"{model} has no price" in done.stderr
+    assert f"tollgate price set {model} --input" in done.stderr
+    for command in (("list",), ("show", name)):
+        assert f"{model} (NO PRICE)" in live.cli("provider", *command).stdout
+    shown = json.loads(live.cli("provider", "show", name, "--json").stdout)
+    assert [model] == shown["unpriced_models"]
+
+    priced = live.cli("price", "set", model, "--input", "1", "--output", "2")
+    assert (0, "") == (priced.returncode, priced.stderr)
+    assert [] == json.loads(live.cli("provider", "show", name, "--json").stdout)["unpriced_models"]
+    key = live.key(live.tenant())
+    wait_until(lambda: model in live.listed(key), 10)
+
+
+def test_case_B5_the_warning_is_in_the_json(live: Live) -> None:
+    """A program that adds a provider reads the unpriced models from the answer."""
+    name, model = live.name("provider"), live.name("m")
+    done = live.cli(
+        "provider", "add", name, "--base-url", f"{live.suite.provider_url}/v1",
+        "--model", model, "--model", "demo-gpt", "--json", stdin=live.provider_key,
+    )  # fmt: skip
+    assert [model] == json.loads(done.stdout)["unpriced_models"]
+    live.cli("provider", "disable", name)
+
+
+def test_case_B5_a_key_for_a_model_with_a_typo_is_refused(live: Live) -> None:
+    """`key create --model demo-gtp` makes no key and asks whether demo-gpt was meant; --force does."""
+    tenant, name = live.tenant(), live.name("key")
+    create = ("key", "create", "--tenant", tenant, "--name", name, "--model", "demo-gtp")
+    done = live.cli(*create)
+    assert 1 == done.returncode
+    assert "did you mean demo-gpt" in done.stderr
+    assert "--force" in done.stderr
+    assert [] == json.loads(live.cli("key", "list", "--tenant", tenant, "--json").stdout)
+    forced = live.cli(*create, "--force", "--json")
+    assert ["demo-gtp"] == json.loads(forced.stdout)["allowed_models"]
+    good = live.cli("key", "create", "--tenant", tenant, "--name", "good", "--model", "demo-gpt")
+    assert 0 == good.returncode, good.stderr
+
+
+def test_case_B5_names_with_a_typo(live: Live) -> None:
+    """Tenants, providers and prices that do not exist are answered with the nearest that do."""
+    for command, meant in (
+        ("budget show dmo", "demo"),
+        ("tenant suspend demmo", "demo"),
+        ("provider show demo-opnai", "demo-openai"),
+        ("price show demo-gp", "demo-gpt"),
+    ):
+        done = live.cli(*command.split())
+        assert (1, True) == (done.returncode, f"did you mean {meant}" in done.stderr), done.stderr
+    noted = live.cli("price", "set", live.name("m"), "--input", "1", "--output", "1")
+    assert "note: no provider serves" in noted.stderr
+
+
+def overrun(live: Live, account: str) -> None:
+    """A settlement above what was reserved, as an upstream that answers too much causes."""
+    budget = budget_pb2_grpc.BudgetServiceStub(live.channel("edge-api", "budget"))
+    reservation = Ids(SystemClock()).uuid7()
+    reserve = budget_pb2.ReserveRequest(
+        reservation_id=reservation,
+        account_ids=[account],
+        amount_nano_usd=1000,
+        timeout=Duration(seconds=60),
+        trace_id="trace-overrun",
+        tenant_id=account.partition(":")[2],
+        model="demo-gpt",
+    )
+    assert budget.Reserve(reserve, timeout=10).WhichOneof("outcome") == "reservation"
+    settlement = budget_pb2.Settlement(
+        reservation_id=reservation, amount_nano_usd=5000, trace_id="trace-overrun"
+    )
+    settled = budget.Settle(budget_pb2.SettleRequest(settlements=[settlement]), timeout=10)
+    assert [4000] == [result.overrun_nano_usd for result in settled.results]
+
+
+def test_a_frozen_account_is_unfrozen_by_a_command_of_its_own(live: Live) -> None:
+    """An account that an overrun froze spends again; one that is beyond its limit stays frozen."""
+    tenant = live.tenant(limit_usd=10)
+    account = f"tenant:{tenant}"
+    calm = live.cli("budget", "unfreeze", account)
+    assert (0, True) == (calm.returncode, "was not frozen" in calm.stdout)
+    overrun(live, account)
+    assert live.account(account).frozen
+    done = live.cli("budget", "unfreeze", account)
+    assert (0, True) == (done.returncode, "may spend again" in done.stdout), done.stderr
+    after = live.account(account)
+    assert (False, 10_000_000_000) == (after.frozen, after.limit_nano_usd)
+    assert 200 == live.call(live.key(tenant), "demo-gpt").status_code
+    live.settled(account)
+    live.set_limit(account, 0.0)
+    assert live.account(account).frozen
+    done = live.cli("budget", "unfreeze", account)
+    assert (1, True) == (done.returncode, "stays frozen" in done.stderr)
+    assert "tollgate budget set" in done.stderr
