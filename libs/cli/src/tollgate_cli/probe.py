@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -45,12 +46,24 @@ def http_ready(address: str, path: str) -> bool:
         connection.close()
 
 
+# A list holds what its caller can call on the protocol that it speaks.
+_SPEAKING: Mapping[str, Mapping[str, str]] = {
+    "openai": {},
+    "anthropic": {"anthropic-version": "2023-06-01"},
+}
+
+
 def models(address: str, key: str) -> set[str]:
-    """The models that a key may call there; none while there is no answer."""
+    """The models that a key may call there, on any protocol; none while there is no answer."""
+    return {model for said in _SPEAKING.values() for model in _models(address, key, said)}
+
+
+def _models(address: str, key: str, said: Mapping[str, str]) -> set[str]:
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=_TIMEOUT_S)
     try:
-        connection.request("GET", "/v1/models", headers={"authorization": f"Bearer {key}"})
+        headers = {"authorization": f"Bearer {key}", **said}
+        connection.request("GET", "/v1/models", headers=headers)
         answer = json.load(connection.getresponse())
         return {str(model["id"]) for model in answer["data"]}
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
