@@ -37,29 +37,32 @@ def budget_show(
         for name in names:
             identifier = await directory.account_id(operator, name)
             try:
-                found.append((name, await _account(operator, identifier)))
+                item = await _account(operator, identifier)
             except NotFound:
                 if account:
                     raise
-        moved = []
-        if account and (transfers or quarantined):
-            moved = await _transfers(
-                operator, found[0][1].account_id, transfers or 100, only_quarantined=quarantined
-            )
-        return found, moved
+                continue
+            moved = []
+            if transfers or quarantined:
+                moved = await _transfers(
+                    operator, identifier, transfers or 100, only_quarantined=quarantined
+                )
+            found.append((name, item, moved))
+        return found
 
-    found, moved = session.run(config, work)
+    found = session.run(config, work)
     if as_json:
-        shown = [present.plain(item) for _, item in found]
-        listed = [present.plain(item) for item in moved]
-        present.print_json({**shown[0], "transfers": listed} if account else shown)
+        shown = [
+            {**present.plain(item), "transfers": [present.plain(each) for each in moved]}
+            for _, item, moved in found
+        ]
+        present.print_json(shown[0] if account else shown)
         return
-    present.print_table([_row(name, item) for name, item in found], empty="no accounts")
-    if moved:
+    present.print_table([_row(name, item) for name, item, _ in found], empty="no accounts")
+    if transfers or quarantined:
         print()
-        present.print_table([_transfer_row(item) for item in moved], empty="")
-    elif transfers or quarantined:
-        print("no such transfers")
+        rows = [_transfer_row(each) for _, _, moved in found for each in moved]
+        present.print_table(rows, empty="no such transfers")
 
 
 @budgets.command("set")

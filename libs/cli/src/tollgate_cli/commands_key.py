@@ -94,6 +94,12 @@ def key_create(
 ) -> None:
     """Make a key and print it, this once."""
     request_id = new_request_id()
+    limit_nano_usd = session.nano_usd(monthly_usd)
+    if limit_nano_usd == 0:
+        raise Fault(
+            "a key with a cap of nothing cannot be made: it would have no cap of its own",
+            "leave --monthly-usd out, or make the key and: tollgate key disable KEY",
+        )
     wanted = Wanted(
         tenant=tenant,
         name=name,
@@ -101,7 +107,7 @@ def key_create(
         environment=environment,
         models=tuple(model or ()),
         addresses=tuple(ip or ()),
-        limit_nano_usd=session.nano_usd(monthly_usd) or 0,
+        limit_nano_usd=limit_nano_usd or 0,
         requests_per_minute=rpm,
         tokens_per_minute=tpm,
         expire=parse_expiry(expires, SystemClock().unix_ms()) if expires else None,

@@ -34,8 +34,8 @@ def _scalars(names: str) -> dict[str, Kind]:
 
 
 _CALL: Final = {
-    **_scalars("index id type"),
-    "function": {**_scalars("name arguments"), "parsed_arguments": WHOLE},
+    **_scalars("index id type thought_signature"),
+    "function": {**_scalars("name arguments thought_signature"), "parsed_arguments": WHOLE},
     "custom": _scalars("name input"),
     "extra_content": WHOLE,  # Google's thought signature
     "provider_specific_fields": WHOLE,
@@ -43,6 +43,8 @@ _CALL: Final = {
 _SAID: Final = {
     "content": (SCALAR, [WHOLE]),  # Mistral: a list of parts
     **_scalars("role refusal name reasoning_content channel phase prefix end_turn tool_call_id"),
+    **_scalars("reasoning_text reasoning_opaque thought_signature"),  # Copilot, Gemini
+    "extra_content": WHOLE,
     "reasoning": (SCALAR, WHOLE),
     "reasoning_details": [WHOLE],  # OpenRouter
     "tool_calls": [_CALL],

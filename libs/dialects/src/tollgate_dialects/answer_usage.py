@@ -26,7 +26,8 @@ _FREE_BYTES = 256
 _STRING = rb'"\s*+:\s*+"((?:[^"\\]++|\\.)*+)"'
 _TEXT = {
     Protocol.OPENAI_CHAT: re.compile(
-        rb'"(?:content|reasoning_content|reasoning|refusal|arguments|input)' + _STRING
+        rb'"(?:content|reasoning_content|reasoning_text|reasoning|refusal|arguments|input)'
+        + _STRING
     ),
     Protocol.ANTHROPIC_MESSAGES: re.compile(rb'"(?:text|partial_json|thinking|data)' + _STRING),
 }

@@ -273,7 +273,8 @@ class StreamMeter(AnswerMeter):
                 self._fail(document)
             return None
         for choice in document["choices"]:
-            index, ends = choice.get("index") or 0, choice.get("finish_reason") is not None
+            # Some write an empty reason on every chunk: only a word ends a choice.
+            index, ends = choice.get("index") or 0, bool(choice.get("finish_reason"))
             index = index if type(index) is int else 0
             self._choices[index] = ends or self._choices.get(index, False)
         if len(self._choices) > _MAX_CHOICES:
@@ -302,7 +303,7 @@ class StreamMeter(AnswerMeter):
             self._merge(usage, final=False)
         elif usage is not None or kind == "message_delta":
             self._merge(usage, final=True)
-        if kind == "message_delta" and _stop_reason(document) is not None:
+        if kind == "message_delta" and _stop_reason(document):
             self._is_final = True
         elif kind == "message_stop":
             self.finished = self._is_final = True

@@ -67,11 +67,20 @@ def _from_openai(report: Mapping[str, Any]) -> Usage:
         raise _ImplausibleError
     prompt_details = report.get("prompt_tokens_details", report.get("input_tokens_details"))
     details = report.get("completion_tokens_details", report.get("output_tokens_details"))
-    cached = _count(prompt_details, "cached_tokens")
-    if cached is None:  # DeepSeek, Moonshot, Mistral
-        cached = _count(report, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
-    cached = cached or 0
-    written = _count(prompt_details, "cache_write_tokens", "cache_creation_input_tokens") or 0
+    # DeepSeek, Moonshot and Mistral write it outside; a zero in one place says nothing of another.
+    cached = max(
+        _count(prompt_details, "cached_tokens") or 0,
+        _count(report, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens") or 0,
+    )
+    written = (
+        _count(
+            prompt_details,
+            "cache_write_tokens",
+            "cache_creation_input_tokens",
+            "cache_creation_tokens",
+        )
+        or 0
+    )
     reasoning = _count(details, "reasoning_tokens") or 0
     total = _count(report, "total_tokens") or 0
     if cached + written > prompt:
@@ -92,8 +101,14 @@ def _from_openai(report: Mapping[str, Any]) -> Usage:
 
 
 def merge_anthropic(earlier: dict[str, Any], report: Mapping[str, Any]) -> None:
-    """Later reports are cumulative and may leave fields out: the last of each field wins."""
-    earlier.update((name, value) for name, value in report.items() if value is not None)
+    """Later reports are cumulative and may leave fields out: the last of each field wins.
+
+    A count that has begun does not fall to zero: some write zeros where they mean to leave out.
+    """
+    for name, value in report.items():
+        if value is None or (value == 0 and type(value) is int and earlier.get(name)):
+            continue
+        earlier[name] = value
 
 
 def from_anthropic(report: Mapping[str, Any]) -> Usage | None:

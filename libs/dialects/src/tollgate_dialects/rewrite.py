@@ -19,7 +19,10 @@ from tollgate_dialects.protocol import Protocol
 
 # o1, o3-mini, gpt-5.2, codex-mini, also behind a vendor's prefix ("openai/o3", "ft:o4-mini:org").
 _REASONING_MODEL = re.compile(
-    r"(?:.*[/:])?(?:openai\.)?(?:o[1-9]|gpt-(?:[5-9]|\d\d)|codex)(?![a-z0-9])", re.IGNORECASE
+    r"(?:.*[/:.])?(?:azure-)?(?:o[1-9]|codex)(?![a-z0-9])"
+    # Behind any deployment's name; gpt-35 is how Azure writes 3.5.
+    r"|(?:.*[/:._@-])?gpt-?(?:[5-9]|[12]\d)(?![a-z0-9])",
+    re.IGNORECASE,
 )
 
 

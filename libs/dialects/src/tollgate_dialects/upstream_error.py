@@ -124,12 +124,15 @@ def in_stream(error: object, protocol: Protocol, secrets: Sequence[str] = ()) ->
     """The same for an error that arrived as an event; `error` is its parsed error member."""
     status = 0
     if isinstance(error, dict):
-        for key in ("code", "type"):
-            value = error.get(key)
-            if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:  # noqa: PLR2004
-                status = status or value
-            elif isinstance(value, str):
-                status = status or _STATUS_OF_TYPE.get(value, 0)
+        values = [error.get("code"), error.get("type")]
+        # A word says more than a number: an empty account is told as "429, insufficient_quota".
+        words = [_STATUS_OF_TYPE.get(value, 0) for value in values if isinstance(value, str)]
+        numbers = [
+            value
+            for value in values
+            if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600  # noqa: PLR2004
+        ]
+        status = next(filter(None, words + numbers), 0)
     if status not in DESCRIBED_STATUSES:
         return UpstreamFault(http_status=status)
     described = _described(error, protocol, secrets)

@@ -15,7 +15,7 @@ from typing import Any
 from tollgate_tlog.entry_check import Charge
 from tollgate_tlog.findings import Report
 
-_POSTED = {"POSTED", "TRANSFER_STATE_POSTED"}
+_STATES = frozenset(("PENDING", "POSTED", "VOIDED", "QUARANTINED"))
 
 
 class LedgerError(ValueError):
@@ -32,13 +32,19 @@ class Transfer:
 
 
 def read(path: Path) -> list[Transfer]:
-    """A JSON list of transfers; those whose ``state`` is given and not POSTED are left out."""
+    """A JSON list of transfers, or an object that has one as ``transfers``, as the CLI prints it.
+
+    Those whose ``state`` is given and not POSTED are left out. Raises LedgerError for what cannot
+    be read, a state that is not known included: it would make evidence look broken that is not.
+    """
     try:
         rows = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise LedgerError(f"cannot read the ledger file: {type(error).__name__}") from None
+    if isinstance(rows, dict):
+        rows = rows.get("transfers")
     if not isinstance(rows, list):
-        raise LedgerError("the ledger file is not a JSON list")
+        raise LedgerError("the ledger file has no JSON list of transfers")
     return [_transfer(row) for row in rows if _is_posted(row)]
 
 
@@ -94,7 +100,10 @@ class LedgerCheck:
 def _is_posted(row: Any) -> bool:
     if not isinstance(row, dict):
         raise LedgerError("a transfer in the ledger file is not an object")
-    return row.get("state", "POSTED") in _POSTED
+    state = str(row.get("state", "POSTED")).upper().removeprefix("TRANSFER_STATE_")
+    if state not in _STATES:
+        raise LedgerError("a transfer in the ledger file has a state that is none")
+    return state == "POSTED"
 
 
 def _transfer(row: dict[str, Any]) -> Transfer:

@@ -22,8 +22,8 @@ Admitted = Callable[[], Awaitable[Facts]]
 
 # The name of the comment that tells a stream's facts; router passes no comment of an upstream.
 _OURS = b"tollgate"
-# A comment: every reader of server-sent events skips it.
-_BEAT = b": keep-alive\n\n"
+# A comment belongs to the event after it: some SDKs take a blank line alone for an empty event.
+_BEAT = b": keep-alive\n"
 
 
 class AnswerTooLarge(Exception):  # noqa: N818 - it is what happened

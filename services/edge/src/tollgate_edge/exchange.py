@@ -201,7 +201,7 @@ def refusal_headers(refusal: Refusal, facts: Facts) -> Headers:
     """The head of an error answer: SDKs obey x-should-retry and retry-after."""
     headers = answer_headers.build(facts)
     headers.append(answer_headers.JSON)
-    headers.append((b"x-should-retry", b"true" if refusal.error.retryable else b"false"))
+    headers.append((b"x-should-retry", b"true" if refusal.retryable else b"false"))
     wait_ms = refusal.retry_ms
     if wait_ms is not None:
         # Whole seconds, rounded up, for everybody; milliseconds for the SDKs that read them.

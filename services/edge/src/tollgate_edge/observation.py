@@ -74,7 +74,7 @@ class Observation:
         if ended is not None:
             fields |= {
                 "end_reason": ended.end_reason,
-                "cost_usd": usd(ended.cost_nano_usd),
+                "cost_usd": usd(ended.cost_nano_usd) if ended.known else None,
                 "charge_reason": ended.charge_reason,
                 "usage_source": ended.usage_source,
                 "input_tokens": ended.total_input_tokens,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from tollgate_edge.money import usd
-from tollgate_edge.money_words import CHARGES, Shortfall
+from tollgate_edge.money_words import CHARGED, CHARGES, UNKNOWN_CHARGE, Shortfall
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,11 @@ class Refusal:
     @property
     def status(self) -> int:
         return self.error.status
+
+    @property
+    def retryable(self) -> bool:
+        """Whether a client may try again by itself: not where that would cost twice."""
+        return self.error.retryable and self.charge not in (CHARGED, UNKNOWN_CHARGE)
 
     @property
     def retry_ms(self) -> int | None:

@@ -56,6 +56,7 @@ def build(trace_id: str, entries: Iterable[tuple[int, Mapping[str, Any]]]) -> di
         }
         held = finished.get("quarantined_nano_usd")
         if held is not None:
-            # Not billed: what the upstream did is not known.
+            # Not billed, and not zero: what the upstream did is not known.
+            del receipt["cost_usd"], receipt["cost_nano_usd"]
             receipt |= {"quarantined_usd": usd(held), "quarantined_nano_usd": held}
     return receipt
