@@ -1,5 +1,7 @@
 """Inputs that once failed, through a router's insides and a scripted upstream."""
 
+import json
+
 import pytest
 
 from tests.contract.router import harness as h
@@ -20,3 +22,22 @@ async def test_case_P3_a_stream_is_known_by_its_bytes(tmp_path, content_type):
         up.scripts["m"] = h.answer()
         end = end_of(await router.call(stream=True))
         assert (pb.END_REASON_UPSTREAM_ERROR, True) == (end.reason, end.is_unknown)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_case_R1_the_upstreams_key_is_found_in_escapes(tmp_path, stream):
+    """A client reads an escaped key as well: the answer is withheld, its end unknown."""
+    escaped = "".join(f"\\u{ord(c):04x}" for c in f"{h.KEY}-0-0")
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        if stream:
+            frame = h.openai_frame("CANARY").replace(b"CANARY", escaped.encode())
+            up.scripts["m"] = [h.sse_head() + h.chunk(frame + h.USAGE_FRAME + h.DONE) + h.END_CHUNK]
+        else:
+            body = json.dumps({**h.ANSWER, "id": "CANARY"}).replace("CANARY", escaped)
+            up.scripts["m"] = [h.http(200, body.encode())]
+        await router.provide(up.url)
+        messages = await router.call(stream=stream)
+        assert (pb.END_REASON_UPSTREAM_ERROR, True) == (
+            end_of(messages).reason, end_of(messages).is_unknown,
+        )  # fmt: skip
+        assert b"\\u0073" not in b"".join(m.data for m in messages)

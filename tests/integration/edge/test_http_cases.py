@@ -165,3 +165,17 @@ async def test_case_P1_exactly_one_host(edge, host):
     assert (b"400", 1) == (got.split()[1], got.count(b"HTTP/1.1 4"))
     assert [] == edge.router.requests
     writer.close()
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/health/live", "/v1/models"])
+async def test_case_P1_an_answer_that_left_a_body_unread_ends_the_connection(edge, path):
+    """What comes next might be that body, or another request: nobody can tell."""
+    reader, writer = await connect(edge)
+    writer.write(
+        f"GET {path} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n"
+        f"x-api-key: {KEY}\r\ncontent-length: 50\r\n\r\n".encode()
+    )
+    _, top, _ = await one(reader)
+    assert b"connection: close" in top
+    assert b"" == await asyncio.wait_for(reader.read(), 5)
+    writer.close()

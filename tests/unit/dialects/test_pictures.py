@@ -12,13 +12,17 @@ from tollgate_dialects.protocol import Protocol
 OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
 
 
-def png(width, height):
-    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height) + bytes(200)
+def png(width, height, *chunks):
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height) + bytes(9)
+    for kind, data in ((b"gAMA", b"abcd"), *chunks, (b"IDAT", bytes(200))):
+        head += struct.pack(">I", len(data)) + kind + data + bytes(4)
+    return head
 
 
 def jpeg(width, height, *, metadata=0):
     segment = b"\xff\xe2" + struct.pack(">H", 60_002) + b"\xff\xc0" * 30_000
-    frame = b"\xff\xc2\x00\x11\x08" + struct.pack(">HH", height, width) + bytes(40)
+    frame = b"\xff\xc2\x00\x11\x08" + struct.pack(">HH", height, width) + bytes(10)
+    frame += b"\xff\xda" + bytes(40)
     return b"\xff\xd8" + segment * metadata + b"\xff\xc4\x00\x04ab" + b"\xff" + frame
 
 
@@ -131,3 +135,57 @@ def test_case_M10_a_picture_inside_another_part_leaves_the_models_own_limit():
     assert bound_of(OPENAI, sneaked).unbounded_input
     source = {"type": "text", "text": "a", "source": {"type": "url", "url": "u"}}
     assert bound_of(ANTHROPIC, source).unbounded_input
+
+
+def lying_jpeg():
+    """A small frame header hidden in a comment, which a standalone marker leads a reader into."""
+    small = b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", 8, 8) + bytes(10) + b"\xff\xda" + bytes(9)
+    comment = b"\xff\xfe" + struct.pack(">H", 65_000) + small * 1_500
+    return b"\xff\xd8\xff\xd0\xff\xe0" + comment + jpeg(4000, 4000)[2:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lying_jpeg(),
+        b"\xff\xd8\xff\xe0\x00\x01" + jpeg(8, 8)[2:],
+        png(8, 8, (b"IHDR", struct.pack(">II", 3000, 3000) + bytes(5))),
+        b"GIF89a" + struct.pack("<HH", 8, 8) + b"\0\0\0\x21\xff" + b"\x01a" * 200
+        + b"\0\x2c" + struct.pack("<HHHH", 0, 0, 3000, 3000) + bytes(30),
+    ],
+    ids=["jpeg, alone", "jpeg, length", "png, two headers", "gif, sub-blocks"],
+)  # fmt: skip
+def test_case_M10_a_header_that_lies_counts_as_the_dearest_picture(data):
+    """What another decoder may read as a larger picture is never bounded as a small one."""
+    assert pictures.DEAREST_TOKENS == pictures.of_data_url(data_url(data), OPENAI).tokens
+
+
+def test_case_M10_the_largest_of_two_frame_headers_counts():
+    """A decoder may take either."""
+    two = jpeg(8, 8)[:-42] + jpeg(2048, 768)[2:]
+    assert 48_169 == pictures.of_data_url(data_url(two), OPENAI).tokens
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "system", "content": "fileid://file-fe-xxx"},
+        {"role": "user", "content": "x", "images": ["aGk="]},
+        {"role": "user", "content": "x", "file_ids": ["file-1"]},
+        {"role": "user", "content": [{"type": "text", "text": "a", "more": [{"url": "https://x"}]}]},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {
+            "url": data_url(png(8, 8)), "file_id": "f"}}]},
+    ],
+    ids=["fileid", "images", "file_ids", "list in a part", "file_id of a picture"],
+)  # fmt: skip
+def test_case_M10_what_the_bytes_do_not_bound_is_unbounded(message):
+    """Files by name and members that no protocol knows may be more than their bytes."""
+    body = json.dumps({"model": "m", "messages": [message]}).encode()
+    assert request.read(body, OPENAI).unbounded_input
+
+
+@pytest.mark.parametrize("name", ["chat_template", "mm_processor_kwargs"])
+def test_case_M10_templates_and_processors_of_the_clients_own_are_unbounded(name):
+    """They decide what a server makes of the body."""
+    body = json.dumps({"model": "m", "messages": [], name: {"a": 1}}).encode()
+    assert request.read(body, OPENAI).unbounded_input

@@ -33,6 +33,16 @@ _BOUNDED_ANTHROPIC_PARTS = frozenset(
 CacheWrite: TypeAlias = Literal["none", "5m", "1h"]
 
 
+_UNBOUNDED_OPENAI = frozenset(("chat_template", "mm_processor_kwargs"))
+# Members that may hold an object or an array and are no more than their bytes.
+_MESSAGE_MEMBERS = frozenset(
+    ("content", "tool_calls", "function_call", "annotations", "reasoning_details", "reasoning",
+     "thinking_blocks", "citations", "context", "extra_content", "provider_specific_fields",
+     "cache_control", "parsed")
+)  # fmt: skip
+_PART_MEMBERS = frozenset(("cache_control", "annotations", "citations", "logprobs"))
+
+
 class InputBound(NamedTuple):
     """`tokens` says nothing when `unbounded`."""
 
@@ -66,9 +76,14 @@ def input_bound(
         extra += _TOOLS_OVERHEAD[protocol]
     found = _Found()
     if protocol is Protocol.OPENAI_CHAT:
+        # A file that the operator's account has is read by its name alone (Qwen-Long); a template
+        # of the client's own writes what it wants; a picture may be made larger.
+        found.unbounded = b"fileid://" in printed or bool(document.keys() & _UNBOUNDED_OPENAI)
         for content in _contents(document):
             for part in content:
                 _openai_part(part, found)
+        if any(_carries_more(m, _MESSAGE_MEMBERS) for m in document.get("messages") or ()):
+            found.unbounded = True
     else:
         _anthropic_parts(document, found)
         extra += _TYPED_TOOL_OVERHEAD * sum(tool.get("type") is not None for tool in tools)
@@ -106,6 +121,11 @@ def _contents(document: Mapping[str, Any]) -> list[list[Any]]:
     return contents
 
 
+def _carries_more(thing: Mapping[str, Any], known: frozenset[str]) -> bool:
+    """Whether a message or part holds an object or array that no protocol knows there."""
+    return any(isinstance(thing[name], dict | list) for name in thing.keys() - known)
+
+
 def _kind(thing: Mapping[str, Any]) -> str | None:
     kind = thing.get("type")
     if kind is not None and not isinstance(kind, str):
@@ -129,13 +149,14 @@ def _openai_part(part: Any, found: _Found) -> None:
     # Some servers go by the object that a part carries, whatever type it says.
     carried = part.keys() & keys.MEDIA
     if kind in _BOUNDED_OPENAI_PARTS:
-        if carried:
+        if carried or _carries_more(part, _PART_MEMBERS):
             found.unbounded = True
         return
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, dict) else image
     is_inline = isinstance(url, str) and url.startswith("data:image/")
-    if kind in _PICTURE_PARTS and is_inline and carried == {"image_url"}:
+    plain = not isinstance(image, dict) or image.keys() <= {"url", "detail"}
+    if kind in _PICTURE_PARTS and is_inline and plain and carried == {"image_url"}:
         assert isinstance(url, str)
         found.add(pictures.of_data_url(url, Protocol.OPENAI_CHAT))
     else:
@@ -169,6 +190,8 @@ def _anthropic_part(part: Mapping[str, Any], found: _Found) -> Any:
     source = _object(part, "source")
     source_kind = _kind(source)
     citations = _object(part, "citations")
+    if part.keys() & keys.MEDIA - {"source"} or source.keys() & {"url", "file_id"}:
+        found.unbounded = True
     if citations and citations.get("enabled") is not False:
         # Each sentence is tagged, however short it is.
         found.unbounded = True
@@ -179,6 +202,8 @@ def _anthropic_part(part: Mapping[str, Any], found: _Found) -> Any:
             )
         )
     elif kind == "document" and source_kind == "content":
+        if part.get("content") is not None:
+            found.unbounded = True
         return source.get("content")
     elif kind == "document" and source_kind == "text":
         pass

@@ -102,7 +102,7 @@ def _size(encoded: _Encoded) -> tuple[int, int] | None:
     head = encoded.at(0, 30)
     size: tuple[int, int] | None = None
     if head.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"):
-        size = _big(head[16:20]), _big(head[20:24])
+        size = _png_size(encoded)
     elif head.startswith(b"\xff\xd8\xff"):
         size = _jpeg_size(encoded)
     elif head.startswith((b"GIF87a", b"GIF89a")):
@@ -112,26 +112,46 @@ def _size(encoded: _Encoded) -> tuple[int, int] | None:
     return size
 
 
+def _png_size(encoded: _Encoded) -> tuple[int, int] | None:
+    """From the one header chunk; some decoders take the last of two (PNG, 5.6: there is one)."""
+    header = encoded.at(16, 8)
+    offset = 8 + 25
+    for _ in range(_SEGMENTS_MAX):
+        chunk = encoded.at(offset, 8)
+        if len(chunk) < 8 or chunk[4:] == b"IHDR":  # noqa: PLR2004 - a chunk's length and type
+            return None
+        if chunk[4:] == b"IDAT":
+            return _big(header[:4]), _big(header[4:])
+        offset += 12 + _big(chunk[:4])
+    return None
+
+
 # SOF0 to SOF15, without DHT, JPG and DAC.
 _FRAMES = frozenset(bytes((marker,)) for marker in range(0xC0, 0xD0)) - {b"\xc4", b"\xc8", b"\xcc"}
+# TEM, RST0 to RST7, SOI, EOI: nothing that belongs before the scan, and without a length.
+_ALONE = frozenset(bytes((marker,)) for marker in (0x01, *range(0xD0, 0xDA)))
+_SCAN = b"\xda"
 
 
 def _jpeg_size(encoded: _Encoded) -> tuple[int, int] | None:
-    """From the first frame header (ITU T.81, B.2.2)."""
+    """The largest frame header before the scan (ITU T.81, B.2.2); None for what is odd."""
     offset = 2
+    sizes: list[tuple[int, int]] = []
     for _ in range(_SEGMENTS_MAX):
         segment = encoded.at(offset, _SEGMENT_HEAD)
         if len(segment) < _SEGMENT_HEAD or segment[:1] != b"\xff":
             return None
-        marker = segment[1:2]
+        marker, length = segment[1:2], _big(segment[2:4])
         if marker == b"\xff":  # a fill byte
             offset += 1
-        elif marker in _FRAMES:
-            return _big(segment[7:9]), _big(segment[5:7])
-        elif marker in (b"\xd8", b"\xd9", b"\xda"):
+            continue
+        if marker == _SCAN and sizes:
+            return max(width for width, _ in sizes), max(height for _, height in sizes)
+        if marker in _ALONE or marker == _SCAN or length < 2:  # noqa: PLR2004 - it counts itself
             return None
-        else:
-            offset += 2 + _big(segment[2:4])
+        if marker in _FRAMES:
+            sizes.append((_big(segment[7:9]), _big(segment[5:7])))
+        offset += 2 + length
     return None
 
 
@@ -154,6 +174,8 @@ def _gif_size(encoded: _Encoded, head: bytes) -> tuple[int, int] | None:
             offset += 1 + _little(length)
             if length in (b"", b"\0"):
                 break
+        else:
+            return None
     return None
 
 

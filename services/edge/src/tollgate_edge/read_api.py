@@ -153,15 +153,18 @@ def _facts(exchange: Exchange) -> Facts:
 def _answered(exchange: Exchange, status: int, document: Any) -> Response:
     headers = answer_headers.build(_facts(exchange))
     headers.append(answer_headers.JSON)
-    return _response(status, headers, orjson.dumps(document))
+    return _response(exchange, status, headers, orjson.dumps(document))
 
 
 def _refused(exchange: Exchange, refusal: Refusal) -> Response:
     headers = refusal_headers(refusal, _facts(exchange))
-    return _response(refusal.status, headers, exchange.error_body(refusal))
+    return _response(exchange, refusal.status, headers, exchange.error_body(refusal))
 
 
-def _response(status: int, headers: Headers, body: bytes) -> Response:
+def _response(exchange: Exchange, status: int, headers: Headers, body: bytes) -> Response:
     response = Response(body, status)
+    if not exchange.connection.whole and answer_headers.CLOSE not in headers:
+        # A body that was announced is not read: what comes next may be it, or another request.
+        headers.append(answer_headers.CLOSE)
     response.raw_headers = [*headers, (b"content-length", b"%d" % len(body))]
     return response
