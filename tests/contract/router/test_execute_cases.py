@@ -41,3 +41,29 @@ async def test_case_R1_the_upstreams_key_is_found_in_escapes(tmp_path, stream):
             end_of(messages).reason, end_of(messages).is_unknown,
         )  # fmt: skip
         assert b"\\u0073" not in b"".join(m.data for m in messages)
+
+
+async def test_case_M7_a_stream_is_not_cut_after_its_final_usage(tmp_path):
+    """5,000 tokens are reported where 100 were asked for: the end arrives, the truth is charged."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        usage = {"prompt_tokens": 10, "completion_tokens": 5_000, "total_tokens": 5_010}
+        report = {"choices": [], "usage": usage}
+        up.scripts["m"] = [
+            h.sse_head() + h.chunk(h.openai_frame("hi")),
+            h.Pause(0.05),
+            h.chunk(b"data: %b\n\n" % json.dumps(last).encode()),
+            h.Pause(0.05),
+            h.chunk(b"data: %b\n\n" % json.dumps(report).encode()),
+            h.Pause(0.05),
+            h.chunk(h.DONE) + h.END_CHUNK,
+        ]
+        await router.provide(up.url)
+        messages = await router.call(
+            stream=True, reservation_token=router.token(amount_nano_usd=1_300_000)
+        )
+        end = end_of(messages)
+        assert (pb.END_REASON_COMPLETED, 10 * 1_000 + 5_000 * 2_000) == (
+            end.reason, end.cost_nano_usd,
+        )  # fmt: skip
+        assert b"".join(m.data for m in messages).endswith(h.DONE)
