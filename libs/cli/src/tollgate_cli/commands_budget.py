@@ -90,7 +90,7 @@ def budget_set(
 
 @budgets.command("unfreeze")
 def budget_unfreeze(account: Account, as_json: AsJson = False, config: ConfigFile = None) -> None:
-    """Let a frozen account spend again, its limit as it is; recorded in the log as a new limit."""
+    """Say whether an account is frozen, and what ends it: it is only while above its limit."""
 
     async def work(operator: Operator) -> Any:
         before = await _account(operator, await directory.account_id(operator, account))

@@ -3,7 +3,9 @@
 Promises: a port once chosen is preferred at the next start, so that addresses stay.
 """
 
+import contextlib
 import json
+import secrets
 import socket
 from pathlib import Path
 
@@ -25,6 +27,10 @@ DEFAULTS = {
 # Where a process's metrics are by default: this much above its own port.
 _METRICS_OFFSET = 100
 _PORT_MAX = 65535
+# Linux gives ports from here on to outgoing connections (ip_local_port_range's default).
+_EPHEMERAL = 32_768
+_LOWEST = 20_000
+_TRIES = 100
 
 
 def is_free(port: int) -> bool:
@@ -40,7 +46,12 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port of the kernel's choice."""
+    """A free port, below those that outgoing connections are given: none of them takes it."""
+    for _ in range(_TRIES):
+        port = _LOWEST + secrets.randbelow(_EPHEMERAL - _LOWEST)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
