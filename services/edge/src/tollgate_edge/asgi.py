@@ -17,7 +17,7 @@ from tollgate_edge import (
     public_errors,
     request_headers,
 )
-from tollgate_edge.answer_headers import Facts, Headers
+from tollgate_edge.answer_headers import Headers
 from tollgate_edge.cross_origin import CrossOrigin
 from tollgate_edge.exchange import Exchange, Receive, Scope, Send
 from tollgate_edge.face import Face
@@ -95,7 +95,7 @@ class EdgeApp:
         if headers is None:
             await _refuse(exchange, public_errors.own("ORIGIN_NOT_ALLOWED"))
             return
-        await exchange.begin(204, [*answer_headers.build(_facts(exchange)), *headers])
+        await exchange.begin(204, [*answer_headers.build(exchange.facts()), *headers])
         await exchange.end(b"")
 
 
@@ -124,9 +124,5 @@ def _spoken(scope: Scope) -> Face:
     return anthropic_api.FACE if anthropic else openai_api.FACE
 
 
-def _facts(exchange: Exchange) -> Facts:
-    return Facts(trace_id=exchange.trace_id, request_id=exchange.request_id)
-
-
 async def _refuse(exchange: Exchange, refusal: Refusal) -> None:
-    await exchange.refuse(refusal, _facts(exchange))
+    await exchange.refuse(refusal, exchange.facts())

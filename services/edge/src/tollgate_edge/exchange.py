@@ -147,6 +147,10 @@ class Exchange:
         """Send the last part of the body."""
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
+    def facts(self) -> Facts:
+        """What the headers of an answer say where no call was made."""
+        return Facts(trace_id=self.trace_id, request_id=self.request_id)
+
     async def refuse(self, refusal: Refusal, facts: Facts) -> None:
         """Answer with an error of the table; after the head, with the protocol's error event."""
         body = self.error_body(refusal)

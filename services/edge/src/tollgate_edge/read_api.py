@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from tollgate.audit.v1 import audit_pb2
 from tollgate_edge import answer_headers, anthropic_api, openai_api, public_errors, receipt
-from tollgate_edge.answer_headers import Facts, Headers
+from tollgate_edge.answer_headers import Headers
 from tollgate_edge.catalogue import Catalogue
 from tollgate_edge.exchange import Exchange, refusal_headers
 from tollgate_edge.pipeline import Pipeline
@@ -146,18 +146,14 @@ def _shapes(exchange: Exchange) -> ModuleType:
     return anthropic_api if exchange.face is anthropic_api.FACE else openai_api
 
 
-def _facts(exchange: Exchange) -> Facts:
-    return Facts(trace_id=exchange.trace_id, request_id=exchange.request_id)
-
-
 def _answered(exchange: Exchange, status: int, document: Any) -> Response:
-    headers = answer_headers.build(_facts(exchange))
+    headers = answer_headers.build(exchange.facts())
     headers.append(answer_headers.JSON)
     return _response(exchange, status, headers, orjson.dumps(document))
 
 
 def _refused(exchange: Exchange, refusal: Refusal) -> Response:
-    headers = refusal_headers(refusal, _facts(exchange))
+    headers = refusal_headers(refusal, exchange.facts())
     return _response(exchange, refusal.status, headers, exchange.error_body(refusal))
 
 

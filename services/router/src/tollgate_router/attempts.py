@@ -33,6 +33,7 @@ ERROR_BODY_SECONDS = 1.0
 SOUGHT_KEY_BYTES_MIN = 16
 # Escapes of ASCII, of which every key is made.
 _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|([/\"\\]))")
+_ESCAPED_BY_A_BACKSLASH = frozenset(b'/"\\')
 _RESULT_OF_FAULT = {
     Fault.CONNECT: routing.Result.CONNECT_FAILED,
     Fault.TIMEOUT: routing.Result.TIMEOUT,
@@ -77,8 +78,12 @@ class Opened:
             return False
         if secret in data:
             return True
-        # A client reads it as well where JSON writes it in escapes.
-        return b"\\" in data and secret in _ESCAPE.sub(_unescaped, data)
+        # A client reads it as well where JSON writes it in escapes. Most chunks have a backslash, a
+        # line's end is written with one: only those that can hide this key are rewritten.
+        may_hide = b"\\u00" in data or (
+            b"\\" in data and not _ESCAPED_BY_A_BACKSLASH.isdisjoint(secret)
+        )
+        return may_hide and secret in _ESCAPE.sub(_unescaped, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,7 @@ class Attempts:
                 EndReason.UPSTREAM_ERROR, 429, code="rate_limited", retry_after_ms=order.wait_ms
             )
         failure: NotOpened | None = None
-        worst: routing.Result | None = None
+        told: routing.Result | None = None
         for candidate in order.candidates:
             key = self._keys.at_hand(candidate) or await self._open_key(candidate)
             if key is None:
@@ -165,10 +170,12 @@ class Attempts:
             if isinstance(outcome, Opened) or not routing.may_retry(result):
                 return outcome
             # What may pass is told rather than what only the operator can mend.
-            if failure is None or worst in routing.OPERATORS_FAULT:
-                failure, worst = outcome, result
-            elif result not in routing.OPERATORS_FAULT:
-                failure = outcome
+            if (
+                failure is None
+                or told in routing.OPERATORS_FAULT
+                or result not in routing.OPERATORS_FAULT
+            ):
+                failure, told = outcome, result
         return failure or NotOpened(EndReason.NO_ROUTE)
 
     def broke(self, candidate: Candidate, error: upstream_error.UpstreamFault | None) -> None:
@@ -176,11 +183,12 @@ class Attempts:
 
         Some vendors tell of an empty account or a dead key in a 200.
         """
-        result = refusal.result_of(error.http_status) if error and error.http_status else None
-        if result in routing.OPERATORS_FAULT and result is not None and error is not None:
-            self._alarm(candidate, result, error.http_status)
-        else:
-            result = routing.Result.BROKEN
+        result = routing.Result.BROKEN
+        if error is not None and error.http_status:
+            told = refusal.result_of(error.http_status)
+            if told in routing.OPERATORS_FAULT:
+                result = told
+                self._alarm(candidate, told, error.http_status)
         self.health.record(candidate, result, now_ms=self._now_ms())
 
     def _record(

@@ -82,15 +82,16 @@ class Stream:
     ) -> router_pb2.ExecuteResponse:
         call, meter = self._call, self._meter
         self.reason = reason
-        self.charged = charge.of_call(
-            charge.seen(meter),
-            reason,
-            body=call.body,
-            price=call.price,
-            reserved_nano_usd=call.reserved_nano_usd,
-        )
         if withheld:
             self.charged = charge.UNHEARD
+        else:
+            self.charged = charge.of_call(
+                charge.seen(meter),
+                reason,
+                body=call.body,
+                price=call.price,
+                reserved_nano_usd=call.reserved_nano_usd,
+            )
         failure = None
         if reason in (EndReason.UPSTREAM_ERROR, EndReason.UPSTREAM_TIMEOUT):
             failure = broken_answer(reason, meter.error)
