@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from tollgate_edge import public_errors
 from tollgate_edge.config import ListenConfig
 from tollgate_edge.connections import Connections
-from tollgate_edge.exchange import CONNECTION, Connection
+from tollgate_edge.exchange import CONNECTION, LINGER_BYTES_MAX, LINGER_SECONDS, Connection
 from tollgate_kit.lifecycle import core_task
 
 BACKLOG = 2048
@@ -29,6 +29,10 @@ BACKLOG = 2048
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 # After the application's own limit on a body, which answers 408.
 BODY_GRACE_SECONDS = 5
+# Requests behind the one that is answered, on one connection; RFC 9112 section 9.3.2 has no number.
+PIPELINED_MAX = 64
+# What a byte of body may cost in framing: chunks of one byte take five.
+_FRAMING_PER_BODY_BYTE = 8
 
 
 class ListenRefused(Exception):  # noqa: N818 - it is what happened
@@ -72,6 +76,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
         self._seconds: int | None = self.http.header_seconds
         self._head_bytes = 0
+        # Received of an incomplete request and not paid for by its body: the parser keeps a line
+        # until its end, and skips chunk extensions.
+        self._framing_bytes = 0
         self._head_read = False
         self._offer = False
         # What came was not HTTP: nothing more is read, and the answers in hand go first.
@@ -102,9 +109,24 @@ class LimitedProtocol(HttpToolsProtocol):
         self._connection.lost()
 
     def data_received(self, data: bytes) -> None:
+        if self._nonsense:
+            self._framing_bytes += len(data)
+            if self._framing_bytes > LINGER_BYTES_MAX:
+                self.abort()
+            return
         before = self._seconds
         self._unset_keepalive_if_required()
+        if before is None:
+            if self.cycle is None or self.cycle.response_complete:
+                # An empty line is no request yet, and starts the time for one all the same.
+                self._seconds = self.http.header_seconds
+        else:
+            self._framing_bytes += len(data)
         self._feed(data)
+        if self._seconds is None:
+            self._framing_bytes = 0
+        elif self._framing_bytes > 2 * self.http.header_bytes_max:
+            self._refuse_nonsense()
         if self._seconds != before or self._incomplete is None:
             self._watch()
 
@@ -160,8 +182,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_bytes = 0
+        self._framing_bytes = 0
         self._head_read = False
-        self._connection.whole = False
         self._seconds = self.http.header_seconds
         self.scope[CONNECTION] = self._connection  # type: ignore[literal-required]
 
@@ -187,13 +209,17 @@ class LimitedProtocol(HttpToolsProtocol):
             self._offer = True
             return
         self._seconds = self.body_seconds + BODY_GRACE_SECONDS
+        if len(self.pipeline) >= PIPELINED_MAX:
+            raise NotHttpError("more requests than anybody waits for")
         self.open_connections.busy(self)
         super().on_headers_complete()
+        self._tell_whole()
         if version == "1.0":
             # uvicorn has no seam for the class of its cycles; this one adds no state.
             self.cycle.__class__ = CloseDelimitedCycle
 
     def on_body(self, body: bytes) -> None:
+        self._framing_bytes = max(0, self._framing_bytes - _FRAMING_PER_BODY_BYTE * len(body))
         if not self._offer:
             super().on_body(body)
 
@@ -201,12 +227,15 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._offer:
             return
         self._seconds = None
-        self._connection.whole = True
         super().on_message_complete()
+        self._tell_whole()
 
     def on_response_complete(self) -> None:
         is_last = not self.pipeline
         super().on_response_complete()
+        self._tell_whole()
+        if self.pipeline:  # enough to do: uvicorn would read on
+            self.flow.pause_reading()
         if self._nonsense and is_last and not self.transport.is_closing():
             self.send_400_response("")
         if self.cycle.response_complete:  # and no pipelined request after it
@@ -223,8 +252,21 @@ class LimitedProtocol(HttpToolsProtocol):
             self._unread = None
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
+        """Answer, and close later: closed with bytes unread it is reset, which takes it back.
+
+        A request that waits for its body is over.
+        """
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self.transport.write(self.malformed)
-        self.transport.close()
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER_SECONDS, self.abort)
+
+    def _tell_whole(self) -> None:
+        """The request that is answered has come whole if another is behind it."""
+        self._connection.whole = bool(self.pipeline) or not self.cycle.more_body
 
     def _count(self, part: bytes) -> None:
         self._head_bytes += len(part)
