@@ -144,10 +144,10 @@ def test_an_error_in_a_stream_is_described_where_clients_need_it():
 
 def test_promise_6_a_cut_stream_is_estimated_and_says_so():
     """Without a report: what was produced at one token per 3 bytes, and the given input."""
-    out, meter = run(OPENAI, words(10), input_estimate_tokens=50)
+    out, meter = run(OPENAI, words(10))
     assert b"".join(words(10)) == out
     assert UsageSource.ESTIMATED is meter.usage_source
-    assert Usage(input_tokens=50, output_tokens=10) == meter.usage
+    assert Usage(output_tokens=10) == meter.usage
     assert 10 == meter.output_units
     _, meter = run(ANTHROPIC, claude(end=False, stop=False))
     assert UsageSource.PARTIAL is meter.usage_source
@@ -157,10 +157,9 @@ def test_promise_6_a_cut_stream_is_estimated_and_says_so():
 def test_promise_7_zero_is_zero_and_nothing_is_nothing():
     """A reported zero is charged as zero; an empty stream is charged nothing."""
     zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-    _, meter = run(OPENAI, [*words(2), data({"choices": [], "usage": zero}), DONE],
-                   input_estimate_tokens=9)  # fmt: skip
+    _, meter = run(OPENAI, [*words(2), data({"choices": [], "usage": zero}), DONE])
     assert (NOTHING, UsageSource.UPSTREAM) == (meter.usage, meter.usage_source)
-    meter = StreamMeter(OPENAI, strip_usage=True, input_estimate_tokens=9)
+    meter = StreamMeter(OPENAI, strip_usage=True)
     assert (b"", NOTHING, UsageSource.NONE) == (meter.finish(), meter.usage, meter.usage_source)
 
 
@@ -277,7 +276,7 @@ def test_bodies():
     )  # fmt: skip
     error = json.dumps({"error": {"message": SAID}}).encode()
     for bad in (b"<html>", good[:-1], b"[]", b"", error, b'{"type":"error"}'):
-        meter = BodyMeter(OPENAI, input_estimate_tokens=9)
+        meter = BodyMeter(OPENAI)
         meter.feed(bad)
         assert b"" == meter.finish()
         assert (True, NOTHING) == (meter.error is not None, meter.usage)
@@ -286,10 +285,10 @@ def test_bodies():
 def test_a_body_without_usage_is_estimated():
     """Its text is counted, not its JSON."""
     body = json.dumps({"choices": [{"message": {"content": "x" * 30}}]}).encode()
-    meter = BodyMeter(OPENAI, input_estimate_tokens=9)
+    meter = BodyMeter(OPENAI)
     meter.feed(body)
     assert estimated_tokens(len(body)) == meter.output_units
     assert body == meter.finish()
-    assert (Usage(input_tokens=9, output_tokens=10), UsageSource.ESTIMATED) == (
+    assert (Usage(output_tokens=10), UsageSource.ESTIMATED) == (
         meter.usage, meter.usage_source
     )  # fmt: skip

@@ -152,8 +152,27 @@ _NOTHING: Final = object()
 
 def kept(value: Any, kind: Kind) -> Any:
     """The value less what is not listed: the same object when nothing was dropped."""
+    if _is_listed(value, kind):
+        return value
     found = _kept(value, kind)
     return None if found is _NOTHING else found
+
+
+def _is_listed(value: Any, kind: Kind) -> bool:
+    """Whether nothing would be dropped: so it is for almost every answer, and soon said."""
+    if value is None or kind is WHOLE:
+        return True
+    if kind is SCALAR:
+        return type(value) in _SCALARS
+    if kind is FACTS:
+        return _facts(value, 0) is value
+    if isinstance(kind, tuple):
+        return any(_is_listed(value, alternative) for alternative in kind)
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_is_listed(item, kind[0]) for item in value)
+    return isinstance(value, dict) and all(
+        name in kind and _is_listed(item, kind[name]) for name, item in value.items()
+    )
 
 
 def _kept(value: Any, kind: Kind) -> Any:
@@ -190,7 +209,9 @@ def _facts(value: Any, depth: int) -> Any:
         items = [_facts(item, depth + 1) for item in value]
         return _same_or(value, [item for item in items if item is not _NOTHING])
     members = {
-        name: _facts(item, depth + 1) for name, item in value.items() if _FACT_NAME.match(name)
+        name: item if type(item) is int else _facts(item, depth + 1)
+        for name, item in value.items()
+        if _FACT_NAME.match(name)
     }
     return _same_or(value, {n: item for n, item in members.items() if item is not _NOTHING})
 
@@ -241,22 +262,3 @@ def is_chunk(document: Mapping[str, Any]) -> bool:
 
 def _are_objects(items: object) -> bool:
     return isinstance(items, list) and all(isinstance(item, dict) for item in items)
-
-
-_STRING = re.compile(rb'"[^"]*+"(\s*+:)?+')
-
-
-def repeats_a_key(document: Any, raw: bytes) -> bool:
-    """Whether valid JSON has more keys than what was read from it: a key was written twice."""
-    if b"\\" in raw:
-        raw = raw.replace(b"\\\\", b"..").replace(b'\\"', b"..")
-    count = 0
-    waiting = [document]
-    while waiting:
-        value = waiting.pop()
-        if type(value) is dict:
-            count += len(value)
-            waiting += value.values()
-        elif type(value) is list:
-            waiting += value
-    return sum(map(bool, _STRING.findall(raw))) != count

@@ -6,7 +6,8 @@ one go. Promises that a frame that matches holds nothing that the frame it was m
 """
 
 import re
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 # Shapes that are remembered in a process; each costs about a fifth of a millisecond to compile.
 MAX_TEMPLATES: Final = 512
@@ -25,10 +26,12 @@ _VARIABLE = re.compile(
 _WORDS = rb"chat\.completion\.chunk|assistant|function|content_block_delta|\w+_delta"
 _FIXED = re.compile(
     rb"(?:event: \w+\n)?data: "
-    rb'(?:[{}\[\],:\s]|(?!"usage"\s*+:\s*+\{)"[a-z_]+"\s*+:|(?<="index":)\d++|'
+    rb'(?:[{}\[\],:\s]|(?!"usage"\s*+:\s*+\{)"[a-z_]+"\s*+:|(?:(?<="index":)|(?<="index": ))\d++|'
     rb'null|true|false|\x00|\x01|"(?:%b)")+\n\n' % _WORDS
 )
 _MAX_SHAPE_BYTES = 4_096
+# Shapes of one upstream's frames: text, reasoning, tool arguments, the first frame, and more.
+_MAX_KNOWN = 12
 _compiled: dict[bytes, re.Pattern[bytes]] = {}
 
 
@@ -54,3 +57,32 @@ def of(frame: bytes) -> re.Pattern[bytes] | None:
 def _hole(found: re.Match[bytes]) -> bytes:
     text, number = found.groups()
     return text + b"\x00" if text is not None else number + b"\x01"
+
+
+class Known(NamedTuple):
+    """A shape that needs no reading."""
+
+    pattern: re.Pattern[bytes]
+    # The choices that its frames belong to.
+    choices: tuple[int, ...]
+
+
+class Shapes:
+    """What the streams of one upstream have taught, the latest first."""
+
+    def __init__(self) -> None:
+        self._known: list[Known] = []
+
+    def find(self, frames: bytes) -> Known | None:
+        """The shape that all of these whole frames have; None: they must be read."""
+        for known in self._known:
+            if known.pattern.fullmatch(frames):
+                return known
+        return None
+
+    def learn(self, frame: bytes, choices: Iterable[int]) -> None:
+        """Remember a frame's shape, if it is plain text; see `of` for what has been checked."""
+        pattern = of(frame)
+        if pattern is not None:
+            self._known.insert(0, Known(pattern, tuple(choices)))
+            del self._known[_MAX_KNOWN:]

@@ -1,8 +1,8 @@
 """What a meter knows of an answer: what it produced, what its upstream reported, what it used.
 
-Without a usable report the output is estimated at one token for each 3 bytes of text produced, and
-the input at what the caller gives: high for every language that is common, so that a cut stream is
-cut early rather than late.
+Without a usable report the output is estimated at one token for each 3 bytes of text produced: high
+for every language that is common, so that a cut stream is cut early rather than late. Of the input
+nothing is known here.
 """
 
 import re
@@ -45,14 +45,10 @@ class AnswerMeter:
         self,
         protocol: Protocol,
         *,
-        strip_usage: bool = False,
         secrets: Sequence[str] = (),
-        input_estimate_tokens: int = 0,
     ) -> None:
         self._protocol = protocol
-        self._strip_usage = strip_usage and protocol is Protocol.OPENAI_CHAT
         self._secrets = tuple(secrets)
-        self._input_estimate_tokens = input_estimate_tokens
         self._reported: Usage | None = None
         self._is_output_reported = False
         self._implausible = False
@@ -93,7 +89,7 @@ class AnswerMeter:
         if source is UsageSource.NONE:
             return NOTHING
         if self._reported is None:
-            return Usage(input_tokens=self._input_estimate_tokens, output_tokens=self.output_units)
+            return Usage(output_tokens=self.output_units)
         if source is UsageSource.UPSTREAM:
             return self._reported
         return replace(self._reported, output_tokens=self.output_units)

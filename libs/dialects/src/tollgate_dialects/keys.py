@@ -7,11 +7,10 @@ Never looks into free-form places (a tool's schema or input, metadata): names th
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tollgate_dialects import features
+from tollgate_dialects import features, members
 from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.refusal import BadRequest, Code
 
@@ -52,7 +51,6 @@ _HARMLESS_NESTED = frozenset(
      "reasoning_content", "is_error", "signature", "annotations", "file_id", "filename", "thinking")
 )  # fmt: skip
 
-_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 # A refused body is read once more to name the key, unless that would be much work.
 _NAMED_BYTES_MAX = 262_144
 # Dotted and dotless i fold to i in some languages' upper and lower case.
@@ -71,20 +69,13 @@ _NESTED_PLAIN = _NESTED | _HARMLESS_NESTED
 
 def check(body: bytes, printed: bytes, document: Mapping[str, Any], protocol: Protocol) -> None:
     """`printed` is `document` as orjson prints it. Raises BadRequest."""
-    if _members_lost(body, printed):
+    if members.were_lost(body, printed):
         raise BadRequest(Code.DUPLICATE_KEY, "A key occurs twice in one object.", _twice(body))
     _check_spelling(document.keys() - _TOP_PLAIN[protocol], _TOP_FOLDED[protocol])
     for root in _ROOTS:
         value = document.get(root)
         if value:
             _check_below(value)
-
-
-def _members_lost(body: bytes, printed: bytes) -> bool:
-    """Whether parsing dropped a member: each has one colon, and texts keep theirs."""
-    if b"u003a" in body or b"u003A" in body:  # a colon of a text may be written as an escape
-        body, printed = _STRINGS.sub(b"", body), _STRINGS.sub(b"", printed)
-    return body.count(b":") != printed.count(b":")
 
 
 def _twice(body: bytes) -> str:

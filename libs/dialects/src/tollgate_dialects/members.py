@@ -1,6 +1,7 @@
 """Where the members of a JSON object begin and end in its bytes.
 
-Owns the rewriter's scanner, and how the strict reader learns a document's size before it parses.
+Owns the rewriter's scanner, how the strict reader learns a document's size before it parses, and
+how a repeated key is found.
 Works on text that a JSON parser has already accepted, decoded as Latin-1: then a character offset
 is a byte offset. Never judges a document: text that is not valid JSON is a caller's bug.
 """
@@ -68,6 +69,16 @@ def _key(raw: str) -> str:
     key = orjson.loads(raw.encode("latin-1"))
     assert isinstance(key, str)
     return key
+
+
+def were_lost(raw: bytes, printed: bytes) -> bool:
+    """Whether parsing dropped a member, for its key occurs twice: each has one colon.
+
+    `printed` is what was parsed of `raw`, as orjson prints it; texts keep their colons.
+    """
+    if b"u003a" in raw or b"u003A" in raw:  # a colon of a text may be written as an escape
+        raw, printed = _STRINGS.sub(b"", raw), _STRINGS.sub(b"", printed)
+    return raw.count(b":") != printed.count(b":")
 
 
 class Shape(NamedTuple):

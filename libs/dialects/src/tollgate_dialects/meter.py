@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tollgate_dialects import answer_schema, answer_template, reported, sse
+from tollgate_dialects import answer_schema, answer_template, members, reported, sse
 from tollgate_dialects.answer_usage import AnswerMeter
 from tollgate_dialects.protocol import Protocol
 
@@ -20,7 +20,7 @@ MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
 # More than any request may ask for.
 _MAX_CHOICES = 1_000
-# Frames of a stream that are looked at for their shape: text, reasoning, tool arguments, and more.
+# Frames of one stream that are looked at for their shape.
 _MAX_LESSONS = 12
 # Names under which an upstream may tell of an error in a frame of its own.
 _ERROR_NAME = re.compile(rb"error|fail|exception", re.IGNORECASE)
@@ -64,20 +64,8 @@ def _written(document: object) -> bytes | None:
 class BodyMeter(AnswerMeter):
     """For an answer in one JSON body: nothing passes before all of it is known to be an answer."""
 
-    def __init__(
-        self,
-        protocol: Protocol,
-        *,
-        strip_usage: bool = False,
-        secrets: Sequence[str] = (),
-        input_estimate_tokens: int = 0,
-    ) -> None:
-        super().__init__(
-            protocol,
-            strip_usage=strip_usage,
-            secrets=secrets,
-            input_estimate_tokens=input_estimate_tokens,
-        )
+    def __init__(self, protocol: Protocol, *, secrets: Sequence[str] = ()) -> None:
+        super().__init__(protocol, secrets=secrets)
         self._chunks: list[bytes] = []
         self._size_bytes = 0
 
@@ -117,12 +105,12 @@ class BodyMeter(AnswerMeter):
         passed = answer_schema.kept(
             document, answer_schema.OPENAI if is_openai else answer_schema.MESSAGE
         )
+        written = _written(passed)
+        if written is None:
+            self._fail()
+            return b""
         is_as_read = passed is document and read.is_clean
-        if not is_as_read or answer_schema.repeats_a_key(passed, body):
-            written = _written(passed)
-            if written is None:
-                self._fail()
-                return b""
+        if not is_as_read or members.were_lost(body, written):
             body = written
         self.finished = self._is_final = True
         self._produce(body)
@@ -140,22 +128,18 @@ class StreamMeter(AnswerMeter):
         *,
         strip_usage: bool = False,
         secrets: Sequence[str] = (),
-        input_estimate_tokens: int = 0,
+        shapes: answer_template.Shapes | None = None,
     ) -> None:
-        super().__init__(
-            protocol,
-            strip_usage=strip_usage,
-            secrets=secrets,
-            input_estimate_tokens=input_estimate_tokens,
-        )
+        """`shapes`: of the same upstream's earlier streams."""
+        super().__init__(protocol, secrets=secrets)
+        self._strip_usage = strip_usage and protocol is Protocol.OPENAI_CHAT
         self._frames = sse.FrameBuffer()
         self._merged: dict[str, Any] = {}
         self._has_final_output = False
         # OpenAI: index of each choice that was seen, and whether it has ended.
-        self._choices: dict[object, bool] = {}
+        self._choices: dict[int, bool] = {}
         is_openai = protocol is Protocol.OPENAI_CHAT
-        # Shapes of frames that need no reading, and how many more may be learnt.
-        self._templates: list[re.Pattern[bytes]] = []
+        self._shapes = shapes or answer_template.Shapes()
         self._lessons = _MAX_LESSONS
         self._read: Callable[[sse.Event, dict[str, Any]], Any] = (
             self._read_openai if is_openai else self._read_anthropic
@@ -204,13 +188,18 @@ class StreamMeter(AnswerMeter):
         return b"".join(passed)
 
     def _is_known(self, frames: bytes) -> bool:
-        return any(template.fullmatch(frames) for template in self._templates)
+        known = self._shapes.find(frames)
+        if known is None:
+            return False
+        for index in known.choices:
+            if index not in self._choices:
+                self._choices[index] = self._is_final = False
+        return True
 
-    def _learn(self, frame: bytes) -> None:
+    def _learn(self, frame: bytes, document: dict[str, Any]) -> None:
         self._lessons -= 1
-        template = answer_template.of(frame)
-        if template is not None:
-            self._templates.append(template)
+        choices = document.get("choices") or ()
+        self._shapes.learn(frame, map(_index_of, choices))
 
     def _pass_frame(self, frame: bytes) -> bytes:
         event = sse.parse(frame)
@@ -244,16 +233,16 @@ class StreamMeter(AnswerMeter):
             return b""
         is_openai = self._protocol is Protocol.OPENAI_CHAT
         name = b"" if is_openai else passed["type"].encode()
-        is_as_read = passed is read.value and read.is_clean and event.is_simple
-        is_as_read = is_as_read and event.name == name
-        if is_as_read and not answer_schema.repeats_a_key(passed, event.data):
-            if self._lessons and not self._is_final:
-                self._learn(frame)
-            return frame
         written = _written(passed)
         if written is None:
             self._fail()
             return b""
+        is_as_read = passed is read.value and read.is_clean and event.is_simple
+        is_as_read = is_as_read and event.name == name
+        if is_as_read and not members.were_lost(event.data, written):
+            if self._lessons and not self._is_final:
+                self._learn(frame, passed)
+            return frame
         return b"%bdata: %b\n\n" % (b"event: %b\n" % name if name else b"", written)
 
     def _is_foreign(self, name: bytes) -> bool:
@@ -274,8 +263,7 @@ class StreamMeter(AnswerMeter):
             return None
         for choice in document["choices"]:
             # Some write an empty reason on every chunk: only a word ends a choice.
-            index, ends = choice.get("index") or 0, bool(choice.get("finish_reason"))
-            index = index if type(index) is int else 0
+            index, ends = _index_of(choice), bool(choice.get("finish_reason"))
             self._choices[index] = ends or self._choices.get(index, False)
         if len(self._choices) > _MAX_CHOICES:
             self._fail()
@@ -318,6 +306,11 @@ class StreamMeter(AnswerMeter):
         self._has_final_output |= final and usage.get("output_tokens") is not None
         reported.merge_anthropic(self._merged, usage)
         self._report(reported.from_anthropic(self._merged), has_output=self._has_final_output)
+
+
+def _index_of(choice: dict[str, Any]) -> int:
+    index = choice.get("index")
+    return index if type(index) is int else 0
 
 
 def _stop_reason(document: dict[str, Any]) -> object:

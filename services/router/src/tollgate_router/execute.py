@@ -7,9 +7,11 @@ the must-finish group, and its usage and cost are logged as call.orphaned.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 
 from tollgate.router.v1 import router_pb2
+from tollgate_dialects.answer_template import Shapes
 from tollgate_dialects.meter import BodyMeter
 from tollgate_kit.clock import Clock
 from tollgate_kit.lifecycle import MustFinish
@@ -34,6 +36,7 @@ from tollgate_router.upstream import Fault, UpstreamConfig, UpstreamFault
 # After its last event a stream's connection is worth this much waiting, to be used again.
 TIDY_SECONDS = 1.0
 READ_AFTER_END_MAX = 64 * 1024
+UPSTREAMS_REMEMBERED_MAX = 4_096
 
 
 class _Work:
@@ -78,6 +81,8 @@ class Executor:
         )
         self._calls_by = Labelled(calls)
         self._seconds_by = Labelled(seconds)
+        # By provider and its model: one upstream's streams look alike.
+        self._shapes: defaultdict[tuple[str, str], Shapes] = defaultdict(Shapes)
         self._orphans = metrics.counter("orphans_total", "Calls whose edge vanished.")
 
     @property
@@ -101,7 +106,7 @@ class Executor:
             yield work.response
             return
         assert work.opened is not None
-        stream = Stream(call, work.opened, self._upstream.stream_bytes_max)
+        stream = self._stream(call, work.opened)
         try:
             while not stream.ended:
                 if (response := await stream.step()) is not None:
@@ -127,6 +132,13 @@ class Executor:
             work.opened = outcome
         else:
             work.response = await self._unary(call, outcome)
+
+    def _stream(self, call: Call, opened: Opened) -> Stream:
+        candidate = opened.candidate
+        if len(self._shapes) >= UPSTREAMS_REMEMBERED_MAX:
+            self._shapes.clear()
+        shapes = self._shapes[candidate.provider, candidate.upstream_model]
+        return Stream(call, opened, self._upstream.stream_bytes_max, shapes)
 
     def _not_opened(self, call: Call, failure: NotOpened) -> router_pb2.ExecuteResponse:
         charged = charge.UNHEARD if failure.is_unknown else charge.FREE
@@ -193,7 +205,7 @@ class Executor:
         """The edge vanished before the answer began: let the upstream finish, within bounds."""
         await asyncio.wait({task}, timeout=self._execute.drain_seconds)
         if work.opened is not None:
-            stream = Stream(call, work.opened, self._upstream.stream_bytes_max)
+            stream = self._stream(call, work.opened)
             await self._drain(call, stream)
         elif work.refused:
             pass

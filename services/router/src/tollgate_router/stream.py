@@ -6,6 +6,7 @@ bytes; nothing passes that the meter held back.
 """
 
 from tollgate.router.v1 import router_pb2
+from tollgate_dialects.answer_template import Shapes
 from tollgate_dialects.meter import StreamMeter
 from tollgate_dialects.upstream_error import UpstreamFault as UpstreamError
 from tollgate_router import charge, messages
@@ -17,7 +18,7 @@ from tollgate_router.upstream import Fault, UpstreamFault
 class Stream:
     """One stream. `step` until `ended`."""
 
-    def __init__(self, call: Call, opened: Opened, bytes_max: int) -> None:
+    def __init__(self, call: Call, opened: Opened, bytes_max: int, shapes: Shapes) -> None:
         self._call = call
         self._opened = opened
         self._bytes_left = bytes_max
@@ -25,7 +26,10 @@ class Stream:
         self.answer = opened.answer
         self.candidate = opened.candidate
         self._meter = StreamMeter(
-            call.protocol, strip_usage=not call.wants_usage, secrets=(opened.secret.reveal(),)
+            call.protocol,
+            strip_usage=not call.wants_usage,
+            secrets=(opened.secret.reveal(),),
+            shapes=shapes,
         )
         self.reason: EndReason | None = None
         self.charged: Charge = charge.FREE

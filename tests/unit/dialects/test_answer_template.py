@@ -1,0 +1,93 @@
+"""Shapes that streams of one upstream share: what one has taught, the next one passes unread."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollgate_dialects import answer_schema
+from tollgate_dialects.answer_template import Shapes
+from tollgate_dialects.meter import StreamMeter
+from tollgate_dialects.protocol import Protocol
+
+OPENAI = Protocol.OPENAI_CHAT
+
+
+def text(index: int, word: str = "abc", **more: object) -> bytes:
+    choice = {"index": index, "delta": {"content": word}, "finish_reason": None}
+    return b"data: %b\n\n" % json.dumps({"id": "a", "choices": [choice], **more}).encode()
+
+
+def last(index: int) -> bytes:
+    choice = {"index": index, "delta": {}, "finish_reason": "stop"}
+    return b"data: %b\n\n" % json.dumps({"id": "a", "choices": [choice]}).encode()
+
+
+def taught(*frames: bytes) -> Shapes:
+    shapes = Shapes()
+    meter = StreamMeter(OPENAI, shapes=shapes)
+    for frame in frames:
+        assert frame == meter.feed(frame)
+    return shapes
+
+
+def test_what_one_stream_taught_passes_in_the_next():
+    """Byte for byte, counted as text, and only where the shape is the same."""
+    shapes = taught(text(0))
+    assert shapes.find(text(0, "other words")) is not None
+    assert shapes.find(text(1)) is None
+    assert shapes.find(text(0, choices=[])) is None
+    meter = StreamMeter(OPENAI, shapes=shapes)
+    frames = text(0, "four") * 3
+    assert frames == meter.feed(frames)
+    assert (True, 4) == (meter.produced, meter.output_units)
+
+
+def test_a_choice_of_a_known_shape_must_end_as_well():
+    """One of two choices has ended: the stream that stops there is not complete."""
+    shapes = taught(text(0), text(1))
+    meter = StreamMeter(OPENAI, shapes=shapes)
+    meter.feed(text(0) + text(1) + last(0))
+    assert b"" == meter.finish()
+    assert not meter.finished
+    meter = StreamMeter(OPENAI, shapes=shapes)
+    meter.feed(text(0) + last(0) + text(1))
+    meter.finish()
+    assert not meter.finished
+    meter = StreamMeter(OPENAI, shapes=shapes)
+    meter.feed(text(0) + text(1) + last(0) + last(1))
+    meter.finish()
+    assert meter.finished
+
+
+def test_shapes_are_bounded_and_the_latest_are_kept():
+    """An upstream that changes its frames for ever costs no memory and no patience."""
+    shapes = Shapes()
+    names = [f"x{'y' * count}" for count in range(40)]
+    for name in names:
+        shapes.learn(text(0, **{name: None}), [0])
+    assert shapes.find(text(0, **{names[0]: None})) is None
+    assert shapes.find(text(0, **{names[-1]: None})) is not None
+
+
+@pytest.mark.parametrize("kind", [answer_schema.OPENAI, answer_schema.MESSAGE])
+@given(data=st.data())
+def test_what_is_kept_of_an_answer_is_kept_again(kind, data):
+    """The quick look and the slow one agree: what was kept holds nothing to drop."""
+    names = st.sampled_from(
+        ["id", "choices", "delta", "content", "usage", "role", "index", "odd", "type", "tool_calls",
+         "function", "name", "text", "reasoning", "citations"]
+    )  # fmt: skip
+    value = st.recursive(
+        st.one_of(st.none(), st.integers(), st.text(max_size=3), st.booleans()),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=5),
+        max_leaves=25,
+    )
+    document = data.draw(st.dictionaries(names, value, max_size=6))
+    before = json.dumps(document)
+    kept = answer_schema.kept(document, kind)
+    assert before == json.dumps(document)
+    assert kept is None or answer_schema.kept(kept, kind) is kept
+    if kept is not document and kept is not None:
+        assert kept != document or len(before) != len(json.dumps(kept))
