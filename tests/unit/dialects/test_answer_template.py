@@ -35,9 +35,9 @@ def taught(*frames: bytes) -> Shapes:
 def test_what_one_stream_taught_passes_in_the_next():
     """Byte for byte, counted as text, and only where the shape is the same."""
     shapes = taught(text(0))
-    assert shapes.find(text(0, "other words")) is not None
-    assert shapes.find(text(1)) is None
-    assert shapes.find(text(0, choices=[])) is None
+    assert shapes.match(text(0, "other words"), 0) is not None
+    assert shapes.match(text(1), 0) is None
+    assert shapes.match(text(0, choices=[]), 0) is None
     meter = StreamMeter(OPENAI, shapes=shapes)
     frames = text(0, "four") * 3
     assert frames == meter.feed(frames)
@@ -67,8 +67,8 @@ def test_shapes_are_bounded_and_the_latest_are_kept():
     names = [f"x{'y' * count}" for count in range(40)]
     for name in names:
         shapes.learn(text(0, **{name: None}), [0])
-    assert shapes.find(text(0, **{names[0]: None})) is None
-    assert shapes.find(text(0, **{names[-1]: None})) is not None
+    assert shapes.match(text(0, **{names[0]: None}), 0) is None
+    assert shapes.match(text(0, **{names[-1]: None}), 0) is not None
 
 
 @pytest.mark.parametrize("kind", [answer_schema.OPENAI, answer_schema.MESSAGE])

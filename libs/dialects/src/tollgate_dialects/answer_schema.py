@@ -170,9 +170,18 @@ def _is_listed(value: Any, kind: Kind) -> bool:
         return any(_is_listed(value, alternative) for alternative in kind)
     if isinstance(kind, list):
         return isinstance(value, list) and all(_is_listed(item, kind[0]) for item in value)
-    return isinstance(value, dict) and all(
-        name in kind and _is_listed(item, kind[name]) for name, item in value.items()
-    )
+    return isinstance(value, dict) and _are_listed(value, kind)
+
+
+def _are_listed(members: Mapping[str, Any], kinds: Mapping[str, Kind]) -> bool:
+    for name, item in members.items():
+        kind = kinds.get(name)
+        if kind is SCALAR:
+            if type(item) not in _SCALARS:
+                return False
+        elif kind is None or not _is_listed(item, kind):
+            return False
+    return True
 
 
 def _kept(value: Any, kind: Kind) -> Any:

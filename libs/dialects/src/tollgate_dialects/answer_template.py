@@ -73,11 +73,11 @@ class Shapes:
     def __init__(self) -> None:
         self._known: list[Known] = []
 
-    def find(self, frames: bytes) -> Known | None:
-        """The shape that all of these whole frames have; None: they must be read."""
+    def match(self, frames: bytes, position: int) -> tuple[Known, int] | None:
+        """The shape of the frame at a position, and where the last one of that shape ends."""
         for known in self._known:
-            if known.pattern.fullmatch(frames):
-                return known
+            if found := known.pattern.match(frames, position):
+                return known, found.end()
         return None
 
     def learn(self, frame: bytes, choices: Iterable[int]) -> None:

@@ -48,6 +48,7 @@ class AnswerMeter:
         secrets: Sequence[str] = (),
     ) -> None:
         self._protocol = protocol
+        self._text = _TEXT[protocol]
         self._secrets = tuple(secrets)
         self._reported: Usage | None = None
         self._is_output_reported = False
@@ -114,7 +115,7 @@ class AnswerMeter:
         return ""
 
     def _produce(self, text: bytes) -> None:
-        size = sum(map(len, _TEXT[self._protocol].findall(text)))
+        size = sum(map(len, self._text.findall(text)))
         self._produced_bytes += size
         self._unreported_bytes += size
 

@@ -170,31 +170,29 @@ class StreamMeter(AnswerMeter):
         return passed
 
     def _pass(self, frames: bytes) -> bytes:
-        # Most reads hold nothing but text.
-        if self._is_known(frames):
-            self._produce(frames)
-            return frames
         passed: list[bytes] = []
-        for frame in sse.split(frames):
-            if self._is_known(frame):
-                self._produce(frame)
-                passed.append(frame)
-            elif len(frame) > sse.MAX_FRAME_BYTES:
-                self._fail()
-            elif frame.strip(b"\r\n"):
-                passed.append(self._pass_frame(frame))
-            if self.error or self.finished:
-                break
-        return b"".join(passed)
+        position = 0
+        while position < len(frames) and not (self.error or self.finished):
+            # Most reads hold nothing but text.
+            if known := self._shapes.match(frames, position):
+                shape, end = known
+                passed.append(self._pass_known(frames[position:end], shape))
+            else:
+                end = sse.end_of_first(frames, position)
+                frame = frames[position:end].lstrip(b"\r\n")
+                if len(frame) > sse.MAX_FRAME_BYTES:
+                    self._fail()
+                elif frame:
+                    passed.append(self._pass_frame(frame))
+            position = end
+        return passed[0] if len(passed) == 1 else b"".join(passed)
 
-    def _is_known(self, frames: bytes) -> bool:
-        known = self._shapes.find(frames)
-        if known is None:
-            return False
-        for index in known.choices:
+    def _pass_known(self, frames: bytes, shape: answer_template.Known) -> bytes:
+        for index in shape.choices:
             if index not in self._choices:
                 self._choices[index] = self._is_final = False
-        return True
+        self._produce(frames)
+        return frames
 
     def _learn(self, frame: bytes, document: dict[str, Any]) -> None:
         self._lessons -= 1

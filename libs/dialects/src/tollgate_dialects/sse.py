@@ -86,6 +86,12 @@ def _last_boundary(held: bytes) -> int:
     return end
 
 
+def end_of_first(frames: bytes, position: int) -> int:
+    """Where the frame that begins at a position ends; without a blank line, where all ends."""
+    found = _BLANK_LINE.search(frames, position)
+    return found.end() if found else len(frames)
+
+
 def split(frames: bytes) -> list[bytes]:
     """Whole frames, one by one; a last one without its blank line is kept.
 
@@ -131,11 +137,15 @@ def is_terminal(event: Event, protocol: Protocol) -> bool:
 
 def end_of(frames: bytes, protocol: Protocol) -> int:
     """Where the terminal event begins in whole frames; -1 when it is not there."""
-    if _TERMINAL_MARKER[protocol] not in frames:
+    marker = _TERMINAL_MARKER[protocol]
+    at = frames.find(marker)
+    if at < 0:
         return -1
-    position = 0
-    for frame in split(frames):
-        if is_terminal(parse(frame), protocol):
+    # As nearly everybody writes them, frames before the one with the marker need no look.
+    blank = -1 if b"\r" in frames else frames.rfind(b"\n\n", 0, at)
+    position = blank + 2 if blank >= 0 else 0
+    for frame in split(frames[position:]):
+        if marker in frame and is_terminal(parse(frame), protocol):
             return position
         position += len(frame)
     return -1
