@@ -7,6 +7,7 @@ import pytest
 from tests.contract.router import harness as h
 from tests.contract.router.harness import end_of, fake_upstream, harness
 from tollgate.router.v1 import router_pb2 as pb
+from tollgate_kit.failure import Failure
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/json", "application/octet"])
@@ -67,3 +68,16 @@ async def test_case_M7_a_stream_is_not_cut_after_its_final_usage(tmp_path):
             end.reason, end.cost_nano_usd,
         )  # fmt: skip
         assert b"".join(m.data for m in messages).endswith(h.DONE)
+
+
+@pytest.mark.parametrize("field", ["stream", "client_wants_usage"])
+async def test_case_M4_an_edge_that_says_what_the_body_does_not_is_refused(tmp_path, field):
+    """What is sent and metered is what the body says; a request that denies it contacts nobody."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        await router.provide(up.url)
+        with pytest.raises(Failure) as refused:
+            await router.call(body=router.request().body, **{field: True})
+        assert ("INVALID_FIELD", field) == (
+            refused.value.reason, refused.value.metadata["field"]
+        )  # fmt: skip
+        assert [] == up.seen

@@ -136,7 +136,9 @@ async def test_anthropic_headers(tmp_path):
             {"anthropic-version": "2024\r\nx: y", "anthropic-beta": "a\r\nb"},
         ):
             (message,) = await router.call(
-                client_protocol=pb.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES, protocol_headers=headers
+                client_protocol=pb.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES,
+                protocol_headers=headers,
+                client_wants_usage=True,
             )
             assert 3 * 1_000 + 4 * 2_000 == message.end.cost_nano_usd
         plain, asked, hostile = (seen.headers for seen in up.seen)

@@ -204,7 +204,7 @@ def test_recorded_requests_are_read(exchanges):
         else:
             code, param = "accepted", "unbounded" if facts.unbounded_input else ""
             after = rewrite.upstream_body(
-                body, protocol, model="x", stream=facts.stream,
+                body, protocol, asked=facts, model="x",
                 max_output_tokens=facts.max_output_tokens or 77,
             )  # fmt: skip
             owned = ("model", "max_tokens", "max_completion_tokens", "stream_options")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tollgate_dialects import answer_schema, reported, rewrite, upstream_error
+from tollgate_dialects import answer_schema, reported, request, rewrite, upstream_error
 from tollgate_dialects.meter import StreamMeter
 from tollgate_dialects.protocol import Protocol
 
@@ -94,7 +94,7 @@ def test_what_carries_reasoning_passes(member):
 )  # fmt: skip
 def test_the_limit_has_the_name_that_the_model_takes(model, key):
     """litellm#13714: a reasoning model behind a deployment's own name takes no max_tokens."""
-    body = rewrite.upstream_body(
-        b'{"model":"m","messages":[]}', OPENAI, model=model, stream=False, max_output_tokens=9
-    )
+    sent = b'{"model":"m","messages":[]}'
+    asked = request.read(sent, OPENAI)
+    body = rewrite.upstream_body(sent, OPENAI, asked=asked, model=model, max_output_tokens=9)
     assert 9 == json.loads(body)[key]

@@ -46,14 +46,23 @@ def bodies(draw):
     return (draw(spaces) + "{" + ",".join(parts) + "}" + draw(spaces)).encode()
 
 
-@given(bodies(), texts.filter(bool), st.booleans(), st.integers(1, 10**6))
-def test_only_owned_members_change(body, model, stream, limit):
+def rewritten(body: bytes, protocol: Protocol, model: str, limit: int | None) -> bytes:
+    return rewrite.upstream_body(
+        body, protocol, asked=request.read(body, protocol), model=model, max_output_tokens=limit
+    )
+
+
+@given(bodies(), texts.filter(bool), st.integers(1, 10**6), st.booleans())
+def test_only_owned_members_change(body, model, limit, keep):
     """Values outside the owned members are equal; their bytes are the same, in the same order."""
     try:
-        request.read(body, OPENAI)
+        asked = request.read(body, OPENAI)
     except request.BadRequest:
         return
-    after = rewrite.upstream_body(body, OPENAI, model=model, stream=stream, max_output_tokens=limit)
+    if keep:  # what the client wrote is what is wanted
+        model, limit = asked.model, asked.max_output_tokens or limit
+    stream = asked.stream
+    after = rewritten(body, OPENAI, model, limit)
     before_document, after_document = json.loads(body), json.loads(after)
     assert model == after_document["model"]
     assert stream is bool(after_document.get("stream"))
@@ -91,36 +100,32 @@ def spans(body: bytes) -> list[bytes]:
 )  # fmt: skip
 def test_the_limit_that_a_silent_client_gets(model, key):
     """Reasoning models of OpenAI only know max_completion_tokens; the rest knows max_tokens."""
-    after = rewrite.upstream_body(
-        b'{"model":"x"}', OPENAI, model=model, stream=False, max_output_tokens=5
-    )
+    after = rewritten(b'{"model":"x"}', OPENAI, model, 5)
     assert {"model": model, key: 5} == json.loads(after)
 
 
 def test_a_body_that_needs_nothing_is_the_same_bytes():
     """Nothing to change: not one byte changes."""
     body = b' {"max_tokens":5 , "model" : "m","stream":false}\n'
-    same = rewrite.upstream_body(body, ANTHROPIC, model="m", stream=False, max_output_tokens=5)
-    assert body == same
+    assert body == rewritten(body, ANTHROPIC, "m", 5)
+    body = b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}'
+    assert body == rewritten(body, OPENAI, "m", None)
 
 
 def test_anthropic_streams_get_no_stream_options():
     """The protocol reports usage anyway."""
-    after = rewrite.upstream_body(
-        b'{"max_tokens":5,"model":"a"}', ANTHROPIC, model="m", stream=True, max_output_tokens=9
-    )
-    assert b'{"stream":true,"max_tokens":9,"model":"m"}' == after
+    after = rewritten(b'{"max_tokens":5,"model":"a","stream":true}', ANTHROPIC, "m", 9)
+    assert b'{"max_tokens":9,"model":"m","stream":true}' == after
 
 
 def test_case_M12_no_limit_is_written_where_none_is_asked_for():
     """None leaves the body without a limit; a null that the client wrote stays."""
     for body in (b'{"model":"m","stream":false}', b'{"model":"m","max_tokens":null}'):
-        same = rewrite.upstream_body(body, OPENAI, model="m", stream=False, max_output_tokens=None)
-        assert body == same
+        assert body == rewritten(body, OPENAI, "m", None)
 
 
 def test_case_P5_a_limit_that_is_said_twice_is_rewritten_twice():
     """Both keys carry the same limit upstream, whatever it is."""
     body = b'{"model":"m","max_tokens":5,"max_completion_tokens":5}'
-    after = rewrite.upstream_body(body, OPENAI, model="m", stream=False, max_output_tokens=4)
+    after = rewritten(body, OPENAI, "m", 4)
     assert b'{"model":"m","max_tokens":4,"max_completion_tokens":4}' == after

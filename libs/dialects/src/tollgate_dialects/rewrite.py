@@ -1,8 +1,8 @@
 """The client's bytes as they go upstream.
 
-Promises that only model, stream, the output limit and, for OpenAI streams,
-`stream_options.include_usage` differ from what the client sent; every other byte is the same. Takes
-bodies that `request.read` has accepted.
+Promises that only model, the output limit and, for OpenAI streams, `stream_options.include_usage`
+differ from what the client sent; every other byte is the same. Takes bodies that `request.read` has
+accepted, with what it found.
 
 The output limit keeps the keys that the client used. A client that used none gets `max_tokens`,
 which every OpenAI-compatible server knows, except for OpenAI's reasoning models, which only take
@@ -16,6 +16,7 @@ import orjson
 
 from tollgate_dialects import members
 from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.request import RequestFacts
 
 # o1, o3-mini, gpt-5.2, codex-mini, also behind a vendor's prefix ("openai/o3", "ft:o4-mini:org").
 _REASONING_MODEL = re.compile(
@@ -33,14 +34,21 @@ class _Edit(NamedTuple):
 
 
 def upstream_body(
-    body: bytes, protocol: Protocol, *, model: str, stream: bool, max_output_tokens: int | None
+    body: bytes,
+    protocol: Protocol,
+    *,
+    asked: RequestFacts,
+    model: str,
+    max_output_tokens: int | None,
 ) -> bytes:
-    """The body with its top level spliced: nothing else changes."""
+    """The body with its top level spliced: nothing else changes. `asked`: what it says now."""
+    stream = asked.stream
+    is_limited = max_output_tokens in (None, asked.max_output_tokens)
+    if model == asked.model and is_limited and (asked.wants_usage or not stream):
+        return body
     text = body.decode("latin-1")
     found = {key: (start, end) for key, _, start, end in members.scan(text)}
     wanted: dict[str, bytes] = {"model": orjson.dumps(model)}
-    if stream or "stream" in found:
-        wanted["stream"] = b"true" if stream else b"false"
     if max_output_tokens is not None:
         for key in _limit_keys(text, found, protocol, model):
             wanted[key] = b"%d" % max_output_tokens

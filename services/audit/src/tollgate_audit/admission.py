@@ -88,6 +88,10 @@ class _Schema:
     required: Mapping[str, Check]
     optional: Mapping[str, Check] = field(default_factory=dict)
     together: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, Check] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", {**self.required, **self.optional})
 
 
 _WHEN = {"time_unix_ms": _amount}
@@ -149,11 +153,11 @@ def check(identity: str, kind: str, payload: Mapping[str, Any]) -> None:
     schema = SCHEMAS.get(kind)
     if schema is None or kind not in PRODUCERS.get(identity, ()):
         raise KindNotAllowed
-    for member in schema.required:
-        if member not in payload:
-            raise PayloadRefused(member, "is missing")
+    if not payload.keys() >= schema.required.keys():
+        missing = next(member for member in schema.required if member not in payload)
+        raise PayloadRefused(missing, "is missing")
     for member, value in payload.items():
-        right = schema.required.get(member) or schema.optional.get(member, _plain)
+        right = schema.known.get(member, _plain)
         if not right(value):
             raise PayloadRefused(member, f"must be {_WHAT[right]}")
     for member, other in schema.together.items():

@@ -30,6 +30,9 @@ from tollgate_kit.logs import Log
 
 T = TypeVar("T")
 
+# What is given back rides with the next spend, which comes first to all who might wait for it; it
+# goes alone when none comes for so long.
+REFUND_SECONDS = 0.05
 # From this many steps in the last batch on, callers come together and commits keep their distance.
 CROWD_STEPS = 4
 
@@ -74,6 +77,7 @@ class GroupCommit:
         self._limits = limits
         self._unspent: deque[_Item] = deque()
         self._refunds: deque[RateCall] = deque()
+        self._refund_timer: asyncio.TimerHandle | None = None
         self._waiting: deque[_Item] = deque()
         self._steps = 0  # accepted and not yet answered, in both stages
         self._wake_rates = asyncio.Event()
@@ -93,6 +97,7 @@ class GroupCommit:
     async def close(self) -> None:
         """Take nothing new, carry out what was accepted, within a bound."""
         self._closing = True
+        self._wake_rates.set()
         try:
             async with asyncio.timeout(self._limits.drain_s):
                 await self._idle.wait()
@@ -147,6 +152,9 @@ class GroupCommit:
         while True:
             await self._wake_rates.wait()
             self._wake_rates.clear()
+            if self._refund_timer is not None:
+                self._refund_timer.cancel()
+                self._refund_timer = None
             while self._unspent or self._refunds:
                 items = _take(self._unspent, self._limits.batch_steps_max)
                 refunds = _take(self._refunds, self._limits.batch_steps_max)
@@ -184,7 +192,11 @@ class GroupCommit:
             return
         self._refunds.append(call)
         self._idle.clear()
-        self._wake_rates.set()
+        if self._closing:
+            self._wake_rates.set()
+        elif self._refund_timer is None:
+            loop = asyncio.get_running_loop()
+            self._refund_timer = loop.call_later(REFUND_SECONDS, self._wake_rates.set)
 
     # ---- stage two: money --------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ costs is metered there.
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from typing import ClassVar
 
 import orjson
 
@@ -33,6 +34,9 @@ class AnswerTooLarge(Exception):  # noqa: N818 - it is what happened
 class Answer(ABC):
     """Takes the answer as it comes from router."""
 
+    # Whether something can be written while nothing comes.
+    beats: ClassVar[bool]
+
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
@@ -44,19 +48,24 @@ class Answer(ABC):
     async def finish(self, status: int, facts: Facts) -> None:
         """CALL_FINISHED is durable: release the rest."""
 
+    @abstractmethod
     async def beat(self) -> None:
-        """Nothing has come for a while: show that the connection is alive, if that is possible."""
-        return
+        """Nothing has come for a while: show that the connection is alive. Only where it beats."""
 
 
 class UnaryAnswer(Answer):
     """Kept whole until the end is durable."""
+
+    beats = False
 
     def __init__(self, exchange: Exchange, *, bytes_max: int) -> None:
         super().__init__(exchange)
         self._bytes_max = bytes_max
         self._chunks: list[bytes] = []
         self._size = 0
+
+    async def beat(self) -> None:
+        raise AssertionError("a whole answer has no part to send early")
 
     async def take(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -73,6 +82,8 @@ class UnaryAnswer(Answer):
 
 class StreamAnswer(Answer):
     """Released event by event; the terminal event waits."""
+
+    beats = True
 
     def __init__(self, exchange: Exchange, *, admitted: Admitted) -> None:
         super().__init__(exchange)

@@ -94,6 +94,8 @@ class Exchange:
             if refusal is not None:
                 return refusal
             room = _reserved
+        if self.connection.whole:
+            return await self._body(limits, room, None)
         try:
             async with asyncio.timeout(None) as due:
                 return await self._body(limits, room, due)
@@ -101,13 +103,13 @@ class Exchange:
             return public_errors.own("BODY_TOO_SLOW")
 
     async def _body(
-        self, limits: LimitsConfig, room: Room, due: asyncio.Timeout
+        self, limits: LimitsConfig, room: Room, due: asyncio.Timeout | None
     ) -> bytes | Refusal:
         """Read it as it comes; the longer it takes, the more must have come."""
         began_at = asyncio.get_running_loop().time()
         parts = bytearray()
         while True:
-            if not self.connection.whole:
+            if due is not None and not self.connection.whole:
                 paced = limits.body_grace_seconds + len(parts) / limits.body_bytes_per_second_min
                 due.reschedule(began_at + min(limits.body_seconds, paced))
             message = await self._receive()

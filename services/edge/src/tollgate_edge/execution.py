@@ -95,10 +95,14 @@ class Execution:
         try:
             async with drain:
                 self._connection.on_gone = self._start_draining
-                self._connection.on_half_closed = self._half_closed
+                if self._answer.beats:
+                    self._connection.on_half_closed = self._half_closed
                 if self._connection.gone:
                     self._start_draining()
-                async with self._beating():
+                if self._answer.beats:
+                    async with self._beating():
+                        await self._try_twice()
+                else:
                     await self._try_twice()
         except TimeoutError:
             if not drain.expired():

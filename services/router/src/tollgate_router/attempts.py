@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 from tollgate_dialects import rewrite, upstream_error
 from tollgate_dialects.price import Price
 from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.request import RequestFacts
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring import KeyringFault
 from tollgate_kit.logs import Log
@@ -48,10 +49,10 @@ class Call:
     reservation_id: str
     protocol: Protocol
     model: str
-    stream: bool
+    # What the body says.
+    asked: RequestFacts
     # What is sent upstream; None: no limit.
     max_output_tokens: int | None
-    wants_usage: bool
     price: Price
     reserved_nano_usd: int
     body: bytes
@@ -215,8 +216,8 @@ class Attempts:
         body = rewrite.upstream_body(
             call.body,
             call.protocol,
+            asked=call.asked,
             model=candidate.upstream_model,
-            stream=call.stream,
             max_output_tokens=call.max_output_tokens,
         )
         try:

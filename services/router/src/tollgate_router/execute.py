@@ -127,7 +127,7 @@ class Executor:
             work.refused = True
         elif isinstance(outcome, NotOpened):
             work.response = self._not_opened(call, outcome)
-        elif call.stream:
+        elif call.asked.stream:
             # Whatever its content type says: the meter tells events from what is none.
             work.opened = outcome
         else:
@@ -260,7 +260,7 @@ class Executor:
             "call.executed",
             trace_id=call.trace_id,
             model=call.model,
-            stream=call.stream,
+            stream=call.asked.stream,
             provider=provider,
             key_id=call.candidate.key_id if call.candidate else "",
             attempts=call.attempts,

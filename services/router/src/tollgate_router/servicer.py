@@ -8,9 +8,9 @@ from google.protobuf.message import DecodeError
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_dialects import request as requests
-from tollgate_dialects.bound import Bound, worst_case
-from tollgate_dialects.price import Price
+from tollgate_dialects.bound import worst_case
 from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.request import RequestFacts
 from tollgate_kit.clock import Clock
 from tollgate_kit.failure import Failure, invalid_field, overloaded
 from tollgate_kit.logs import Log
@@ -107,7 +107,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         price = self._watch.snapshot.price(claims.model, request.price_version)
         if price is None:
             raise invalid_field("price_version")
-        bound = _bound(request, protocol, price)
+        asked = _asked(request, protocol)
+        # The most that the call may cost, worked out from its body: an edge is not believed.
+        bound = worst_case(asked, price, output_cap=request.max_output_tokens or None)
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
         if refusal is not None:
             raise self._refuse(request, refusal)
@@ -119,9 +121,8 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             reservation_id=claims.reservation_id,
             protocol=protocol,
             model=claims.model,
-            stream=request.stream,
+            asked=asked,
             max_output_tokens=bound.sent_max_output_tokens,
-            wants_usage=request.client_wants_usage,
             price=price,
             reserved_nano_usd=claims.amount_nano_usd,
             body=request.body,
@@ -168,10 +169,14 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         return messages.reservation_refused()
 
 
-def _bound(request: router_pb2.ExecuteRequest, protocol: Protocol, price: Price) -> Bound:
-    """The most that the call may cost, worked out from its body: an edge is not believed."""
+def _asked(request: router_pb2.ExecuteRequest, protocol: Protocol) -> RequestFacts:
+    """What the body says. Raises INVALID_FIELD where the request says something else of it."""
     try:
-        facts = requests.read(request.body, protocol)
+        asked = requests.read(request.body, protocol)
     except requests.BadRequest:
         raise invalid_field("body") from None
-    return worst_case(facts, price, output_cap=request.max_output_tokens or None)
+    if asked.stream is not request.stream:
+        raise invalid_field("stream")
+    if asked.wants_usage is not request.client_wants_usage:
+        raise invalid_field("client_wants_usage")
+    return asked

@@ -27,7 +27,7 @@ class Stream:
         self.candidate = opened.candidate
         self._meter = StreamMeter(
             call.protocol,
-            strip_usage=not call.wants_usage,
+            strip_usage=not call.asked.wants_usage,
             secrets=(opened.secret.reveal(),),
             shapes=shapes,
         )
