@@ -17,7 +17,7 @@ HALF_BODIES = 2000
 IDLE_SOCKETS = 5000
 LARGE_BYTES = 32_000_000
 LARGE_LINES = 8
-CALL_LINES = 64
+CALL_LINES = 1250
 # A line that was refused is not opened again sooner.
 PAUSE_SECONDS = 0.05
 

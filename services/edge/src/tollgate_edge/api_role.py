@@ -1,5 +1,6 @@
 """The wiring of the `api` role: connections, steps, routes, and the order of stopping."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,6 +227,7 @@ async def _listen(
     connections = Connections(
         limits.shares(possible(limits.connections_max)),
         client_address.networks(limits.trusted_proxies),
+        asyncio.get_running_loop().call_later,
     )
     tools.metrics.gauge("connections", "Open client connections.").set_function(
         lambda: len(connections)

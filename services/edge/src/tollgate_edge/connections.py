@@ -1,19 +1,28 @@
 """The open connections: each client address within its share, and idle ones make way.
 
-Owns who is let in. Promises: one address never holds more than its share, however it uses it; at
-a limit the connection that has been idle for the longest is closed for the new one, so that idle
-sockets keep nobody out. A trusted proxy speaks for many clients and has no share.
+Owns who is let in. Promises: one address never has more than its share to call with; at its limit
+the connection that has been idle for the longest leaves the share for the new one, so that idle
+sockets keep nobody out. What has left is closed a moment later, or at once for somebody who needs
+the room: who opens closed sockets again and again does so at a pace that costs little. A trusted
+proxy speaks for many clients and has no share.
 """
 
 import resource
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from tollgate_edge import client_address
 from tollgate_edge.fair_shares import Full, Shares
 
+# For how long a connection without a share may stay, and how far the ends of many are apart.
+LEAVE_SECONDS = 1.0
+_SPREAD = 16
 # Files that are no client's connection: sessions, engines' sockets, logs.
 _OTHER_FILES = 256
+
+
+# Calls something so many seconds later.
+Later: TypeAlias = Callable[[float, Callable[[], None]], object]
 
 
 class Abortable(Protocol):
@@ -26,13 +35,19 @@ class Abortable(Protocol):
 class Connections:
     """Every connection of the listener, from its accept to its end."""
 
-    def __init__(self, shares: Shares, trusted_proxies: Sequence[client_address.Network]) -> None:
+    def __init__(
+        self, shares: Shares, trusted_proxies: Sequence[client_address.Network], later: Later
+    ) -> None:
         self._shares = shares
         self._trusted = trusted_proxies
+        self._later = later
         self._holders: dict[Abortable, tuple[str, ...]] = {}
         # Without a request in hand, the longest idle first: all, and by holder.
         self._idle: dict[Abortable, None] = {}
         self._idle_of: dict[tuple[str, ...], dict[Abortable, None]] = {}
+        # Idle and out of their holder's share: counted in the total alone.
+        self._leaving: dict[Abortable, tuple[str, ...]] = {}
+        self._left = 0
 
     def __len__(self) -> int:
         return len(self._holders)
@@ -40,19 +55,74 @@ class Connections:
     def opened(self, connection: Abortable, peer: str) -> bool:
         """Let it in, idle; False: there is no room, close it."""
         holders = self._holders_of(peer)
-        while (full := self._shares.take(holders)) is not None:
-            idle = self._idle if full is Full.ALL else self._idle_of.get(holders, {})
-            oldest = next(iter(idle), None)
-            if oldest is None:
-                return False
-            self.closed(oldest)
-            oldest.abort()
+        if not self._enter(holders):
+            return False
         self._holders[connection] = holders
         self.idle(connection)
         return True
 
-    def busy(self, connection: Abortable) -> None:
-        """The head of a request has come."""
+    def busy(self, connection: Abortable) -> bool:
+        """The head of a request has come; False: there is no room any more, close it."""
+        if connection in self._leaving:
+            holders = self._leaving[connection]
+            self.closed(connection)
+            if not self._enter(holders):
+                return False
+            self._holders[connection] = holders
+        else:
+            self._forget_idle(connection)
+        return True
+
+    def idle(self, connection: Abortable) -> None:
+        """Everything that came has been answered."""
+        holders = self._holders.get(connection)
+        if holders is not None and connection not in self._leaving:
+            self._idle[connection] = None
+            self._idle_of.setdefault(holders, {})[connection] = None
+
+    def closed(self, connection: Abortable) -> None:
+        """It is gone; said more than once, it counts once."""
+        self._forget_idle(connection)
+        self._leaving.pop(connection, None)
+        holders = self._holders.pop(connection, None)
+        if holders is not None:
+            self._shares.give(holders)
+
+    def _enter(self, holders: tuple[str, ...]) -> bool:
+        """Take a place, for which others that are idle make way."""
+        while (full := self._shares.take(holders)) is not None:
+            idle = (
+                self._idle_of.get(holders, {}) if full is Full.OWN else self._leaving or self._idle
+            )
+            oldest = next(iter(idle), None)
+            if oldest is None:
+                return False
+            if full is Full.OWN:
+                self._leave(oldest)
+            else:
+                self._drop(oldest)
+        return True
+
+    def _leave(self, connection: Abortable) -> None:
+        holders = self._holders[connection]
+        self.closed(connection)
+        full = self._shares.take(())
+        assert full is None, "its own place was given back"
+        self._holders[connection] = ()
+        self._leaving[connection] = holders
+        self._left += 1
+        seconds = LEAVE_SECONDS * (1 + self._left % _SPREAD / _SPREAD)
+        self._later(seconds, lambda: self._end(connection))
+
+    def _end(self, connection: Abortable) -> None:
+        if connection in self._leaving:
+            self._drop(connection)
+
+    def _drop(self, connection: Abortable) -> None:
+        self.closed(connection)
+        connection.abort()
+
+    def _forget_idle(self, connection: Abortable) -> None:
         if connection in self._idle:
             del self._idle[connection]
             holders = self._holders[connection]
@@ -60,20 +130,6 @@ class Connections:
             del of_holder[connection]
             if not of_holder:
                 del self._idle_of[holders]
-
-    def idle(self, connection: Abortable) -> None:
-        """Everything that came has been answered."""
-        holders = self._holders.get(connection)
-        if holders is not None:
-            self._idle[connection] = None
-            self._idle_of.setdefault(holders, {})[connection] = None
-
-    def closed(self, connection: Abortable) -> None:
-        """It is gone; said more than once, it counts once."""
-        self.busy(connection)
-        holders = self._holders.pop(connection, None)
-        if holders is not None:
-            self._shares.give(holders)
 
     def _holders_of(self, peer: str) -> tuple[str, ...]:
         if client_address.is_trusted(peer, self._trusted):

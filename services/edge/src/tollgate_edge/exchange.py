@@ -24,7 +24,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Room = Callable[[int], Refusal | None]
 
 # After a refusal that left a body unread, its client may go on sending for so long, and so much.
-LINGER_SECONDS = 1.5
+LINGER_SECONDS = 3.0
 LINGER_BYTES_MAX = 1_048_576
 
 # Where the listener puts the connection of a request.

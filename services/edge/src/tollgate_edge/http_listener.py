@@ -168,6 +168,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """Answer 400 and end the connection; what was understood before is answered first."""
         self._nonsense = True
         self._seconds = None
+        if self.transport.is_closing():
+            return
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             self.send_400_response("")
@@ -211,7 +213,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._seconds = self.body_seconds + BODY_GRACE_SECONDS
         if len(self.pipeline) >= PIPELINED_MAX:
             raise NotHttpError("more requests than anybody waits for")
-        self.open_connections.busy(self)
+        if not self.open_connections.busy(self):
+            self.abort()
+            raise NotHttpError("no place for one more request")
         super().on_headers_complete()
         self._tell_whole()
         if version == "1.0":
