@@ -18,6 +18,7 @@ IDLE_SOCKETS = 5000
 LARGE_BYTES = 32_000_000
 LARGE_LINES = 8
 CALL_LINES = 1250
+STORM_LINES = 16
 # A line that was refused is not opened again sooner.
 PAUSE_SECONDS = 0.05
 
@@ -41,6 +42,7 @@ class Flood:
                 self._line(self._head(LARGE_BYTES), b"x" * LARGE_BYTES) for _ in range(LARGE_LINES)
             ],
             "calls": lambda: [self._calls() for _ in range(CALL_LINES)],
+            "storm": lambda: [self._storm() for _ in range(STORM_LINES)],
         }
         await asyncio.gather(*lines[mode]())
 
@@ -67,12 +69,26 @@ class Flood:
                     writer.transport.abort()
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _calls(self) -> None:
-        """Call, read the answer, call again on the same line."""
+    def _call(self) -> bytes:
         body = json.dumps(
             {"model": self._model, "max_tokens": 16, "messages": [{"role": "user", "content": "x"}]}
         ).encode()
-        text = self._head(len(body)) + body
+        return self._head(len(body)) + body
+
+    async def _storm(self) -> None:
+        """Open, call, go away without waiting for the answer, again without a pause."""
+        text = self._call()
+        while time.monotonic() < self._until:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(HOST, self._port)
+                writer.write(text)
+                self.sent += 1
+                await asyncio.sleep(0)
+                writer.transport.abort()
+
+    async def _calls(self) -> None:
+        """Call, read the answer, call again on the same line."""
+        text = self._call()
         while time.monotonic() < self._until:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
                 reader, writer = await asyncio.open_connection(HOST, self._port)

@@ -81,6 +81,8 @@ class FakeBudget(budget_pb2_grpc.BudgetServiceServicer):
         self.unused: list[budget_pb2.RateCost] = []
         self.batches: list[int] = []
         self.denial: budget_pb2.Denial | None = None
+        # The tenant whose calls it meets; empty: all.
+        self.denied = ""
         self.failures: list[Failure] = []
         self.settle_failures: list[Failure] = []
 
@@ -88,7 +90,7 @@ class FakeBudget(budget_pb2_grpc.BudgetServiceServicer):
         self.asked.append(request.reservation_id)
         if self.failures:
             raise self.failures.pop()
-        if self.denial is not None:
+        if self.denial is not None and self.denied in ("", request.tenant_id):
             return budget_pb2.ReserveResponse(denial=self.denial)
         self.reserved[request.reservation_id] = request
         return budget_pb2.ReserveResponse(

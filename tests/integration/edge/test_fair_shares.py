@@ -8,6 +8,7 @@ from tests.fakes.edge import ANSWER, CHAT, KEY, OTHER_KEY, data, end, head, runn
 from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate_edge.config import LimitsConfig
+from tollgate_edge.pace import BURST, PER_SECOND
 
 MEGABYTE = 1_000_000
 BODY = b'{"model":"m-openai","max_tokens":16,"messages":[]}'
@@ -64,7 +65,7 @@ async def test_case_B1_two_thousand_bodies_that_never_come_are_in_nobody_elses_w
     """One key's half-sent requests: it has its share of them, and every other call is served."""
     async with running(mesh) as edge, lines(edge, 2000, begun(100)) as flood:
         await others_are_served(edge)
-        refused = await answer_of(flood[-1])
+        refused = await answer_of(flood[-1], 12)
         assert refused.startswith(b"HTTP/1.1 429 ")
         for part in (b'"too_many_calls"', b"retry-after: 1\r\n", b"connection: close\r\n"):
             assert part in refused
@@ -112,7 +113,53 @@ async def test_case_B1_idle_sockets_make_way(mesh):
     limits = LimitsConfig(connections_max=200)
     async with running(mesh, limits=limits) as edge, lines(edge, 300, b"") as idle:
         await others_are_served(edge)
-        assert b"" == await answer_of(idle[0], 1)
+        # What made way for them goes a moment later: who comes back for it costs little.
+        assert b"" == await answer_of(idle[0], 3)
+
+
+async def test_case_B1_calls_without_end_are_refused_at_a_pace(mesh):
+    """500 lines that call again as soon as they were refused: others are served, and soon."""
+    text = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\ncontent-length: {len(BODY)}\r\n\r\n"
+    refused = 0
+
+    async def call(line, until: float) -> None:
+        nonlocal refused
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while True:
+                    line[1].write(text.encode() + BODY)
+                    got = await line[0].readuntil(b"\r\n\r\n")
+                    assert got.startswith(b"HTTP/1.1 402 ")
+                    size = int(got.partition(b"content-length: ")[2].partition(b"\r")[0])
+                    await line[0].readexactly(size)
+                    refused += 1
+
+    async with running(mesh) as edge, lines(edge, 500, b"") as flood:
+        edge.budget.denial, edge.budget.denied = NO_MONEY, "t1"
+        began = asyncio.get_running_loop().time()
+        calls = [asyncio.ensure_future(call(line, began + 4)) for line in flood]
+        await asyncio.sleep(0.5)
+        await others_are_served(edge)
+        await asyncio.gather(*calls)
+        seconds = asyncio.get_running_loop().time() - began
+        assert BURST <= refused <= BURST + PER_SECOND * (seconds + 1)
+
+
+async def test_case_B1_a_wrong_path_without_end_is_answered_at_a_pace(mesh):
+    """What is no call counts by address: another address is answered at once."""
+    get = b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n"
+    async with running(mesh) as edge, lines(edge, 400, get) as flood:
+        port = int(edge.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, local_addr=("127.0.0.2", 0)
+        )
+        began = time.monotonic()
+        writer.write(get)
+        assert b" 404 " in await asyncio.wait_for(reader.readline(), 1)
+        for reader, _ in flood:
+            assert b" 404 " in await asyncio.wait_for(reader.readline(), 5)
+        assert time.monotonic() - began > (400 - BURST) / PER_SECOND / 2
+        writer.close()
 
 
 async def test_case_B1_a_body_that_trickles_is_cut_off(mesh):

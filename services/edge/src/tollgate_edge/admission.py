@@ -5,8 +5,6 @@ denials. Promises: a key that holds its share is told so and takes nothing from 
 body is read for a key that has no money or no rate left. design.md "Identify".
 """
 
-import asyncio
-
 from tollgate_edge import public_errors
 from tollgate_edge.config import LimitsConfig
 from tollgate_edge.exchange import Exchange
@@ -18,9 +16,6 @@ from tollgate_kit.clock import Clock
 
 # Up to here a body is read before the key's recent denials are looked at.
 SMALL_BODY_BYTES = 4096
-# A key that keeps calling against a refusal waits for its answer: a client that calls again as
-# soon as it was answered then costs little.
-REPEAT_SECONDS = 0.25
 
 # What a key is refused for its share, or for the lack of room, says nothing about the key: it is
 # counted, not recorded, as a flood of it would be a flood of the log.
@@ -51,8 +46,6 @@ class Admission:
         small = length is not None and length <= SMALL_BODY_BYTES
         denied = self._denials.find(grant, self._clock.monotonic(), small=small)
         if denied is not None:
-            if held.take(self.arriving) is None:
-                await asyncio.sleep(REPEAT_SECONDS)
             return denied
         if whole:
             full = held.take(self.calls)

@@ -23,6 +23,7 @@ from tollgate_edge.http_listener import HttpListener, malformed_answer
 from tollgate_edge.identity import Identity, KeyGrant
 from tollgate_edge.ledger import Ledger
 from tollgate_edge.observation import Observation
+from tollgate_edge.pace import Pace
 from tollgate_edge.pipeline import Pipeline
 from tollgate_edge.read_api import ReadApi
 from tollgate_edge.request_reader import RequestReader
@@ -126,6 +127,7 @@ async def serve(config: EdgeApiConfig, life: Lifecycle, log: Log) -> None:
         router=peers.router,
         evidence=evidence,
         limits=config.limits,
+        pace=Pace(),
         observation=Observation(clock=clock, metrics=metrics, log=log),
         clock=clock,
         log=log,

@@ -62,6 +62,7 @@ class EdgeApp:
         )
         try:
             if request_headers.credential_in_query(scope["query_string"]):
+                await self._pipeline.keep_pace(exchange)
                 await _refuse(exchange, public_errors.own("KEY_IN_QUERY"))
             elif face is not None and scope["method"] == "POST":
                 await self._pipeline.serve(exchange)
@@ -75,6 +76,7 @@ class EdgeApp:
 
     async def _serve_other(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Everything but a call."""
+        await self._pipeline.keep_pace(exchange)
         scope = exchange.scope
         if cross_origin.is_preflight(scope["method"], scope["headers"]):
             await self._answer_preflight(exchange)

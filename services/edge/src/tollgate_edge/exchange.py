@@ -34,10 +34,11 @@ CONNECTION = "tollgate.connection"
 class Connection:
     """The client's connection: whether it is still there, and who wants to know."""
 
-    __slots__ = ("gone", "on_gone", "on_half_closed", "whole")
+    __slots__ = ("gone", "is_half_closed", "on_gone", "on_half_closed", "whole")
 
     def __init__(self) -> None:
         self.gone = False
+        self.is_half_closed = False
         # The request in hand has arrived whole: reading it takes no time.
         self.whole = False
         self.on_gone: Callable[[], None] | None = None
@@ -46,6 +47,7 @@ class Connection:
 
     def half_closed(self) -> None:
         """Called once by the listener."""
+        self.is_half_closed = True
         if self.on_half_closed is not None:
             self.on_half_closed()
 
@@ -148,6 +150,17 @@ class Exchange:
     async def end(self, body: bytes) -> None:
         """Send the last part of the body."""
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not for a client that has gone, or may have: who half-closed asks no more."""
+        if not seconds or self.connection.gone or self.connection.is_half_closed:
+            return
+        ended = asyncio.Event()
+        self.connection.on_gone = self.connection.on_half_closed = ended.set
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await ended.wait()
+        self.connection.on_gone = self.connection.on_half_closed = None
 
     def facts(self) -> Facts:
         """What the headers of an answer say where no call was made."""

@@ -29,6 +29,7 @@ from tollgate_edge.fair_shares import Held
 from tollgate_edge.identity import Identity, KeyGrant
 from tollgate_edge.ledger import Ledger, Reservation
 from tollgate_edge.observation import Observation
+from tollgate_edge.pace import Pace
 from tollgate_edge.public_errors import Refusal
 from tollgate_edge.request_reader import ReaderLost, RequestReader
 from tollgate_kit.clock import Clock
@@ -52,6 +53,7 @@ class Pipeline:
         evidence: CallEvidence,
         limits: LimitsConfig,
         observation: Observation,
+        pace: Pace,
         clock: Clock,
         log: Log,
     ) -> None:
@@ -65,6 +67,7 @@ class Pipeline:
         self._limits = limits
         self._trusted_proxies = client_address.networks(limits.trusted_proxies)
         self._observation = observation
+        self._pace = pace
         self._clock = clock
         self._log = log
         self.in_flight = 0
@@ -87,12 +90,19 @@ class Pipeline:
 
     async def identify(self, exchange: Exchange) -> KeyGrant | Refusal:
         """Step 1, which routes without a call share."""
-        scope, headers = exchange.scope, exchange.headers
-        peer = scope.get("client")
-        address = client_address.resolve(
-            peer[0] if peer else "", headers.forwarded_for, self._trusted_proxies
+        return await self._identity.identify(exchange.headers.credentials, self._address(exchange))
+
+    async def keep_pace(self, exchange: Exchange, grant: KeyGrant | None = None) -> None:
+        """Let a request that is no call, or will be none, wait for its turn."""
+        if not self.stopping:
+            holder = grant.key_id if grant else client_address.holder(self._address(exchange))
+            await exchange.pause(self._pace.wait(holder, self._clock.monotonic()))
+
+    def _address(self, exchange: Exchange) -> str:
+        peer = exchange.scope.get("client")
+        return client_address.resolve(
+            peer[0] if peer else "", exchange.headers.forwarded_for, self._trusted_proxies
         )
-        return await self._identity.identify(headers.credentials, address)
 
     async def _run(self, call: Call) -> Refusal | None:
         """The steps; a refusal when the client has still to be told something."""
@@ -326,6 +336,8 @@ class Pipeline:
                 reason=refusal.reason,
                 model=call.model,
             )
+        if not begun:
+            await self.keep_pace(call.exchange, call.grant)
         await call.exchange.refuse(refusal, call.facts())
 
 
