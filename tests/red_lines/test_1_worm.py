@@ -212,3 +212,22 @@ def test_receipts_of_other_tenants_do_not_exist(own: Live):
         f"{own.api_urls[0]}/v1/receipts/nope", headers={"authorization": f"Bearer {mine.text}"}
     )
     assert 404 == unknown.status_code
+
+
+def test_verify_covers_what_was_just_called_or_says_that_it_does_not(own: Live):
+    """Calls that were answered a moment ago are in the report; without audit it says what it is."""
+    key, model = own.key(own.tenant()), own.model("demo-gpt")
+    before = json.loads(own.cli("audit", "verify", "--json").stdout)
+    for _ in range(2):
+        assert 200 == own.call(key, model).status_code
+    verified = own.cli("audit", "verify", "--json")
+    report = json.loads(verified.stdout)
+    assert (0, 2) == (
+        verified.returncode, report["facts"]["calls_finished"] - before["facts"]["calls_finished"]
+    )  # fmt: skip
+    own.suite.signal("audit", signal.SIGSTOP)
+    try:
+        alone = own.cli("audit", "verify")
+    finally:
+        own.suite.signal("audit", signal.SIGCONT)
+    assert (0, True) == (alone.returncode, "only what is published" in alone.stderr)
