@@ -2,7 +2,7 @@
 
 Promises an upper bound: a byte-level tokenizer makes at most one token of a byte, the JSON around a
 text is longer than the template that replaces it, and what an upstream adds on its own is covered
-by constants measured on recorded traffic (protocols.md section 4). An inline picture counts by its
+by constants measured on recorded traffic. An inline picture counts by its
 pixels instead of its bytes. What neither bounds (a URL, a stored file, a PDF, a kind of part that
 is not known here) is reported as unbounded.
 """

@@ -1,6 +1,6 @@
 """What is refused because token classes do not price it.
 
-Owns the list (trust.md row 10): other billing units (audio, searches, containers), other prices for
+Owns the list: other billing units (audio, searches, containers), other prices for
 the same tokens (service tiers, fast mode, regional uplift), other models than the one that was
 priced (fallback lists), and loops on the upstream's side that read the input more than once.
 Everything that is not on the list passes untouched.

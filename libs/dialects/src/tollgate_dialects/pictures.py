@@ -1,6 +1,6 @@
 """How many input tokens an inline picture can be, by its size in pixels.
 
-Owns the vendors' rules (protocols.md section 4) and reads the size from the headers of PNG, JPEG,
+Owns the rules in the vendors' manuals and reads the size from the headers of PNG, JPEG,
 GIF and WebP, decoding only those few bytes of the base64. Promises never to be below the dearest
 vendor of the protocol; a header that is not understood counts as the dearest picture there is.
 """

@@ -1,6 +1,6 @@
 """An upstream's own usage report, read into disjoint classes.
 
-Owns what the dialects of each protocol mean (protocols.md sections 3.1 and 3.3). Promises that no
+Owns what the dialects of each protocol mean by their counts. Promises that no
 count is negative, fractional or absurd and that no token is counted twice: a report that breaks
 this is refused whole (None), never repaired.
 """

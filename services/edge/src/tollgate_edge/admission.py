@@ -2,7 +2,7 @@
 
 Owns the shares of calls, of bodies on their way and of their bytes, and the memory of recent
 denials. Promises: a key that holds its share is told so and takes nothing from the others; no
-body is read for a key that has no money or no rate left. design.md "Identify".
+body is read for a key that has no money or no rate left.
 """
 
 from tollgate_edge import public_errors

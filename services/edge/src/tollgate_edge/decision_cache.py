@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 G = TypeVar("G")
 
-# Three missed heartbeats: design.md "Identify".
+# Three missed heartbeats of the revocation stream.
 STALENESS_SECONDS = 1.5
 _DIGEST_BYTES = 16
 

@@ -1,4 +1,4 @@
-"""THE order of a call, readable from top to bottom. design.md "The life of a call".
+"""THE order of a call, readable from top to bottom.
 
 Promises: nothing reaches an upstream unreserved or unrecorded; no byte of an answer leaves before
 its admission is durable, and not the last before its end is; every reservation ends once, whatever
