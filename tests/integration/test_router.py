@@ -133,6 +133,7 @@ class Suite:
             client_protocol=protocol,
             model=model,
             stream=stream,
+            client_wants_usage=protocol != OPENAI_CHAT,
             max_output_tokens=16,
             reservation_token=budget_pb2.ReservationToken(
                 claims=signed, mac=mac

@@ -167,6 +167,18 @@ async def test_case_P1_exactly_one_host(edge, host):
     writer.close()
 
 
+async def test_case_P1_white_space_around_a_value_is_no_part_of_it(edge):
+    """RFC 9110 §5.5, in every header: host, key, length and the client's own id."""
+    reader, writer = await connect(edge)
+    extra = "x-request-id: \t mine \t \r\n"
+    writer.write(
+        request(extra=extra, host="host: x \t\r\n").replace(KEY.encode(), KEY.encode() + b" ")
+    )
+    status, top, _ = await one(reader)
+    assert (200, True) == (status, b"x-request-id: mine\r\n" in top)
+    writer.close()
+
+
 @pytest.mark.parametrize("path", ["/nowhere", "/health/live", "/v1/models"])
 async def test_case_P1_an_answer_that_left_a_body_unread_ends_the_connection(edge, path):
     """What comes next might be that body, or another request: nobody can tell."""

@@ -117,6 +117,7 @@ def execute(
 ) -> list[router_pb2.ExecuteResponse]:
     """Router's Execute, with the edge's own certificate."""
     body = {"model": model, "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    body["stream"] = changes.get("stream", False)
     fields = {
         "trace_id": IDS.uuid7(),
         "tenant_id": key.tenant_id,

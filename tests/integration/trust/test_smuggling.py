@@ -28,6 +28,7 @@ from tests.integration.trust.smuggling_cases import (
     chunked,
     chunks,
 )
+from tollgate_edge.http_listener import PIPELINED_MAX
 
 OFFERS = pytest.mark.parametrize(
     "offer",
@@ -100,12 +101,13 @@ def test_case_P1_an_offered_upgrade_in_every_shape(port, offer):
         usable(wire)
 
 
-def test_case_P1_six_hundred_offers_in_one_segment(port):
+def test_case_P1_a_full_pipeline_of_offers_in_one_segment(port):
     """RFC 9110 §7.8, RFC 9112 §9.3.2: as many answers, in order; what is left is answered too."""
+    count = 1 + PIPELINED_MAX
     with Wire(port) as wire:
         probe = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-Id: n%d\r\n%b\r\n\r\n"
-        wire.send(b"".join(probe % (number, b"\r\n".join(H2C[:2])) for number in range(600)))
-        for number in range(600):
+        wire.send(b"".join(probe % (number, b"\r\n".join(H2C[:2])) for number in range(count)))
+        for number in range(count):
             answer = wire.answer()
             assert (200, f"n{number}") == (answer.status, answer.headers["x-request-id"])
         usable(wire)

@@ -201,7 +201,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if (
             not self._head_read
         ):  # a field of the trailer is none of the head's: RFC 9110 section 6.5
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))  # RFC 9110 section 5.5
 
     def on_headers_complete(self) -> None:
         self._head_read = True
