@@ -91,3 +91,56 @@ def test_what_is_kept_of_an_answer_is_kept_again(kind, data):
     assert kept is None or answer_schema.kept(kept, kind) is kept
     if kept is not document and kept is not None:
         assert kept != document or len(before) != len(json.dumps(kept))
+
+
+def chunk(
+    index: int = 0, finish: str | None = None, usage: object = None, **delta: object
+) -> bytes:
+    choice = {"index": index, "delta": delta, "finish_reason": finish}
+    document = {"id": "a", "created": 7, "choices": [choice], "usage": usage}
+    return b"data: %b\n\n" % json.dumps(document, separators=(",", ":")).encode()
+
+
+USED = {"prompt_tokens": 3, "completion_tokens": 4}
+FRAMES = [
+    chunk(role="assistant", content=""), chunk(content="some"), chunk(content="more words"),
+    chunk(1, content="other"), chunk(reasoning_content="hm"), chunk(content='a "quoted" \n'),
+    chunk(tool_calls=[{"index": 0, "function": {"arguments": "{}"}}]),
+    chunk(tool_calls=[{"index": 1, "function": {"arguments": "{}"}}]),
+    chunk(finish="stop"), chunk(1, "stop"), chunk(finish=""), chunk(usage=USED, content="x"),
+    chunk(finish="stop", usage=USED), b'data: {"choices":[],"usage":%b}\n\n' % json.dumps(USED).encode(),
+    b'data: {"choices":[],"usage":null}\n\n', b"data: [DONE]\n\n", b": beat\n\n", b"\n",
+    b'data: {"error":{"message":"no"}}\n\n', chunk(content="x", secret_member="y"),
+    b'data: {"choices":[{"index":0,"index":1,"delta":{"content":"twice"}}]}\n\n',
+]  # fmt: skip
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(FRAMES), max_size=8), max_size=6),
+    st.lists(st.sampled_from(FRAMES), max_size=12),
+    st.integers(1, 400),
+    st.booleans(),
+)
+def test_a_stream_means_the_same_whatever_others_have_taught(earlier, frames, size, strip):
+    """Bytes, end, error and usage are those of a stream that is read frame by frame."""
+    shapes = Shapes()
+    for stream in earlier:
+        meter = StreamMeter(OPENAI, strip_usage=strip, shapes=shapes)
+        meter.feed(b"".join(stream))
+        meter.finish()
+
+    def seen(shapes: Shapes | None):
+        meter = StreamMeter(OPENAI, strip_usage=strip, shapes=shapes)
+        raw = b"".join(frames)
+        passed = b"".join(meter.feed(raw[at : at + size]) for at in range(0, len(raw), size))
+        passed += meter.finish()
+        return (
+            passed, meter.finished, meter.error is None, meter.usage, meter.usage_source,
+            meter.produced, meter.has_final_usage,
+        )  # fmt: skip
+
+    class Nothing(Shapes):
+        def match(self, frames, position):
+            return None
+
+    assert seen(Nothing()) == seen(shapes)
