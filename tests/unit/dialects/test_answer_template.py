@@ -93,6 +93,25 @@ def test_what_is_kept_of_an_answer_is_kept_again(kind, data):
         assert kept != document or len(before) != len(json.dumps(kept))
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{"choices":[{"index":0,"delta":{"content":"\\uZZZZ"}}],"created":1}',
+        b'{"choices":[{"index":0,"delta":{"content":"\\ud83d"}}],"created":1}',
+        b'{"choices":[{"index":0,"delta":{"content":"hi"}}],"created":007}',
+        b'{"choices":[{"index":0,"delta":{"content":"\xed\xa0\xbd"}}],"created":1}',
+    ],
+    ids=["escape", "half", "number", "bytes"],
+)
+def test_what_is_no_json_is_never_of_a_known_shape(odd):
+    """A frame that a reader would refuse or mend is read, whatever others have taught."""
+    shapes = Shapes()
+    plain = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}],"created":1}\n\n'
+    shapes.learn(plain, [0])
+    assert shapes.match(plain, 0) is not None
+    assert shapes.match(b"data: %b\n\n" % odd, 0) is None
+
+
 def chunk(
     index: int = 0, finish: str | None = None, usage: object = None, **delta: object
 ) -> bytes:

@@ -120,7 +120,10 @@ def test_anthropic_streams_get_no_stream_options():
 
 def test_case_M12_no_limit_is_written_where_none_is_asked_for():
     """None leaves the body without a limit; a null that the client wrote stays."""
-    for body in (b'{"model":"m","stream":false}', b'{"model":"m","max_tokens":null}'):
+    for body in (
+        b'{"model":"m","stream":false}', b'{"model":"m","stream":null}',
+        b'{"model":"m","max_tokens":null}',
+    ):  # fmt: skip
         assert body == rewritten(body, OPENAI, "m", None)
 
 

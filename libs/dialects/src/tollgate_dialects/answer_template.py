@@ -16,8 +16,12 @@ _TEXTS = (
     rb"id|model|system_fingerprint|service_tier|provider|request_id|obfuscation|p|name|content|"
     rb"reasoning_content|reasoning|refusal|arguments|text|partial_json|thinking|signature"
 )
-_STRING = rb'"[^"\\\x00-\x1f]*+(?:\\["\\/bfnrtu][^"\\\x00-\x1f]*+)*+"'
-_NUMBER = rb"-?\d++(?:\.\d++)?+"
+# Halves of a surrogate pair are read: alone they are no text.
+_STRING = (
+    rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})'
+    rb'[^"\\\x00-\x1f]*+)*+"'
+)
+_NUMBER = rb"-?(?:0|[1-9]\d*+)(?:\.\d++)?+"
 _VARIABLE = re.compile(
     rb'("(?:%b)"\s*+:\s*+)(?:%b)|("(?!index"|finish_reason")[a-z_]++"\s*+:\s*+)(?:%b)(?=[,}\s])'
     % (_TEXTS, _STRING, _NUMBER)
@@ -54,6 +58,16 @@ def of(frame: bytes) -> re.Pattern[bytes] | None:
     return found
 
 
+def _is_utf8(frames: bytes) -> bool:
+    if frames.isascii():
+        return True
+    try:
+        frames.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _hole(found: re.Match[bytes]) -> bytes:
     text, number = found.groups()
     return text + b"\x00" if text is not None else number + b"\x01"
@@ -74,10 +88,13 @@ class Shapes:
         self._known: list[Known] = []
 
     def match(self, frames: bytes, position: int) -> tuple[Known, int] | None:
-        """The shape of the frame at a position, and where the last one of that shape ends."""
+        """The shape of the frame at a position, and where the last one of that shape ends.
+
+        None for what no JSON reader would take as it is: bytes that are no UTF-8.
+        """
         for known in self._known:
             if found := known.pattern.match(frames, position):
-                return known, found.end()
+                return (known, found.end()) if _is_utf8(found[0]) else None
         return None
 
     def learn(self, frame: bytes, choices: Iterable[int]) -> None:

@@ -97,6 +97,9 @@ class EdgeApp:
         if headers is None:
             await _refuse(exchange, public_errors.own("ORIGIN_NOT_ALLOWED"))
             return
+        if not exchange.connection.whole:
+            # A body that was announced is not read: what comes next may be it.
+            headers = [*headers, answer_headers.CLOSE]
         await exchange.begin(204, [*answer_headers.build(exchange.facts()), *headers])
         await exchange.end(b"")
 

@@ -47,6 +47,8 @@ class Connections:
         self._idle_of: dict[tuple[str, ...], dict[Abortable, None]] = {}
         # Idle and out of their holder's share: counted in the total alone.
         self._leaving: dict[Abortable, tuple[str, ...]] = {}
+        # The number of its leave: one that came back and leaves again has its time again.
+        self._leave_of: dict[Abortable, int] = {}
         self._left = 0
 
     def __len__(self) -> int:
@@ -84,6 +86,7 @@ class Connections:
         """It is gone; said more than once, it counts once."""
         self._forget_idle(connection)
         self._leaving.pop(connection, None)
+        self._leave_of.pop(connection, None)
         holders = self._holders.pop(connection, None)
         if holders is not None:
             self._shares.give(holders)
@@ -111,11 +114,12 @@ class Connections:
         self._holders[connection] = ()
         self._leaving[connection] = holders
         self._left += 1
+        number = self._leave_of[connection] = self._left
         seconds = LEAVE_SECONDS * (1 + self._left % _SPREAD / _SPREAD)
-        self._later(seconds, lambda: self._end(connection))
+        self._later(seconds, lambda: self._end(connection, number))
 
-    def _end(self, connection: Abortable) -> None:
-        if connection in self._leaving:
+    def _end(self, connection: Abortable, number: int) -> None:
+        if self._leave_of.get(connection) == number:
             self._drop(connection)
 
     def _drop(self, connection: Abortable) -> None:

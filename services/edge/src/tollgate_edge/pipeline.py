@@ -37,6 +37,9 @@ from tollgate_kit.failure import Failure
 from tollgate_kit.logs import Log
 from tollgate_kit.session_client import SessionPool
 
+# Those who ask are no clients, even if they share an address with some.
+PROBES = frozenset(("/health/live", "/health/ready"))
+
 
 class Pipeline:
     """Takes every call through the same steps."""
@@ -96,6 +99,8 @@ class Pipeline:
         """Let a request that is no call, or will be none, wait for its turn."""
         if not self.stopping:
             holder = grant.key_id if grant else client_address.holder(self._address(exchange))
+            if exchange.scope["path"] in PROBES:
+                holder = f"probe {holder}"  # nobody's refusals delay who looks after us
             await exchange.pause(self._pace.wait(holder, self._clock.monotonic()))
 
     def _address(self, exchange: Exchange) -> str:
@@ -337,6 +342,7 @@ class Pipeline:
                 model=call.model,
             )
         if not begun:
+            call.body = b""  # nobody needs it, and its share was given back
             await self.keep_pace(call.exchange, call.grant)
         await call.exchange.refuse(refusal, call.facts())
 
