@@ -106,3 +106,15 @@ def test_a_frozen_account_is_unfrozen_by_a_command_of_its_own(live: Live) -> Non
     done = live.cli("budget", "unfreeze", account)
     assert (1, True) == (done.returncode, "stays frozen" in done.stderr)
     assert "tollgate budget set" in done.stderr
+
+
+def test_a_tenant_whose_name_looks_like_another_account(live: Live) -> None:
+    """A colon in a name breaks no list, and the tenant is found by it."""
+    for name in ("key:no-such-key", "odd:one"):
+        assert 0 == live.cli("tenant", "create", name, "--monthly-usd", "3").returncode
+    listed = live.cli("budget", "show")
+    assert (0, True, True) == (
+        listed.returncode, "key:no-such-key" in listed.stdout, "odd:one" in listed.stdout
+    )  # fmt: skip
+    for account in ("odd:one", "tenant:key:no-such-key"):
+        assert "$3" in live.cli("budget", "show", account).stdout

@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import gc
 import json
+import socket
+import struct
 
 import pytest
 
 from tests.fakes.edge import ANSWER, CHAT, KEY, Edge, data, end, head, play, route, running
 from tollgate_edge.call import Call
 from tollgate_edge.config import LimitsConfig
-from tollgate_edge.http_protocol import FIELDS_MAX
+from tollgate_edge.http_protocol import FIELDS_MAX, LimitedProtocol
 
 LIVE = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\n".encode()
@@ -182,3 +184,36 @@ async def test_case_B1_a_refusal_that_waits_holds_no_body(connect, mesh):
             await asyncio.sleep(0.3)
         held = sum(len(one.body) for one in gc.get_objects() if isinstance(one, Call))
         assert held < len(large)
+
+
+async def test_case_P11_an_http_1_0_client_gets_no_100(connect, edge):
+    """RFC 9110 §10.1.1: its expectation is ignored, and its body read."""
+    edge.script(play(head(), data(ANSWER), end()))
+    reader, writer = await connect(edge)
+    writer.write(
+        ONE.replace(b"1.1", b"1.0", 1)[: -len(BODY)].replace(
+            b"host", b"expect: 100-continue\r\nhost"
+        )
+    )
+    await asyncio.sleep(0.3)
+    writer.write(BODY)
+    got = await rest_of(reader)
+    assert (True, 0) == (got.startswith(b"HTTP/1.1 200"), got.count(b"100 Continue"))
+
+
+async def test_case_B1_a_connection_that_was_reset_is_gone(connect, edge):
+    """No timer keeps it, nor the head of its last request."""
+    pad = b"a" * 30_000
+    live = LIVE[:-2] + b"x-pad: " + pad + b"\r\n\r\n"
+    for _ in range(30):
+        reader, writer = await connect(edge)
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        writer.write(live)
+        await asyncio.wait_for(reader.readuntil(b"}"), 5)
+        writer.transport.abort()
+    await asyncio.sleep(0.5)
+    gc.collect()
+    held = [one for one in gc.get_objects() if isinstance(one, LimitedProtocol)]
+    assert len(held) < 5

@@ -292,3 +292,22 @@ def test_a_body_without_usage_is_estimated():
     assert (Usage(output_tokens=10), UsageSource.ESTIMATED) == (
         meter.usage, meter.usage_source
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b"data: null\n\n", data({"object": "chat.completion.chunk", "choices": None, "usage": None}),
+     data({"object": "chat.completion.chunk", "usage": {}})],
+    ids=["null", "no choices", "empty usage"],
+)  # fmt: skip
+def test_case_P2_a_frame_of_nothing_ends_no_stream(odd):
+    """Beats as some vendors write them: the stream goes on, and its usage counts."""
+    _, meter = run(OPENAI, [*words(2), odd, *words(1), USAGE_LAST, DONE])
+    assert (None, True, READ) == (meter.error, meter.finished, meter.usage)
+
+
+def test_case_M11_counts_that_have_begun_do_not_fall_to_zero():
+    """A report of zeros behind the true one is none; zeros alone stay zero (promise 7)."""
+    zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    _, meter = run(OPENAI, [*words(2), USAGE_LAST, data({"choices": [], "usage": zero}), DONE])
+    assert (READ, UsageSource.UPSTREAM) == (meter.usage, meter.usage_source)

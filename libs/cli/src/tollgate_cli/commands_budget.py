@@ -32,10 +32,12 @@ def budget_show(
     """Show accounts in this month: posted + pending never exceeds the limit."""
 
     async def work(operator: Operator) -> Any:
-        names = [account] if account else await _tenant_names(operator)
+        if account:
+            accounts = [(await directory.account_id(operator, account), account)]
+        else:
+            accounts = await _tenant_accounts(operator)
         found = []
-        for name in names:
-            identifier = await directory.account_id(operator, name)
+        for identifier, name in accounts:
             try:
                 item = await _account(operator, identifier)
             except NotFound:
@@ -143,9 +145,10 @@ def budget_resolve(
         print(f"{reservation_id}: {format_usd(transfer.posted_nano_usd)} posted")
 
 
-async def _tenant_names(operator: Operator) -> list[str]:
+async def _tenant_accounts(operator: Operator) -> list[tuple[str, str]]:
+    """(account, name) of every tenant: a name may look like another kind of account."""
     answer = await operator.call(operator.authz.ListTenants, authz_pb2.ListTenantsRequest())
-    return [item.name for item in answer.tenants]
+    return [(f"tenant:{item.tenant_id}", item.name) for item in answer.tenants]
 
 
 async def _account(operator: Operator, identifier: str) -> Any:

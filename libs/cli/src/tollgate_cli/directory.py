@@ -67,16 +67,14 @@ async def account_id(operator: Operator, name: str) -> str:
 
     Or a tenant.
     """
-    kind, colon, rest = name.partition(":")
-    if not colon:
+    kind, _, rest = name.partition(":")
+    if kind not in ("tenant", "key", "group"):
         kind, rest = "tenant", name
     if kind == "tenant":
         return f"tenant:{(await tenant(operator, rest)).tenant_id}"
     if kind == "key":
         return f"key:{(await key(operator, rest)).key_id}"
-    if kind == "group":
-        return f"group:{(await any_group(operator, rest)).group_id}"
-    raise Fault(f"{name!r} is no budget account", "write tenant:NAME, group:NAME or key:NAME")
+    return f"group:{(await any_group(operator, rest)).group_id}"
 
 
 def _one(listed: list[Any], matches: list[Any], kind: str, name: str, remedy: str) -> Any:

@@ -15,6 +15,7 @@ import orjson
 from tollgate_dialects import answer_schema, answer_template, members, reported, sse
 from tollgate_dialects.answer_usage import AnswerMeter
 from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.usage import NOTHING
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
@@ -211,7 +212,8 @@ class StreamMeter(AnswerMeter):
         if sse.is_terminal(event, self._protocol) and self._protocol is Protocol.OPENAI_CHAT:
             self.finished = self._is_final = True
             return sse.TERMINAL[self._protocol]
-        if not event.data.strip() and event.name != b"error":
+        # Nothing, or null: a beat, as some write it.
+        if event.data.strip() in (b"", b"null") and event.name != b"error":
             return b""
         read = _read_json(event.data)
         if read is None or not isinstance(read.value, dict):
@@ -253,7 +255,8 @@ class StreamMeter(AnswerMeter):
     def _read_openai(self, event: sse.Event, document: dict[str, Any]) -> Any:
         """What passes of a chunk; None: nothing."""
         usage = reported.found_in(document)
-        if usage is not None and document.get("choices") is None:
+        is_chunk = usage is not None or document.get("object") == "chat.completion.chunk"
+        if is_chunk and document.get("choices") is None:
             document = {**document, "choices": []}
         if not answer_schema.is_chunk(document):
             if not self._is_foreign(event.name):
@@ -267,7 +270,10 @@ class StreamMeter(AnswerMeter):
             self._fail()
         self._is_final = bool(self._choices) and all(self._choices.values())
         if usage is not None:
-            self._report(reported.from_openai(usage))
+            report = reported.from_openai(usage)
+            # Counts that have begun do not fall to zero: some write zeros where they mean nothing.
+            if report != NOTHING or self._reported in (None, NOTHING):
+                self._report(report)
             if self._strip_usage and not document["choices"]:
                 return None
         return answer_schema.kept(document, answer_schema.OPENAI)

@@ -102,6 +102,7 @@ class LimitedProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn lets it run where it was a reset
         self.open_connections.closed(self)
         self._connection.lost()
 
@@ -233,6 +234,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self.open_connections.busy(self):
             self.abort()
             raise NotHttpError("no place for one more request")
+        if version == "1.0":  # it knows no 100: RFC 9110 section 10.1.1
+            self.expect_100_continue = False
         super().on_headers_complete()
         if not self.pipeline:
             self._answering = self.cycle
