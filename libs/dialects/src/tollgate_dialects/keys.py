@@ -14,11 +14,20 @@ from tollgate_dialects import features, members
 from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.refusal import BadRequest, Code
 
-_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+# What each protocol calls the limit of an answer's tokens; another protocol's name is refused.
+LIMITS: Mapping[Protocol, tuple[str, ...]] = {
+    Protocol.OPENAI_CHAT: ("max_completion_tokens", "max_tokens"),
+    Protocol.ANTHROPIC_MESSAGES: ("max_tokens",),
+}
+_LIMIT_NAMES = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+FOREIGN_LIMITS: Mapping[Protocol, tuple[str, ...]] = {
+    protocol: tuple(name for name in _LIMIT_NAMES if name not in own)
+    for protocol, own in LIMITS.items()
+}
 # At the top: what decides price, model, stream, limit, or one of the refusals of `features`.
 _TOP: Mapping[Protocol, frozenset[str]] = {
     protocol: frozenset(
-        (*refused, *_LIMITS, "model", "stream", "stream_options", "n", "messages", "system",
+        (*refused, *_LIMIT_NAMES, "model", "stream", "stream_options", "n", "messages", "system",
          "tools", "functions", "cache_control", "thinking")
     )
     for protocol, refused in features.REFUSED.items()

@@ -23,15 +23,6 @@ MAX_MODEL_CHARACTERS: Final = 256
 MAX_OUTPUT_TOKENS: Final = 100_000_000
 MAX_CHOICES: Final = 128
 
-_LIMITS = {
-    Protocol.OPENAI_CHAT: ("max_completion_tokens", "max_tokens"),
-    Protocol.ANTHROPIC_MESSAGES: ("max_tokens",),
-}
-_FOREIGN_LIMITS = {
-    Protocol.OPENAI_CHAT: ("max_output_tokens",),
-    Protocol.ANTHROPIC_MESSAGES: ("max_completion_tokens", "max_output_tokens"),
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFacts:
@@ -126,7 +117,7 @@ def _choices(document: dict[str, Any]) -> int:
 
 
 def _output_limit(document: dict[str, Any], protocol: Protocol) -> int | None:
-    for name in _FOREIGN_LIMITS[protocol]:
+    for name in keys.FOREIGN_LIMITS[protocol]:
         if document.get(name) is not None:
             raise BadRequest(
                 Code.UNSUPPORTED_PARAMETER, "This limit belongs to another protocol.", name
@@ -135,7 +126,7 @@ def _output_limit(document: dict[str, Any], protocol: Protocol) -> int | None:
     lowest = 1 if protocol is Protocol.OPENAI_CHAT else 0
     limits = {
         limit
-        for name in _LIMITS[protocol]
+        for name in keys.LIMITS[protocol]
         if (limit := _integer(document, name, lowest=lowest, highest=MAX_OUTPUT_TOKENS)) is not None
     }
     if len(limits) > 1:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import orjson
 
-from tollgate_dialects import members
+from tollgate_dialects import keys, members
 from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.request import RequestFacts
 
@@ -77,9 +77,9 @@ def _limit_keys(
 ) -> list[str]:
     if protocol is Protocol.ANTHROPIC_MESSAGES:
         return ["max_tokens"]
-    keys = ("max_completion_tokens", "max_tokens")
-    used = [key for key in keys if key in found and text[slice(*found[key])] != "null"]
-    return used or [keys[0] if _REASONING_MODEL.match(model) else keys[1]]
+    names = keys.LIMITS[protocol]
+    used = [name for name in names if name in found and text[slice(*found[name])] != "null"]
+    return used or ["max_completion_tokens" if _REASONING_MODEL.match(model) else "max_tokens"]
 
 
 def _ask_for_usage(text: str, start: int) -> _Edit:
