@@ -13,7 +13,7 @@ import redis
 from tests.live import Key, Live
 
 UUID7 = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-# design.md step 9: on every answer, errors included.
+# On every answer, errors included.
 ALWAYS = ("x-request-id", "x-tollgate-trace-id")
 FACTS = ("x-tollgate-cost-usd", "x-tollgate-usage-input-tokens", "x-tollgate-usage-output-tokens")
 

@@ -1,7 +1,4 @@
-"""kill -9 of every service under load, three times each; then money and evidence are checked.
-
-Also promises.md row 4 and trust.md row 62.
-"""
+"""kill -9 of every service under load, three times each; then money and evidence are checked."""
 
 import json
 import time
@@ -57,7 +54,7 @@ def facts(live: Live) -> dict[str, dict[str, dict]]:
 
 
 def test_promise_04_the_cap_holds_through_every_kill(after_the_storm):
-    """Promise 4: at every sample posted + pending ≤ limit, and the store's own check agrees."""
+    """At every sample posted + pending ≤ limit, and the store's own check agrees."""
     live, account_id, _, sampler = after_the_storm
     assert len(sampler.samples) > 50
     assert [] == [s for s in sampler.samples if s[0] + s[1] > s[2]]
@@ -73,7 +70,7 @@ def test_promise_04_the_cap_holds_through_every_kill(after_the_storm):
 
 
 def test_trust_62_every_call_that_sent_a_byte_has_its_entry(after_the_storm):
-    """Trust row 62: no byte of an answer left an edge without CALL_ADMITTED, no end without FINISHED."""
+    """No byte of an answer left an edge without CALL_ADMITTED, no end without FINISHED."""
     live, _, load, _ = after_the_storm
     found = facts(live)
     served = [s for s in load.seen if s.status == 200 and s.got_bytes]

@@ -270,7 +270,7 @@ async def test_a_database_that_became_read_only_is_unavailable(dsn):
 
 
 async def test_a_warning_at_commit_is_not_an_acknowledgement(dsn):
-    """SQLSTATE 01000 at COMMIT, as from a cancelled wait for a standby: read back (trust 6.4)."""
+    """SQLSTATE 01000 at COMMIT, as from a cancelled wait for a standby: read back."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
             """CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -46,7 +46,7 @@ def minute(units, bucket="rpm", cost=1):
 
 
 async def test_the_burst_and_not_one_more(rates):
-    """Promise 20: exactly as many as allowed, in one round trip or in many."""
+    """Exactly as many as allowed, in one round trip or in many."""
     answers = await rates.spend([call(minute(5))] * 4)
     for _ in range(4):
         answers += await rates.spend([call(minute(5))])
@@ -57,7 +57,7 @@ async def test_the_burst_and_not_one_more(rates):
 
 
 async def test_two_replicas_share_one_limit(open_rates):
-    """Promise 20: the limit is not multiplied by the number of processes."""
+    """The limit is not multiplied by the number of processes."""
     one, two = open_rates(), open_rates()
     answers = await asyncio.gather(
         *(store.spend([call(minute(50))] * 20) for store in (one, two, one, two))
@@ -110,7 +110,7 @@ async def test_the_stated_wait_is_enough(rates):
 
 
 async def test_a_bucket_from_the_future_does_not_lock_out(redis_url):
-    """Trust 6.6: after a failover to a server whose clock is behind, at most one burst is waited."""
+    """After a failover to a server whose clock is behind, at most one burst is waited."""
     client = open_redis(Secret(redis_url))
     await client.set("tollgate:rate:{t1}:rpm", (time.time_ns() // 1000) + 7200 * 10**6)
     rates = RedisRates(client)

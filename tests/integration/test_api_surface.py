@@ -1,7 +1,7 @@
 """What the public listener answers to everything that is not a call in good order.
 
-Issue item 4: a clear error of the table for each; nothing reserved, nothing charged, no upstream
-asked. And the headers of design.md step 9 on every kind of answer.
+A clear error of the table for each; nothing reserved, nothing charged, no upstream asked. And the
+headers that an answer has, on every kind of answer.
 """
 
 import json

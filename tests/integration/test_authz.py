@@ -211,7 +211,7 @@ def postgres_processes(server):
 
 
 async def test_a_stuck_postgres_means_silence_and_no_denial(mesh):
-    """promises.md row 12: Postgres stopped with SIGSTOP: no heartbeat, Check fails, none is denied.
+    """Postgres stopped with SIGSTOP: no heartbeat, Check fails, none is denied.
 
     When it goes on, so do heartbeats and Checks, without a restart.
     """
@@ -244,7 +244,7 @@ async def test_a_stuck_postgres_means_silence_and_no_denial(mesh):
 
 
 async def test_a_restarted_postgres_is_found_again(mesh):
-    """promises.md row 12: with Postgres gone a valid key is STORE_UNAVAILABLE, then granted again."""
+    """With Postgres gone a valid key is STORE_UNAVAILABLE, then granted again."""
     with engines.postgres_server() as server:
         async with (
             replica(mesh, engines.fresh_database(server)) as address,

@@ -193,7 +193,7 @@ async def test_a_session_of_calls_and_an_orderly_stop(budget):
 
 
 async def test_kill_nine_keeps_what_was_granted_and_the_timeout_quarantines_it(budget):
-    """Promise 4: after the restart the reservation is counted; unsettled it becomes quarantined."""
+    """After the restart the reservation is counted; unsettled it becomes quarantined."""
     with budget.serving() as child:
         async with budget.session() as session:
             kept, lost = reserve(10**6), reserve(10**7, timeout_ms=1500)
@@ -211,7 +211,7 @@ async def test_kill_nine_keeps_what_was_granted_and_the_timeout_quarantines_it(b
 
 
 async def test_changes_without_audit_are_refused(budget):
-    """Trust row 43: no evidence, no effect; calls go on without it."""
+    """No evidence, no effect; calls go on without it."""
     with budget.serving():
         channel = rpc_client.open_channel(budget.peer(), budget.mesh.tls("operator"))
         stub = budget_pb2_grpc.BudgetAdminServiceStub(channel)
@@ -225,7 +225,7 @@ async def test_changes_without_audit_are_refused(budget):
 
 
 async def test_an_unsafe_database_is_refused_at_the_start(budget):
-    """Trust 6.4: every fault is named, nothing listens."""
+    """Every fault is named, nothing listens."""
     with psycopg.connect(budget.dsn, autocommit=True) as connection:
         connection.execute("ALTER ROLE CURRENT_USER SET synchronous_commit = off")
     done = await asyncio.to_thread(budget.run)

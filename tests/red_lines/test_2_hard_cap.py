@@ -1,7 +1,4 @@
-"""Red line 2: posted + pending never exceed the limit, under concurrency and over replicas.
-
-Also trust.md row 12 and promises.md rows 1, 2 and 19.
-"""
+"""Red line 2: posted + pending never exceed the limit, under concurrency and over replicas."""
 
 import asyncio
 import contextlib
@@ -78,7 +75,7 @@ def dear(live: Live) -> str:
 
 
 def test_promise_01_trust_12_a_thousand_parallel_calls_cannot_overspend_a_dollar(live: Live, dear):
-    """Promise 1, trust row 12: at every sample posted + pending ≤ cap; receipts sum to posted.
+    """At every sample posted + pending ≤ cap; receipts sum to posted.
 
     Two edge processes, 1,000 calls at once, a $1 wallet. No call is refused while its worst case
     would have fit: what a refusal says would fit is less than what it asked for.
@@ -106,7 +103,7 @@ def test_promise_01_trust_12_a_thousand_parallel_calls_cannot_overspend_a_dollar
 
 
 def test_promise_02_no_reservation_outlives_its_call(live: Live, dear):
-    """Promise 2: after failures that were told, of every kind, nothing is held and nothing charged.
+    """After failures that were told, of every kind, nothing is held and nothing charged.
 
     (What an upstream that broke off has done is not known: test_2_free_spend.)
     """
@@ -131,7 +128,7 @@ def test_every_scope_binds(live: Live, dear):
 
 
 def test_promise_19_no_money_is_402_and_is_not_retried(live: Live, dear):
-    """Promise 19: 402 with x-should-retry false and what would fit; a rate limit is 429."""
+    """402 with x-should-retry false and what would fit; a rate limit is 429."""
     key = live.key(live.tenant(0.02))
     answer = live.call(key, dear, max_tokens=900)
     assert (402, "false") == (answer.status_code, answer.headers["x-should-retry"])

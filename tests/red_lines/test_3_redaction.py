@@ -1,8 +1,7 @@
 """Red line 3: what an upstream says when it fails stays at the upstream.
 
-Also trust.md rows 15 and 16 and promises.md rows 7 and 14. The canaries: the provider's own key
-and a second text, put by the demo provider into bodies, headers, status lines, redirects, broken
-framing and the middle of streams.
+The canaries: the provider's own key and a second text, put by the demo provider into bodies,
+headers, status lines, redirects, broken framing and the middle of streams.
 """
 
 import concurrent.futures
@@ -143,7 +142,7 @@ each_failure = pytest.mark.parametrize(
 def test_trust_15_promise_14_no_client_sees_what_an_upstream_said(
     storm: Storm, forbidden, failure: Failure, stream: bool
 ):
-    """Trust row 15, promise 14: no key, canary, address or id of the upstream in body or headers."""
+    """No key, canary, address or id of the upstream in body or headers."""
     seen = storm.seen[failure.name, stream]
     assert [] == [word for word in forbidden if word.lower() in seen.everything.lower()]
 
@@ -200,7 +199,7 @@ def test_a_rate_limit_of_an_upstream_says_when_to_come_back(live: Live, protocol
 
 
 def test_promise_07_no_failure_is_charged_for_its_words(live: Live, storm: Storm):
-    """Promise 7: what was told to have failed is free, what is unknown is held and shows no cost;
+    """What was told to have failed is free, what is unknown is held and shows no cost;
 
     charged is only what a stream produced before it told of its failure.
     """
@@ -220,7 +219,7 @@ def test_promise_07_no_failure_is_charged_for_its_words(live: Live, storm: Storm
 
 
 def test_trust_15_promise_14_no_sink_holds_a_canary(live: Live, storm: Storm):
-    """Trust row 15: no log, metric, table, Redis key, WORM file or environment has key or canary."""
+    """No log, metric, table, Redis key, WORM file or environment has key or canary."""
     assert len(storm.seen) == 2 * len(FAILURES)
     words = {f"upstream's word {n}": word for n, word in enumerate(ABOUT_UPSTREAM)}
     needles = {"the provider's key": live.provider_key, "the canary": CANARY, **words}
@@ -327,7 +326,7 @@ def anthropic_body() -> dict:
 
 @pytest.mark.parametrize("protocol", [OPENAI, ANTHROPIC], ids=["openai", "anthropic"])
 def test_trust_16_no_sink_holds_a_prompt_or_an_answer(live: Live, protocol: int):
-    """Trust row 16: canaries in all leaves, in good, refused, broken and unknown calls: nowhere."""
+    """Canaries in all leaves, in good, refused, broken and unknown calls: nowhere."""
     leaves = openai_body() if protocol == OPENAI else anthropic_body()
     names = ("demo-gpt", "demo-400", "demo-500", "demo-error-mid", "demo-reset-mid", "demo-html")
     models = live.models({name: name for name in names}, protocol)

@@ -1,7 +1,6 @@
 """Red line 5: identities, not networks, decide who may call what.
 
-Also trust.md rows 30 (as far as built), 45 and 60. The matrix is made from the descriptors, so
-that a new RPC is in it on the day it is written.
+The matrix is made from the descriptors, so that a new RPC is in it on the day it is written.
 """
 
 import grpc
@@ -76,7 +75,7 @@ def test_every_service_has_a_promise():
 
 @pytest.mark.parametrize("identity", IDENTITIES)
 def test_trust_45_no_identity_can_call_what_is_not_its_own(live: Live, identity: str):
-    """Trust row 45: every RPC of the suite, tried with this certificate, is refused unless listed."""
+    """Every RPC of the suite, tried with this certificate, is refused unless listed."""
     for where, service, method in METHODS:
         if identity not in MAY[service]:
             code = call(live.channel(identity, where), service, method)
@@ -94,7 +93,7 @@ def test_trust_45_the_api_certificate_reaches_no_admin_rpc(live: Live):
 
 @pytest.mark.parametrize("identity", ["edge-portal", "edge-console"])
 def test_trust_30_a_portal_process_cannot_call_an_operator_rpc(live: Live, identity: str):
-    """Trust row 30, as far as built: the portals' certificates open no admin and no data plane."""
+    """As far as built: the portals' certificates open no admin and no data plane."""
     for where, service, method in METHODS:
         if service != "tollgate.audit.v1.AuditService":
             assert grpc.StatusCode.PERMISSION_DENIED == call(
@@ -104,7 +103,7 @@ def test_trust_30_a_portal_process_cannot_call_an_operator_rpc(live: Live, ident
 
 @pytest.mark.parametrize("where", SERVICES)
 def test_trust_60_reflection_is_off_and_identity_is_not_metadata(live: Live, where: str):
-    """Trust row 60: no reflection, and metadata that claims to be the operator changes nothing."""
+    """No reflection, and metadata that claims to be the operator changes nothing."""
     channel = live.channel("edge-portal", where)
     reflect = channel.stream_stream(
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
@@ -133,7 +132,7 @@ def test_trust_60_reflection_is_off_and_identity_is_not_metadata(live: Live, whe
 
 @pytest.mark.parametrize("where", SERVICES)
 def test_trust_60_an_oversized_message_is_refused(live: Live, where: str):
-    """Trust row 60: a message over the bound is refused, and the service lives on."""
+    """A message over the bound is refused, and the service lives on."""
     channel = live.channel("edge-api", where)
     rpc = channel.unary_unary(
         f"/{next(s for w, s, _ in METHODS if w == where)}/X",

@@ -229,7 +229,7 @@ async def test_a_call_cut_at_the_stop_is_recorded_and_quarantined(mesh):
 
 
 async def test_slow_heads_and_bodies_are_cut(mesh):
-    """trust row 13: a head or a body that does not come in time ends its connection."""
+    """A head or a body that does not come in time ends its connection."""
     async with running(mesh, header_seconds=1, limits=LimitsConfig(body_seconds=1)) as edge:
         port = int(edge.url.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

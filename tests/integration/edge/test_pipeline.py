@@ -164,7 +164,7 @@ async def test_without_audit_no_model_byte_leaves_and_the_cost_is_settled(mesh, 
 
 
 async def test_a_client_that_leaves_is_metered_to_the_end(edge):
-    """Promise 6: the client hangs up after the first event; the whole cost is settled once."""
+    """The client hangs up after the first event; the whole cost is settled once."""
     left, went_on = asyncio.Event(), asyncio.Event()
 
     async def script(request):

@@ -1,4 +1,4 @@
-"""trust.md rows 7, 8 and 9: bombs, strange JSON, and two readers of one body."""
+"""Hostile bodies: bombs, strange JSON, and two readers of one body."""
 
 import concurrent.futures
 import gzip
@@ -36,7 +36,7 @@ def rss_bytes(live: Live, name: str) -> int:
     return pages * 4096
 
 
-# ---- row 7 ---------------------------------------------------------------------------------------
+# ---- bombs ---------------------------------------------------------------------------------------
 
 
 def bombs() -> dict[str, bytes]:
@@ -46,7 +46,7 @@ def bombs() -> dict[str, bytes]:
 
 
 def test_trust_07_a_bomb_from_a_client_is_not_unpacked(live: Live, key: Key):
-    """Trust row 7: 100 KB that would be 100 MB: 415 in every encoding, edge's memory stays."""
+    """100 KB that would be 100 MB: 415 in every encoding, edge's memory stays."""
     model = live.model("demo-gpt")
     assert 200 == live.call(key, model).status_code
     made = {**bombs(), "br": b"\x0b" * 100_000, "zstd": b"\x28\xb5\x2f\xfd" * 25_000}
@@ -65,7 +65,7 @@ def test_trust_07_a_bomb_from_a_client_is_not_unpacked(live: Live, key: Key):
 def test_trust_07_a_bomb_from_an_upstream_is_not_unpacked(
     live: Live, key: Key, scripted: upstream.Upstream, publish, stream: bool
 ):
-    """Trust row 7: an upstream that encodes although it was asked not to: 502, nothing unpacked."""
+    """An upstream that encodes although it was asked not to: 502, nothing unpacked."""
     models = publish("bomb-gzip", "bomb-deflate")
     content_type = b"text/event-stream" if stream else b"application/json"
     for encoding, bomb in bombs().items():
@@ -81,7 +81,7 @@ def test_trust_07_a_bomb_from_an_upstream_is_not_unpacked(
         assert rss_bytes(live, name) - size < RSS_BYTES_MAX
 
 
-# ---- row 8 ---------------------------------------------------------------------------------------
+# ---- strange JSON --------------------------------------------------------------------------------
 
 
 def strange(model: str) -> dict[str, bytes]:
@@ -120,7 +120,7 @@ def strange(model: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("case", strange("m"))
 def test_trust_08_strange_json_is_400(live: Live, key: Key, case: str):
-    """Trust row 8: depth, NaN, surrogates, encodings, huge numbers: 400 quickly, nothing moved."""
+    """Depth, NaN, surrogates, encodings, huge numbers: 400 quickly, nothing moved."""
     body = strange(live.model("demo-gpt"))[case]
     with observe.nothing_happens(live, key):
         began = time.monotonic()
@@ -132,13 +132,13 @@ def test_trust_08_strange_json_is_400(live: Live, key: Key, case: str):
 
 
 def test_trust_08_only_a_good_key_makes_us_parse(live: Live):
-    """Trust row 8: parsing comes after identifying: nonsense without a key is 401, not 400."""
+    """Parsing comes after identifying: nonsense without a key is 401, not 400."""
     answer = httpx.post(live.api_urls[0] + PATHS[OPENAI], content=b"[" * MEGABYTE)
     assert 401 == answer.status_code
 
 
 def test_trust_08_a_neighbour_does_not_feel_it(live: Live, key: Key):
-    """Trust row 8: while one tenant sends 8 MB nonsense, another's slowest call stays bearable."""
+    """While one tenant sends 8 MB nonsense, another's slowest call stays bearable."""
     model = live.model("demo-gpt")
     other = live.key(live.tenant())
     nonsense = b'{"model": "m", "messages": [' + b'{"a": 1},' * 900_000 + b"]}"
@@ -162,7 +162,7 @@ def test_trust_08_a_neighbour_does_not_feel_it(live: Live, key: Key):
     assert seconds[-1] < 2
 
 
-# ---- row 9 ---------------------------------------------------------------------------------------
+# ---- two readers ---------------------------------------------------------------------------------
 
 Pairs = list[tuple[str, object]]
 
@@ -231,7 +231,7 @@ def differentials(model: str) -> dict[str, bytes]:
 def test_trust_09_no_reader_sees_more_than_was_reserved(
     live: Live, key: Key, scripted: upstream.Upstream, differential: str, case: str
 ):
-    """Trust row 9: readers that take the first, the last or any case: reserved ≥ charged, or 400."""
+    """Readers that take the first, the last or any case: reserved ≥ charged, or 400."""
     body = differentials(differential)[case]
     sent = len(scripted.bodies)
     before = live.transfers(f"tenant:{key.tenant_id}")

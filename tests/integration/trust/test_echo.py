@@ -1,4 +1,4 @@
-"""trust.md rows 5 and 24: what comes back in headers, and what text from outside does to the logs."""
+"""What is said again: what comes back in headers, and what text from outside does to the logs."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def check_head(answer: bytes) -> dict[str, bytes]:
 @EXAMPLES
 @given(value=st.binary(max_size=80) | st.text(max_size=70).map(lambda t: t.encode()))
 def test_trust_05_a_request_id_is_echoed_only_when_it_is_plain(live: Live, key: Key, value: bytes):
-    """Trust row 5: any bytes as x-request-id: no header is injected, none is split, one response."""
+    """Any bytes as x-request-id: no header is injected, none is split, one response."""
     answer = exchange(
         live,
         b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\nconnection: close\r\n"
@@ -85,7 +85,7 @@ def test_trust_05_a_request_id_is_echoed_only_when_it_is_plain(live: Live, key: 
 @EXAMPLES
 @given(value=st.text(max_size=40), name=st.sampled_from(["model", "user", "stream", "n"]))
 def test_trust_05_no_text_of_a_body_stands_in_a_header(live: Live, key: Key, value: str, name: str):
-    """Trust row 5: text in any member that errors are about never leaves in a header."""
+    """Text in any member that errors are about never leaves in a header."""
     marked = f"mark\r\nx-evil: {value}\r\n"
     body = {"model": "m", "max_tokens": 5, "messages": [], name: marked}
     answer = httpx.post(
@@ -100,7 +100,7 @@ def test_trust_05_no_text_of_a_body_stands_in_a_header(live: Live, key: Key, val
 def test_trust_05_no_header_of_an_upstream_reaches_a_client(
     live: Live, key: Key, scripted: upstream.Upstream, publish
 ):
-    """Trust row 5: an upstream's headers stay with it, those that look like ours, too."""
+    """An upstream's headers stay with it, those that look like ours, too."""
     extra = (
         b"set-cookie: a=b\r\nx-request-id: evil\r\nx-tollgate-cost-usd: 0\r\nlocation: http://x/\r\n"
         b"server: evil\r\nx-should-retry: true\r\nx-tollgate-route: evil\r\nwww-authenticate: x\r\n"
@@ -120,7 +120,7 @@ def test_trust_05_no_header_of_an_upstream_reaches_a_client(
         assert "evil" not in str(answer.headers).lower()
 
 
-# ---- row 24 --------------------------------------------------------------------------------------
+# ---- the logs ------------------------------------------------------------------------------------
 
 SERVICES = ("edge-api", "edge-api-2", "authz", "budget", "router", "audit")
 FORGED = '{"event":"call","forged":true}'
@@ -161,7 +161,7 @@ def poisoned(model: str, poison: str) -> list[dict[str, Any]]:
 
 
 def test_trust_24_text_of_clients_makes_no_log_line(live: Live, key: Key):
-    """Trust row 24: newlines, ANSI, separators and templates everywhere: each line parses, one a call."""
+    """Newlines, ANSI, separators and templates everywhere: each line parses, one a call."""
     model = live.model("demo-gpt")
     before, made = calls(live), 0
     for poison in POISON:
@@ -192,7 +192,7 @@ def heads_with(poison: bytes, key: Key) -> list[bytes]:
 
 
 def test_trust_24_text_of_operators_makes_no_log_line(live: Live):
-    """Trust row 24: the same in names of tenants and keys and in reasons: refused or escaped."""
+    """The same in names of tenants and keys and in reasons: refused or escaped."""
     tenant = live.tenant()
     for poison in POISON:
         for make in (
@@ -221,7 +221,7 @@ def test_trust_24_text_of_operators_makes_no_log_line(live: Live):
 def test_trust_24_text_of_an_upstream_makes_no_log_line(
     live: Live, key: Key, scripted: upstream.Upstream, publish
 ):
-    """Trust row 24: an upstream's words in body and status line are in no log line at all."""
+    """An upstream's words in body and status line are in no log line at all."""
     names = [f"poison-{n}" for n in range(len(POISON))]
     models = publish(*names)
     for name, poison in zip(names, POISON, strict=True):

@@ -1,4 +1,4 @@
-"""trust.md rows 1, 3 and 21: what a key's answer tells, where a key may stand, and from where."""
+"""Presented keys: what a key's answer tells, where a key may stand, and from where."""
 
 import base64
 import contextlib
@@ -42,11 +42,11 @@ def well_formed(public_id: str) -> str:
     return virtual_key.make("test", public_id, secret).reveal()
 
 
-# ---- row 1 ---------------------------------------------------------------------------------------
+# ---- what an answer tells ------------------------------------------------------------------------
 
 
 def test_trust_01_bad_keys_cannot_be_told_apart(live: Live, key: Key):
-    """Trust row 1: no checksum, unknown, known with another secret, revoked with another secret.
+    """No checksum, unknown, known with another secret, revoked with another secret.
 
     The answers are equal in all but their ids. The medians of time are printed, not judged.
     """
@@ -93,7 +93,7 @@ def z(left: list[float], right: list[float]) -> float:
     return (u - n * m / 2) / (n * m * (n + m + 1) / 12) ** 0.5
 
 
-# ---- row 3 ---------------------------------------------------------------------------------------
+# ---- where it may stand --------------------------------------------------------------------------
 
 
 def places(text: str, model: str) -> list[dict[str, object]]:
@@ -136,7 +136,7 @@ def places(text: str, model: str) -> list[dict[str, object]]:
 
 
 def test_trust_03_a_key_in_the_wrong_place_is_nowhere(live: Live, model: str):
-    """Trust row 3: a key in URL, path, cookie, method, body or any header: refused, kept nowhere."""
+    """A key in URL, path, cookie, method, body or any header: refused, kept nowhere."""
     canary = live.key(live.tenant())
     caller = live.key(live.tenant())
     plain = {"model": model, "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
@@ -170,7 +170,7 @@ def test_trust_03_a_key_in_the_wrong_place_is_nowhere(live: Live, model: str):
     assert [] == observe.holding(live, needles)
 
 
-# ---- row 21 --------------------------------------------------------------------------------------
+# ---- from where ----------------------------------------------------------------------------------
 
 INSIDE, OUTSIDE = "10.1.2.3", "203.0.113.9"
 FORWARDED = {
@@ -234,7 +234,7 @@ def listing(url: str, key: Key, hops: list[str]) -> httpx.Response:
 
 @pytest.mark.parametrize("case", FORWARDED)
 def test_trust_21_without_trusted_proxies_the_header_means_nothing(live: Live, case: str):
-    """Trust row 21: only the socket's peer counts: loopback is not 10.0.0.0/8, whatever is claimed."""
+    """Only the socket's peer counts: loopback is not 10.0.0.0/8, whatever is claimed."""
     tenant = live.tenant()
     inside = live.key(tenant, ip_allowlist=["10.0.0.0/8"])
     loopback = live.key(tenant, ip_allowlist=["127.0.0.0/8"])
@@ -248,7 +248,7 @@ def test_trust_21_without_trusted_proxies_the_header_means_nothing(live: Live, c
 def test_trust_21_behind_a_trusted_proxy_the_right_most_other_hop_counts(
     live: Live, behind_a_proxy: str, case: str
 ):
-    """Trust row 21: what stands left of the first hop that is no proxy of ours is not believed."""
+    """What stands left of the first hop that is no proxy of ours is not believed."""
     inside = live.key(live.tenant(), ip_allowlist=["10.0.0.0/8"])
     hops = FORWARDED[case]
     expected = 200 if case in BELIEVED else 403
@@ -256,7 +256,7 @@ def test_trust_21_behind_a_trusted_proxy_the_right_most_other_hop_counts(
 
 
 def test_trust_21_an_address_that_is_refused_moves_nothing(live: Live, model: str):
-    """Trust row 21: a call from elsewhere: 403, nothing reserved, no upstream asked."""
+    """A call from elsewhere: 403, nothing reserved, no upstream asked."""
     far = live.key(live.tenant(), ip_allowlist=["192.0.2.0/24"])
     with observe.nothing_happens(live, far):
         answer = live.call(far, model, headers={"x-forwarded-for": "192.0.2.1"})

@@ -1,4 +1,4 @@
-"""trust.md row 11: no way to an upstream but through a reservation that router itself verifies."""
+"""No way to an upstream but through a reservation that router itself verifies."""
 
 import json
 from typing import Any
@@ -42,7 +42,7 @@ def routes() -> dict[str, set[str]]:
 
 
 def test_trust_11_only_priced_routes_take_a_body(live: Live, model: str):
-    """Trust row 11: the route table has two POSTs; both ask for money before they ask an upstream."""
+    """The route table has two POSTs; both ask for money before they ask an upstream."""
     table = routes()
     posts = {path for path, methods in table.items() if methods - {"GET", "HEAD"}}
     assert {"/v1/chat/completions", "/v1/messages"} == posts
@@ -63,7 +63,7 @@ def test_trust_11_only_priced_routes_take_a_body(live: Live, model: str):
 
 
 def test_trust_11_no_read_route_asks_an_upstream(live: Live, key: Key):
-    """Trust row 11: everything else of the table, called with a good key, reaches nobody."""
+    """Everything else of the table, called with a good key, reaches nobody."""
     others = {path: methods for path, methods in routes().items() if path not in asgi.HOT}
     assert {
         "/v1/models", "/v1/models/{model:path}", "/v1/receipts/{trace_id}", "/", "/health/live",
@@ -143,7 +143,7 @@ def refused(live: Live, key: Key, model: str, token: bytes, /, **changes: Any) -
 
 
 def test_trust_11_router_takes_what_budget_granted_once(live: Live, key: Key, model: str):
-    """Trust row 11: a granted token opens one upstream call; a replay by any trace opens none."""
+    """A granted token opens one upstream call; a replay by any trace opens none."""
     token = reserve(live, key, model)
     trace_id = IDS.uuid7()
     before = observe.stats(live)["requests"]
@@ -155,13 +155,13 @@ def test_trust_11_router_takes_what_budget_granted_once(live: Live, key: Key, mo
 
 
 def test_trust_11_router_refuses_without_a_reservation(live: Live, key: Key, model: str):
-    """Trust row 11: no token, an empty one, nonsense, or somebody's words: refused."""
+    """No token, an empty one, nonsense, or somebody's words: refused."""
     for token in (b"", b"\x00", b"nonsense", b"\xff" * 500, budget_pb2.ReservationToken().SerializeToString()):  # fmt: skip
         refused(live, key, model, token)
 
 
 def test_trust_11_router_refuses_a_forged_reservation(live: Live, key: Key, model: str):
-    """Trust row 11: claims of our own making, another MAC, or one changed byte: refused."""
+    """Claims of our own making, another MAC, or one changed byte: refused."""
     token = budget_pb2.ReservationToken.FromString(reserve(live, key, model))
     claims = budget_pb2.ReservationClaims.FromString(token.claims)
     claims.amount_nano_usd *= 1000
@@ -183,7 +183,7 @@ def test_trust_11_router_refuses_a_forged_reservation(live: Live, key: Key, mode
 
 
 def test_trust_11_router_refuses_anothers_reservation(live: Live, key: Key, model: str):
-    """Trust row 11: a token of another tenant or for another model opens nothing."""
+    """A token of another tenant or for another model opens nothing."""
     other_tenant = live.key(live.tenant())
     other_model = live.model("demo-gpt")
     refused(live, key, model, reserve(live, other_tenant, model))
@@ -193,7 +193,7 @@ def test_trust_11_router_refuses_anothers_reservation(live: Live, key: Key, mode
 
 
 def test_trust_11_the_reserved_amount_binds_router(live: Live, key: Key):
-    """Trust row 11: a token for a nano-dollar opens nothing; one that suffices is cut at its end."""
+    """A token for a nano-dollar opens nothing; one that suffices is cut at its end."""
     model = live.model("demo-endless-1")
     refused(live, key, model, reserve(live, key, model, amount_nano_usd=1), stream=True)
     enough = 1_000_000

@@ -1,5 +1,4 @@
-"""promises.md rows 3 and 12: a store that is away closes its service; it never opens it, and is
-never told as a bad key.
+"""A store that is away closes its service; it never opens it, and is never told as a bad key.
 
 One database is taken away at a time: no new connection to it, those that are there are ended.
 """
@@ -89,7 +88,7 @@ def statuses(live: Live, key: Key, model: str, times: int = 4) -> list[int]:
 
 
 def test_promise_03_without_redis_keys_with_rates_are_closed(own: Live, model: str):
-    """Promise 3: Redis killed: 503 for a key with rates, nothing held, no upstream; then it recovers."""
+    """Redis killed: 503 for a key with rates, nothing held, no upstream; then it recovers."""
     limited = own.key(own.tenant(), requests_per_minute=1000)
     free = own.key(own.tenant())
     assert [200] * 4 == statuses(own, limited, model)
@@ -108,7 +107,7 @@ def test_promise_03_without_redis_keys_with_rates_are_closed(own: Live, model: s
 
 
 def test_promise_03_a_silent_redis_is_as_one_that_is_gone(own: Live, model: str):
-    """Promise 3: Redis under SIGSTOP: 503 within the RPC's time, not a wait and not an open door."""
+    """Redis under SIGSTOP: 503 within the RPC's time, not a wait and not an open door."""
     limited = own.key(own.tenant(), requests_per_minute=1000)
     assert [200] * 2 == statuses(own, limited, model, 2)
     own.suite.signal("redis", signal.SIGSTOP)
@@ -121,7 +120,7 @@ def test_promise_03_a_silent_redis_is_as_one_that_is_gone(own: Live, model: str)
 
 
 def test_promise_03_without_the_ledger_nothing_is_called(own: Live, model: str):
-    """Promise 3: budget's Postgres gone: 503, never 401 or 200, no upstream; then it recovers."""
+    """Budget's Postgres gone: 503, never 401 or 200, no upstream; then it recovers."""
     key = own.key(own.tenant())
     assert [200] * 4 == statuses(own, key, model)
     before = observe.stats(own)["requests"]
@@ -136,7 +135,7 @@ def test_promise_03_without_the_ledger_nothing_is_called(own: Live, model: str):
 
 
 def test_promise_12_without_its_store_authz_never_says_401(own: Live, model: str):
-    """Promise 12: authz's Postgres gone: a known key is served or 503, a fresh one 503; never 401."""
+    """Authz's Postgres gone: a known key is served or 503, a fresh one 503; never 401."""
     known, fresh = own.key(own.tenant()), own.key(own.tenant())
     assert [200] * 2 == statuses(own, known, model, 2)
     with without_database(own, "authz"):
@@ -161,7 +160,7 @@ def test_promise_12_without_its_store_authz_never_says_401(own: Live, model: str
 
 
 def test_promise_12_authz_recovers_from_a_restarted_postgres(own: Live, model: str):
-    """Promise 12: the whole Postgres killed and started again: 503 or 200, never 401, then all well."""
+    """The whole Postgres killed and started again: 503 or 200, never 401, then all well."""
     key = own.key(own.tenant())
     assert [200] * 2 == statuses(own, key, model, 2)
     own.suite.kill("postgres")

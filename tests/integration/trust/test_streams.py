@@ -1,4 +1,4 @@
-"""trust.md rows 6 and 14, promises.md rows 6 and 7: hostile streams, clients that hang up, usage."""
+"""Hostile streams, clients that hang up, and what usage is charged."""
 
 import concurrent.futures
 import json
@@ -21,7 +21,7 @@ def key(live: Live) -> Key:
     return live.key(live.tenant())
 
 
-# ---- row 6 ---------------------------------------------------------------------------------------
+# ---- hostile streams -----------------------------------------------------------------------------
 
 EVIL = "ev1l-marker"
 FORGED_FACTS = "forged facts"
@@ -171,7 +171,7 @@ def is_terminal(event: tuple[str, str], protocol: int) -> bool:
 def test_trust_06_no_foreign_event_reaches_a_client(
     live: Live, key: Key, scripted: upstream.Upstream, stage, protocol: int, case: str
 ):
-    """Trust row 6: the stream ends with its own terminal or error event, and nothing foreign."""
+    """The stream ends with its own terminal or error event, and nothing foreign."""
     name = label(protocol, case)
     head = upstream.STREAM_HEAD % b""
     scripted.scripts[name] = [head + BEGIN[protocol], 0.02, hostile(protocol)[case] + END[protocol]]
@@ -192,7 +192,7 @@ def test_trust_06_no_foreign_event_reaches_a_client(
 def test_trust_06_an_upstream_cannot_speak_in_our_name(
     live: Live, key: Key, scripted: upstream.Upstream, stage, protocol: int
 ):
-    """Trust row 6: a comment in the shape of our facts, sent by an upstream, does not arrive."""
+    """A comment in the shape of our facts, sent by an upstream, does not arrive."""
     name = label(protocol, FORGED_FACTS)
     forged = b': tollgate {"cost_usd":"0","receipt":"1"}\n\n'
     scripted.scripts[name] = [
@@ -208,7 +208,7 @@ def test_trust_06_an_upstream_cannot_speak_in_our_name(
 def test_trust_06_what_only_looks_hostile_arrives(
     live: Live, key: Key, scripted: upstream.Upstream, stage, protocol: int, case: str
 ):
-    """Trust row 6, the other way: a model that talks about streams is not cut."""
+    """The other way: a model that talks about streams is not cut."""
     name = label(protocol, f"innocent {case}")
     event, text = innocent(protocol)[case]
     scripted.scripts[name] = [
@@ -228,7 +228,7 @@ def text_of(data: str, protocol: int) -> str | None:
     return document.get("delta", {}).get("text")
 
 
-# ---- row 14 --------------------------------------------------------------------------------------
+# ---- clients that hang up ------------------------------------------------------------------------
 
 
 def hang_up_after(live: Live, key: Key, model: str, protocol: int, frames: int) -> str:
@@ -254,7 +254,7 @@ def hang_up_after(live: Live, key: Key, model: str, protocol: int, frames: int) 
 
 @BOTH
 def test_trust_14_promise_06_who_hangs_up_pays_what_was_produced(live: Live, protocol: int):
-    """Trust row 14, promise 6: at each of 30 frames: charge = what the provider says it produced."""
+    """At each of 30 frames: charge = what the provider says it produced."""
     key = live.key(live.tenant())
     # A model of its own for each position: the provider's record is kept by model.
     first = 21 if protocol == OPENAI else 61
@@ -291,7 +291,7 @@ def ended(live: Live, key: Key, trace_id: str) -> bool:
 
 
 def test_trust_14_an_endless_answer_that_nobody_reads_is_cut_and_charged(live: Live):
-    """Trust row 14: hanging up on an endless stream is charged, and at most what was reserved."""
+    """Hanging up on an endless stream is charged, and at most what was reserved."""
     key, model = live.key(live.tenant()), live.model("demo-endless-1")
     trace_id = hang_up_after(live, key, model, OPENAI, 3)
     wait_until(lambda: ended(live, key, trace_id), 75)
@@ -303,7 +303,7 @@ def test_trust_14_an_endless_answer_that_nobody_reads_is_cut_and_charged(live: L
 
 
 def test_trust_14_a_plain_call_that_nobody_waits_for_is_charged(live: Live):
-    """Trust row 14: without a stream, too: the answer was produced, so it is paid."""
+    """Without a stream, too: the answer was produced, so it is paid."""
     key, model = live.key(live.tenant()), live.model("demo-slow-701")
     with pytest.raises(httpx.ReadTimeout):
         live.call(key, model, timeout=0.3)
@@ -314,7 +314,7 @@ def test_trust_14_a_plain_call_that_nobody_waits_for_is_charged(live: Live):
     assert (cost, 0) == (account.posted_nano_usd, account.pending_nano_usd)
 
 
-# ---- promise 7 -----------------------------------------------------------------------------------
+# ---- usage ---------------------------------------------------------------------------------------
 
 
 USAGE_SOURCES = {
@@ -346,7 +346,7 @@ def sources(live: Live) -> dict[tuple[int, str], str]:
 def test_promise_07_the_source_of_usage_is_recorded(
     live: Live, sources, protocol: int, stream: bool, upstream_model: str
 ):
-    """Promise 7: upstream zero is zero, an error is no usage, and the receipt says where it is from."""
+    """Upstream zero is zero, an error is no usage, and the receipt says where it is from."""
     key = live.key(live.tenant())
     source, charged = USAGE_SOURCES[upstream_model]
     model = sources[protocol, upstream_model]

@@ -76,7 +76,7 @@ def test_a_name_that_cannot_be_stored_is_refused(value):
     ],
 )
 def test_a_producer_belongs_to_its_certificate(producer, identity, ok):
-    """A producer id is bound to the caller's identity (trust row 64)."""
+    """A producer id is bound to the caller's identity."""
     assert ok == entry.is_producer_of(producer, identity)
 
 

@@ -1,4 +1,4 @@
-"""Proof of a presented key: trust.md row 1."""
+"""Proof of a presented key: only the key that was sealed is proven, and each try is the same work."""
 
 import hmac
 import string

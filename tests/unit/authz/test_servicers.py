@@ -161,7 +161,7 @@ def swap_secret(text, donor, *, public_id=None):
 
 
 async def test_a_store_that_is_away_is_no_denial(authz):
-    """promises.md row 12: an outage is a failed RPC with its reason, for good and bad keys alike."""
+    """An outage is a failed RPC with its reason, for good and bad keys alike."""
     issued = await authz.issue()
     authz.store.away = True
     assert "STORE_UNAVAILABLE" == (await refused(authz.check(issued.secret)))[0]
@@ -267,7 +267,7 @@ async def test_evidence_before_effect(authz):
 
 
 async def test_entries_and_logs_hold_ids_only(authz):
-    """trust.md row 3: no secret, name or reason in an entry or a log line; ids and kinds are."""
+    """No secret, name or reason in an entry or a log line; ids and kinds are."""
     made = await authz.call("CreateTenant", name="Canary Tenant")
     tenant_id = made.tenant.tenant_id
     grouped = await authz.call("CreateGroup", tenant_id=tenant_id, name="Canary Group")

@@ -76,14 +76,14 @@ def test_larger_than_the_burst_never_fits():
 
 
 def test_a_clock_that_was_ahead_does_not_lock_out():
-    """A tat from the future counts as one full burst at most (trust 6.6)."""
+    """A tat from the future counts as one full burst at most."""
     cost = Cost("b", 1, 10, 60, 60_000)
     hours = 10**15 + 3600 * 10**6
     assert 1_000_000 == gcra.wait(hours, 10**15, cost)
 
 
 def test_all_dimensions_or_none_and_the_strictest_is_named():
-    """Promise 20: a call that one bucket refuses takes nothing from the others."""
+    """A call that one bucket refuses takes nothing from the others."""
     now = [10**15]
     rates = MemoryRates(lambda: now[0])
     wide = Cost("wide", 1, 100, 100, 60_000)

@@ -44,7 +44,7 @@ def test_all_accounts_or_none():
 
 
 def test_nothing_may_be_spent_on_an_account_without_a_limit():
-    """Unknown accounts are refused, whatever else is named (promise 1)."""
+    """Unknown accounts are refused, whatever else is named."""
     run("""
         account A 100
         reserve T1 A,B 1 -> denied ACCOUNT_UNKNOWN B 0
@@ -124,7 +124,7 @@ def test_the_truth_is_posted_even_above_the_limit_and_freezes():
 
 
 def test_a_timeout_is_quarantined_and_still_counted():
-    """No automatic refund (promise 4): only the truth, or an operator, frees the money."""
+    """No automatic refund: only the truth, or an operator, frees the money."""
     run("""
         account A 100
         reserve T1 A 60 -> ok 40

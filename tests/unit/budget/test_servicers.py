@@ -117,7 +117,7 @@ class Service:
 
 
 async def test_a_reservation_carries_a_token_that_router_can_verify():
-    """Promise 5: MAC over the claims exactly as they stand; a replay carries the same bytes."""
+    """MAC over the claims exactly as they stand; a replay carries the same bytes."""
     async with Service() as service:
         request = service.request()
         answer = await service.budget.Reserve(request, None)
@@ -277,7 +277,7 @@ async def test_reusing_an_id_is_refused_loudly():
 
 
 async def test_promise_22_evidence_before_effect():
-    """Trust row 43: audit down means refused and unchanged; up means the intent is in the log."""
+    """Audit down means refused and unchanged; up means the intent is in the log."""
     async with Service() as service:
         service.evidence.down = True
         with pytest.raises(Failure, match="AUDIT_NOT_DURABLE"):

@@ -48,7 +48,7 @@ def test_safe_settings_have_no_faults():
     ],
 )
 def test_each_unsafe_setting_is_a_fault(name, value):
-    """Trust 6.4: one is enough; one that is not told at all, too."""
+    """One is enough; one that is not told at all, too."""
     assert 1 == len(faults({**SAFE, name: value}, standby_required=False))
 
 

@@ -307,7 +307,7 @@ def test_case_P2_a_frame_of_nothing_ends_no_stream(odd):
 
 
 def test_case_M11_counts_that_have_begun_do_not_fall_to_zero():
-    """A report of zeros behind the true one is none; zeros alone stay zero (promise 7)."""
+    """A report of zeros behind the true one is none; zeros alone stay zero."""
     zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     _, meter = run(OPENAI, [*words(2), USAGE_LAST, data({"choices": [], "usage": zero}), DONE])
     assert (READ, UsageSource.UPSTREAM) == (meter.usage, meter.usage_source)

@@ -161,7 +161,7 @@ def test_wrong_values_are_refused_by_name(changes, code, param):
     ],
 )  # fmt: skip
 def test_trust_10_what_token_prices_do_not_cover_is_refused(protocol, name, value):
-    """Row 10: every feature billed in another way is refused, with its name."""
+    """Every feature billed in another way is refused, with its name."""
     assert ("unsupported_parameter", name) == refused(protocol, **{name: value})
 
 

@@ -1,4 +1,4 @@
-"""Which address counts (trust.md row 21)."""
+"""Which address counts: the socket's, or the first hop that is no proxy of ours."""
 
 import pytest
 from hypothesis import given

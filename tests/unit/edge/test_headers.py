@@ -1,4 +1,4 @@
-"""What is read from a request's head, and what is written into an answer's (trust.md 3, 5)."""
+"""What is read from a request's head, and what is written into an answer's."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The words for a charge (promises.md row 7), and the receipt built from them."""
+"""The words for a charge, and the receipt built from them."""
 
 import pytest
 
@@ -21,7 +21,7 @@ from tollgate_edge.outcome import Outcome
     ],
 )
 def test_every_end_says_whether_and_why_it_is_charged(ended, expected):
-    """Promise 7: the charge and its reason are shown; nothing produced is nothing charged."""
+    """The charge and its reason are shown; nothing produced is nothing charged."""
     assert expected == (ended.charged, ended.charge_reason)
 
 

@@ -13,7 +13,7 @@ from tollgate_edge import anthropic_api, money_words, openai_api, public_errors
 
 UNSPECIFIED = "UNSPECIFIED"
 FACES = (openai_api.FACE, anthropic_api.FACE)
-# What each protocol's SDKs know (protocols.md 3.1 and 3.3).
+# What each protocol's SDKs know: the error types and codes of the vendors' API references.
 KINDS = {
     openai_api.FACE.path: {
         "invalid_request_error", "authentication_error", "insufficient_quota",

@@ -29,7 +29,7 @@ def _lines(write):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_field_stays_one_line_of_json(text):
-    """Trust row 24: whatever a field holds, one event is one line that parses, and is bounded."""
+    """Whatever a field holds, one event is one line that parses, and is bounded."""
     written = _lines(lambda log: log.info("call.finished", model=text))
     assert (1, True) == (len(written.splitlines()), len(written) < 5000)
     assert "call.finished" == json.loads(written)["event"]
