@@ -191,6 +191,11 @@ class Edge:
         await self.life.stop()
 
 
+async def connect(edge: Edge) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A raw connection to the edge's listener."""
+    return await asyncio.open_connection("127.0.0.1", int(edge.url.rpartition(":")[2]))
+
+
 @contextlib.asynccontextmanager
 async def running(
     mesh: Mesh, *, routers: int = 1, limits: LimitsConfig | None = None, durable_ms: int = 5000,

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from tests.fakes.edge import ANSWER, CHAT, KEY, Edge, data, end, head, play, running, stream_of
+from tests.fakes.edge import ANSWER, CHAT, KEY, connect, data, end, head, play, running, stream_of
 from tollgate_edge.http_protocol import PIPELINED_MAX
 
 LIVE = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -14,10 +14,6 @@ BODY = b'{"model": "m-openai", "max_tokens": 16, "messages": []}'
 # More than any listener keeps for one connection, and enough that no kernel buffer hides it.
 ENDLESS_BYTES = 16 << 20
 PIECE = b"a" * 16_384
-
-
-async def connect(edge: Edge) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", int(edge.url.rpartition(":")[2]))
 
 
 async def send_until_cut(writer: asyncio.StreamWriter, piece: bytes) -> int:

@@ -10,6 +10,7 @@ import struct
 import pytest
 
 from tests.fakes.edge import ANSWER, CHAT, KEY, Edge, data, end, head, play, route, running
+from tests.fakes.edge import connect as raw_connection
 from tollgate_edge.call import Call
 from tollgate_edge.config import LimitsConfig
 from tollgate_edge.http_protocol import FIELDS_MAX, LimitedProtocol
@@ -29,8 +30,7 @@ async def connect():
     opened = []
 
     async def connecting(edge: Edge) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        port = int(edge.url.rpartition(":")[2])
-        opened.append(await asyncio.open_connection("127.0.0.1", port))
+        opened.append(await raw_connection(edge))
         return opened[-1]
 
     yield connecting

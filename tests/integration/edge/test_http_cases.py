@@ -10,6 +10,7 @@ from tests.fakes.edge import (
     CHAT,
     KEY,
     OPENAI_EVENTS,
+    connect,
     data,
     end,
     head,
@@ -27,10 +28,6 @@ OFFER = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: 
 def request(body: bytes = BODY, extra: str = "", version: str = "1.1", host: str = "host: x\r\n"):
     lines = f"POST {CHAT} HTTP/{version}\r\n{host}x-api-key: {KEY}\r\n{extra}"
     return f"{lines}content-length: {len(body)}\r\n\r\n".encode() + body
-
-
-async def connect(edge) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", int(edge.url.rpartition(":")[2]))
 
 
 async def one(reader: asyncio.StreamReader) -> tuple[int, bytes, bytes]:

@@ -1,5 +1,6 @@
 """`tollgate audit`: verify the log offline, and read it."""
 
+import asyncio
 import json
 import sys
 import time
@@ -75,20 +76,24 @@ def audit_verify(
 
 
 def _unpublished(config: Path | None) -> int:
-    """Entries that audit had accepted by now and has not published within a few seconds."""
+    """Count what audit had accepted by now and has not published within a few seconds."""
     try:
-        answer = session.run(config, _checkpoint)
-        accepted: int = published_size(answer.signed_note) + answer.unpublished
-        until = time.monotonic() + _PUBLISH_S
-        while published_size(answer.signed_note) < accepted and time.monotonic() < until:
-            time.sleep(_PUBLISH_POLL_S)
-            answer = session.run(config, _checkpoint)
+        return session.run(config, _late)
     except Fault as fault:
         print(
             f"tollgate: only what is published is checked, audit cannot be asked: {fault}",
             file=sys.stderr,
         )
         return 0
+
+
+async def _late(operator: Operator) -> int:
+    answer = await _checkpoint(operator)
+    accepted: int = published_size(answer.signed_note) + answer.unpublished
+    until = time.monotonic() + _PUBLISH_S
+    while published_size(answer.signed_note) < accepted and time.monotonic() < until:
+        await asyncio.sleep(_PUBLISH_POLL_S)
+        answer = await _checkpoint(operator)
     return max(0, accepted - published_size(answer.signed_note))
 
 

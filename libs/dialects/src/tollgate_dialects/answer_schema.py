@@ -159,7 +159,7 @@ def kept(value: Any, kind: Kind) -> Any:
 
 
 def _is_listed(value: Any, kind: Kind) -> bool:
-    """Whether nothing would be dropped: so it is for almost every answer, and soon said."""
+    """Return whether `_kept` would drop nothing, as for almost every answer; quick to check."""
     if value is None or kind is WHOLE:
         return True
     if kind is SCALAR:
@@ -200,11 +200,11 @@ def _kept(value: Any, kind: Kind) -> Any:
 def _kept_parts(value: Any, kind: Kind) -> Any:
     if isinstance(kind, list) and isinstance(value, list):
         items = [_kept(item, kind[0]) for item in value]
-        return _same_or(value, [item for item in items if item is not _NOTHING])
+        return [item for item in items if item is not _NOTHING]
     if isinstance(kind, list) or not isinstance(value, dict):
         return _NOTHING
     members = {name: _kept(item, kind[name]) for name, item in value.items() if name in kind}
-    return _same_or(value, {n: item for n, item in members.items() if item is not _NOTHING})
+    return {name: item for name, item in members.items() if item is not _NOTHING}
 
 
 def _facts(value: Any, depth: int) -> Any:

@@ -82,7 +82,7 @@ class Known(NamedTuple):
 
 
 class Shapes:
-    """What the streams of one upstream have taught, the latest first."""
+    """Keeps the frame shapes learnt from the streams of one upstream, the latest first."""
 
     def __init__(self) -> None:
         self._known: list[Known] = []

@@ -72,9 +72,10 @@ def _key(raw: str) -> str:
 
 
 def were_lost(raw: bytes, printed: bytes) -> bool:
-    """Whether parsing dropped a member, for its key occurs twice: each has one colon.
+    """Return whether parsing dropped a member because its key occurs twice in one object.
 
-    `printed` is what was parsed of `raw`, as orjson prints it; texts keep their colons.
+    Counts colons: each member has one, and texts keep theirs. `printed` is `raw` as parsed and
+    printed again by orjson.
     """
     if b"u003a" in raw or b"u003A" in raw:  # a colon of a text may be written as an escape
         raw, printed = _STRINGS.sub(b"", raw), _STRINGS.sub(b"", printed)

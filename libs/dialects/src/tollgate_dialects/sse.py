@@ -87,7 +87,7 @@ def _last_boundary(held: bytes) -> int:
 
 
 def end_of_first(frames: bytes, position: int) -> int:
-    """Where the frame that begins at a position ends; without a blank line, where all ends."""
+    """Return where the frame at a position ends: after its blank line, else at the very end."""
     found = _BLANK_LINE.search(frames, position)
     return found.end() if found else len(frames)
 

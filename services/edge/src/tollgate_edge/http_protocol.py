@@ -31,7 +31,7 @@ _FRAMING_PER_BODY_BYTE = 8
 
 
 class NotHttpError(ValueError):
-    """What the parser lets through and RFC 9112 does not."""
+    """Raised for bytes that the parser accepts and RFC 9112, or a bound of ours, forbids."""
 
 
 class CloseDelimitedCycle(RequestResponseCycle):
@@ -77,7 +77,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self._lingering: asyncio.TimerHandle | None = None
         # The request whose answer is next; `cycle` is the newest one.
         self._answering: RequestResponseCycle | None = None
-        self._begun = False
         self._watch()
         if not self.open_connections.opened(self, self.client[0] if self.client else ""):
             self.abort()
@@ -125,8 +124,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._framing_bytes = 0
         elif self._framing_bytes > 2 * self.http.header_bytes_max:
             self._refuse_nonsense()
-        if self._seconds != before or self._begun or self._incomplete is None:
-            self._begun = False
+        if self._seconds != before or self._incomplete is None:
             self._watch()
         idle = self._seconds is None and self.cycle is not None and self.cycle.response_complete
         if idle and not self._nonsense and not self.transport.is_closing():
@@ -196,7 +194,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._begun = True
+        if self._incomplete is not None:  # it was the time of the request before
+            self._incomplete.cancel()
+            self._incomplete = None
         self._fields = 0
         self._head_bytes = 0
         self._framing_bytes = 0
@@ -216,9 +216,7 @@ class LimitedProtocol(HttpToolsProtocol):
             raise NotHttpError("more fields than any client sends")
         if b"\r" in value or b"\n" in value:
             raise NotHttpError("a folded line: RFC 9112 section 5.2")
-        if (
-            not self._head_read
-        ):  # a field of the trailer is none of the head's: RFC 9110 section 6.5
+        if not self._head_read:  # the trailer is no part of the head: RFC 9110 section 6.5
             super().on_header(name, value.rstrip(b" \t"))  # RFC 9110 section 5.5
 
     def on_headers_complete(self) -> None:

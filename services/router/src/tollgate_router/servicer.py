@@ -170,7 +170,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
 
 
 def _asked(request: router_pb2.ExecuteRequest, protocol: Protocol) -> RequestFacts:
-    """What the body says. Raises INVALID_FIELD where the request says something else of it."""
+    """Read the body. Raises INVALID_FIELD if the request's own fields contradict it."""
     try:
         asked = requests.read(request.body, protocol)
     except requests.BadRequest:
