@@ -81,6 +81,27 @@ async def test_case_P2_a_stream_without_its_last_event_completes(tmp_path):
         )  # fmt: skip
 
 
+async def test_case_R1_metadata_of_an_upstream_neither_ends_a_stream_nor_pays_for_one(tmp_path):
+    """The stream around it is charged as reported; alone, it leaves the cost unknown."""
+    metadata = b'data: {"id":"trace","object":"hook_results","hook_results":{"host":"gpu-1"}}\n\n'
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    frames = h.openai_frame("one") + b"data: " + json.dumps(last).encode() + b"\n\n"
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        answer = metadata + frames + h.USAGE_FRAME + metadata + h.DONE
+        up.scripts["m"] = [h.sse_head() + h.chunk(answer) + h.END_CHUNK]
+        await router.provide(up.url)
+        messages = await router.call(stream=True)
+        assert frames + h.DONE == b"".join(message.data for message in messages)
+        end = end_of(messages)
+        assert (pb.END_REASON_COMPLETED, 20_000) == (end.reason, end.cost_nano_usd)
+        for alone in (metadata, metadata + h.DONE):
+            up.scripts["m"] = [h.sse_head() + h.chunk(alone) + h.END_CHUNK]
+            messages = await router.call(stream=True)
+            end = end_of(messages)
+            assert (pb.END_REASON_UPSTREAM_ERROR, True) == (end.reason, end.is_unknown)
+            assert b"" == b"".join(message.data for message in messages)
+
+
 @pytest.mark.parametrize("document", [{"object": "error", "message": "at gpu-1:80"},
                                       {"detail": "at gpu-1:80"}, {"errors": [{"message": "x"}]},
                                       {"choices": [{"error": {"message": "at gpu-1:80"}}]}])  # fmt: skip

@@ -170,6 +170,66 @@ def test_case_R1_a_frame_that_is_no_answer_ends_the_stream_as_a_fault(protocol, 
     assert "gpu-node" not in repr(meter.error)
 
 
+HOOKS = {"id": "trace", "object": "hook_results", "hook_results": {"content": LEAK, "error": None}}
+
+
+@pytest.mark.parametrize("size", [1, 17, None])
+@pytest.mark.parametrize(
+    "odd",
+    [HOOKS, {}, {"usage": None, "node": LEAK}, {"choices": None, "id": "", "usage": {}},
+     {"error": None, "x_groq": {"id": LEAK}}, {"base_resp": {"status_code": 0, "status_msg": ""}}],
+)  # fmt: skip
+def test_case_R1_a_frame_of_metadata_is_dropped_and_the_stream_goes_on(odd, size):
+    """Other gateways' frames without choices, usage or error: none of it passes, none counts."""
+    plain, typed = data(odd), data({"type": "hook_results", **odd})
+    usage = data({"choices": [], "usage": USAGE})
+    for raw in (
+        plain + WORD + LAST + usage + DONE,
+        WORD + plain + LAST + usage + DONE,
+        WORD + LAST + usage + plain + DONE,
+        WORD + LAST + usage + plain,
+    ):
+        out, meter = stream(OPENAI, raw, size)
+        assert (WORD + LAST + usage + DONE, None, True) == (out, meter.error, meter.finished)
+        assert (10, UsageSource.UPSTREAM) == (meter.usage.input_tokens, meter.usage_source)
+    # Without a finish reason, the last event is the answer's end as long as text came behind.
+    out, meter = stream(OPENAI, WORD + plain + WORD + DONE, size)
+    assert (WORD + WORD + DONE, 2) == (out, meter.output_units)
+    if "choices" not in odd:
+        for frame in (plain, typed):
+            out, meter = stream(ANTHROPIC, START + frame + SAID + STOP + frame + END, size)
+            assert (START + SAID + STOP + END, True) == (out, meter.finished)
+
+
+@pytest.mark.parametrize("size", [1, 17, None])
+@pytest.mark.parametrize("frame", [data(HOOKS), data({})])
+def test_case_R1_metadata_completes_no_answer(frame, size):
+    """No choice at all, or none that ended before the last word was metadata: never complete."""
+    usage = data({"choices": [], "usage": {**USAGE, "completion_tokens": 0}})
+    for raw in (frame, frame + DONE, frame + usage + DONE, WORD + frame + DONE, WORD + frame):
+        out, meter = stream(OPENAI, raw, size)
+        assert (False, False) == (meter.finished, DONE in out)
+        assert (DONE in raw, False) == (meter.error is not None, meter.is_failure_told)
+    for raw in (frame, frame + END, START + SAID + frame + END):
+        out, meter = stream(ANTHROPIC, raw, size)
+        assert (False, False) == (meter.finished, END in out)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"message": LEAK}, {"error_code": 7}, {"code": "Arrearage"}, {"type": "server_error"},
+     {"type": "insufficient_quota"}, {"object": "failure", "node": LEAK}, {"status": "failed"},
+     {"base_resp": {"status_code": 1008, "status_msg": LEAK}}, {"choices": LEAK},
+     {"choices": [LEAK]}],
+)  # fmt: skip
+def test_case_R1_metadata_that_tells_of_an_error_ends_the_stream(told):
+    """Whatever name a vendor gives to its error: the answer does not go on behind it."""
+    out, meter = stream(OPENAI, WORD + data({"id": "trace", **told}) + WORD + DONE)
+    assert (WORD, True, False) == (out, meter.error is not None, meter.finished)
+    # Nor does an answer of no known kind, with a report of what it used.
+    assert stream(ANTHROPIC, START + data({"usage": USAGE}) + SAID)[1].error is not None
+
+
 @pytest.mark.parametrize(
     ("protocol", "frame", "passed"),
     [

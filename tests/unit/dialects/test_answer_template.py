@@ -129,7 +129,7 @@ FRAMES = [
     chunk(finish="stop"), chunk(1, "stop"), chunk(finish=""), chunk(usage=USED, content="x"),
     chunk(finish="stop", usage=USED), b'data: {"choices":[],"usage":%b}\n\n' % json.dumps(USED).encode(),
     b'data: {"choices":[],"usage":null}\n\n', b"data: [DONE]\n\n", b": beat\n\n", b"\n",
-    b'data: {"error":{"message":"no"}}\n\n', chunk(content="x", secret_member="y"),
+    b'data: {"error":{"message":"no"}}\n\n', b'data: {"object":"hook_results"}\n\n', chunk(content="x", secret_member="y"),
     b'data: {"choices":[{"index":0,"index":1,"delta":{"content":"twice"}}]}\n\n',
 ]  # fmt: skip
 

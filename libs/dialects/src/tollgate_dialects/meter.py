@@ -6,13 +6,19 @@ an upstream of the protocol sends passes byte for byte, less usage that the clie
 """
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tollgate_dialects import answer_schema, answer_template, members, reported, sse
+from tollgate_dialects import (
+    answer_schema,
+    answer_template,
+    members,
+    reported,
+    sse,
+    upstream_error,
+)
 from tollgate_dialects.answer_usage import AnswerMeter
 from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.usage import NOTHING
@@ -23,8 +29,6 @@ MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 _MAX_CHOICES = 1_000
 # Frames of one stream that are looked at for their shape.
 _MAX_LESSONS = 12
-# Names under which an upstream may tell of an error in a frame of its own.
-_ERROR_NAME = re.compile(rb"error|fail|exception", re.IGNORECASE)
 
 
 class _Read(NamedTuple):
@@ -139,6 +143,8 @@ class StreamMeter(AnswerMeter):
         self._has_final_output = False
         # OpenAI: index of each choice that was seen, and whether it has ended.
         self._choices: dict[int, bool] = {}
+        # How much had been produced when the last frame of metadata was dropped.
+        self._metadata_at = -1
         is_openai = protocol is Protocol.OPENAI_CHAT
         self._shapes = shapes or answer_template.Shapes()
         self._lessons = _MAX_LESSONS
@@ -210,8 +216,8 @@ class StreamMeter(AnswerMeter):
             self._fail(_error_of(value), told=told)
             return b""
         if sse.is_terminal(event, self._protocol) and self._protocol is Protocol.OPENAI_CHAT:
-            self.finished = self._is_final = True
-            return sse.TERMINAL[self._protocol]
+            self._end()
+            return sse.TERMINAL[self._protocol] if self.finished else b""
         # Nothing, or null: a beat, as some write it.
         if event.data.strip() in (b"", b"null") and event.name != b"error":
             return b""
@@ -226,8 +232,27 @@ class StreamMeter(AnswerMeter):
             return b""
         return self._pass_document(frame, event, read)
 
+    def _end(self) -> None:
+        """The last event was read. Right behind metadata, it ends only what has ended already.
+
+        For an upstream may tell of its failure in words that nobody knows.
+        """
+        if self._metadata_at == self._produced_bytes and not self._is_final:
+            self._fail()
+        else:
+            self.finished = self._is_final = True
+
+    def _drop(self, event: sse.Event, document: dict[str, Any]) -> None:
+        """A document without its protocol's shape: metadata, or the end of the stream."""
+        if self._is_foreign(event.name):
+            return
+        is_answer = document.get("choices") is not None or reported.found_in(document) is not None
+        named = upstream_error.is_error_name(event.name.decode("latin-1"))
+        if is_answer or named or upstream_error.is_told_in(document):
+            self._fail(document)
+        self._metadata_at = self._produced_bytes
+
     def _pass_document(self, frame: bytes, event: sse.Event, read: _Read) -> bytes:
-        self._produce(event.data)
         passed = self._read(event, read.value)
         if passed is None or self.error:
             return b""
@@ -245,12 +270,11 @@ class StreamMeter(AnswerMeter):
             return frame
         return b"%bdata: %b\n\n" % (b"event: %b\n" % name if name else b"", written)
 
-    def _is_foreign(self, name: bytes) -> bool:
-        if not name or _ERROR_NAME.search(name):
+    def _is_foreign(self, event_name: bytes) -> bool:
+        name = event_name.decode("latin-1")
+        if not name or upstream_error.is_error_name(name):
             return False
-        return self._protocol is Protocol.OPENAI_CHAT or name.decode("latin-1") not in (
-            answer_schema.EVENTS
-        )
+        return self._protocol is Protocol.OPENAI_CHAT or name not in answer_schema.EVENTS
 
     def _read_openai(self, event: sse.Event, document: dict[str, Any]) -> Any:
         """What passes of a chunk; None: nothing."""
@@ -259,9 +283,9 @@ class StreamMeter(AnswerMeter):
         if is_chunk and document.get("choices") is None:
             document = {**document, "choices": []}
         if not answer_schema.is_chunk(document):
-            if not self._is_foreign(event.name):
-                self._fail(document)
+            self._drop(event, document)
             return None
+        self._produce(event.data)
         for choice in document["choices"]:
             # Some write an empty reason on every chunk: only a word ends a choice.
             index, ends = _index_of(choice), bool(choice.get("finish_reason"))
@@ -285,11 +309,11 @@ class StreamMeter(AnswerMeter):
             document = {"type": name, **document}
         kind = document.get("type")
         if not isinstance(kind, str):
-            if not self._is_foreign(event.name):
-                self._fail(document)
+            self._drop(event, document)
             return None
         if kind not in answer_schema.EVENTS:
             return None
+        self._produce(event.data)
         usage = reported.found_in(document)
         if kind == "message_start":
             self._merge(usage, final=False)
@@ -298,7 +322,7 @@ class StreamMeter(AnswerMeter):
         if kind == "message_delta" and _stop_reason(document):
             self._is_final = True
         elif kind == "message_stop":
-            self.finished = self._is_final = True
+            self._end()
         return answer_schema.kept(document, answer_schema.EVENTS[kind])
 
     def _merge(self, usage: object, *, final: bool) -> None:

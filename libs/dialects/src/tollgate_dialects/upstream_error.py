@@ -22,6 +22,21 @@ _MAX_DETAILS = 5
 _MAX_BODY_BYTES = 256 * 1024
 _MAX_RETRY_AFTER_MS = 24 * 3_600 * 1_000
 
+# Where vendors write their error, and its words: the first that is there.
+_HOLDERS: Final = ("error", "errors", "detail")
+_MESSAGES: Final = (
+    "message",
+    "detail",
+    "msg",
+    "error_description",
+    "error_msg",
+    "reason",
+    "title",
+)
+_TELLING: Final = frozenset((*_HOLDERS, *_MESSAGES, "code", "status_code", "status_msg"))
+# A name that speaks of an error by itself.
+_ERROR_NAME = re.compile(r"error|fail|exception", re.IGNORECASE)
+
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}\Z")
 _SECONDS = re.compile(r"(\d{1,9})(?:\.(\d{1,3})\d*)?\Z")
@@ -75,6 +90,21 @@ class Words(NamedTuple):
     message: str = ""
     # The request's content was judged, and not its sender.
     is_flagged: bool = False
+
+
+def is_error_name(name: str) -> bool:
+    """Whether an event, a member or a kind of document is named after an error."""
+    return _ERROR_NAME.search(name) is not None
+
+
+def is_told_in(document: Mapping[str, Any]) -> bool:
+    """Whether a document that is no answer may tell of an error, under any name read here."""
+    kinds = (document.get(name) for name in ("type", "object", "status"))
+    if any(isinstance(k, str) and (k in _STATUS_OF_TYPE or is_error_name(k)) for k in kinds):
+        return True
+    inner = document.get("base_resp")  # MiniMax
+    members = [*document.items(), *(inner.items() if isinstance(inner, dict) else ())]
+    return any(value and (name in _TELLING or is_error_name(name)) for name, value in members)
 
 
 def describe(
@@ -156,7 +186,7 @@ def _error_of(document: Any) -> object:
         document = document[0]
     if not isinstance(document, dict):
         return None
-    for name in ("error", "errors", "detail"):
+    for name in _HOLDERS:
         error = document.get(name)
         if name == "errors" and isinstance(error, list) and error:
             error = error[0]
@@ -166,7 +196,7 @@ def _error_of(document: Any) -> object:
 
 
 def _message_of(error: Mapping[str, Any]) -> str:
-    for name in ("message", "detail", "msg", "error_description", "error_msg", "reason", "title"):
+    for name in _MESSAGES:
         message = error.get(name)
         if isinstance(message, str) and message:
             return message
