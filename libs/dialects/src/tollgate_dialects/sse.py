@@ -15,6 +15,7 @@ MAX_FRAME_BYTES: Final = 1024 * 1024
 
 _LINE_END = rb"(?:\r\n|\n|\r)"
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))" + _LINE_END)
+_LONGEST_BLANK_LINE = len(b"\r\n\r\n")
 _LINES = re.compile(_LINE_END)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELDS = (b"data", b"event", b"id", b"retry")
@@ -50,37 +51,48 @@ class FrameBuffer:
     """Collects chunks and gives back whole frames, their blank lines included."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def push(self, chunk: bytes) -> bytes:
         """All frames that are whole now, joined; raises FrameTooLongError."""
-        held = self._rest + chunk if self._rest else chunk
-        if b"\r" in held:
-            end = _last_boundary(held)
+        rest = self._rest
+        if rest:
+            # What waited holds no blank line, but perhaps the beginning of one.
+            start = max(0, len(rest) - _LONGEST_BLANK_LINE + 1)
+            rest += chunk
+            end = _last_boundary(rest, start)
+            frames = bytes(rest[:end])
+            del rest[:end]
         else:
-            end = held.rfind(b"\n\n") + 2
-            if end == 1:
-                end = 0
-        self._rest = held[end:]
-        if len(self._rest) > MAX_FRAME_BYTES:
+            end = _last_boundary(chunk, 0)
+            frames = chunk[:end]
+            rest += chunk[end:]
+        if len(rest) > MAX_FRAME_BYTES:
             raise FrameTooLongError
-        return held[:end]
+        return frames
 
     @property
     def part(self) -> bytes:
         """The beginning of a frame whose end has not arrived."""
-        return self._rest
+        return bytes(self._rest)
 
     def rest(self) -> bytes:
         """What is left when the stream has ended."""
-        rest, self._rest = self._rest, b""
+        rest = self.part
+        self._rest.clear()
         return rest
 
 
-def _last_boundary(held: bytes) -> int:
-    """A CR at the very end may be half of a CRLF: it ends nothing yet."""
+def _last_boundary(held: bytes | bytearray, start: int) -> int:
+    """Where the last blank line from a position on ends; 0 when there is none.
+
+    A CR at the very end may be half of a CRLF: it ends nothing yet.
+    """
+    if held.find(b"\r", start) < 0:
+        at = held.rfind(b"\n\n", start)
+        return at + 2 if at >= 0 else 0
     end = 0
-    for found in _BLANK_LINE.finditer(held):
+    for found in _BLANK_LINE.finditer(held, start):
         if found.end() < len(held) or held[-1:] == b"\n":
             end = found.end()
     return end
