@@ -79,6 +79,11 @@ async def test_case_P2_a_stream_without_its_last_event_completes(tmp_path):
         assert (pb.END_REASON_COMPLETED, 20_000) == (
             end_of(messages).reason, end_of(messages).cost_nano_usd,
         )  # fmt: skip
+        # Two choices were asked for: the second never began.
+        asked = {"model": "m", "stream": True, "max_tokens": 100, "n": 2, "messages": []}
+        messages = await router.call(stream=True, body=json.dumps(asked).encode())
+        end = end_of(messages)
+        assert (pb.END_REASON_UPSTREAM_ERROR, True) == (end.reason, end.is_unknown)
 
 
 async def test_case_R1_metadata_of_an_upstream_neither_ends_a_stream_nor_pays_for_one(tmp_path):

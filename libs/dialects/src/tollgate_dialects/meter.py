@@ -131,18 +131,19 @@ class StreamMeter(AnswerMeter):
         self,
         protocol: Protocol,
         *,
+        choices: int = 1,
         strip_usage: bool = False,
         secrets: Sequence[str] = (),
         shapes: answer_template.Shapes | None = None,
     ) -> None:
-        """`shapes`: of the same upstream's earlier streams."""
+        """`choices`: how many were asked for; `shapes`: of the same upstream's earlier streams."""
         super().__init__(protocol, secrets=secrets)
         self._strip_usage = strip_usage and protocol is Protocol.OPENAI_CHAT
         self._frames = sse.FrameBuffer()
         self._merged: dict[str, Any] = {}
         self._has_final_output = False
-        # OpenAI: index of each choice that was seen, and whether it has ended.
-        self._choices: dict[int, bool] = {}
+        # OpenAI: index of each choice that was asked for or seen, and whether it has ended.
+        self._choices = dict.fromkeys(range(choices), False)
         # How much had been produced when the last frame of metadata was dropped.
         self._metadata_at = -1
         is_openai = protocol is Protocol.OPENAI_CHAT
@@ -292,7 +293,7 @@ class StreamMeter(AnswerMeter):
             self._choices[index] = ends or self._choices.get(index, False)
         if len(self._choices) > _MAX_CHOICES:
             self._fail()
-        self._is_final = bool(self._choices) and all(self._choices.values())
+        self._is_final = all(self._choices.values())
         if usage is not None:
             report = reported.from_openai(usage)
             # Counts that have begun do not fall to zero: some write zeros where they mean nothing.

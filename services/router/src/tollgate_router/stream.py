@@ -27,6 +27,7 @@ class Stream:
         self.candidate = opened.candidate
         self._meter = StreamMeter(
             call.protocol,
+            choices=call.asked.choices,
             strip_usage=not call.asked.wants_usage,
             secrets=(opened.secret.reveal(),),
             shapes=shapes,
