@@ -118,3 +118,20 @@ async def test_case_R1_a_200_that_is_no_answer_is_refused(tmp_path, document):
         (message,) = await router.call()
         assert (pb.END_REASON_UPSTREAM_ERROR, b"") == (message.end.reason, message.data)
         assert b"gpu-1" not in message.SerializeToString()
+
+
+async def test_trust_59_an_odd_report_is_marked_in_the_calls_log_line(tmp_path):
+    """Impossible counts, or far too few for the text: said of streams and of others, only then."""
+    bad = {**h.USAGE, "completion_tokens": -1}
+    frames = h.openai_frame("x" * 5_000) + h.USAGE_FRAME + h.DONE
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        await router.provide(up.url)
+        for script, stream in (
+            (h.answer(), False),
+            (h.answer({**h.ANSWER, "usage": bad}), False),
+            ([h.sse_head() + h.chunk(frames) + h.END_CHUNK], True),
+        ):
+            up.scripts["m"] = script
+            await router.call(stream=stream)
+        flags = [line.get("usage_flag") for line in router.logged("call.executed")]
+        assert [None, "implausible", "below_output"] == flags

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.answer_template import Shapes
+from tollgate_dialects.answer_usage import Flag
 from tollgate_dialects.meter import BodyMeter
 from tollgate_kit.clock import Clock
 from tollgate_kit.lifecycle import MustFinish
@@ -169,7 +170,7 @@ class Executor:
             price=call.price,
             reserved_nano_usd=call.reserved_nano_usd,
         )
-        self._finished(call, reason, charged)
+        self._finished(call, reason, charged, meter.flag)
         if not meter.finished:
             self._attempts.broke(opened.candidate, meter.error)
             return messages.not_opened(call, broken_answer(reason, meter.error), charged)
@@ -189,7 +190,7 @@ class Executor:
             self._must_finish.spawn(self._tidy(stream), "tidy")
         else:
             stream.answer.close()
-        self._finished(call, stream.reason, stream.charged)
+        self._finished(call, stream.reason, stream.charged, stream.flag)
 
     async def _tidy(self, stream: Stream) -> None:
         """Read the few bytes after the last event; whatever else comes is thrown away."""
@@ -248,7 +249,7 @@ class Executor:
             price_version=end.price_version,
         )
 
-    def _finished(self, call: Call, reason: EndReason, charged: Charge) -> None:
+    def _finished(self, call: Call, reason: EndReason, charged: Charge, flag: Flag = "") -> None:
         """Count a call; one canonical line, always for one that did not complete."""
         provider = call.candidate.provider if call.candidate else ""
         seconds = self._clock.monotonic() - call.began
@@ -269,4 +270,5 @@ class Executor:
             cost_nano_usd=charged.cost_nano_usd,
             is_unknown=charged.is_unknown,
             ms=round(seconds * 1000),
+            **({"usage_flag": flag} if flag else {}),
         )

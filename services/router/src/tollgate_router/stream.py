@@ -7,6 +7,7 @@ bytes; nothing passes that the meter held back.
 
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.answer_template import Shapes
+from tollgate_dialects.answer_usage import Flag
 from tollgate_dialects.meter import StreamMeter
 from tollgate_dialects.upstream_error import UpstreamFault as UpstreamError
 from tollgate_router import charge, messages
@@ -44,6 +45,11 @@ class Stream:
     def error(self) -> UpstreamError | None:
         """What the upstream said in the stream of its own failure."""
         return self._meter.error
+
+    @property
+    def flag(self) -> Flag:
+        """What is odd about the usage that the upstream reported."""
+        return self._meter.flag
 
     @property
     def is_upstream_fault(self) -> bool:
