@@ -260,6 +260,7 @@ class Harness:
         protocol: Protocol = Protocol.OPENAI_CHAT,
         keys_each: int = 1,
         keep: bool = False,
+        without_include_usage: bool = False,
         **price_changes: int,
     ) -> None:
         """Register providers p0, p1, ... at the urls."""
@@ -273,7 +274,11 @@ class Harness:
                 sealed = await self.keys.seal("shared", key_id, address, secret)
                 keys.append(ProviderKey(key_id, "shared", sealed))
             served = tuple(ProviderModel(model, model) for model in models)
-            providers.append(Provider(f"p{place}", protocol, url, served, tuple(keys), True, 1))
+            providers.append(
+                Provider(
+                    f"p{place}", protocol, url, served, tuple(keys), True, 1, without_include_usage
+                )
+            )
         old = self.store.rows if keep else Rows(0, (), ())
         self.store.put(
             (*old.providers, *providers),

@@ -94,9 +94,9 @@ def price_request(request_id="pr1", **changes):
     )
 
 
-async def provide(router, url):
+async def provide(router, url, **changes):
     await router.admin.SetPrice(price_request(), None)
-    await router.admin.AddProvider(add_request(url=url), None)
+    await router.admin.AddProvider(add_request(url=url, **changes), None)
     return await router.admin.AddProviderKey(
         pb.AddProviderKeyRequest(request_id="k1", provider="p", secret=SECRET), None
     )
@@ -123,6 +123,19 @@ async def test_an_added_provider_carries_calls(tmp_path, postgres_dsn):
             pb.ListModelsRequest(if_newer_than_revision=models.revision), None
         )
         assert (models.revision, 0) == (same.revision, len(same.models))
+
+
+async def test_a_provider_keeps_that_it_refuses_include_usage(tmp_path, postgres_dsn):
+    """As the operator said it: stored, listed, in the evidence, and in what is sent there."""
+    async with fake_upstream() as up, router_on_postgres(tmp_path, postgres_dsn()) as router:
+        up.scripts["m"] = [h.sse_head() + h.chunk(h.USAGE_FRAME + h.DONE) + h.END_CHUNK]
+        await provide(router, up.url, without_include_usage=True)
+        await router.call(stream=True)
+        assert "stream_options" not in json.loads(up.seen[0].body)
+        (listed,) = (await router.admin.ListProviders(pb.ListProvidersRequest(), None)).providers
+        assert listed.without_include_usage
+        (added,) = [e for _, e in router.evidence.entries if e["action"] == "add_provider"]
+        assert added["without_include_usage"]
 
 
 async def test_the_key_is_stored_sealed_only(tmp_path, postgres_dsn):

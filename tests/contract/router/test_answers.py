@@ -135,3 +135,18 @@ async def test_trust_59_an_odd_report_is_marked_in_the_calls_log_line(tmp_path):
             await router.call(stream=stream)
         flags = [line.get("usage_flag") for line in router.logged("call.executed")]
         assert [None, "implausible", "below_output"] == flags
+
+
+async def test_an_upstream_that_refuses_include_usage_is_not_asked_for_usage(tmp_path):
+    """It is charged by what it reports anyway, else by the estimate."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        await router.provide(up.url, without_include_usage=True)
+        for frames, source in (
+            (h.USAGE_FRAME, pb.USAGE_SOURCE_UPSTREAM), (b"", pb.USAGE_SOURCE_ESTIMATED),
+        ):  # fmt: skip
+            answer = h.openai_frame("one") + frames + h.DONE
+            up.scripts["m"] = [h.sse_head() + h.chunk(answer) + h.END_CHUNK]
+            end = end_of(await router.call(stream=True))
+            assert (pb.END_REASON_COMPLETED, source) == (end.reason, end.usage_source)
+            assert not end.is_unknown
+            assert "stream_options" not in json.loads(up.seen[-1].body)

@@ -78,6 +78,20 @@ def test_only_owned_members_change(body, model, limit, keep):
     request.read(after, OPENAI)
 
 
+def test_an_upstream_that_refuses_include_usage_is_never_sent_it():
+    """Neither ours nor the client's: what the client wrote of it becomes null, all else stays."""
+    plain = b'{"model":"m", "stream":true}'
+    asks = b'{"model":"m", "stream_options": {"include_usage":true}, "stream":true}'
+    told = asks.replace(b'{"include_usage":true}', b"null")
+    unary = b'{"model":"m", "stream_options": {}}'
+    for body, expected in ((plain, plain), (asks, told), (told, told), (unary, unary)):
+        after = rewrite.upstream_body(
+            body, OPENAI, asked=request.read(body, OPENAI), model="m", max_output_tokens=None,
+            without_include_usage=True,
+        )  # fmt: skip
+        assert expected == after
+
+
 def spans(body: bytes) -> list[bytes]:
     text = body.decode("latin-1")
     return [

@@ -23,12 +23,19 @@ Name = Annotated[str, typer.Argument(help="The provider's name.")]
 
 
 async def add_provider(
-    operator: Operator, *, name: str, protocol: str, base_url: str, models: list[str]
+    operator: Operator,
+    *,
+    name: str,
+    protocol: str,
+    base_url: str,
+    models: list[str],
+    without_include_usage: bool = False,
 ) -> Any:
     """Names an upstream. `models` are "client name=upstream name", or one name for both."""
+    options = ["--without-include-usage"] if without_include_usage else []
     pairs = [model.partition("=") for model in models]
     request = router_pb2.AddProviderRequest(
-        request_id=derived_request_id("provider", name, protocol, base_url, *models),
+        request_id=derived_request_id("provider", name, protocol, base_url, *models, *options),
         name=name,
         protocol=PROTOCOLS[protocol],
         base_url=base_url,
@@ -36,6 +43,7 @@ async def add_provider(
             router_pb2.ProviderModel(model=model, upstream_model=upstream or model)
             for model, _, upstream in pairs
         ],
+        without_include_usage=without_include_usage,
     )
     return (await operator.call(operator.router.AddProvider, request)).provider
 
@@ -60,6 +68,13 @@ def provider_add(
     key_file: Annotated[
         Path | None, typer.Option("--key-file", help="Holds the key; default: standard input.")
     ] = None,
+    without_include_usage: Annotated[
+        bool,
+        typer.Option(
+            "--without-include-usage",
+            help="It refuses stream_options.include_usage, as Mistral does: never send it.",
+        ),
+    ] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
@@ -70,7 +85,12 @@ def provider_add(
 
     async def work(operator: Operator) -> Any:
         provider = await add_provider(
-            operator, name=name, protocol=protocol, base_url=base_url, models=model
+            operator,
+            name=name,
+            protocol=protocol,
+            base_url=base_url,
+            models=model,
+            without_include_usage=without_include_usage,
         )
         key_id = await add_key(
             operator, provider=provider.name, secret=secret, request_id=new_request_id()
@@ -151,7 +171,8 @@ def _row(item: dict[str, Any]) -> dict[str, object]:
     return {
         "name": item["name"],
         "state": "enabled" if item["enabled"] else "disabled",
-        "protocol": item["protocol"],
+        "protocol": item["protocol"]
+        + (" (no include_usage)" if item["without_include_usage"] else ""),
         "base url": item["base_url"],
         "models": ", ".join(
             model["model"] + (" (NO PRICE)" if model["model"] in without else "")

@@ -1,7 +1,8 @@
 """The client's bytes as they go upstream.
 
 Promises that only model, the output limit and, for OpenAI streams, `stream_options.include_usage`
-differ from what the client sent; every other byte is the same. Takes bodies that `request.read` has
+(all of `stream_options` for an upstream that refuses it) differ from what the client sent; every
+other byte is the same. Takes bodies that `request.read` has
 accepted, with what it found.
 
 The output limit keeps the keys that the client used. A client that used none gets `max_tokens`,
@@ -40,11 +41,17 @@ def upstream_body(
     asked: RequestFacts,
     model: str,
     max_output_tokens: int | None,
+    without_include_usage: bool = False,
 ) -> bytes:
-    """The body with its top level spliced: nothing else changes. `asked`: what it says now."""
-    stream = asked.stream
+    """The body with its top level spliced: nothing else changes. `asked`: what it says now.
+
+    `without_include_usage`: for an upstream that refuses the option, the client's own included.
+    """
+    stream = asked.stream and protocol is Protocol.OPENAI_CHAT
+    asks = stream and not without_include_usage
+    is_as_wanted = not stream or (asks and asked.wants_usage)
     is_limited = max_output_tokens in (None, asked.max_output_tokens)
-    if model == asked.model and is_limited and (asked.wants_usage or not stream):
+    if model == asked.model and is_limited and is_as_wanted:
         return body
     text = body.decode("latin-1")
     found = {key: (start, end) for key, _, start, end in members.scan(text)}
@@ -53,8 +60,10 @@ def upstream_body(
         for key in _limit_keys(text, found, protocol, model):
             wanted[key] = b"%d" % max_output_tokens
     edits: list[_Edit] = []
-    if stream and protocol is Protocol.OPENAI_CHAT:
-        span = found.get("stream_options")
+    span = found.get("stream_options")
+    if stream and not asks and span:
+        wanted["stream_options"] = b"null"
+    elif asks:
         if span and text[span[0]] == "{":
             edits.append(_ask_for_usage(text, span[0]))
         else:

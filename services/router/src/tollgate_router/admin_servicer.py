@@ -87,6 +87,7 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         provider = Provider(
             name, protocol, str(address), models, (), enabled=True,
             create_unix_ms=self._clock.unix_ms(),
+            without_include_usage=request.without_include_usage,
         )  # fmt: skip
         answer = router_pb2.AddProviderResponse(provider=messages.provider_message(provider))
         await self._intend(
@@ -96,6 +97,7 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
             protocol=protocol.value,
             origin_sha256=hashlib.sha256(address.origin.encode()).hexdigest(),
             models=[served.model for served in models],
+            without_include_usage=provider.without_include_usage,
         )
         return await self._change(
             remembered,

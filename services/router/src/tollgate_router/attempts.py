@@ -219,6 +219,7 @@ class Attempts:
             asked=call.asked,
             model=candidate.upstream_model,
             max_output_tokens=call.max_output_tokens,
+            without_include_usage=candidate.without_include_usage,
         )
         try:
             answer = await self._upstream.send(key.url, _headers(call, key), body)

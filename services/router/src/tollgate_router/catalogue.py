@@ -44,6 +44,8 @@ class Provider:
     keys: tuple[ProviderKey, ...]
     enabled: bool
     create_unix_ms: int
+    # It refuses stream_options.include_usage.
+    without_include_usage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Candidate:
     upstream_model: str
     # What the sealed key is bound to: a key cannot follow a moved address.
     key_context: str
+    without_include_usage: bool = False
 
     @property
     def key_id(self) -> str:
@@ -161,6 +164,7 @@ def _ways(provider: Provider, address: base_url.BaseUrl, served: ProviderModel) 
             key,
             served.upstream_model,
             seal_context(key.tenant, key.key_id, address),
+            provider.without_include_usage,
         )
         for key in provider.keys
     ]

@@ -120,6 +120,7 @@ def provider_message(provider: Provider) -> router_pb2.Provider:
         ],
         enabled=provider.enabled,
         key_ids=[key.key_id for key in provider.keys],
+        without_include_usage=provider.without_include_usage,
     )
 
 

@@ -79,8 +79,8 @@ class PostgresStore:
             await cursor.execute("select revision from catalogue_revision")
             (revision,) = await cursor.fetchall()
             await cursor.execute(
-                "select name, protocol, base_url, enabled, create_unix_ms from provider"
-                " order by create_revision"
+                "select name, protocol, base_url, enabled, create_unix_ms, without_include_usage"
+                " from provider order by create_revision"
             )
             providers = await cursor.fetchall()
             await cursor.execute(
@@ -115,7 +115,7 @@ class PostgresStore:
         async with self._change(request, answer) as (connection, revision):
             cursor = await connection.execute(
                 "insert into provider (name, protocol, base_url, enabled, create_revision,"
-                " create_unix_ms) values (%s, %s, %s, %s, %s, %s)"
+                " create_unix_ms, without_include_usage) values (%s, %s, %s, %s, %s, %s, %s)"
                 " on conflict do nothing returning name",
                 (
                     provider.name,
@@ -124,6 +124,7 @@ class PostgresStore:
                     provider.enabled,
                     revision,
                     provider.create_unix_ms,
+                    provider.without_include_usage,
                 ),
             )
             if await cursor.fetchone() is None:
@@ -274,6 +275,7 @@ def _providers(
             ),
             enabled=row["enabled"],
             create_unix_ms=row["create_unix_ms"],
+            without_include_usage=row["without_include_usage"],
         )
         for row in providers
     )
