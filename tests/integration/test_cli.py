@@ -118,3 +118,14 @@ def test_a_tenant_whose_name_looks_like_another_account(live: Live) -> None:
     )  # fmt: skip
     for account in ("odd:one", "tenant:key:no-such-key"):
         assert "$3" in live.cli("budget", "show", account).stdout
+
+
+def test_a_second_key_of_one_name_is_made_with_a_warning(live: Live) -> None:
+    """`key create` says on stderr which other key of the tenant has that name, and makes it."""
+    tenant = live.tenant()
+    create = ("key", "create", "--tenant", tenant, "--name", "twin", "--json")
+    first = live.cli(*create)
+    assert (0, "") == (first.returncode, first.stderr)
+    second = live.cli(*create)
+    assert (0, True) == (second.returncode, json.loads(first.stdout)["key_id"] in second.stderr)
+    assert json.loads(first.stdout)["key_id"] != json.loads(second.stdout)["key_id"]
