@@ -263,7 +263,11 @@ def test_bytes_that_are_not_http_get_one_error(live: Live):
     head, _, body = got.partition(b"\r\n\r\n")
     assert (1, True) == (got.count(b"HTTP/1.1 400"), head.startswith(b"HTTP/1.1"))
     assert b"connection: close" in head.lower()
-    assert "malformed_request" == json.loads(body)["error"]["code"]
+    error = json.loads(body)["error"]
+    headers = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
+    assert ("malformed_request", b"false") == (error["code"], headers[b"x-should-retry"])
+    trace = headers[b"x-tollgate-trace-id"].decode()
+    assert (36, trace) == (len(trace), error["trace_id"])
 
 
 # ---- models --------------------------------------------------------------------------------------
