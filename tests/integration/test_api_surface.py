@@ -214,7 +214,7 @@ def test_a_call_without_a_good_key_is_401_and_moves_nothing(live: Live, key, mod
         ("GET", "/redoc", 404, ""),
         ("GET", "/openapi.json", 404, ""),
         ("GET", "/metrics", 404, ""),
-        ("GET", "/", 405, "HEAD"),
+        ("POST", "/", 405, "GET, HEAD"),
         ("GET", "/v1/chat/completions", 405, "POST"),
         ("PUT", "/v1/chat/completions", 405, "POST"),
         ("DELETE", "/v1/messages", 405, "POST"),
@@ -240,11 +240,17 @@ def test_what_is_no_route_is_refused(live: Live, key, models, method, path, stat
 
 
 def test_probes_need_no_key(live: Live):
-    """HEAD / and the health endpoints answer anybody, and tell nothing of what runs here."""
+    """/ and the health endpoints answer anybody, and tell nothing of what runs here.
+
+    Who opens the address in a browser reads what it is and which paths there are.
+    """
     for edge in live.api_urls:
         head = httpx.head(edge + "/")
         alive, ready = httpx.get(edge + "/health/live"), httpx.get(edge + "/health/ready")
         assert (200, b"") == (head.status_code, head.content)
+        root = httpx.get(edge + "/")
+        assert (200, {"service", "paths"}) == (root.status_code, set(root.json()))
+        assert "/v1/chat/completions" in root.json()["paths"]
         assert (200, {"status": "live"}) == (alive.status_code, alive.json())
         assert (200, {"status": "ready"}) == (ready.status_code, ready.json())
         for answer in (head, alive, ready):
