@@ -291,6 +291,7 @@ def test_the_models_list_in_the_shape_of_openai(live: Live, key, models):
     for model in document["data"]:
         assert {"id", "object", "created", "owned_by"} == set(model)
         assert ("model", int) == (model["object"], type(model["created"]))
+        assert model["owned_by"]
 
 
 def test_the_models_list_in_the_shape_of_anthropic(live: Live, key, models):
