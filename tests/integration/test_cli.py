@@ -129,3 +129,15 @@ def test_a_second_key_of_one_name_is_made_with_a_warning(live: Live) -> None:
     second = live.cli(*create)
     assert (0, True) == (second.returncode, json.loads(first.stdout)["key_id"] in second.stderr)
     assert json.loads(first.stdout)["key_id"] != json.loads(second.stdout)["key_id"]
+
+
+def test_a_tenant_that_exists_is_named(live: Live) -> None:
+    """`tenant create` with another cap calls the tenant by its name, in the command that helps too."""
+    name = live.name("acme")
+    assert 0 == live.cli("tenant", "create", name, "--monthly-usd", "3").returncode
+    again = live.cli("tenant", "create", name, "--monthly-usd", "4")
+    assert (1, True, True) == (
+        again.returncode,
+        f"tenant '{name}' exists" in again.stderr,
+        f"tollgate budget set tenant:{name} --monthly-usd" in again.stderr,
+    )
