@@ -141,3 +141,12 @@ def test_a_tenant_that_exists_is_named(live: Live) -> None:
         f"tenant '{name}' exists" in again.stderr,
         f"tollgate budget set tenant:{name} --monthly-usd" in again.stderr,
     )
+
+
+def test_no_long_tier_shows_no_price_for_one(live: Live) -> None:
+    """`price show` prints what a long input costs only where it costs something else."""
+    model = live.name("m")
+    live.cli("price", "set", model, "--input", "1", "--output", "1")
+    assert "long" not in live.cli("price", "show", model).stdout
+    shown = json.loads(live.cli("price", "show", model, "--json").stdout)
+    assert 0 == shown["long_context_tokens"]

@@ -56,6 +56,7 @@ def price_show(model: str, as_json: AsJson = False, config: ConfigFile = None) -
             else value
         )
         for name, value in found[0].items()
+        if found[0]["long_context_tokens"] or not name.startswith("long_")
     }
     present.print_fields(shown)
 
