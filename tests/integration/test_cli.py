@@ -91,21 +91,26 @@ def overrun(live: Live, account: str) -> None:
     assert [4000] == [result.overrun_nano_usd for result in settled.results]
 
 
-def test_a_frozen_account_is_unfrozen_by_a_command_of_its_own(live: Live) -> None:
-    """An account is frozen only while it is above its limit: the command says so, and the way out."""
+def test_a_frozen_account_is_explained(live: Live) -> None:
+    """An account is frozen only while it is above its limit: the command says so, and the ways out."""
     tenant = live.tenant(limit_usd=10)
     account = f"tenant:{tenant}"
     calm = live.cli("budget", "unfreeze", account)
-    assert (0, True) == (calm.returncode, "was not frozen" in calm.stdout)
+    assert (0, True) == (calm.returncode, "is not frozen" in calm.stdout)
     overrun(live, account)
     assert not live.account(account).frozen
     assert 200 == live.call(live.key(tenant), "demo-gpt").status_code
     live.settled(account)
     live.set_limit(account, 0.0)
-    assert live.account(account).frozen
+    before = live.account(account)
+    assert before.frozen
     done = live.cli("budget", "unfreeze", account)
-    assert (1, True) == (done.returncode, "stays frozen" in done.stderr)
-    assert "tollgate budget set" in done.stderr
+    assert (1, True) == (done.returncode, "is frozen" in done.stderr)
+    for way in ("tollgate budget set", "calls in flight", "next month"):
+        assert way in done.stderr
+    as_json = live.cli("budget", "unfreeze", account, "--json")
+    assert (1, True) == (as_json.returncode, json.loads(as_json.stdout)["frozen"])
+    assert before == live.account(account)
 
 
 def test_a_tenant_whose_name_looks_like_another_account(live: Live) -> None:
