@@ -62,6 +62,9 @@ def test_case_B5_names_with_a_typo(live: Live) -> None:
         ("budget show dmo", "demo"),
         ("tenant suspend demmo", "demo"),
         ("provider show demo-opnai", "demo-openai"),
+        ("provider test demo-opnai", "demo-openai"),
+        ("provider disable demo-opnai", "demo-openai"),
+        ("provider test demo-openai --model demo-gp", "demo-gpt"),
         ("price show demo-gp", "demo-gpt"),
     ):
         done = live.cli(*command.split())

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import callable_models, present, session
+from tollgate_cli import callable_models, directory, present, session
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator, derived_request_id, new_request_id
 from tollgate_cli.session import AsJson, ConfigFile
@@ -120,27 +120,26 @@ def provider_list(as_json: AsJson = False, config: ConfigFile = None) -> None:
 @providers.command("show")
 def provider_show(name: Name, as_json: AsJson = False, config: ConfigFile = None) -> None:
     """Show one upstream."""
-    found = {item["name"]: item for item in _listed(config)}
-    if name not in found:
-        near = callable_models.nearest(name, found)
-        raise Fault(f"there is no provider {name!r}", near or "`tollgate provider list` shows all")
+    found = _listed(config, name)[0]
     if as_json:
-        present.print_json(found[name])
+        present.print_json(found)
         return
-    present.print_fields(_row(found[name]))
-    for without in found[name]["unpriced_models"]:
+    present.print_fields(_row(found))
+    for without in found["unpriced_models"]:
         print(f"{without} cannot be called: {callable_models.price_command(without)}")
 
 
-def _listed(config: ConfigFile) -> list[dict[str, Any]]:
+def _listed(config: ConfigFile, name: str = "") -> list[dict[str, Any]]:
+    """All, or the one of that name. Raises Fault."""
+
     async def work(operator: Operator) -> Any:
-        request = router_pb2.ListProvidersRequest()
-        listed = await operator.call(operator.router.ListProviders, request)
+        if name:
+            listed = [await directory.provider(operator, name)]
+        else:
+            request = router_pb2.ListProvidersRequest()
+            listed = (await operator.call(operator.router.ListProviders, request)).providers
         known = await callable_models.models(operator)
-        return [
-            {**present.plain(item), "unpriced_models": known.unpriced(item)}
-            for item in listed.providers
-        ]
+        return [{**present.plain(item), "unpriced_models": known.unpriced(item)} for item in listed]
 
     found: list[dict[str, Any]] = session.run(config, work)
     return found
@@ -171,6 +170,11 @@ def provider_test(
     """Make the smallest real call to an upstream (which may cost a fraction of a cent)."""
 
     async def work(operator: Operator) -> Any:
+        found = await directory.provider(operator, name)
+        served = [item.model for item in found.models]
+        if model and model not in served:
+            near = callable_models.nearest(model, served) or f"it serves {', '.join(served)}"
+            raise Fault(f"provider {name} serves no model {model!r}", near)
         request = router_pb2.TestProviderRequest(name=name, model=model)
         return await operator.call(operator.router.TestProvider, request, timeout_s=_TEST_TIMEOUT_S)
 
@@ -178,10 +182,10 @@ def provider_test(
     if as_json:
         present.print_json(present.plain(answer))
     elif answer.ok:
-        print(f"{name} works: first byte after {answer.latency_ms} ms")
+        print(f"provider {name} works: first byte after {answer.latency_ms} ms")
     if not answer.ok and not as_json:
         status = f" (HTTP {answer.http_status})" if answer.http_status else ""
-        raise Fault(f"{name} does not work: {answer.problem.replace('_', ' ')}{status}")
+        raise Fault(f"provider {name} does not work: {answer.problem.replace('_', ' ')}{status}")
     if not answer.ok:
         raise typer.Exit(1)
 
@@ -200,6 +204,7 @@ def provider_enable(name: Name, as_json: AsJson = False, config: ConfigFile = No
 
 def _set_enabled(name: str, *, as_json: bool, config: ConfigFile, enabled: bool) -> None:
     async def work(operator: Operator) -> Any:
+        await directory.provider(operator, name)
         request = router_pb2.SetProviderEnabledRequest(
             request_id=new_request_id(), name=name, enabled=enabled
         )
