@@ -158,3 +158,14 @@ def test_no_long_tier_shows_no_price_for_one(live: Live) -> None:
     assert "long" not in live.cli("price", "show", model).stdout
     shown = json.loads(live.cli("price", "show", model, "--json").stdout)
     assert 0 == shown["long_context_tokens"]
+
+
+def test_a_bad_provider_is_told_all_its_faults_at_once(live: Live) -> None:
+    """Protocol, address and key file are looked at before anything is asked for, and all are named."""
+    done = live.cli(
+        "provider", "add", live.name("p"), "--base-url", "api.example.com/v1", "--model", "m",
+        "--protocol", "grpc", "--key-file", "/nowhere/key",
+    )  # fmt: skip
+    assert 1 == done.returncode
+    for fault in ("'grpc' is no protocol", "--base-url", "/nowhere/key"):
+        assert fault in done.stderr

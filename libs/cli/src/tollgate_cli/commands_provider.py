@@ -1,5 +1,6 @@
 """`tollgate provider`: upstreams, their keys, and what they serve."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,10 @@ PROTOCOLS = {
     "anthropic": router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES,
 }
 _TEST_TIMEOUT_S = 60.0
+# Router looks closer; what this does not match it refuses in any deployment.
+_BASE_URL = re.compile(
+    r"https://[^/]|http://(localhost|127\.[0-9.]+|\[[0:]+1\])([:/]|$)", re.IGNORECASE
+)
 Name = Annotated[str, typer.Argument(help="The provider's name.")]
 
 
@@ -64,9 +69,7 @@ def provider_add(
     config: ConfigFile = None,
 ) -> None:
     """Add an upstream and its key. The key is read from a file or standard input, never argv."""
-    if protocol not in PROTOCOLS:
-        raise Fault(f"{protocol!r} is no protocol", f"one of: {', '.join(PROTOCOLS)}")
-    secret = _read_key(key_file)
+    secret = _checked(protocol, base_url, key_file)
 
     async def work(operator: Operator) -> Any:
         provider = await add_provider(
@@ -90,6 +93,27 @@ def provider_add(
             f"  {callable_models.price_command(without)}",
             file=sys.stderr,
         )
+
+
+def _checked(protocol: str, base_url: str, key_file: Path | None) -> str:
+    """The key. Raises Fault with everything that can be seen to be wrong from here."""
+    faults: list[Fault] = []
+    if protocol not in PROTOCOLS:
+        faults.append(Fault(f"{protocol!r} is no protocol", f"one of: {', '.join(PROTOCOLS)}"))
+    if not _BASE_URL.match(base_url):
+        faults.append(
+            Fault("--base-url is neither https nor http to this machine", "as https://HOST/v1")
+        )
+    secret = ""
+    try:
+        secret = _read_key(key_file)
+    except Fault as fault:
+        faults.append(fault)
+    if faults:
+        *others, last = faults
+        lines = [f"{one.problem}\n  {one.remedy}".rstrip() for one in others]
+        raise Fault("\n".join([*lines, last.problem]), last.remedy)
+    return secret
 
 
 def _read_key(key_file: Path | None) -> str:
