@@ -1,6 +1,8 @@
 """The operator's commands against a running suite, as a person types them."""
 
 import json
+import sys
+from pathlib import Path
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -169,3 +171,13 @@ def test_a_bad_provider_is_told_all_its_faults_at_once(live: Live) -> None:
     assert 1 == done.returncode
     for fault in ("'grpc' is no protocol", "--base-url", "/nowhere/key"):
         assert fault in done.stderr
+
+
+def test_hints_can_be_typed_as_they_stand(live: Live) -> None:
+    """A command in a hint begins with what this program was called by."""
+    called = str(Path(sys.executable).parent / "tollgate")
+    assert f"{called} provider test" in live.cli(
+        "provider", "add", live.name("p"), "--base-url", f"{live.suite.provider_url}/v1",
+        "--model", "demo-gpt", stdin=live.provider_key,
+    ).stdout  # fmt: skip
+    assert f"`{called} tenant list`" in live.cli("budget", "show", "qqqq").stderr

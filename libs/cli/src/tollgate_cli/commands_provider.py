@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import callable_models, directory, present, session
+from tollgate_cli import callable_models, directory, hint, present, session
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator, derived_request_id, new_request_id
 from tollgate_cli.session import AsJson, ConfigFile
@@ -86,11 +86,12 @@ def provider_add(
         shown = {**present.plain(provider), "key_id": key_id, "unpriced_models": unpriced}
         present.print_json(shown)
     else:
-        print(f"provider {name} added with key {key_id}; try it: tollgate provider test {name}")
+        print(f"provider {name} added with key {key_id}")
+        print(hint.typed(f"  try it: tollgate provider test {name}"))
     for without in unpriced:
         print(
             f"WARNING: {without} has no price, so it cannot be called yet; set one:\n"
-            f"  {callable_models.price_command(without)}",
+            f"  {hint.typed(callable_models.price_command(without))}",
             file=sys.stderr,
         )
 
@@ -150,7 +151,7 @@ def provider_show(name: Name, as_json: AsJson = False, config: ConfigFile = None
         return
     present.print_fields(_row(found))
     for without in found["unpriced_models"]:
-        print(f"{without} cannot be called: {callable_models.price_command(without)}")
+        print(hint.typed(f"{without} cannot be called: {callable_models.price_command(without)}"))
 
 
 def _listed(config: ConfigFile, name: str = "") -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tollgate_cli import (
+    hint,
     leftovers,
     lock,
     log_view,
@@ -82,7 +83,7 @@ def _detach(home: Home, arguments: list[str], *, api_port: int | None, wait: boo
         )
     if not wait:
         print(f"tollgate: starting (pid {supervising.pid})")
-        print("  `tollgate status` shows it, `tollgate down` stops it")
+        print(hint.typed("  `tollgate status` shows it, `tollgate down` stops it"))
         print(f"  its log: {log}; the demo key, once it serves: {home.secrets / 'demo-key'}")
         return
     from tollgate_cli import greeting
@@ -94,9 +95,9 @@ def _detach(home: Home, arguments: list[str], *, api_port: int | None, wait: boo
         says = suite_status.described(home)
         serving = not says.problem and says.document.get("supervisor_pid") == supervising.pid
         for _, line in follower.lines():
-            print(line, flush=True)
+            print(hint.typed(line), flush=True)
         if serving:
-            print(greeting.text(says.document, home.root, command=sys.argv[0], detached=True))
+            print(greeting.text(says.document, home.root, command=hint.command(), detached=True))
             return
         if ended:
             raise typer.Exit(1)

@@ -7,7 +7,7 @@ import typer
 
 from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
-from tollgate_cli import directory, present, session
+from tollgate_cli import directory, hint, present, session
 from tollgate_cli.fault import Fault
 from tollgate_cli.money import format_usd
 from tollgate_cli.operator_client import NotFound, Operator, derived_request_id, new_request_id
@@ -81,7 +81,7 @@ def tenant_create(
         return
     print(f"tenant {tenant.name} {'exists' if answer.replayed else 'created'}: {tenant.tenant_id}")
     if limit is None and not answer.replayed:
-        print(_NO_LIMIT.format(account=tenant.name))
+        print(hint.typed(_NO_LIMIT.format(account=tenant.name)))
     elif limit is not None:
         print(f"monthly cap: {format_usd(limit)}")
 
