@@ -214,7 +214,7 @@ def test_a_call_without_a_good_key_is_401_and_moves_nothing(live: Live, key, mod
         ("GET", "/redoc", 404, ""),
         ("GET", "/openapi.json", 404, ""),
         ("GET", "/metrics", 404, ""),
-        ("GET", "/", 405, "HEAD"),
+        ("POST", "/", 405, "GET, HEAD"),
         ("GET", "/v1/chat/completions", 405, "POST"),
         ("PUT", "/v1/chat/completions", 405, "POST"),
         ("DELETE", "/v1/messages", 405, "POST"),
@@ -240,11 +240,17 @@ def test_what_is_no_route_is_refused(live: Live, key, models, method, path, stat
 
 
 def test_probes_need_no_key(live: Live):
-    """HEAD / and the health endpoints answer anybody, and tell nothing of what runs here."""
+    """/ and the health endpoints answer anybody, and tell nothing of what runs here.
+
+    Who opens the address in a browser reads what it is and which paths there are.
+    """
     for edge in live.api_urls:
         head = httpx.head(edge + "/")
         alive, ready = httpx.get(edge + "/health/live"), httpx.get(edge + "/health/ready")
         assert (200, b"") == (head.status_code, head.content)
+        root = httpx.get(edge + "/")
+        assert (200, {"service", "paths"}) == (root.status_code, set(root.json()))
+        assert "/v1/chat/completions" in root.json()["paths"]
         assert (200, {"status": "live"}) == (alive.status_code, alive.json())
         assert (200, {"status": "ready"}) == (ready.status_code, ready.json())
         for answer in (head, alive, ready):
@@ -263,7 +269,11 @@ def test_bytes_that_are_not_http_get_one_error(live: Live):
     head, _, body = got.partition(b"\r\n\r\n")
     assert (1, True) == (got.count(b"HTTP/1.1 400"), head.startswith(b"HTTP/1.1"))
     assert b"connection: close" in head.lower()
-    assert "malformed_request" == json.loads(body)["error"]["code"]
+    error = json.loads(body)["error"]
+    headers = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
+    assert ("malformed_request", b"false") == (error["code"], headers[b"x-should-retry"])
+    trace = headers[b"x-tollgate-trace-id"].decode()
+    assert (36, trace) == (len(trace), error["trace_id"])
 
 
 # ---- models --------------------------------------------------------------------------------------
@@ -281,6 +291,7 @@ def test_the_models_list_in_the_shape_of_openai(live: Live, key, models):
     for model in document["data"]:
         assert {"id", "object", "created", "owned_by"} == set(model)
         assert ("model", int) == (model["object"], type(model["created"]))
+        assert model["owned_by"]
 
 
 def test_the_models_list_in_the_shape_of_anthropic(live: Live, key, models):

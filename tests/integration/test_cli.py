@@ -1,6 +1,8 @@
 """The operator's commands against a running suite, as a person types them."""
 
 import json
+import sys
+from pathlib import Path
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -62,6 +64,9 @@ def test_case_B5_names_with_a_typo(live: Live) -> None:
         ("budget show dmo", "demo"),
         ("tenant suspend demmo", "demo"),
         ("provider show demo-opnai", "demo-openai"),
+        ("provider test demo-opnai", "demo-openai"),
+        ("provider disable demo-opnai", "demo-openai"),
+        ("provider test demo-openai --model demo-gp", "demo-gpt"),
         ("price show demo-gp", "demo-gpt"),
     ):
         done = live.cli(*command.split())
@@ -91,21 +96,26 @@ def overrun(live: Live, account: str) -> None:
     assert [4000] == [result.overrun_nano_usd for result in settled.results]
 
 
-def test_a_frozen_account_is_unfrozen_by_a_command_of_its_own(live: Live) -> None:
-    """An account is frozen only while it is above its limit: the command says so, and the way out."""
+def test_a_frozen_account_is_explained(live: Live) -> None:
+    """An account is frozen only while it is above its limit: the command says so, and the ways out."""
     tenant = live.tenant(limit_usd=10)
     account = f"tenant:{tenant}"
     calm = live.cli("budget", "unfreeze", account)
-    assert (0, True) == (calm.returncode, "was not frozen" in calm.stdout)
+    assert (0, True) == (calm.returncode, "is not frozen" in calm.stdout)
     overrun(live, account)
     assert not live.account(account).frozen
     assert 200 == live.call(live.key(tenant), "demo-gpt").status_code
     live.settled(account)
     live.set_limit(account, 0.0)
-    assert live.account(account).frozen
+    before = live.account(account)
+    assert before.frozen
     done = live.cli("budget", "unfreeze", account)
-    assert (1, True) == (done.returncode, "stays frozen" in done.stderr)
-    assert "tollgate budget set" in done.stderr
+    assert (1, True) == (done.returncode, "is frozen" in done.stderr)
+    for way in ("tollgate budget set", "calls in flight", "next month"):
+        assert way in done.stderr
+    as_json = live.cli("budget", "unfreeze", account, "--json")
+    assert (1, True) == (as_json.returncode, json.loads(as_json.stdout)["frozen"])
+    assert before == live.account(account)
 
 
 def test_a_tenant_whose_name_looks_like_another_account(live: Live) -> None:
@@ -118,3 +128,56 @@ def test_a_tenant_whose_name_looks_like_another_account(live: Live) -> None:
     )  # fmt: skip
     for account in ("odd:one", "tenant:key:no-such-key"):
         assert "$3" in live.cli("budget", "show", account).stdout
+
+
+def test_a_second_key_of_one_name_is_made_with_a_warning(live: Live) -> None:
+    """`key create` says on stderr which other key of the tenant has that name, and makes it."""
+    tenant = live.tenant()
+    create = ("key", "create", "--tenant", tenant, "--name", "twin", "--json")
+    first = live.cli(*create)
+    assert (0, "") == (first.returncode, first.stderr)
+    second = live.cli(*create)
+    assert (0, True) == (second.returncode, json.loads(first.stdout)["key_id"] in second.stderr)
+    assert json.loads(first.stdout)["key_id"] != json.loads(second.stdout)["key_id"]
+
+
+def test_a_tenant_that_exists_is_named(live: Live) -> None:
+    """`tenant create` with another cap calls the tenant by its name, in the command that helps too."""
+    name = live.name("acme")
+    assert 0 == live.cli("tenant", "create", name, "--monthly-usd", "3").returncode
+    again = live.cli("tenant", "create", name, "--monthly-usd", "4")
+    assert (1, True, True) == (
+        again.returncode,
+        f"tenant '{name}' exists" in again.stderr,
+        f"tollgate budget set tenant:{name} --monthly-usd" in again.stderr,
+    )
+
+
+def test_no_long_tier_shows_no_price_for_one(live: Live) -> None:
+    """`price show` prints what a long input costs only where it costs something else."""
+    model = live.name("m")
+    live.cli("price", "set", model, "--input", "1", "--output", "1")
+    assert "long" not in live.cli("price", "show", model).stdout
+    shown = json.loads(live.cli("price", "show", model, "--json").stdout)
+    assert 0 == shown["long_context_tokens"]
+
+
+def test_a_bad_provider_is_told_all_its_faults_at_once(live: Live) -> None:
+    """Protocol, address and key file are looked at before anything is asked for, and all are named."""
+    done = live.cli(
+        "provider", "add", live.name("p"), "--base-url", "api.example.com/v1", "--model", "m",
+        "--protocol", "grpc", "--key-file", "/nowhere/key",
+    )  # fmt: skip
+    assert 1 == done.returncode
+    for fault in ("'grpc' is no protocol", "--base-url", "/nowhere/key"):
+        assert fault in done.stderr
+
+
+def test_hints_can_be_typed_as_they_stand(live: Live) -> None:
+    """A command in a hint begins with what this program was called by."""
+    called = str(Path(sys.executable).parent / "tollgate")
+    assert f"{called} provider test" in live.cli(
+        "provider", "add", live.name("p"), "--base-url", f"{live.suite.provider_url}/v1",
+        "--model", "demo-gpt", stdin=live.provider_key,
+    ).stdout  # fmt: skip
+    assert f"`{called} tenant list`" in live.cli("budget", "show", "qqqq").stderr

@@ -215,9 +215,10 @@ def test_default_ports_taken_and_a_port_asked_for(home: Home) -> None:
     """A taken default port is avoided; a taken port asked for by name is named in the error."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        refused = home.run("up", "--api-port", str(port))
-    assert 1 == refused.returncode
-    assert f"port {port}, asked for by name, is taken" in refused.stderr
+        for how in ((), ("--detach",), ("--detach", "--wait")):
+            refused = home.run("up", "--api-port", str(port), *how)
+            assert 1 == refused.returncode
+            assert f"port {port}, asked for by name, is taken" in refused.stderr
     assert [] == home.processes()
 
 
@@ -296,3 +297,18 @@ def test_case_B4_a_start_among_garbage(home: Home) -> None:
         (home.root / name).write_bytes(good)
         (home.root / name).chmod(0o400)
     assert [] == home.processes()
+
+
+def test_status_points_at_the_log_of_a_start_that_failed(home: Home) -> None:
+    """A suite in the background that did not come up: status names the log that says why."""
+    home.root.mkdir()
+    (home.root / "postgres").write_text("in the way")
+    assert 0 == home.run("up", "--detach", "--no-demo").returncode
+    log = home.root / "logs" / "suite.log"
+    wait_until(lambda: str(log) in home.run("status").stdout, 20)
+    assert 3 == home.run("status").returncode
+    assert str(log) == json.loads(home.run("status", "--json").stdout)["failed_log"]
+    (home.root / "postgres").unlink()
+    assert 0 == home.run("up", "--detach", "--wait", "--no-demo").returncode
+    home.run("down")
+    assert str(log) not in home.run("status").stdout

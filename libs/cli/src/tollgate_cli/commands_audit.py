@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.audit.v1 import audit_pb2
-from tollgate_cli import session
+from tollgate_cli import hint, session
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
 from tollgate_cli.session import AsJson, ConfigFile
@@ -69,7 +69,7 @@ def audit_verify(
     if unpublished:
         print(
             f"tollgate: {unpublished} entries are accepted and not published, and so not checked: "
-            "see `tollgate logs audit`",
+            + hint.typed("see `tollgate logs audit`"),
             file=sys.stderr,
         )
     raise typer.Exit(max(code, 1) if unpublished else code)

@@ -92,30 +92,25 @@ def budget_set(
 
 @budgets.command("unfreeze")
 def budget_unfreeze(account: Account, as_json: AsJson = False, config: ConfigFile = None) -> None:
-    """Say whether an account is frozen, and what ends it: it is only while above its limit."""
+    """Say whether an account is frozen (exit code 1), why, and what ends it; change nothing."""
 
     async def work(operator: Operator) -> Any:
-        before = await _account(operator, await directory.account_id(operator, account))
-        if not before.frozen:
-            return before, before
-        # The same limit again is what ends a freeze: budget has no other way, and records this one.
-        limit = before.limit_nano_usd
-        return before, await set_limit(operator, before.account_id, limit, new_request_id())
+        return await _account(operator, await directory.account_id(operator, account))
 
-    before, after = session.run(config, work)
-    if after.frozen:
-        used = after.posted_nano_usd + after.pending_nano_usd
-        raise Fault(
-            f"{account} stays frozen: {format_usd(used)} are spent or reserved this month, "
-            f"its limit is {format_usd(after.limit_nano_usd)}",
-            f"a higher limit ends it: tollgate budget set {account} --monthly-usd AMOUNT",
-        )
+    found = session.run(config, work)
     if as_json:
-        present.print_json({**present.plain(after), "was_frozen": before.frozen})
-        return
-    left = after.limit_nano_usd - after.posted_nano_usd - after.pending_nano_usd
-    said = "may spend again" if before.frozen else "was not frozen"
-    print(f"{account} {said}: {format_usd(left)} of {format_usd(after.limit_nano_usd)} are left")
+        present.print_json(present.plain(found))
+        raise typer.Exit(int(found.frozen))
+    used, limit = found.posted_nano_usd + found.pending_nano_usd, format_usd(found.limit_nano_usd)
+    if found.frozen:
+        raise Fault(
+            f"{account} is frozen: {format_usd(used)} are spent or reserved this month, "
+            f"its limit is {limit}",
+            f"a higher limit ends it: tollgate budget set {account} --monthly-usd AMOUNT\n"
+            f"  so do calls in flight that give back what they do not use, what timed out and is "
+            f"resolved\n  (tollgate budget show {account} --quarantined), and the next month",
+        )
+    print(f"{account} is not frozen: {format_usd(found.limit_nano_usd - used)} of {limit} are left")
 
 
 @budgets.command("resolve")

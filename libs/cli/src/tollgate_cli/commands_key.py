@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import sys
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -116,6 +117,7 @@ def key_create(
     async def work(operator: Operator) -> Any:
         if wanted.models and not force:
             _check_models(wanted.models, await callable_models.models(operator))
+        await _warn_of_same_name(operator, wanted)
         answer = await create_key(operator, wanted, request_id)
         # Printed before the account is opened: should that fail, the key is not lost.
         if as_json:
@@ -125,13 +127,22 @@ def key_create(
         try:
             await open_key_account(operator, answer.key, request_id)
         except Fault as fault:
-            remedy = f"tollgate budget set key:{answer.key.key_id} --monthly-usd {monthly_usd}"
             raise Fault(
                 f"the key was made without its cap, so it can spend nothing: {fault.problem}",
-                remedy,
+                f"tollgate budget set key:{answer.key.key_id} --monthly-usd {monthly_usd}",
             ) from fault
 
     session.run(config, work)
+
+
+async def _warn_of_same_name(operator: Operator, wanted: Wanted) -> None:
+    """Commands that are given a name that two keys have will ask for the id."""
+    listed = await directory.keys(operator, wanted.tenant)
+    ids = ", ".join(key.key_id for _, key in listed if key.name == wanted.name)
+    if ids:
+        print(
+            f"WARNING: another key of this tenant is called {wanted.name!r}: {ids}", file=sys.stderr
+        )
 
 
 def _check_models(wanted: tuple[str, ...], known: callable_models.Models) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import callable_models, money, present, session
+from tollgate_cli import callable_models, hint, money, present, session
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator, new_request_id
 from tollgate_cli.session import AsJson, ConfigFile
@@ -56,6 +56,7 @@ def price_show(model: str, as_json: AsJson = False, config: ConfigFile = None) -
             else value
         )
         for name, value in found[0].items()
+        if found[0]["long_context_tokens"] or not name.startswith("long_")
     }
     present.print_fields(shown)
 
@@ -108,7 +109,7 @@ def price_set(
         f"at most {price.max_input_tokens} tokens in, {price.max_output_tokens} out"
     )
     if why_not:
-        print(f"note: {why_not[0]}; {why_not[1]}", file=sys.stderr)
+        print(hint.typed(f"note: {why_not[0]}; {why_not[1]}"), file=sys.stderr)
 
 
 def _first_price(model: str, given: dict[str, int | None]) -> Any:

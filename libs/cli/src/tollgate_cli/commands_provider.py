@@ -1,5 +1,6 @@
 """`tollgate provider`: upstreams, their keys, and what they serve."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import callable_models, present, session
+from tollgate_cli import callable_models, directory, hint, present, session
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator, derived_request_id, new_request_id
 from tollgate_cli.session import AsJson, ConfigFile
@@ -19,6 +20,10 @@ PROTOCOLS = {
     "anthropic": router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES,
 }
 _TEST_TIMEOUT_S = 60.0
+# Router looks closer; what this does not match it refuses in any deployment.
+_BASE_URL = re.compile(
+    r"https://[^/]|http://(localhost|127\.[0-9.]+|\[[0:]+1\])([:/]|$)", re.IGNORECASE
+)
 Name = Annotated[str, typer.Argument(help="The provider's name.")]
 
 
@@ -79,9 +84,7 @@ def provider_add(
     config: ConfigFile = None,
 ) -> None:
     """Add an upstream and its key. The key is read from a file or standard input, never argv."""
-    if protocol not in PROTOCOLS:
-        raise Fault(f"{protocol!r} is no protocol", f"one of: {', '.join(PROTOCOLS)}")
-    secret = _read_key(key_file)
+    secret = _checked(protocol, base_url, key_file)
 
     async def work(operator: Operator) -> Any:
         provider = await add_provider(
@@ -103,13 +106,35 @@ def provider_add(
         shown = {**present.plain(provider), "key_id": key_id, "unpriced_models": unpriced}
         present.print_json(shown)
     else:
-        print(f"provider {name} added with key {key_id}; try it: tollgate provider test {name}")
+        print(f"provider {name} added with key {key_id}")
+        print(hint.typed(f"  try it: tollgate provider test {name}"))
     for without in unpriced:
         print(
             f"WARNING: {without} has no price, so it cannot be called yet; set one:\n"
-            f"  {callable_models.price_command(without)}",
+            f"  {hint.typed(callable_models.price_command(without))}",
             file=sys.stderr,
         )
+
+
+def _checked(protocol: str, base_url: str, key_file: Path | None) -> str:
+    """The key. Raises Fault with everything that can be seen to be wrong from here."""
+    faults: list[Fault] = []
+    if protocol not in PROTOCOLS:
+        faults.append(Fault(f"{protocol!r} is no protocol", f"one of: {', '.join(PROTOCOLS)}"))
+    if not _BASE_URL.match(base_url):
+        faults.append(
+            Fault("--base-url is neither https nor http to this machine", "as https://HOST/v1")
+        )
+    secret = ""
+    try:
+        secret = _read_key(key_file)
+    except Fault as fault:
+        faults.append(fault)
+    if faults:
+        *others, last = faults
+        lines = [f"{one.problem}\n  {one.remedy}".rstrip() for one in others]
+        raise Fault("\n".join([*lines, last.problem]), last.remedy)
+    return secret
 
 
 def _read_key(key_file: Path | None) -> str:
@@ -140,27 +165,26 @@ def provider_list(as_json: AsJson = False, config: ConfigFile = None) -> None:
 @providers.command("show")
 def provider_show(name: Name, as_json: AsJson = False, config: ConfigFile = None) -> None:
     """Show one upstream."""
-    found = {item["name"]: item for item in _listed(config)}
-    if name not in found:
-        near = callable_models.nearest(name, found)
-        raise Fault(f"there is no provider {name!r}", near or "`tollgate provider list` shows all")
+    found = _listed(config, name)[0]
     if as_json:
-        present.print_json(found[name])
+        present.print_json(found)
         return
-    present.print_fields(_row(found[name]))
-    for without in found[name]["unpriced_models"]:
-        print(f"{without} cannot be called: {callable_models.price_command(without)}")
+    present.print_fields(_row(found))
+    for without in found["unpriced_models"]:
+        print(hint.typed(f"{without} cannot be called: {callable_models.price_command(without)}"))
 
 
-def _listed(config: ConfigFile) -> list[dict[str, Any]]:
+def _listed(config: ConfigFile, name: str = "") -> list[dict[str, Any]]:
+    """All, or the one of that name. Raises Fault."""
+
     async def work(operator: Operator) -> Any:
-        request = router_pb2.ListProvidersRequest()
-        listed = await operator.call(operator.router.ListProviders, request)
+        if name:
+            listed = [await directory.provider(operator, name)]
+        else:
+            request = router_pb2.ListProvidersRequest()
+            listed = (await operator.call(operator.router.ListProviders, request)).providers
         known = await callable_models.models(operator)
-        return [
-            {**present.plain(item), "unpriced_models": known.unpriced(item)}
-            for item in listed.providers
-        ]
+        return [{**present.plain(item), "unpriced_models": known.unpriced(item)} for item in listed]
 
     found: list[dict[str, Any]] = session.run(config, work)
     return found
@@ -192,6 +216,11 @@ def provider_test(
     """Make the smallest real call to an upstream (which may cost a fraction of a cent)."""
 
     async def work(operator: Operator) -> Any:
+        found = await directory.provider(operator, name)
+        served = [item.model for item in found.models]
+        if model and model not in served:
+            near = callable_models.nearest(model, served) or f"it serves {', '.join(served)}"
+            raise Fault(f"provider {name} serves no model {model!r}", near)
         request = router_pb2.TestProviderRequest(name=name, model=model)
         return await operator.call(operator.router.TestProvider, request, timeout_s=_TEST_TIMEOUT_S)
 
@@ -199,10 +228,10 @@ def provider_test(
     if as_json:
         present.print_json(present.plain(answer))
     elif answer.ok:
-        print(f"{name} works: first byte after {answer.latency_ms} ms")
+        print(f"provider {name} works: first byte after {answer.latency_ms} ms")
     if not answer.ok and not as_json:
         status = f" (HTTP {answer.http_status})" if answer.http_status else ""
-        raise Fault(f"{name} does not work: {answer.problem.replace('_', ' ')}{status}")
+        raise Fault(f"provider {name} does not work: {answer.problem.replace('_', ' ')}{status}")
     if not answer.ok:
         raise typer.Exit(1)
 
@@ -221,6 +250,7 @@ def provider_enable(name: Name, as_json: AsJson = False, config: ConfigFile = No
 
 def _set_enabled(name: str, *, as_json: bool, config: ConfigFile, enabled: bool) -> None:
     async def work(operator: Operator) -> Any:
+        await directory.provider(operator, name)
         request = router_pb2.SetProviderEnabledRequest(
             request_id=new_request_id(), name=name, enabled=enabled
         )

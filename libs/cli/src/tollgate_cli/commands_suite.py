@@ -10,7 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
-from tollgate_cli import leftovers, lock, log_view, present, process, state_file, suite_status
+from tollgate_cli import (
+    hint,
+    leftovers,
+    lock,
+    log_view,
+    ports,
+    present,
+    process,
+    state_file,
+    suite_status,
+)
 from tollgate_cli.child import tail
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
@@ -47,13 +57,16 @@ def up(
     arguments = ["--detached", "--edges", str(edges)]
     arguments += ["--api-port", str(api_port)] if api_port else []
     arguments += ["--no-demo"] if no_demo else []
-    _detach(home, arguments, wait=wait)
+    _detach(home, arguments, api_port=api_port, wait=wait)
 
 
-def _detach(home: Home, arguments: list[str], *, wait: bool) -> None:
+def _detach(home: Home, arguments: list[str], *, api_port: int | None, wait: bool) -> None:
     pid = lock.holder(home.lock)
     if pid is not None:
         raise lock.already_running(home.lock, pid)
+    if api_port:
+        # The suite says so too, but into its log.
+        ports.check_free(api_port)
     home.make()
     # A spoilt description of an earlier run must not look like this one's.
     state_file.discard(home.dev_json)
@@ -70,7 +83,7 @@ def _detach(home: Home, arguments: list[str], *, wait: bool) -> None:
         )
     if not wait:
         print(f"tollgate: starting (pid {supervising.pid})")
-        print("  `tollgate status` shows it, `tollgate down` stops it")
+        print(hint.typed("  `tollgate status` shows it, `tollgate down` stops it"))
         print(f"  its log: {log}; the demo key, once it serves: {home.secrets / 'demo-key'}")
         return
     from tollgate_cli import greeting
@@ -82,9 +95,9 @@ def _detach(home: Home, arguments: list[str], *, wait: bool) -> None:
         says = suite_status.described(home)
         serving = not says.problem and says.document.get("supervisor_pid") == supervising.pid
         for _, line in follower.lines():
-            print(line, flush=True)
+            print(hint.typed(line), flush=True)
         if serving:
-            print(greeting.text(says.document, home.root, command=sys.argv[0], detached=True))
+            print(greeting.text(says.document, home.root, command=hint.command(), detached=True))
             return
         if ended:
             raise typer.Exit(1)
@@ -126,12 +139,15 @@ def status(as_json: AsJson = False) -> None:
         urls = {name: says.text(name) for name in ("api_url", "provider_url")}
         shown = {"state": found.state, "pid": found.pid, "home": str(found.home)}
         shown["version"] = says.text("version") or suite_status.version()
+        shown["failed_log"] = str(found.failed_log) if found.failed_log else None
         present.print_json({**shown, **urls, "services": found.processes})
     else:
         print(
             f"tollgate: {found.state}, home {found.home}" + (f", pid {found.pid}" * bool(found.pid))
         )
         print(f"version: {says.text('version') or suite_status.version()}")
+        if found.failed_log:
+            print(f"the last suite in the background failed; its log: {found.failed_log}")
         if found.processes:
             print(f"API: {says.text('api_url')}")
             present.print_table([_row(*entry) for entry in found.processes.items()], empty="")

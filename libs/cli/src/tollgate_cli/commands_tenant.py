@@ -1,12 +1,13 @@
 """`tollgate tenant` and `tollgate group`."""
 
+import shlex
 from typing import Annotated, Any
 
 import typer
 
 from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
-from tollgate_cli import directory, present, session
+from tollgate_cli import directory, hint, present, session
 from tollgate_cli.fault import Fault
 from tollgate_cli.money import format_usd
 from tollgate_cli.operator_client import NotFound, Operator, derived_request_id, new_request_id
@@ -32,12 +33,18 @@ async def create_tenant(operator: Operator, name: str, limit_nano_usd: int | Non
         # The same id whatever the limit: a cap that was set by an earlier `create` is not changed
         # by a later one, only by `budget set`.
         set_id = derived_request_id(request_id, "limit")
-        await open_account(operator, f"tenant:{answer.tenant.tenant_id}", limit_nano_usd, set_id)
+        account = f"tenant:{answer.tenant.tenant_id}"
+        await open_account(operator, account, limit_nano_usd, set_id, called=f"tenant:{name}")
     return answer
 
 
-async def open_account(operator: Operator, account: str, limit_nano_usd: int, set_id: str) -> None:
-    """Gives an account its first limit; one that has a limit keeps it. Raises Fault."""
+async def open_account(
+    operator: Operator, account: str, limit_nano_usd: int, set_id: str, *, called: str
+) -> None:
+    """Gives an account its first limit; one that has a limit keeps it. Raises Fault.
+
+    `called`: kind and name, as a person knows it.
+    """
     read = budget_pb2.GetAccountRequest(account_id=account)
     try:
         found = (await operator.call(operator.budget_read.GetAccount, read)).account
@@ -45,9 +52,11 @@ async def open_account(operator: Operator, account: str, limit_nano_usd: int, se
         await set_limit(operator, account, limit_nano_usd, set_id)
         return
     if found.limit_nano_usd != limit_nano_usd:
+        kind, _, name = called.partition(":")
         raise Fault(
-            f"it exists, with a cap of {format_usd(found.limit_nano_usd)}, which was not changed",
-            f"to change it: tollgate budget set {account} --monthly-usd AMOUNT",
+            f"{kind} {name!r} exists, with a cap of {format_usd(found.limit_nano_usd)}, "
+            "which was not changed",
+            f"to change it: tollgate budget set {shlex.quote(called)} --monthly-usd AMOUNT",
         )
 
 
@@ -72,7 +81,7 @@ def tenant_create(
         return
     print(f"tenant {tenant.name} {'exists' if answer.replayed else 'created'}: {tenant.tenant_id}")
     if limit is None and not answer.replayed:
-        print(_NO_LIMIT.format(account=tenant.name))
+        print(hint.typed(_NO_LIMIT.format(account=tenant.name)))
     elif limit is not None:
         print(f"monthly cap: {format_usd(limit)}")
 
@@ -151,8 +160,9 @@ def group_create(
         )
         answer = await operator.call(operator.authz.CreateGroup, request)
         if limit is not None:
+            set_id = derived_request_id(request_id, "limit")
             account = f"group:{answer.group.group_id}"
-            await open_account(operator, account, limit, derived_request_id(request_id, "limit"))
+            await open_account(operator, account, limit, set_id, called=f"group:{name}")
         return answer
 
     answer = session.run(config, work)

@@ -1,8 +1,9 @@
-"""Finds tenants, groups and keys by the names that people use, or by id."""
+"""Finds tenants, groups, keys and providers by the names that people use, or by id."""
 
 from typing import Any
 
 from tollgate.authz.v1 import authz_pb2
+from tollgate.router.v1 import router_pb2
 from tollgate_cli.callable_models import nearest
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
@@ -13,6 +14,14 @@ async def tenant(operator: Operator, name: str) -> Any:
     answer = await operator.call(operator.authz.ListTenants, authz_pb2.ListTenantsRequest())
     found = [item for item in answer.tenants if name in {item.tenant_id, item.name}]
     return _one(list(answer.tenants), found, "tenant", name, "`tollgate tenant list` shows all")
+
+
+async def provider(operator: Operator, name: str) -> Any:
+    """The provider of that name."""
+    answer = await operator.call(operator.router.ListProviders, router_pb2.ListProvidersRequest())
+    listed = list(answer.providers)
+    found = [item for item in listed if item.name == name]
+    return _one(listed, found, "provider", name, "`tollgate provider list` shows all")
 
 
 async def group(operator: Operator, tenant_id: str, name: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tollgate_cli import commands_suite, failure_text, suite_status
+from tollgate_cli import commands_suite, failure_text, hint, suite_status
 from tollgate_cli.commands_audit import audits
 from tollgate_cli.commands_budget import budgets
 from tollgate_cli.commands_key import keys
@@ -78,9 +78,9 @@ def main() -> None:
 
 
 def _fail(fault: Fault) -> NoReturn:
-    print(f"tollgate: {fault.problem}", file=sys.stderr)
+    print(f"tollgate: {hint.typed(fault.problem)}", file=sys.stderr)
     if fault.remedy:
-        print(f"  {fault.remedy}", file=sys.stderr)
+        print(f"  {hint.typed(fault.remedy)}", file=sys.stderr)
     sys.exit(1)
 
 

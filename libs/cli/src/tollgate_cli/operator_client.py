@@ -161,13 +161,13 @@ def _invalid(metadata: dict[str, str], _service: str) -> tuple[str, str]:
 
 
 def _not_found(metadata: dict[str, str], _service: str) -> tuple[str, str]:
-    return f"there is no {metadata.get('kind', 'thing')} {metadata.get('id', '')}".rstrip(), ""
+    return f"there is no {metadata.get('kind', 'thing')} {metadata.get('id', '')!r}", ""
 
 
 def _exists(metadata: dict[str, str], _service: str) -> tuple[str, str]:
     kind, name = metadata.get("kind", "thing"), metadata.get("id", "")
     return (
-        f"the {kind} {name} exists already, with other content",
+        f"the {kind} {name!r} exists already, with other content",
         f"`tollgate {kind} list` shows it",
     )
 

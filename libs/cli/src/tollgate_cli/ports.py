@@ -45,6 +45,15 @@ def is_free(port: int) -> bool:
     return True
 
 
+def check_free(asked: int) -> None:
+    """Raises Fault if a port that was asked for by name is taken."""
+    if not is_free(asked):
+        raise Fault(
+            f"port {asked}, asked for by name, is taken by another program",
+            f"`ss -ltnp 'sport = :{asked}'` names it; end it or ask for another port",
+        )
+
+
 def free_port() -> int:
     """A free port, below those that outgoing connections are given: none of them takes it."""
     for _ in range(_TRIES):
@@ -92,13 +101,8 @@ class Ports:
 
     def _choose(self, name: str) -> int:
         if name in self._fixed:
-            asked = self._fixed[name]
-            if not is_free(asked):
-                raise Fault(
-                    f"port {asked}, asked for by name, is taken by another program",
-                    f"`ss -ltnp 'sport = :{asked}'` names it; end it or ask for another port",
-                )
-            return asked
+            check_free(self._fixed[name])
+            return self._fixed[name]
         used = set(self._chosen.values()) | set(self._fixed.values())
         for port in (self._known.get(name), _default(name) if self._usual else None):
             if port is not None and port not in used and is_free(port):

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from tollgate_cli import certificates, lock, probe, process, state_file
+from tollgate_cli.child import tail
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 
 _RPC = frozenset({"authz", "budget", "router", "audit"})
 _REMEDY = "`tollgate down`, then `tollgate up`, write it again"
 _GIT_TIMEOUT_S = 5.0
+# The last line that a suite writes when it ends in good order.
+STOPPED = "tollgate: stopped"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Status:
     pid: int | None
     described: Described
     processes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Of the last suite in the background, when that did not come up or was killed.
+    failed_log: Path | None = None
 
 
 def described(home: Home) -> Described:
@@ -75,7 +80,8 @@ def look(home: Home) -> Status:
     """Asks every process. Raises Fault if not even the lock can be looked at."""
     pid = lock.holder(home.lock)
     if pid is None:
-        return Status(home.root, "stopped", None, Described({}, {}))
+        log = _failed_log(home)
+        return Status(home.root, "stopped", None, Described({}, {}), failed_log=log)
     says = described(home)
     if says.problem:
         raise Fault(f"a suite runs here (pid {pid or 'not known'}), but {says.problem}", _REMEDY)
@@ -88,6 +94,17 @@ def look(home: Home) -> Status:
     processes = {name: answer.result() for name, answer in asked.items()}
     healthy = all(entry["health"] == "serving" for entry in processes.values())
     return Status(home.root, "running" if healthy else "failing", pid or None, says, processes)
+
+
+def _failed_log(home: Home) -> Path | None:
+    """The log of a suite that ended without a word of farewell, if none was started after it."""
+    log = home.log("suite")
+    said = tail(log, 1)
+    if not said or said == [STOPPED]:
+        return None
+    # Starting and ending touch the lock; why a start failed is written when it is free again.
+    newer = home.lock.exists() and home.lock.stat().st_mtime_ns > log.stat().st_mtime_ns
+    return None if newer else log
 
 
 def _process(home: Home, name: str, pid: int, address: str) -> dict[str, Any]:

@@ -7,12 +7,11 @@ one that keeps crashing ends the suite, loudly.
 
 import contextlib
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tollgate_cli import greeting, lock, log_view
+from tollgate_cli import greeting, hint, lock, log_view
 from tollgate_cli.home import Home
 from tollgate_cli.suite import Cancelled, Options, Suite
 
@@ -61,7 +60,9 @@ def foreground(home: Home, options: Options, *, quiet: bool) -> int:
             return 0
         if not quiet:
             with contextlib.suppress(OSError):
-                print(greeting.text(suite.describe(), home.root, command=sys.argv[0]), flush=True)
+                print(
+                    greeting.text(suite.describe(), home.root, command=hint.command()), flush=True
+                )
         watch = Watch(suite, signals)
         try:
             return watch.run()

@@ -4,13 +4,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.authz.v1 import authz_pb2_grpc
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_edge import client_address, openai_api, public_errors
+from tollgate_edge import client_address
 from tollgate_edge.admission import Admission
 from tollgate_edge.asgi import EdgeApp
 from tollgate_edge.call_evidence import CallEvidence
@@ -234,12 +232,6 @@ async def _listen(
     tools.metrics.gauge("connections", "Open client connections.").set_function(
         lambda: len(connections)
     )
-    malformed = public_errors.body(
-        public_errors.own("HTTP_MALFORMED"),
-        kind=openai_api.FACE.error_kind(400),
-        trace_id="",
-        request_id="",
-    )
     listener = HttpListener(
         EdgeApp(
             pipeline,
@@ -250,7 +242,7 @@ async def _listen(
         ),
         config.api,
         body_seconds=config.limits.body_seconds,
-        malformed=malformed_answer(orjson.dumps(malformed)),
+        malformed=lambda: malformed_answer(tools.ids.uuid7()),
         connections=connections,
     )
     port = await listener.start()

@@ -20,6 +20,8 @@ WIRE_PROTOCOLS = {
     Protocol.OPENAI_CHAT: router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT,
     Protocol.ANTHROPIC_MESSAGES: router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES,
 }
+# The publisher of a model that no list of publishers knows.
+_OWN = "operator"
 _PRICE_FIELDS = tuple(field.name for field in fields(Price))
 
 
@@ -105,6 +107,6 @@ class Catalogue:
             protocols=frozenset(model.protocols),
             price=price,
             display_name=model.display_name or model.model,
-            owned_by=model.owned_by,
+            owned_by=model.owned_by or _OWN,
             created_s=model.create_time.seconds,
         )

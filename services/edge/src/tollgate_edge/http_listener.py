@@ -7,14 +7,17 @@ stop may last.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
 import uvicorn
 
-from tollgate_edge import public_errors
+from tollgate_edge import answer_headers, openai_api, public_errors
+from tollgate_edge.answer_headers import Facts
 from tollgate_edge.config import ListenConfig
 from tollgate_edge.connections import Connections
+from tollgate_edge.exchange import refusal_headers
 from tollgate_edge.http_protocol import limited
 from tollgate_kit.lifecycle import core_task
 
@@ -42,7 +45,7 @@ class HttpListener:
         config: ListenConfig,
         *,
         body_seconds: int,
-        malformed: bytes,
+        malformed: Callable[[], bytes],
         connections: Connections,
     ) -> None:
         self._config = config
@@ -96,10 +99,14 @@ class HttpListener:
             await asyncio.wait(cut, timeout=1)
 
 
-def malformed_answer(body: bytes) -> bytes:
+def malformed_answer(trace_id: str) -> bytes:
     """The whole answer to bytes that are not HTTP/1.1."""
-    status = public_errors.OWN["HTTP_MALFORMED"].status
-    return (
-        b"HTTP/1.1 %d Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-        b"content-length: %d\r\n\r\n" % (status, len(body))
-    ) + body
+    refusal = public_errors.own("HTTP_MALFORMED")
+    kind = openai_api.FACE.error_kind(refusal.status)
+    body = orjson.dumps(
+        public_errors.body(refusal, kind=kind, trace_id=trace_id, request_id=trace_id)
+    )
+    headers = refusal_headers(refusal, Facts(trace_id=trace_id, request_id=trace_id))
+    headers += [answer_headers.CLOSE, (b"content-length", b"%d" % len(body))]
+    lines = [b"HTTP/1.1 %d Bad Request" % refusal.status, *(b"%b: %b" % pair for pair in headers)]
+    return b"\r\n".join([*lines, b"", body])

@@ -9,6 +9,7 @@ connection ends. ADR 0020 says why this server.
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import httptools
@@ -57,7 +58,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     http: ClassVar[ListenConfig]
     body_seconds: ClassVar[int]
-    malformed: ClassVar[bytes]
+    malformed: ClassVar["staticmethod[[], bytes]"]
     open_connections: ClassVar[Connections]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -288,7 +289,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
-        self.transport.write(self.malformed)
+        self.transport.write(self.malformed())
         self.transport.write_eof()
         self.flow.resume_reading()
         self._linger(self.http.write_seconds)
@@ -340,13 +341,17 @@ def _check_head(version: str, headers: list[tuple[bytes, bytes]]) -> None:
 
 
 def limited(
-    config: ListenConfig, *, body_seconds: int, malformed: bytes, connections: Connections
+    config: ListenConfig,
+    *,
+    body_seconds: int,
+    malformed: Callable[[], bytes],
+    connections: Connections,
 ) -> type[LimitedProtocol]:
-    """The connection class of a listener. `malformed` is the whole answer to what is not HTTP."""
+    """The connection class of a listener. `malformed` makes the answer to what is not HTTP."""
     bound = {
         "http": config,
         "body_seconds": body_seconds,
-        "malformed": malformed,
+        "malformed": staticmethod(malformed),
         "open_connections": connections,
     }
     return type("BoundProtocol", (LimitedProtocol,), bound)

@@ -27,6 +27,8 @@ EXCHANGE = "tollgate.exchange"
 _NOT_FOUND = 404
 # Under it every route needs a key.
 _KEYED = "/v1/"
+# What a stranger may know: the documented paths, and nothing of what runs here.
+_PATHS = [openai_api.FACE.path, anthropic_api.FACE.path, "/v1/models", "/v1/receipts/{trace_id}"]
 
 
 class ReadApi:
@@ -50,6 +52,7 @@ class ReadApi:
         # No redirect either: it would lose a body and show a Host that a client made up.
         self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
         for path, handler in (
+            ("/", self.root),
             ("/v1/models", self.models),
             ("/v1/models/{model:path}", self.model),
             ("/v1/receipts/{trace_id}", self.receipt),
@@ -57,7 +60,6 @@ class ReadApi:
             ("/health/ready", self.ready),
         ):
             self.app.add_api_route(path, handler, methods=["GET", "HEAD"])
-        self.app.add_api_route("/", self.probe, methods=["HEAD"])
         self.app.add_exception_handler(HTTPException, self.no_route)
 
     async def models(self, request: Request) -> Response:
@@ -108,9 +110,9 @@ class ReadApi:
             return _refused(exchange, public_errors.own("RECEIPT_NOT_FOUND"))
         return _answered(exchange, 200, found)
 
-    async def probe(self, request: Request) -> Response:
-        """HEAD /: some clients look whether anybody is there."""
-        return _answered(_exchange(request), 200, {})
+    async def root(self, request: Request) -> Response:
+        """/: people look what this is, and some clients whether anybody is there."""
+        return _answered(_exchange(request), 200, {"service": "AI API gateway", "paths": _PATHS})
 
     async def live(self, request: Request) -> Response:
         """GET /health/live: the process runs."""
