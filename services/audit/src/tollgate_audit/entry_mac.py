@@ -10,6 +10,8 @@ import hashlib
 import hmac
 from typing import NamedTuple
 
+from tollgate_kit.hmac_key import HmacKey
+
 _MAC_BYTES = 16
 
 
@@ -34,10 +36,10 @@ class EntryMac:
 
     def __init__(self, secret: bytes) -> None:
         """`secret` is known to this log's audit processes alone, and the same for all of them."""
-        self._key = hashlib.sha256(b"tollgate entry mark\n" + secret).digest()
+        self._key = HmacKey(hashlib.sha256(b"tollgate entry mark\n" + secret).digest())
 
     def mark(self, index: int, leaf: bytes) -> bytes:
-        return hmac.digest(self._key, index.to_bytes(8) + leaf, "sha256")[:_MAC_BYTES]
+        return self._key.digest(index.to_bytes(8) + leaf)[:_MAC_BYTES]
 
     def holds(self, row: Row) -> bool:
         return row.mac is not None and hmac.compare_digest(

@@ -4,10 +4,9 @@ Promises: the same reservation has the same token, byte for byte, however often 
 Never does: verify; router holds the same key and its own code for that.
 """
 
-import hmac
-
 from tollgate.budget.v1 import budget_pb2
 from tollgate_budget.ledger import Transfer
+from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.secret import Secret
 
 
@@ -15,7 +14,7 @@ class TokenMaker:
     """Makes tokens under the MAC key that budget and router share."""
 
     def __init__(self, key: Secret) -> None:
-        self._key = key
+        self._key = HmacKey(key.reveal_bytes())
 
     def token(self, transfer: Transfer) -> bytes:
         """A serialised ReservationToken for a reservation."""
@@ -29,5 +28,5 @@ class TokenMaker:
             max_output_tokens=transfer.terms.max_output_tokens,
             price_version=transfer.terms.price_version,
         ).SerializeToString()
-        mac = hmac.digest(self._key.reveal_bytes(), claims, "sha256")
+        mac = self._key.digest(claims)
         return budget_pb2.ReservationToken(claims=claims, mac=mac).SerializeToString()

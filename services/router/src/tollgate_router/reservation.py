@@ -7,8 +7,6 @@ checked.
 """
 
 import enum
-import hashlib
-import hmac
 from typing import NamedTuple
 
 from tollgate_dialects.bound import Bound
@@ -41,11 +39,6 @@ class Claims(NamedTuple):
     input_tokens: int
     max_output_tokens: int
     price_version: int
-
-
-def mac_matches(key: bytes, claims: bytes, mac: bytes) -> bool:
-    """True when mac is HMAC-SHA256 of the claims exactly as they stand. Constant time."""
-    return hmac.compare_digest(hmac.digest(key, claims, hashlib.sha256), mac)
 
 
 def check(claims: Claims, *, tenant_id: str, model: str, now_unix_ms: int) -> Refusal | None:

@@ -13,6 +13,7 @@ from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.request import RequestFacts
 from tollgate_kit.clock import Clock
 from tollgate_kit.failure import Failure, invalid_field, overloaded
+from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.secret import Secret
@@ -45,7 +46,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self._executor = executor
         self._watch = watch
         self._reservations = reservations
-        self._reservation_key = reservation_key.reveal_bytes()
+        self._reservation_key = HmacKey(reservation_key.reveal_bytes())
         self._publishers = publishers
         self._clock = clock
         self._log = log
@@ -136,7 +137,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             raise self._refuse(request, Refusal.MISSING)
         try:
             token = budget_pb2.ReservationToken.FromString(request.reservation_token)
-            if not reservation.mac_matches(self._reservation_key, token.claims, token.mac):
+            if not self._reservation_key.matches(token.claims, token.mac):
                 raise self._refuse(request, Refusal.FORGED)
             granted = budget_pb2.ReservationClaims.FromString(token.claims)
         except DecodeError:

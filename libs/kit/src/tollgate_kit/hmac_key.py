@@ -1,0 +1,36 @@
+"""HMAC-SHA256 (RFC 2104) under one key, for whoever makes one for every call.
+
+The key's two blocks are hashed once: hmac.digest() looks its algorithm up anew for every message,
+which is half the time of a short one.
+"""
+
+import hashlib
+import hmac
+
+_BLOCK_BYTES = 64
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
+
+class HmacKey:
+    """Makes and checks the codes of one key; the key itself is not kept."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) > _BLOCK_BYTES:
+            key = hashlib.sha256(key).digest()
+        block = key.ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(block.translate(_INNER))
+        self._outer = hashlib.sha256(block.translate(_OUTER))
+
+    def digest(self, message: bytes) -> bytes:
+        """The 32 bytes that hmac.digest(key, message, "sha256") gives."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
+
+    def matches(self, message: bytes, code: bytes) -> bool:
+        """Whether code is the message's, whole. Constant time."""
+        return hmac.compare_digest(self.digest(message), code)
