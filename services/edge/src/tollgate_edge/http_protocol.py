@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from tollgate_edge.config import ListenConfig
 from tollgate_edge.connections import Connections
 from tollgate_edge.exchange import CONNECTION, LINGER_BYTES_MAX, LINGER_SECONDS, Connection
+from tollgate_edge.turn_transport import TurnTransport
 
 # uri-host [":" port], or nothing: RFC 9110 section 7.2.
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
@@ -62,7 +63,7 @@ class LimitedProtocol(HttpToolsProtocol):
     open_connections: ClassVar[Connections]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(TurnTransport(transport, self.loop))  # type: ignore[arg-type]
         self._connection = Connection()
         self._incomplete: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
