@@ -55,3 +55,16 @@ async def test_a_closed_outbox_ends_the_writer():
     outbox.put(frame(1))
     outbox.close()
     assert ([1], []) == ([f.call_id for f in await outbox.take()], await outbox.take())
+
+
+async def test_only_a_frame_that_has_not_left_may_still_be_changed():
+    """The last frame that waits is known as such until another is put, or a write takes it."""
+    outbox = Outbox()
+    first, second = frame(1), frame(1)
+    outbox.put(first)
+    assert outbox.holds_last(first)
+    outbox.put(second)
+    assert not outbox.holds_last(first)
+    assert outbox.holds_last(second)
+    await outbox.take()
+    assert not outbox.holds_last(second)

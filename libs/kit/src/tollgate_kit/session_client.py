@@ -10,8 +10,8 @@ before the call was sent.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -159,6 +159,44 @@ class _Link:
                 await self._stream.write(self._request_type(frames=batch))
 
 
+class Stream(Generic[T]):
+    """The answers of one call, inside its `async with` block. Iterating raises Failure."""
+
+    def __init__(self, link: _Link, call_id: int, response_type: type[T], seconds: float) -> None:
+        self._link = link
+        self._call_id = call_id
+        self._call = link.calls[call_id]
+        self._response_type = response_type
+        self._taken = 0
+        self._ended = False
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._call.time_out)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._link.forget(self._call_id, cancel=not self._ended)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            payload = await self._call.next()
+        except Failure:
+            self._ended = True
+            raise
+        if payload is None:
+            self._ended = True
+            raise StopAsyncIteration
+        self._taken += 1
+        if self._taken >= CREDIT_STEP:
+            self._link.give_credit(self._call_id, self._taken)
+            self._taken = 0
+        return self._response_type.FromString(payload)
+
+
 class SessionPool:
     """Sessions with every replica of one service."""
 
@@ -236,43 +274,16 @@ class SessionPool:
             timer.cancel()
             link.forget(call_id, cancel=not answered)
 
-    @contextlib.asynccontextmanager
-    async def stream(
+    def stream(
         self, method: str, request: Any, response_type: type[T], *, timeout_s: float
-    ) -> AsyncIterator[AsyncIterator[T]]:
-        """Make a call with a stream of answers; leaving the block early cancels it."""
+    ) -> "Stream[T]":
+        """Make a call with a stream of answers; leaving the block early cancels it.
+
+        Raises Failure, here or at the next answer.
+        """
         link = self._pick()
         call_id = link.open(method, request.SerializeToString(), timeout_s, STREAM_CREDIT)
-        del request  # a large one, and the answers may take minutes
-        call = link.calls[call_id]
-        timer = asyncio.get_running_loop().call_later(
-            timeout_s + CLIENT_SLACK_SECONDS, call.time_out
-        )
-        ended = False
-
-        async def messages() -> AsyncIterator[T]:
-            nonlocal ended
-            taken = 0
-            while True:
-                try:
-                    payload = await call.next()
-                except Failure:
-                    ended = True
-                    raise
-                if payload is None:
-                    ended = True
-                    return
-                taken += 1
-                if taken >= CREDIT_STEP:
-                    link.give_credit(call_id, taken)
-                    taken = 0
-                yield response_type.FromString(payload)
-
-        try:
-            yield messages()
-        finally:
-            timer.cancel()
-            link.forget(call_id, cancel=not ended)
+        return Stream(link, call_id, response_type, timeout_s + CLIENT_SLACK_SECONDS)
 
     def _pick(self) -> _Link:
         """The least loaded link that takes calls. Raises Failure at once when there is none."""

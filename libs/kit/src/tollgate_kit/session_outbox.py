@@ -35,6 +35,10 @@ class Outbox:
         self._bytes += size
         self._wake.set()
 
+    def holds_last(self, frame: Any) -> bool:
+        """Whether this frame is the last one that waits, so that it may still be changed."""
+        return bool(self._frames) and self._frames[-1] is frame
+
     def waiting(self) -> Iterable[Any]:
         """The frames that open calls and were not taken: no peer has seen them."""
         return (frame for frame in self._frames if frame.method)

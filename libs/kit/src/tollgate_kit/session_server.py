@@ -203,6 +203,7 @@ class SessionServer:
     async def _run_stream(
         self, answers: AsyncIterator[Any], call_id: int, call: _Call, outbox: Outbox
     ) -> None:
+        last = None
         try:
             async for answer in answers:
                 if call.credit <= 0:
@@ -210,8 +211,12 @@ class SessionServer:
                 else:
                     call.credit -= 1
                 payload = answer.SerializeToString()
-                outbox.put(Frame(call_id=call_id, payload=payload), len(payload))
-            outbox.put(Frame(call_id=call_id, end=True))
+                last = Frame(call_id=call_id, payload=payload)
+                outbox.put(last, len(payload))
+            if last is not None and outbox.holds_last(last):
+                last.end = True  # nothing came between: most calls have one message
+            else:
+                outbox.put(Frame(call_id=call_id, end=True))
         finally:
             if inspect.isasyncgen(answers):
                 await answers.aclose()
