@@ -88,7 +88,7 @@ def test_what_is_said_to_fit_fits_and_one_more_does_not(call, budget):
     fits = bound.affordable_output_tokens(facts, price, budget)
 
     def worst(limit):
-        return bound.worst_case(replace(facts, max_output_tokens=limit), price).amount_nano_usd
+        return bound.worst_case(facts._replace(max_output_tokens=limit), price).amount_nano_usd
 
     if fits is None:
         assert worst(1) > budget
@@ -113,9 +113,9 @@ def test_a_cost_is_exact_and_rounded_up_once(price, values):
 
 def test_the_limit_that_is_used():
     """The request's, even above the model's; else the key's; else the model's."""
-    asks = replace(FACTS, max_output_tokens=70_000)
+    asks = FACTS._replace(max_output_tokens=70_000)
     assert 70_000 == bound.worst_case(asks, PRICE, output_cap=5).max_output_tokens
-    silent = replace(FACTS, max_output_tokens=None)
+    silent = FACTS._replace(max_output_tokens=None)
     assert 5 == bound.worst_case(silent, PRICE, output_cap=5).max_output_tokens
     assert 64_000 == bound.worst_case(silent, PRICE, output_cap=10**9).max_output_tokens
     assert 64_000 == bound.worst_case(silent, PRICE).max_output_tokens
@@ -123,7 +123,7 @@ def test_the_limit_that_is_used():
 
 def test_case_M12_an_injected_limit_fits_beside_the_input():
     """8k of context, a model entered with 32,000: never a limit that the vendor would refuse."""
-    silent = replace(FACTS, max_output_tokens=None)
+    silent = FACTS._replace(max_output_tokens=None)
     small = replace(PRICE, max_input_tokens=8_192, max_output_tokens=32_000)
     worst = bound.worst_case(silent, small)
     assert (7_192, 7_192) == (worst.sent_max_output_tokens, worst.max_output_tokens)
@@ -137,7 +137,7 @@ def test_case_M12_where_little_room_is_left_no_limit_is_sent(input_bound):
 
     With a cap the limit is always sent: without it the reserve would not be true.
     """
-    silent = replace(FACTS, max_output_tokens=None, input_token_bound=input_bound)
+    silent = FACTS._replace(max_output_tokens=None, input_token_bound=input_bound)
     small = replace(PRICE, max_input_tokens=8_192, max_output_tokens=32_000)
     worst = bound.worst_case(silent, small)
     assert (None, 8_192) == (worst.sent_max_output_tokens, worst.max_output_tokens)
@@ -164,12 +164,12 @@ def test_case_M12_the_limit_that_is_sent_is_the_one_that_is_reserved(call):
 def test_a_worst_case_by_hand():
     """1,000 tokens in at $1 a million, 100 out at $5: 1.5 million nano-USD; each dimension counts."""
     assert 1_500_000 == bound.worst_case(FACTS, PRICE).amount_nano_usd
-    assert 2_000_000 == bound.worst_case(replace(FACTS, choices=2), PRICE).amount_nano_usd
-    hour = replace(FACTS, cache_write="1h")
+    assert 2_000_000 == bound.worst_case(FACTS._replace(choices=2), PRICE).amount_nano_usd
+    hour = FACTS._replace(cache_write="1h")
     assert 2_500_000 == bound.worst_case(hour, PRICE).amount_nano_usd
-    unbounded = replace(FACTS, unbounded_input=True)
+    unbounded = FACTS._replace(unbounded_input=True)
     assert 200_500_000 == bound.worst_case(unbounded, PRICE).amount_nano_usd
-    assert 0 == bound.worst_case(replace(FACTS, max_output_tokens=0), PRICE).max_output_tokens
+    assert 0 == bound.worst_case(FACTS._replace(max_output_tokens=0), PRICE).max_output_tokens
 
 
 @pytest.mark.parametrize(

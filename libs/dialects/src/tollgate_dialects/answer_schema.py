@@ -13,7 +13,7 @@ from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.scrub import scrub
 
 # A kind is one of the three below, a mapping of members to kinds, or a list with the kind of its
-# items; a tuple holds alternatives.
+# items; a pair of SCALAR and another kind takes either.
 Kind: TypeAlias = Any
 
 # A text, a number, a truth value or null.
@@ -167,7 +167,7 @@ def _is_listed(value: Any, kind: Kind) -> bool:
     if kind is FACTS:
         return _facts(value, 0) is value
     if isinstance(kind, tuple):
-        return any(_is_listed(value, alternative) for alternative in kind)
+        return type(value) in _SCALARS or _is_listed(value, kind[1])
     if isinstance(kind, list):
         return isinstance(value, list) and all(_is_listed(item, kind[0]) for item in value)
     return isinstance(value, dict) and _are_listed(value, kind)
@@ -179,7 +179,7 @@ def _are_listed(members: Mapping[str, Any], kinds: Mapping[str, Kind]) -> bool:
         if kind is SCALAR:
             if type(item) not in _SCALARS:
                 return False
-        elif kind is None or not _is_listed(item, kind):
+        elif kind is None or not (item is None or _is_listed(item, kind)):
             return False
     return True
 
@@ -192,8 +192,7 @@ def _kept(value: Any, kind: Kind) -> Any:
     if kind is FACTS:
         return _facts(value, 0)
     if isinstance(kind, tuple):
-        found = (_kept(value, alternative) for alternative in kind)
-        return next((one for one in found if one is not _NOTHING), _NOTHING)
+        return value if type(value) in _SCALARS else _kept(value, kind[1])
     return _kept_parts(value, kind)
 
 

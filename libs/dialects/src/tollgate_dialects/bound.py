@@ -5,8 +5,9 @@ for the request: the dearest applicable input price for every input token that c
 every choice running to its output limit. Never guesses low; knows no balance.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from tollgate_dialects.content import CacheWrite
 from tollgate_dialects.cost import ceil_nano_usd
 from tollgate_dialects.price import Price
 from tollgate_dialects.request import RequestFacts
@@ -15,8 +16,7 @@ from tollgate_dialects.request import RequestFacts
 _ANSWER_TOKENS_MIN = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
+class Bound(NamedTuple):
     """What is reserved, and the output limit that makes it true, per choice."""
 
     # At most the model's own input limit.
@@ -85,14 +85,18 @@ def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd:
 def _dearest(facts: RequestFacts, price: Price) -> tuple[int, int, int]:
     """Input tokens, pico-USD per input token, pico-USD per output token."""
     read_tokens = input_tokens(facts, price)
-    tiers = [price.tier(long=False)]
+    read, written = _dearest_of(price.tier(long=False), facts.cache_write)
     if price.has_long_tier_at(read_tokens):
-        tiers.append(price.tier(long=True))
-    inputs: list[int] = []
-    for read, _, cached, write_5m, write_1h in tiers:
-        inputs += [read, cached]
-        if facts.cache_write != "none":
-            inputs.append(write_5m)
-        if facts.cache_write == "1h":
-            inputs.append(write_1h)
-    return read_tokens, max(inputs), max(tier[1] for tier in tiers)
+        long_read, long_written = _dearest_of(price.tier(long=True), facts.cache_write)
+        read, written = max(read, long_read), max(written, long_written)
+    return read_tokens, read, written
+
+
+def _dearest_of(tier: tuple[int, int, int, int, int], cache_write: CacheWrite) -> tuple[int, int]:
+    """Pico-USD per input and per output token of one tier."""
+    read, written, cached, write_5m, write_1h = tier
+    if cache_write == "none":
+        return max(read, cached), written
+    if cache_write == "5m":
+        return max(read, cached, write_5m), written
+    return max(read, cached, write_5m, write_1h), written

@@ -82,8 +82,9 @@ def input_bound(
         for content in _contents(document):
             for part in content:
                 _openai_part(part, found)
-        if any(_carries_more(m, _MESSAGE_MEMBERS) for m in document.get("messages") or ()):
-            found.unbounded = True
+        for message in document.get("messages") or ():
+            if _carries_more(message, _MESSAGE_MEMBERS):
+                found.unbounded = True
     else:
         _anthropic_parts(document, found)
         extra += _TYPED_TOOL_OVERHEAD * sum(tool.get("type") is not None for tool in tools)
@@ -123,7 +124,10 @@ def _contents(document: Mapping[str, Any]) -> list[list[Any]]:
 
 def _carries_more(thing: Mapping[str, Any], known: frozenset[str]) -> bool:
     """Whether a message or part holds an object or array that no protocol knows there."""
-    return any(isinstance(thing[name], dict | list) for name in thing.keys() - known)
+    for name, value in thing.items():
+        if name not in known and isinstance(value, (dict, list)):
+            return True
+    return False
 
 
 def _kind(thing: Mapping[str, Any]) -> str | None:

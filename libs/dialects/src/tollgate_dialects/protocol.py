@@ -14,6 +14,9 @@ class Protocol(enum.Enum):
     OPENAI_CHAT = "openai.chat"
     ANTHROPIC_MESSAGES = "anthropic.messages"
 
+    # Members are singletons: their identity is a hash, and Enum's own runs in Python.
+    __hash__ = object.__hash__
+
 
 # Betas that change what a token costs or how many may be read, by header alone: the body that was
 # priced would not show it.

@@ -38,8 +38,10 @@ def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     At the top (both protocols), in Groq's `x_groq`, in Anthropic's `message` and `delta`, or in
     the choice itself (Moonshot).
     """
-    holders: list[Any] = [document, document.get("x_groq")]
-    holders += [document.get("message"), document.get("delta")]
+    usage = document.get("usage")
+    if isinstance(usage, dict) and usage:
+        return usage
+    holders: list[Any] = [document.get("x_groq"), document.get("message"), document.get("delta")]
     choices = document.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict):

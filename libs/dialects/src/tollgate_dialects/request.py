@@ -6,8 +6,7 @@ object, strict JSON, no key twice, no key that a looser parser takes for one tha
 Never changes a byte and never says what the client wrote.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -24,8 +23,7 @@ MAX_OUTPUT_TOKENS: Final = 100_000_000
 MAX_CHOICES: Final = 128
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFacts:
+class RequestFacts(NamedTuple):
     """All that is known of a request before its price is."""
 
     model: str
@@ -124,17 +122,16 @@ def _output_limit(document: dict[str, Any], protocol: Protocol) -> int | None:
             )
     # Anthropic takes 0: it fills the cache and answers nothing.
     lowest = 1 if protocol is Protocol.OPENAI_CHAT else 0
-    limits = {
-        limit
-        for name in keys.LIMITS[protocol]
-        if (limit := _integer(document, name, lowest=lowest, highest=MAX_OUTPUT_TOKENS)) is not None
-    }
-    if len(limits) > 1:
-        raise BadRequest(
-            Code.CONFLICTING_PARAMETERS,
-            "max_tokens and max_completion_tokens must not differ.",
-            "max_tokens",
-        )
-    if not limits and protocol is Protocol.ANTHROPIC_MESSAGES:
+    found: int | None = None
+    for name in keys.LIMITS[protocol]:
+        limit = _integer(document, name, lowest=lowest, highest=MAX_OUTPUT_TOKENS)
+        if found is not None and limit not in (None, found):
+            raise BadRequest(
+                Code.CONFLICTING_PARAMETERS,
+                "max_tokens and max_completion_tokens must not differ.",
+                "max_tokens",
+            )
+        found = limit if found is None else found
+    if found is None and protocol is Protocol.ANTHROPIC_MESSAGES:
         raise BadRequest(Code.MISSING_PARAMETER, "max_tokens is required.", "max_tokens")
-    return limits.pop() if limits else None
+    return found

@@ -19,6 +19,9 @@ class UsageSource(enum.Enum):
     # Nothing was produced; nothing is charged.
     NONE = "none"
 
+    # Members are singletons: their identity is a hash, and Enum's own runs in Python.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:

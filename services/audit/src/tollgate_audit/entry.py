@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import base64
 import hmac
-from dataclasses import dataclass
 from json.encoder import encode_basestring
+from typing import NamedTuple
 
 PAYLOAD_BYTES_MAX = 60_000
 NAME_BYTES_MAX = 256  # tenant_id, trace_id, subject, producer
@@ -27,8 +27,7 @@ class EntryRefused(ValueError):  # noqa: N818 - it is what happened
         self.why = why
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedEntry:
+class PreparedEntry(NamedTuple):
     """An entry ready to be sequenced."""
 
     tenant_id: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tollgate_audit.entry import PreparedEntry
 
@@ -22,8 +23,7 @@ class Refusal(enum.Enum):
     BACKLOG = "backlog"  # too much is unpublished already
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """Entries of one producer, with consecutive sequences from ``first_sequence`` on."""
 
     producer: str
@@ -43,16 +43,14 @@ class Producer:
     last_sequence: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """An entry as the log has it."""
 
     log_index: int
     leaf: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(NamedTuple):
     """The log index of each entry, in the order sent."""
 
     indices: tuple[int, ...]

@@ -46,7 +46,7 @@ def read_reserve(request: budget_pb2.ReserveRequest) -> tuple[Reserve, tuple[Cos
     _within(timeout_ms, 1, TIMEOUT_MS_MAX, "timeout")
     step = Reserve(
         reservation_id(request.reservation_id),
-        tuple(account_id(account) for account in accounts),
+        tuple(map(account_id, accounts)),
         NanoUsd(_within(request.amount_nano_usd, 0, AMOUNT_MAX, "amount_nano_usd")),
         timeout_ms,
         _match(_NAME, request.tenant_id, "tenant_id"),
@@ -64,9 +64,10 @@ def read_reserve(request: budget_pb2.ReserveRequest) -> tuple[Reserve, tuple[Cos
 def _read_costs(sent: Any) -> tuple[Cost, ...]:
     if not sent:
         return ()
-    if len(sent) > RATES_MAX or len({cost.bucket for cost in sent}) != len(sent):
+    costs = tuple(map(_read_cost, sent)) if len(sent) <= RATES_MAX else ()
+    if len({cost.bucket for cost in costs}) != len(sent):
         raise invalid_field("rate_costs", "at most 8, each bucket once")
-    return tuple(_read_cost(cost) for cost in sent)
+    return costs
 
 
 def _read_cost(sent: Any) -> Cost:

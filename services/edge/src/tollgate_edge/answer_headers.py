@@ -5,7 +5,7 @@ of ours or a checked word, so that no header can be injected; money is exact dec
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tollgate_edge.money import usd
 
@@ -30,8 +30,7 @@ def route_name(provider: str, attempt: int) -> str:
     return provider if _WORD.fullmatch(provider) else "other"
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What is known of a call when its answer's head is sent; None is not known."""
 
     trace_id: str

@@ -104,15 +104,13 @@ class CallEvidence:
 
     async def durable(self, entry: Entry) -> int:
         """The entry's index in the log. Raises Failure AUDIT_NOT_DURABLE when time is up."""
-        if entry.done():
-            return entry.result()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                # Shielded: a caller that gives up must not take the entry's future with it.
-                return await asyncio.shield(entry)
-        except TimeoutError:
+        # Whoever gives up waiting does not take the entry's future with it.
+        if not entry.done():
+            await asyncio.wait((entry,), timeout=self._timeout_s)
+        if not entry.done():
             self._overdue = entry
-            raise audit_not_durable() from None
+            raise audit_not_durable()
+        return entry.result()
 
     def _enqueue(
         self,

@@ -51,20 +51,22 @@ class Observation:
         if call.sent_at is not None and call.ended_at is not None:
             added = seconds - (call.ended_at - call.sent_at)
             self._added.observe(added)
-        self._write(call, protocol, seconds, added)
+        self._write(call, protocol, outcome, seconds, added)
 
     def _outcome(self, call: Call) -> str:
         if call.refusal is not None:
             return call.refusal.reason.lower()
         return UNHEARD if call.exchange.connection.gone else ANSWERED
 
-    def _write(self, call: Call, protocol: str, seconds: float, added: float | None) -> None:
+    def _write(
+        self, call: Call, protocol: str, outcome: str, seconds: float, added: float | None
+    ) -> None:
         grant, request, ended = call.grant, call.request, call.outcome
         fields: dict[str, object] = {
             "trace_id": call.exchange.trace_id,
             "protocol": protocol,
             "status": call.exchange.status,
-            "outcome": self._outcome(call),
+            "outcome": outcome,
             "ms": round(seconds * 1000, 3),
         }
         if grant is not None:

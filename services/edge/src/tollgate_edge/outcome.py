@@ -17,12 +17,6 @@ USAGE_FIELDS = (
     "cache_read_tokens",
     "reasoning_tokens",
 )
-_INPUT_FIELDS = (
-    "input_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "cache_read_tokens",
-)
 ROUTER_LOST = "router_lost"
 NOT_EXECUTED = "not_executed"
 CLIENT_GONE = "client_gone"
@@ -77,7 +71,9 @@ class Outcome:
     @property
     def total_input_tokens(self) -> int:
         """Everything that was read, however it is priced."""
-        return sum(self.usage[name] for name in _INPUT_FIELDS)
+        usage = self.usage
+        written = usage["cache_write_5m_tokens"] + usage["cache_write_1h_tokens"]
+        return usage["input_tokens"] + usage["cache_read_tokens"] + written
 
 
 def not_executed() -> Outcome:

@@ -7,8 +7,7 @@ so that a cancelled call still settles. Bounded: what does not fit is left to th
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate_kit.clock import Clock
@@ -30,8 +29,7 @@ _CONFLICT = budget_pb2.SETTLEMENT_STATE_CONFLICT
 _NOT_FOUND = budget_pb2.SETTLEMENT_STATE_NOT_FOUND
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """One settlement and until when it is worth sending, on the monotonic clock."""
 
     reservation_id: str

@@ -9,7 +9,7 @@ counted until somebody does.
 
 import enum
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from tollgate_dialects.cost import cost_nano_usd
@@ -38,6 +38,9 @@ class EndReason(enum.Enum):
     CLIENT_GONE = "client_gone"
     NO_ROUTE = "no_route"
 
+    # Members are singletons: their identity is a hash, and Enum's own runs in Python.
+    __hash__ = object.__hash__
+
 
 # Our side closed the connection; the upstream had not failed.
 _CUT = frozenset((EndReason.COST_LIMIT, EndReason.CLIENT_GONE))
@@ -56,8 +59,7 @@ class Seen(NamedTuple):
     is_failure_told: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What a call is charged; with `is_unknown` nothing, and its reservation stays counted."""
 
     usage: Usage

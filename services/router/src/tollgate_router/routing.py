@@ -32,6 +32,9 @@ class Result(enum.Enum):
     BROKEN = "broken"
     TIMEOUT = "timeout"
 
+    # Members are singletons: their identity is a hash, and Enum's own runs in Python.
+    __hash__ = object.__hash__
+
 
 # The whole key is of no use until its operator does something.
 OPERATORS_FAULT = frozenset({Result.BAD_KEY, Result.OUT_OF_FUNDS})

@@ -9,6 +9,7 @@ import asyncio
 import enum
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import chain
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
@@ -232,7 +233,7 @@ class Upstream:
 
 def _refusal(response: aiohttp.ClientResponse) -> Fault | None:
     """Why an answer is not even looked at. The body of a refusal is not needed to know it."""
-    size = sum(len(name) + len(value) for name, value in response.raw_headers)
+    size = sum(map(len, chain.from_iterable(response.raw_headers)))
     if size > HEADER_BYTES_MAX:
         return Fault.OVERSIZE
     encoding = response.headers.get("Content-Encoding", "identity")
