@@ -79,7 +79,8 @@ async def test_case_P2_a_stream_without_its_last_event_completes(tmp_path):
         assert (pb.END_REASON_COMPLETED, 20_000) == (
             end_of(messages).reason, end_of(messages).cost_nano_usd,
         )  # fmt: skip
-        # Two choices were asked for: the second never began.
+        # Two choices were asked for: the second never began, and no report closed the answer.
+        up.scripts["m"] = [h.sse_head() + h.chunk(frames) + h.END_CHUNK]
         asked = {"model": "m", "stream": True, "max_tokens": 100, "n": 2, "messages": []}
         messages = await router.call(stream=True, body=json.dumps(asked).encode())
         end = end_of(messages)

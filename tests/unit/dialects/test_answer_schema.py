@@ -327,11 +327,16 @@ def test_case_P2_a_choice_that_never_began_has_not_ended():
     """Of two that were asked for, one was answered when the stream closed: that is no answer."""
     other = data({"choices": [{"index": 1, "delta": {"content": "b"}, "finish_reason": "stop"}]})
     usage = data({"choices": [], "usage": USAGE})
-    for raw in (WORD + LAST, WORD + LAST + usage, other, WORD + other):
+    for raw in (WORD + LAST, other, WORD + other, WORD + other + usage):
         out, meter = stream(OPENAI, raw, 7, choices=2)
         assert (raw, False, False) == (out, meter.finished, meter.has_final_usage)
-    # An upstream that knows no `n` says by its last event that there is no more.
-    for raw in (WORD + LAST + other, other + LAST, WORD + LAST + usage + DONE):
+    # An upstream that knows no `n` says by its last event, or by the report behind all choices,
+    # that there is no more; whatever else it tells of between.
+    trace = data({"id": "trace", "object": "hook_results"})
+    for raw in (
+        WORD + LAST + other, other + LAST, WORD + LAST + usage + DONE, WORD + LAST + usage,
+        WORD + LAST + usage + trace + DONE,
+    ):  # fmt: skip
         out, meter = stream(OPENAI, raw, 7, choices=2)
         assert (True, True) == (meter.finished, out.endswith(DONE))
 

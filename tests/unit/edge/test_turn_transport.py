@@ -64,6 +64,17 @@ async def test_nothing_is_lost_by_an_end_and_nothing_follows_it():
     assert await after(lambda t: t.close()) == ["close"]
 
 
+async def test_a_client_that_has_gone_meanwhile_is_no_error():
+    """What was to leave for a connection that is lost, or aborted, goes nowhere."""
+    wire = Wire()
+    transport = TurnTransport(wire, asyncio.get_running_loop())  # type: ignore[arg-type]
+    transport.write(b"late")
+    wire.close()  # as a reset does, without asking us
+    await asyncio.sleep(0)
+    transport.write(b"x" * (WAITING_BYTES_MAX + 1))
+    assert wire.told == ["close"]
+
+
 async def test_a_long_turn_is_bounded():
     """More than a write may hold does not wait for the end of the turn: the client's pace is felt."""
     wire = Wire()

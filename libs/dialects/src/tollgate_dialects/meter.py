@@ -142,8 +142,8 @@ class StreamMeter(AnswerMeter):
         self._frames = sse.FrameBuffer()
         self._merged: dict[str, Any] = {}
         self._has_final_output = False
-        # OpenAI: index of each choice that was asked for or seen, and whether it has ended.
-        self._choices = dict.fromkeys(range(choices), False)
+        # OpenAI: by index whether a choice has ended; None: it was asked for and has not begun.
+        self._choices: dict[int, bool | None] = dict.fromkeys(range(choices))
         # How much had been produced when the last frame of metadata was dropped.
         self._metadata_at = -1
         is_openai = protocol is Protocol.OPENAI_CHAT
@@ -197,7 +197,7 @@ class StreamMeter(AnswerMeter):
 
     def _pass_known(self, frames: bytes, shape: answer_template.Known) -> bytes:
         for index in shape.choices:
-            if index not in self._choices:
+            if self._choices.get(index) is None:
                 self._choices[index] = self._is_final = False
         self._produce(frames)
         return frames
@@ -290,10 +290,13 @@ class StreamMeter(AnswerMeter):
         for choice in document["choices"]:
             # Some write an empty reason on every chunk: only a word ends a choice.
             index, ends = _index_of(choice), bool(choice.get("finish_reason"))
-            self._choices[index] = ends or self._choices.get(index, False)
+            self._choices[index] = ends or bool(self._choices.get(index))
         if len(self._choices) > _MAX_CHOICES:
             self._fail()
-        self._is_final = all(self._choices.values())
+        if usage is not None and not document["choices"]:
+            # The report behind all choices: who gives fewer than were asked for gives no more.
+            self._choices = {i: ended for i, ended in self._choices.items() if ended is not None}
+        self._is_final = bool(self._choices) and all(self._choices.values())
         if usage is not None:
             report = reported.from_openai(usage)
             # Counts that have begun do not fall to zero: some write zeros where they mean nothing.

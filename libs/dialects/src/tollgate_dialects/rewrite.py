@@ -45,7 +45,7 @@ def upstream_body(
 ) -> bytes:
     """The body with its top level spliced: nothing else changes. `asked`: what it says now.
 
-    `without_include_usage`: for an upstream that refuses the option, the client's own included.
+    `without_include_usage`: for an upstream that refuses the option: the client's own is left out.
     """
     stream = asked.stream and protocol is Protocol.OPENAI_CHAT
     asks = stream and not without_include_usage
@@ -54,16 +54,17 @@ def upstream_body(
     if model == asked.model and is_limited and is_as_wanted:
         return body
     text = body.decode("latin-1")
-    found = {key: (start, end) for key, _, start, end in members.scan(text)}
+    scanned = members.scan(text)
+    found = {key: (start, end) for key, _, start, end in scanned}
     wanted: dict[str, bytes] = {"model": orjson.dumps(model)}
     if max_output_tokens is not None:
         for key in _limit_keys(text, found, protocol, model):
             wanted[key] = b"%d" % max_output_tokens
     edits: list[_Edit] = []
-    span = found.get("stream_options")
-    if stream and not asks and span:
-        wanted["stream_options"] = b"null"
+    if stream and not asks:
+        edits += [_left_out(text, member) for member in scanned if member[0] == "stream_options"]
     elif asks:
+        span = found.get("stream_options")
         if span and text[span[0]] == "{":
             edits.append(_ask_for_usage(text, span[0]))
         else:
@@ -98,6 +99,17 @@ def _ask_for_usage(text: str, start: int) -> _Edit:
             return _Edit(value_start, value_end, b"true")
     opening = start + 1
     return _Edit(opening, opening, b'"include_usage":true' + (b"," if options else b""))
+
+
+def _left_out(text: str, member: members.Member) -> _Edit:
+    """Without one of several members and a comma: the one behind it, or before it if it is last."""
+    _, start, _, end = member
+    after = end
+    while text[after] in " \t\n\r":
+        after += 1
+    if text[after] == ",":
+        return _Edit(start, after + 1, b"")
+    return _Edit(text.rindex(",", 0, start), end, b"")
 
 
 def _splice(body: bytes, edits: list[_Edit]) -> bytes:

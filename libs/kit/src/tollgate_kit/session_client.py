@@ -160,18 +160,40 @@ class _Link:
 
 
 class Stream(Generic[T]):
-    """The answers of one call, inside its `async with` block. Iterating raises Failure."""
+    """The answers of one call, made when its `async with` block is entered.
 
-    def __init__(self, link: _Link, call_id: int, response_type: type[T], seconds: float) -> None:
-        self._link = link
-        self._call_id = call_id
-        self._call = link.calls[call_id]
+    Entering and iterating raise Failure.
+    """
+
+    _link: _Link
+    _call_id: int
+    _call: _Pending
+    _timer: asyncio.TimerHandle
+
+    def __init__(
+        self,
+        pick: Callable[[], _Link],
+        method: str,
+        payload: bytes,
+        response_type: type[T],
+        timeout_s: float,
+    ) -> None:
+        self._pick = pick
+        self._method = method
+        self._payload = payload
         self._response_type = response_type
+        self._timeout_s = timeout_s
         self._taken = 0
         self._ended = False
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._call.time_out)
 
     async def __aenter__(self) -> Self:
+        self._link = link = self._pick()
+        self._call_id = link.open(self._method, self._payload, self._timeout_s, STREAM_CREDIT)
+        self._payload = b""  # a large one, and the answers may take minutes
+        self._call = link.calls[self._call_id]
+        self._timer = asyncio.get_running_loop().call_later(
+            self._timeout_s + CLIENT_SLACK_SECONDS, self._call.time_out
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -182,6 +204,8 @@ class Stream(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        if self._ended:
+            raise StopAsyncIteration
         try:
             payload = await self._call.next()
         except Failure:
@@ -277,13 +301,8 @@ class SessionPool:
     def stream(
         self, method: str, request: Any, response_type: type[T], *, timeout_s: float
     ) -> "Stream[T]":
-        """Make a call with a stream of answers; leaving the block early cancels it.
-
-        Raises Failure, here or at the next answer.
-        """
-        link = self._pick()
-        call_id = link.open(method, request.SerializeToString(), timeout_s, STREAM_CREDIT)
-        return Stream(link, call_id, response_type, timeout_s + CLIENT_SLACK_SECONDS)
+        """Make a call with a stream of answers; leaving the block early cancels it."""
+        return Stream(self._pick, method, request.SerializeToString(), response_type, timeout_s)
 
     def _pick(self) -> _Link:
         """The least loaded link that takes calls. Raises Failure at once when there is none."""

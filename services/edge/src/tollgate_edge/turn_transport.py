@@ -50,6 +50,7 @@ class TurnTransport:
         return self._bytes + self._transport.get_write_buffer_size()
 
     def _flush(self) -> None:
-        if self._parts:
-            parts, self._parts, self._bytes = self._parts, [], 0
+        parts, self._parts, self._bytes = self._parts, [], 0
+        # The client may have gone since: nobody is there to be written to.
+        if parts and not self._transport.is_closing():
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
