@@ -171,6 +171,11 @@ def test_a_bad_provider_is_told_all_its_faults_at_once(live: Live) -> None:
     assert 1 == done.returncode
     for fault in ("'grpc' is no protocol", "--base-url", "/nowhere/key"):
         assert fault in done.stderr
+    done = live.cli(
+        "provider", "add", live.name("p"), "--base-url", "https://api.example.com", "--model", "m",
+        "--protocol", "anthropic", "--without-include-usage", stdin="sk-none-12345678",
+    )  # fmt: skip
+    assert (1, True) == (done.returncode, "--without-include-usage is for" in done.stderr)
 
 
 def test_hints_can_be_typed_as_they_stand(live: Live) -> None:

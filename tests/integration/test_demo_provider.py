@@ -135,6 +135,12 @@ def test_the_key_is_checked(client, provider):
     assert ["demo-gpt", "demo-claude"] == [m["id"] for m in client.get("/v1/models").json()["data"]]
 
 
+def test_a_request_that_is_none_is_not_called_too_long(client):
+    """SDKs shorten their history on context_length_exceeded: a missing list is another matter."""
+    refused = client.post(PATHS["openai"], json={"model": "demo-gpt"})
+    assert (400, "invalid_value") == (refused.status_code, refused.json()["error"]["code"])
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429, 503])
 @BOTH
 def test_refusals_are_said_with_their_words_and_without_their_secrets(client, protocol, status):

@@ -27,7 +27,21 @@ def test_dollars_as_people_write_them(text: str, amount_nano_usd: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-1", "1e3", "five", "0.0000000001", "1,000", "9999999999999", "1.", ".5", "$", "٣"],
+    [
+        "",
+        "-1",
+        "1e3",
+        "five",
+        "0.0000000001",
+        "1,000",
+        "9999999999999",
+        "1" * 40,
+        "5." + "0" * 30 + "1",
+        "1.",
+        ".5",
+        "$",
+        "٣",
+    ],
 )
 def test_what_cannot_be_held_exactly_is_refused(text: str) -> None:
     """No rounding, no guessing: a person is asked to write it otherwise."""

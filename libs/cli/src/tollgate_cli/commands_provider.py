@@ -84,7 +84,7 @@ def provider_add(
     config: ConfigFile = None,
 ) -> None:
     """Add an upstream and its key. The key is read from a file or standard input, never argv."""
-    secret = _checked(protocol, base_url, key_file)
+    secret = _checked(protocol, base_url, key_file, without_include_usage)
 
     async def work(operator: Operator) -> Any:
         provider = await add_provider(
@@ -116,11 +116,15 @@ def provider_add(
         )
 
 
-def _checked(protocol: str, base_url: str, key_file: Path | None) -> str:
+def _checked(
+    protocol: str, base_url: str, key_file: Path | None, without_include_usage: bool
+) -> str:
     """The key. Raises Fault with everything that can be seen to be wrong from here."""
     faults: list[Fault] = []
     if protocol not in PROTOCOLS:
         faults.append(Fault(f"{protocol!r} is no protocol", f"one of: {', '.join(PROTOCOLS)}"))
+    elif without_include_usage and protocol != "openai":
+        faults.append(Fault("--without-include-usage is for --protocol openai alone"))
     if not _BASE_URL.match(base_url):
         faults.append(
             Fault("--base-url is neither https nor http to this machine", "as https://HOST/v1")

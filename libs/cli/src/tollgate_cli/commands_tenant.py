@@ -81,7 +81,7 @@ def tenant_create(
         return
     print(f"tenant {tenant.name} {'exists' if answer.replayed else 'created'}: {tenant.tenant_id}")
     if limit is None and not answer.replayed:
-        print(hint.typed(_NO_LIMIT.format(account=tenant.name)))
+        print(hint.typed(_NO_LIMIT.format(account=shlex.quote(f"tenant:{tenant.name}"))))
     elif limit is not None:
         print(f"monthly cap: {format_usd(limit)}")
 

@@ -4,13 +4,13 @@ Promises: exact both ways; what cannot be held exactly is refused, never rounded
 """
 
 import re
-from decimal import Decimal
+from fractions import Fraction
 
 NANO_PER_USD = 1_000_000_000
 # A price is told in dollars per million tokens and counted in pico-dollars per token.
 PICO_PER_USD_PER_MTOK = 1_000_000
 _INT64_MAX = 2**63 - 1
-_AMOUNT = re.compile(r"\$?([0-9]{1,12}(?:\.[0-9]+)?)")
+_AMOUNT = re.compile(r"\$?([0-9]{1,40}(?:\.[0-9]{1,40})?)")
 _CENTS = 2
 
 
@@ -42,8 +42,8 @@ def _scaled(text: str, scale: int) -> int:
     matched = _AMOUNT.fullmatch(text.strip())
     if matched is None:
         raise BadAmount(f"{text!r} is not a dollar amount; write it like 5 or 0.25")
-    value = Decimal(matched.group(1)) * scale
-    if value != value.to_integral_value():
+    value = Fraction(matched.group(1)) * scale
+    if value.denominator != 1:
         digits = len(str(scale)) - 1
         raise BadAmount(f"{text!r} has more than {digits} decimals")
     if value > _INT64_MAX:

@@ -12,6 +12,8 @@ from tollgate_cli.demo_provider.stats import Call, Stats
 from tollgate_cli.demo_provider.wire import Connection, Exchange, PeerGoneError
 
 _PATHS = {"/v1/chat/completions": "openai", "/v1/messages": "anthropic"}
+# OpenAI's code for a request that is none.
+_SHAPE = "invalid_value"
 _MODELS = ("demo-gpt", "demo-claude")
 _CREATED = 1_760_000_000
 
@@ -66,7 +68,7 @@ class Provider:
         try:
             question = speech.Question.parse(request.body, protocol)
         except (ValueError, TypeError, AttributeError) as error:
-            await exchange.send(400, speech.error(400, str(error), protocol))
+            await exchange.send(400, speech.error(400, str(error), protocol, code=_SHAPE))
             return
         call = Call(
             model=question.model,

@@ -207,16 +207,16 @@ _OPENAI_CODES: Final = {
 }  # fmt: skip
 
 
-def error(status: int, message: str, protocol: str) -> bytes:
-    """The protocol's error body."""
+def error(status: int, message: str, protocol: str, *, code: str = "") -> bytes:
+    """The protocol's error body. `code`: OpenAI's, if it is not the status's usual one."""
     if protocol == "anthropic":
         kind = _ANTHROPIC_TYPES.get(status, "api_error")
         return _json(
             {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_demo"}
         )
     kind = "server_error" if status >= 500 else "invalid_request_error"  # noqa: PLR2004
-    code = _OPENAI_CODES.get(status)
-    return _json({"error": {"message": message, "type": kind, "param": None, "code": code}})
+    code = code or _OPENAI_CODES.get(status, "")
+    return _json({"error": {"message": message, "type": kind, "param": None, "code": code or None}})
 
 
 def error_event(message: str, protocol: str) -> bytes:
