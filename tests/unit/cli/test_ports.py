@@ -38,3 +38,10 @@ def test_ports_are_remembered(tmp_path: Path) -> None:
         second.port(name) for name in ("edge-api", "edge-api-2", "authz", "authz-metrics")
     ]
     assert 4 == len(set(chosen))
+
+
+def test_ports_that_are_not_bound_yet_differ(monkeypatch):
+    """Several asked for at once are not one port twice, however small the choice is."""
+    monkeypatch.setattr(ports, "_LOWEST", ports._EPHEMERAL - 400)
+    given = [ports.free_port() for _ in range(200)]
+    assert len(set(given)) == 200

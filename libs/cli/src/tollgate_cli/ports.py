@@ -7,6 +7,7 @@ import contextlib
 import json
 import secrets
 import socket
+from collections import deque
 from pathlib import Path
 
 from tollgate_cli import state_file
@@ -31,6 +32,8 @@ _PORT_MAX = 65535
 _EPHEMERAL = 32_768
 _LOWEST = 20_000
 _TRIES = 100
+# Given out by this process and perhaps not bound yet: not given again so soon.
+_recent: deque[int] = deque(maxlen=256)
 
 
 def is_free(port: int) -> bool:
@@ -55,11 +58,17 @@ def check_free(asked: int) -> None:
 
 
 def free_port() -> int:
-    """A free port, below those that outgoing connections are given: none of them takes it."""
+    """A free port, below those that outgoing connections are given: none of them takes it.
+
+    Who asks for several before one of them is bound gets different ones.
+    """
     for _ in range(_TRIES):
         port = _LOWEST + secrets.randbelow(_EPHEMERAL - _LOWEST)
+        if port in _recent:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((LOOPBACK, port))
+            _recent.append(port)
             return port
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
