@@ -38,8 +38,7 @@ def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     At the top (both protocols), in Groq's `x_groq`, in Anthropic's `message` and `delta`, or in
     the choice itself (Moonshot).
     """
-    usage = document.get("usage")
-    if isinstance(usage, dict) and usage:
+    if usage := _usage_in(document):  # as nearly always
         return usage
     holders: list[Any] = [document.get("x_groq"), document.get("message"), document.get("delta")]
     choices = document.get("choices")
@@ -47,10 +46,14 @@ def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
         if isinstance(choice, dict):
             holders += [choice, choice.get("delta"), choice.get("message")]
     for holder in holders:
-        usage = holder.get("usage") if isinstance(holder, dict) else None
-        if isinstance(usage, dict) and usage:
+        if usage := _usage_in(holder):
             return usage
     return None
+
+
+def _usage_in(holder: object) -> dict[str, Any] | None:
+    usage = holder.get("usage") if isinstance(holder, dict) else None
+    return usage if isinstance(usage, dict) and usage else None
 
 
 def from_openai(report: Mapping[str, Any]) -> Usage | None:

@@ -84,7 +84,7 @@ class FrameBuffer:
 
 
 def _last_boundary(held: bytes | bytearray, start: int) -> int:
-    """Where the last blank line from a position on ends; 0 when there is none.
+    """Return where the last blank line at or after `start` ends; 0 when there is none.
 
     A CR at the very end may be half of a CRLF: it ends nothing yet.
     """

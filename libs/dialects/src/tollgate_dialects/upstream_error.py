@@ -93,12 +93,12 @@ class Words(NamedTuple):
 
 
 def is_error_name(name: str) -> bool:
-    """Whether an event, a member or a kind of document is named after an error."""
+    """Return True for the name of an event, member or kind that contains a word for an error."""
     return _ERROR_NAME.search(name) is not None
 
 
 def is_told_in(document: Mapping[str, Any]) -> bool:
-    """Whether a document that is no answer may tell of an error, under any name read here."""
+    """Return True if a document that is no answer has an error under any name known here."""
     kinds = (document.get(name) for name in ("type", "object", "status"))
     if any(isinstance(k, str) and (k in _STATUS_OF_TYPE or is_error_name(k)) for k in kinds):
         return True

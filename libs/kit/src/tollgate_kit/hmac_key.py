@@ -32,5 +32,5 @@ class HmacKey:
         return outer.digest()
 
     def matches(self, message: bytes, code: bytes) -> bool:
-        """Whether code is the message's, whole. Constant time."""
+        """Compare a code with the message's own, all 32 bytes, in constant time."""
         return hmac.compare_digest(self.digest(message), code)

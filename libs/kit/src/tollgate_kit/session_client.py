@@ -41,9 +41,11 @@ T = TypeVar("T", bound=Message)
 class _Pending:
     """A call in flight: frames go to it, its owner waits on it."""
 
-    __slots__ = ("failure", "frames", "waiter")
+    __slots__ = ("call_id", "failure", "frames", "timer", "waiter")
 
-    def __init__(self) -> None:
+    def __init__(self, call_id: int, seconds: float) -> None:
+        self.call_id = call_id
+        self.timer = asyncio.get_running_loop().call_later(seconds, self.time_out)
         self.frames: deque[bytes | None] = deque()  # None: the end
         self.waiter: asyncio.Future[None] | None = None
         self.failure: Failure | None = None
@@ -102,7 +104,8 @@ class _Link:
         """Calls in flight."""
         return len(self.calls)
 
-    def open(self, method: str, payload: bytes, timeout_s: float, credit: int) -> int:
+    def open(self, method: str, payload: bytes, timeout_s: float, credit: int) -> _Pending:
+        """Send a call. It fails at its time limit; whoever opened it forgets it in the end."""
         self._next_id += 1
         frame = Frame(
             call_id=self._next_id,
@@ -112,16 +115,18 @@ class _Link:
             credit=credit,
         )
         self._outbox.put(frame, len(payload))
-        self.calls[self._next_id] = _Pending()
-        return self._next_id
+        call = _Pending(self._next_id, timeout_s + CLIENT_SLACK_SECONDS)
+        self.calls[self._next_id] = call
+        return call
 
     def give_credit(self, call_id: int, credit: int) -> None:
         self._outbox.put(Frame(call_id=call_id, credit=credit))
 
-    def forget(self, call_id: int, *, cancel: bool) -> None:
-        self.calls.pop(call_id, None)
+    def forget(self, call: _Pending, *, cancel: bool) -> None:
+        call.timer.cancel()
+        self.calls.pop(call.call_id, None)
         if cancel and not self.broken:
-            self._outbox.put(Frame(call_id=call_id, cancel=True))
+            self._outbox.put(Frame(call_id=call.call_id, cancel=True))
 
     async def run(self) -> None:
         """Carry frames until the link breaks or is closed; then fail what is in flight."""
@@ -166,9 +171,7 @@ class Stream(Generic[T]):
     """
 
     _link: _Link
-    _call_id: int
     _call: _Pending
-    _timer: asyncio.TimerHandle
 
     def __init__(
         self,
@@ -187,18 +190,13 @@ class Stream(Generic[T]):
         self._ended = False
 
     async def __aenter__(self) -> Self:
-        self._link = link = self._pick()
-        self._call_id = link.open(self._method, self._payload, self._timeout_s, STREAM_CREDIT)
+        self._link = self._pick()
+        self._call = self._link.open(self._method, self._payload, self._timeout_s, STREAM_CREDIT)
         self._payload = b""  # a large one, and the answers may take minutes
-        self._call = link.calls[self._call_id]
-        self._timer = asyncio.get_running_loop().call_later(
-            self._timeout_s + CLIENT_SLACK_SECONDS, self._call.time_out
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._link.forget(self._call_id, cancel=not self._ended)
+        self._link.forget(self._call, cancel=not self._ended)
 
     def __aiter__(self) -> Self:
         return self
@@ -216,7 +214,7 @@ class Stream(Generic[T]):
             raise StopAsyncIteration
         self._taken += 1
         if self._taken >= CREDIT_STEP:
-            self._link.give_credit(self._call_id, self._taken)
+            self._link.give_credit(self._call.call_id, self._taken)
             self._taken = 0
         return self._response_type.FromString(payload)
 
@@ -280,11 +278,7 @@ class SessionPool:
     ) -> T:
         """Make a call with one answer. Raises Failure."""
         link = self._pick()
-        call_id = link.open(method, request.SerializeToString(), timeout_s, 1)
-        call = link.calls[call_id]
-        timer = asyncio.get_running_loop().call_later(
-            timeout_s + CLIENT_SLACK_SECONDS, call.time_out
-        )
+        call = link.open(method, request.SerializeToString(), timeout_s, 1)
         answered = False
         try:
             payload = await call.next()
@@ -295,8 +289,7 @@ class SessionPool:
             answered = call.failure is None or call.failure.reason != "DEADLINE_EXCEEDED"
             raise
         finally:
-            timer.cancel()
-            link.forget(call_id, cancel=not answered)
+            link.forget(call, cancel=not answered)
 
     def stream(
         self, method: str, request: Any, response_type: type[T], *, timeout_s: float

@@ -36,7 +36,7 @@ class Outbox:
         self._wake.set()
 
     def holds_last(self, frame: Any) -> bool:
-        """Whether this frame is the last one that waits, so that it may still be changed."""
+        """Return True while this frame is queued last: it may still be changed."""
         return bool(self._frames) and self._frames[-1] is frame
 
     def waiting(self) -> Iterable[Any]:

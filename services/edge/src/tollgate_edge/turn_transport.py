@@ -1,4 +1,4 @@
-"""What is written to a client in one turn of the event loop leaves in one piece.
+"""Joins what is written to a client in one turn of the event loop into one write.
 
 uvicorn writes an answer's head, its body and each part of a stream apart, and uvloop sends each of
 them at once: a system call, and a segment on the wire, each. Promises: the order of the bytes; that
