@@ -7,7 +7,7 @@ export GRPC_VERBOSITY ?= NONE
 # Behind a proxy that terminates TLS, the machine's own certificates are the ones to trust.
 export UV_SYSTEM_CERTS ?= true
 BIN := $(VENV)/bin
-PACKAGES := protos libs/kit libs/tlog libs/dialects libs/cli \
+PACKAGES := protos libs/kit libs/tlog libs/dialects libs/operations libs/cli \
 	services/authz services/budget services/router services/audit services/edge
 SOURCES := protos libs services deploy tests
 CONTRACTS := $(wildcard libs/*/.importlinter services/*/.importlinter .importlinter)

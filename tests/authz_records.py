@@ -43,7 +43,6 @@ def group(tenant_id: str, **fields) -> Group:
         "group_id": group_id,
         "tenant_id": tenant_id,
         "name": f"group {group_id}",
-        "has_budget": True,
         "create_unix_ms": NOW,
     }
     return Group(**{**values, **fields})
@@ -60,7 +59,6 @@ def key(tenant_id: str, **fields) -> Key:
         "environment": "live",
         "allowed_models": (),
         "ip_allowlist": (),
-        "monthly_limit_nano_usd": 0,
         "requests_per_minute": 0,
         "tokens_per_minute": 0,
         "state": KeyState.ENABLED,
@@ -74,12 +72,11 @@ def key_mac() -> KeyMac:
     return KeyMac(mac=bytes(range(32)), pepper_version=1)
 
 
-def subject(*, tenant_enabled=True, group_has_budget=False, **fields) -> Subject:
+def subject(*, tenant_enabled=True, **fields) -> Subject:
     return Subject(
         key=key("T1", **fields),
         key_mac=key_mac(),
         tenant_enabled=tenant_enabled,
-        group_has_budget=group_has_budget,
     )
 
 

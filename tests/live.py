@@ -66,17 +66,19 @@ class Live:
         self.set_limit(f"tenant:{tenant_id}", limit_usd)
         return tenant_id
 
-    def set_limit(self, account_id: str, limit_usd: float) -> None:
-        """Set an account's monthly limit."""
-        request = budget_pb2.SetLimitRequest(
-            request_id=self.name("req"),
-            account_id=account_id,
-            monthly_limit_nano_usd=round(limit_usd * NANO_PER_USD),
-        )
+    def set_limit(self, account_id: str, limit_usd: float | None) -> None:
+        """Set an account's monthly limit, None for none."""
+        request = budget_pb2.SetLimitRequest(request_id=self.name("req"), account_id=account_id)
+        if limit_usd is None:
+            request.no_limit = True
+        else:
+            request.monthly_limit_nano_usd = round(limit_usd * NANO_PER_USD)
         self.budget_admin.SetLimit(request, timeout=RPC_TIMEOUT_S)
 
-    def key(self, tenant_id: str, **fields: Any) -> Key:
-        """A virtual key of a tenant; fields as in IssueKeyRequest."""
+    def key(
+        self, tenant_id: str, *, limit_usd: float | None = None, opened: bool = True, **fields: Any
+    ) -> Key:
+        """A virtual key of a tenant, with its account; fields as in IssueKeyRequest."""
         request = authz_pb2.IssueKeyRequest(
             request_id=self.name("req"),
             tenant_id=tenant_id,
@@ -85,10 +87,19 @@ class Live:
             **fields,
         )
         answer = self.authz_admin.IssueKey(request, timeout=RPC_TIMEOUT_S)
-        if fields.get("monthly_limit_nano_usd"):
-            limit = fields["monthly_limit_nano_usd"] / NANO_PER_USD
-            self.set_limit(f"key:{answer.key.key_id}", limit)
+        if opened:
+            self.set_limit(f"key:{answer.key.key_id}", limit_usd)
         return Key(answer.key.key_id, answer.secret, tenant_id)
+
+    def group(self, tenant_id: str, limit_usd: float | None = None) -> str:
+        """A group of a tenant, with its account; its id."""
+        request = authz_pb2.CreateGroupRequest(
+            request_id=self.name("req"), tenant_id=tenant_id, name=self.name("group")
+        )
+        answer = self.authz_admin.CreateGroup(request, timeout=RPC_TIMEOUT_S)
+        group_id: str = answer.group.group_id
+        self.set_limit(f"group:{group_id}", limit_usd)
+        return group_id
 
     def revoke(self, key: Key) -> None:
         """Revoke a key; returns when the revision is durable."""

@@ -18,12 +18,14 @@ from tests.bench.canned import Dialect
 from tests.bench.load import Endpoint, credentials
 from tests.bench.target import SUITE, Kind, Process, Target
 from tollgate.authz.v1 import authz_pb2
-from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
 from tollgate_cli import operator_client
 from tollgate_cli.fault import Fault
-from tollgate_cli.operator_client import Operator, new_request_id
+from tollgate_cli.operator_client import Operator
 from tollgate_cli.suite import Options, Suite
+from tollgate_operations.keys import issue_key
+from tollgate_operations.request_ids import new_request_id
+from tollgate_operations.tenants import create_tenant
 
 _ENGINES = frozenset({"postgres", "redis"})
 _CATALOGUE_TIMEOUT_S = 20.0
@@ -140,30 +142,13 @@ async def _add_provider(operator: Operator, upstream: _Upstream, port: int) -> N
 
 
 async def _issue_key(operator: Operator) -> str:
-    created = await operator.call(
-        operator.authz.CreateTenant,
-        authz_pb2.CreateTenantRequest(request_id=new_request_id(), name="bench"),
+    created = await create_tenant(operator, "bench", _CAP_NANO_USD)
+    request = authz_pb2.IssueKeyRequest(
+        request_id=new_request_id(),
+        tenant_id=created.tenant.tenant_id,
+        name="bench",
+        environment="live",
+        requests_per_minute=_REQUESTS_PER_MINUTE,
+        tokens_per_minute=_TOKENS_PER_MINUTE,
     )
-    tenant_id = created.tenant.tenant_id
-    issued = await operator.call(
-        operator.authz.IssueKey,
-        authz_pb2.IssueKeyRequest(
-            request_id=new_request_id(),
-            tenant_id=tenant_id,
-            name="bench",
-            environment="live",
-            monthly_limit_nano_usd=_CAP_NANO_USD,
-            requests_per_minute=_REQUESTS_PER_MINUTE,
-            tokens_per_minute=_TOKENS_PER_MINUTE,
-        ),
-    )
-    for account in (f"tenant:{tenant_id}", f"key:{issued.key.key_id}"):
-        await operator.call(
-            operator.budget.SetLimit,
-            budget_pb2.SetLimitRequest(
-                request_id=new_request_id(),
-                account_id=account,
-                monthly_limit_nano_usd=_CAP_NANO_USD,
-            ),
-        )
-    return str(issued.secret)
+    return (await issue_key(operator, request, _CAP_NANO_USD)).secret.reveal()

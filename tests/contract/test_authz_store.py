@@ -50,13 +50,12 @@ def revoke(key_id, state=KeyState.REVOKED):
 
 
 async def test_a_key_is_found_with_all_a_decision_needs(store):
-    """One read gives the key, its MAC, its tenant's state and its group's budget."""
+    """One read gives the key, its MAC, and its tenant's state."""
     made, issued = await filled(
         store,
         with_group=True,
         allowed_models=("a", "b/c:d"),
         ip_allowlist=("192.0.2.0/24", "2001:db8::/32"),
-        monthly_limit_nano_usd=2**62,
         requests_per_minute=3,
         tokens_per_minute=10**12,
         expire_unix_ms=9_999_999_999_999,
@@ -65,7 +64,7 @@ async def test_a_key_is_found_with_all_a_decision_needs(store):
     assert found.subject is not None
     assert issued == found.subject.key
     assert key_mac() == found.subject.key_mac
-    assert (True, True) == (found.subject.tenant_enabled, found.subject.group_has_budget)
+    assert found.subject.tenant_enabled is True
     await do(store, SetTenantEnabled(tenant_id=made.tenant_id, enabled=False))
     found = await store.find(issued.public_id)
     assert found.subject is not None
@@ -279,7 +278,9 @@ async def test_revisions_become_visible_in_order(store):
 async def test_the_database_alone_refuses_what_the_code_would_not_write(postgres_dsn):
     """The schema keeps a key in its tenant's groups, and one head of the log."""
     config = PostgresConfig(Secret(postgres_dsn()), 1, 4)
-    assert ["0001_directory.sql"] == await pg.migrate(config, package="tollgate_authz")
+    assert ["0001_directory.sql", "0002_caps_are_budgets.sql"] == await pg.migrate(
+        config, package="tollgate_authz"
+    )
     assert [] == await pg.migrate(config, package="tollgate_authz")
     async with await psycopg.AsyncConnection.connect(
         config.dsn.reveal(), autocommit=True
@@ -289,7 +290,7 @@ async def test_the_database_alone_refuses_what_the_code_would_not_write(postgres
             "UPDATE revision_head SET revision = 0",
             "INSERT INTO revocation VALUES (2, NULL, NULL, '')",
             "INSERT INTO change_request VALUES ('R', 'short', '', 1, 1)",
-            f"INSERT INTO tenant_group VALUES ('{new_id()}', 'nobody', 'n', true, 1)",
+            f"INSERT INTO tenant_group VALUES ('{new_id()}', 'nobody', 'n', 1)",
         ):
             with pytest.raises(psycopg.IntegrityError):
                 await connection.execute(statement)

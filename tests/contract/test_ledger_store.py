@@ -31,7 +31,7 @@ from tollgate_budget.rate_memory import MemoryRates
 from tollgate_budget.store import AdminRequest, SetLimit
 from tollgate_budget.store_memory import MemoryLedger
 from tollgate_budget.store_postgres import PostgresLedger
-from tollgate_budget.window import AccountId, NanoUsd
+from tollgate_budget.window import NO_LIMIT, AccountId, NanoUsd
 from tollgate_kit import pg
 from tollgate_kit.clock import ManualClock, SystemClock
 from tollgate_kit.config import PostgresConfig
@@ -96,7 +96,7 @@ def reserve(amount, *accounts, name=None, **other):
 
 
 async def sums(store, account=A, month=NOVEMBER):
-    window = await store.account(account, month)
+    window = (await store.accounts([account], month))[account]
     return (window.posted, window.pending, window.quarantined)
 
 
@@ -142,7 +142,7 @@ async def test_unknown_accounts_are_refused(store):
     """An account nobody set a limit for: refused, and it does not come into being."""
     outcome = await store.apply([reserve(1, A, AccountId("key:nobody"))], now_ms=NOW)
     assert [Denied(Refusal.ACCOUNT_UNKNOWN, AccountId("key:nobody"), 0)] == outcome
-    assert None is await store.account(AccountId("key:nobody"), NOVEMBER)
+    assert {} == await store.accounts([AccountId("key:nobody")], NOVEMBER)
     assert (0, 0, 0) == await sums(store)
 
 
@@ -165,7 +165,7 @@ async def test_an_overrun_is_posted_and_freezes(store):
     await store.apply([step], now_ms=NOW)
     (settled,) = await store.apply([Settle(step.id, NanoUsd(150))], now_ms=NOW)
     assert Settled(Settlement.POSTED, 90) == settled
-    window = await store.account(A, NOVEMBER)
+    window = (await store.accounts([A], NOVEMBER))[A]
     assert (150, 90, True) == (window.posted, window.overrun, window.frozen)
     (denied,) = await store.apply([reserve(0, A)], now_ms=NOW)
     assert Refusal.ACCOUNT_FROZEN == denied.reason
@@ -196,7 +196,7 @@ async def test_a_new_month_begins_at_nothing_with_the_limit_in_force(store):
     await store.apply([Settle(step.id, NanoUsd(99))], now_ms=DECEMBER_MS)
     assert ((99, 0, 0), (0, 30, 0)) == (await sums(store), await sums(store, A, 202612))
     # One of several accounts may be new in the month, and an untouched one is shown as it will be.
-    window = await store.account(A, 202701)
+    window = (await store.accounts([A], 202701))[A]
     assert (30, 0, False) == (window.limit, window.posted, window.frozen)
 
 
@@ -241,14 +241,39 @@ async def test_an_operator_resolves_once_per_request(store):
     assert (3, 0, 0) == await sums(store)
 
 
+async def test_an_account_without_a_limit_counts_and_refuses_nothing(store):
+    """The largest amounts fit beside one another; a limit put on later sees all that was spent."""
+    await limit(store, A, NO_LIMIT)
+    most = NanoUsd(10**17)
+    steps = [reserve(most, A) for _ in range(20)]
+    outcomes = await store.apply(steps, now_ms=NOW)
+    assert all(isinstance(outcome, Reserved) for outcome in outcomes)
+    await store.apply([Settle(step.id, most) for step in steps], now_ms=NOW)
+    assert (20 * most, 0, 0) == await sums(store)
+    assert 0 == await store.violations()
+    assert (await limit(store, A, 5)).frozen
+    (denied,) = await store.apply([reserve(0, A)], now_ms=NOW)
+    assert Refusal.ACCOUNT_FROZEN == denied.reason
+    window = await limit(store, A, NO_LIMIT)
+    assert (NO_LIMIT, False) == (window.limit, window.frozen)
+
+
+async def test_accounts_are_read_together_opened_in_the_month_or_not(store):
+    """Each that exists, once; one that nothing was spent on this month as it will be."""
+    await store.apply([reserve(60, A)], now_ms=DECEMBER_MS)
+    found = await store.accounts([A, B, AccountId("key:nobody"), A], 202612)
+    assert {A: 60, B: 0} == {account: window.pending for account, window in found.items()}
+    assert {} == await store.accounts([], 202612)
+
+
 async def test_set_limit_is_idempotent_by_request(store):
     """A late repeat does not undo what came after it, and still gets its own answer."""
     first = await limit(store, A, 500, request_id="r1")
     await limit(store, A, 700, request_id="r2")
     assert first == await limit(store, A, 500, request_id="r1")
-    assert 700 == (await store.account(A, NOVEMBER)).limit
+    assert 700 == (await store.accounts([A], NOVEMBER))[A].limit
     assert Mismatch("request_id") == await limit(store, B, 500, request_id="r1")
-    assert 100 == (await store.account(B, NOVEMBER)).limit
+    assert 100 == (await store.accounts([B], NOVEMBER))[B].limit
 
 
 async def test_transfers_are_listed_newest_first_by_account_and_state(store):

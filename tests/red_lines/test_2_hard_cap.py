@@ -120,11 +120,38 @@ def test_promise_02_no_reservation_outlives_its_call(live: Live, dear):
 def test_every_scope_binds(live: Live, dear):
     """A key's own limit refuses although the tenant's wallet is full, and the other way round."""
     rich = live.tenant(100)
-    capped = live.key(rich, monthly_limit_nano_usd=1000)
+    capped = live.key(rich, limit_usd=0.000001)
     assert 402 == live.call(capped, dear).status_code
     assert 200 == live.call(live.key(rich), dear).status_code
-    poor = live.key(live.tenant(0.000001), monthly_limit_nano_usd=50 * NANO_PER_USD)
+    poor = live.key(live.tenant(0.000001), limit_usd=50)
     assert 402 == live.call(poor, dear).status_code
+
+
+@pytest.mark.parametrize("kind", ["key", "group"])
+def test_case_M13_a_cap_that_is_set_later_binds_from_the_next_call_on(live: Live, dear, kind):
+    """A key or a group that was made without a cap gets one, loses it, and gets it again."""
+    tenant = live.tenant(100)
+    group_id = live.group(tenant)
+    key = live.key(tenant, group_id=group_id)
+    account = f"key:{key.key_id}" if kind == "key" else f"group:{group_id}"
+    assert 200 == live.call(key, dear).status_code
+    spent = live.settled(account).posted_nano_usd
+    assert spent == live.settled(f"tenant:{tenant}").posted_nano_usd > 0
+    live.set_limit(account, (spent + 1) / NANO_PER_USD)
+    assert 402 == live.call(key, dear).status_code
+    live.set_limit(account, None)
+    assert 200 == live.call(key, dear).status_code
+    live.set_limit(account, 0)
+    assert 402 == live.call(key, dear).status_code
+    assert live.settled(account).posted_nano_usd == 2 * spent
+
+
+def test_case_M13_a_key_whose_account_was_never_opened_spends_nothing(live: Live, dear):
+    """What interrupts the making of a key between authz and budget leaves it refused, not free."""
+    key = live.key(live.tenant(100), opened=False)
+    assert 402 == live.call(key, dear).status_code
+    live.set_limit(f"key:{key.key_id}", None)
+    assert 200 == live.call(key, dear).status_code
 
 
 def test_promise_19_no_money_is_402_and_is_not_retried(live: Live, dear):

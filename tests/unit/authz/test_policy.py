@@ -118,18 +118,12 @@ def test_a_mapped_address_is_its_ipv4_address(network, bits, address):
 @pytest.mark.parametrize(
     ("fields", "accounts"),
     [
-        ({}, ["tenant:T1"]),
-        ({"monthly_limit_nano_usd": 1}, ["key:{key}", "tenant:T1"]),
-        ({"group_id": "G1"}, ["tenant:T1"]),
-        ({"group_id": "G1", "group_has_budget": True}, ["group:G1", "tenant:T1"]),
-        (
-            {"monthly_limit_nano_usd": 1, "group_id": "G1", "group_has_budget": True},
-            ["key:{key}", "group:G1", "tenant:T1"],
-        ),
+        ({}, ["key:{key}", "tenant:T1"]),
+        ({"group_id": "G1"}, ["key:{key}", "group:G1", "tenant:T1"]),
     ],
 )
 def test_budget_accounts(fields, accounts):
-    """The tenant always pays; key and group only with a budget; narrowest first."""
+    """A call is counted on the key, its group and the tenant, whatever limits they have."""
     who = subject(**fields)
     grant = decide(who).outcome
     assert isinstance(grant, policy.Grant)

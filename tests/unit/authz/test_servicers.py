@@ -118,7 +118,7 @@ async def refused(awaitable):
 
 async def test_an_issued_key_is_granted(authz):
     """The text shown once is the key; its grant names tenant, accounts and limits."""
-    issued = await authz.issue(monthly_limit_nano_usd=5, requests_per_minute=60)
+    issued = await authz.issue(requests_per_minute=60)
     response = await authz.check(issued.secret)
     grant = response.decision.grant
     key_id, tenant_id = issued.key.key_id, issued.key.tenant_id
@@ -229,7 +229,7 @@ async def test_every_change_is_replayed(authz):
     for number, (rpc, fields) in enumerate(
         (
             ("CreateTenant", {"name": "twice"}),
-            ("CreateGroup", {"tenant_id": tenant_id, "name": "g", "has_budget": True}),
+            ("CreateGroup", {"tenant_id": tenant_id, "name": "g"}),
             ("SetTenantEnabled", {"tenant_id": tenant_id, "enabled": False}),
             ("SetKeyEnabled", {"key_id": key_id, "enabled": False}),
             ("RevokeKey", {"key_id": key_id}),
@@ -334,7 +334,7 @@ async def test_refusals_name_what_is_wrong(authz):
         ("environment", "prod"),
         ("allowed_models", ["a b"]),
         ("ip_allowlist", ["10.0.0.1/8"]),
-        ("monthly_limit_nano_usd", -1),
+        ("monthly_limit_nano_usd", 5),
         ("requests_per_minute", -1),
         ("tokens_per_minute", -1),
         ("expire_time", past),

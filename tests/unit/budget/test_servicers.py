@@ -296,6 +296,34 @@ async def test_promise_22_evidence_before_effect():
         assert 200 == (await service.limit(200, request_id="r1")).limit_nano_usd
 
 
+async def test_case_M13_a_limit_is_an_amount_or_none_and_a_tenant_always_has_one():
+    """What is not clear is refused and changes nothing; no limit is shown as such, never as 0."""
+    async with Service() as service:
+        shown = await service.limit(0, no_limit=True)
+        assert (0, True, False) == (shown.limit_nano_usd, shown.no_limit, shown.frozen)
+        ((_, entry),) = service.evidence.entries
+        assert entry["payload"]["limit_nano_usd"] is None
+        for value, account in ((5, "key:a"), (0, "tenant:a")):
+            with pytest.raises(Failure, match="INVALID_FIELD"):
+                await service.limit(value, account_id=account, no_limit=True)
+        assert shown == await service.account()
+        assert 7 == (await service.limit(7)).limit_nano_usd
+        assert not (await service.account()).no_limit
+
+
+async def test_accounts_are_read_together():
+    """Those that are open, in the order asked for; too many, or one that is none, is refused."""
+    async with Service() as service:
+        await service.limit(5, account_id="key:b")
+        request = budget_pb2.BatchGetAccountsRequest(account_ids=["key:b", "key:none", "key:a"])
+        answer = await service.read.BatchGetAccounts(request, None)
+        assert ["key:b", "key:a"] == [account.account_id for account in answer.accounts]
+        for wrong in (["key:a"] * 1001, ["key:a", "nobody"]):
+            request = budget_pb2.BatchGetAccountsRequest(account_ids=wrong)
+            with pytest.raises(Failure, match="INVALID_FIELD"):
+                await service.read.BatchGetAccounts(request, None)
+
+
 async def test_what_timed_out_is_quarantined_listed_and_resolved():
     """The edge died: counted, visible, ended by an operator at its true cost."""
     async with Service() as service:

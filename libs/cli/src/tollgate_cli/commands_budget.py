@@ -1,5 +1,6 @@
 """`tollgate budget`: limits, what is spent and reserved, and what timed out."""
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -7,18 +8,19 @@ import typer
 from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate_cli import directory, present, session
-from tollgate_cli.commands_tenant import set_limit
 from tollgate_cli.fault import Fault
 from tollgate_cli.money import format_usd
-from tollgate_cli.operator_client import NotFound, Operator, new_request_id
-from tollgate_cli.session import AsJson, ConfigFile
+from tollgate_cli.operator_client import Operator
+from tollgate_cli.session import AsJson, ConfigFile, MonthlyUsd
+from tollgate_operations import accounts
+from tollgate_operations.request_ids import new_request_id
 
 budgets = typer.Typer(help="Dollar caps and the ledger.", no_args_is_help=True)
 
 Account = Annotated[
     str, typer.Argument(help="A tenant's name, tenant:NAME, group:NAME or key:NAME.")
 ]
-_AMOUNTS = ("limit", "posted", "pending", "quarantined", "overrun")
+_AMOUNTS = ("posted", "pending", "quarantined", "overrun")
 
 
 @budgets.command("show")
@@ -33,59 +35,67 @@ def budget_show(
 
     async def work(operator: Operator) -> Any:
         if account:
-            accounts = [(await directory.account_id(operator, account), account)]
+            named = [(await directory.account_id(operator, account), account)]
         else:
-            accounts = await _tenant_accounts(operator)
+            named = await _tenant_accounts(operator)
+        opened = await accounts.accounts(operator, [identifier for identifier, _ in named])
+        if account and not opened:
+            raise _not_open(account)
         found = []
-        for identifier, name in accounts:
-            try:
-                item = await _account(operator, identifier)
-            except NotFound:
-                if account:
-                    raise
-                continue
+        for identifier, name in named:
+            item = opened.get(identifier)
             moved = []
-            if transfers or quarantined:
+            if item is not None and (transfers or quarantined):
                 moved = await _transfers(
                     operator, identifier, transfers or 100, only_quarantined=quarantined
                 )
-            found.append((name, item, moved))
+            found.append((identifier, name, item, moved))
         return found
 
     found = session.run(config, work)
     if as_json:
         shown = [
-            {**present.plain(item), "transfers": [present.plain(each) for each in moved]}
-            for _, item, moved in found
+            {
+                "account_id": identifier,
+                "opened": item is not None,
+                **(present.plain(item) if item is not None else {}),
+                "transfers": [present.plain(each) for each in moved],
+            }
+            for identifier, _, item, moved in found
         ]
         present.print_json(shown[0] if account else shown)
         return
-    present.print_table([_row(name, item) for name, item, _ in found], empty="no accounts")
+    present.print_table([_row(name, item) for _, name, item, _ in found], empty="no accounts")
     if transfers or quarantined:
         print()
-        rows = [_transfer_row(each) for _, _, moved in found for each in moved]
+        rows = [_transfer_row(each) for *_, moved in found for each in moved]
         present.print_table(rows, empty="no such transfers")
 
 
 @budgets.command("set")
 def budget_set(
     account: Account,
-    monthly_usd: Annotated[str, typer.Option("--monthly-usd", help="As 5 or 0.25.")],
+    monthly_usd: MonthlyUsd = None,
+    no_limit: Annotated[
+        bool, typer.Option("--no-limit", help="A key or a group: only its tenant's cap binds.")
+    ] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Open an account or change its monthly limit. Below what is in use it freezes the account."""
-    limit = session.nano_usd(monthly_usd) or 0
+    limit = session.nano_usd(monthly_usd)
+    if (limit is None) is not no_limit:
+        raise Fault("say what the limit is", "give one of --monthly-usd 5 and --no-limit")
 
     async def work(operator: Operator) -> Any:
         identifier = await directory.account_id(operator, account)
-        return await set_limit(operator, identifier, limit, new_request_id())
+        return await accounts.set_limit(operator, identifier, limit, new_request_id())
 
     changed = session.run(config, work)
     if as_json:
         present.print_json(present.plain(changed))
         return
-    print(f"{account}: {format_usd(changed.limit_nano_usd)} a month")
+    print(f"{account}: {'no limit' if no_limit else present.limit(changed) + ' a month'}")
     if changed.frozen:
         print("it is frozen: more than that is posted or reserved already; a higher limit ends it")
 
@@ -95,13 +105,17 @@ def budget_unfreeze(account: Account, as_json: AsJson = False, config: ConfigFil
     """Say whether an account is frozen (exit code 1), why, and what ends it; change nothing."""
 
     async def work(operator: Operator) -> Any:
-        return await _account(operator, await directory.account_id(operator, account))
+        identifier = await directory.account_id(operator, account)
+        opened = await accounts.accounts(operator, [identifier])
+        if not opened:
+            raise _not_open(account)
+        return opened[identifier]
 
     found = session.run(config, work)
     if as_json:
         present.print_json(present.plain(found))
         raise typer.Exit(int(found.frozen))
-    used, limit = found.posted_nano_usd + found.pending_nano_usd, format_usd(found.limit_nano_usd)
+    used, limit = found.posted_nano_usd + found.pending_nano_usd, present.limit(found)
     if found.frozen:
         raise Fault(
             f"{account} is frozen: {format_usd(used)} are spent or reserved this month, "
@@ -110,6 +124,9 @@ def budget_unfreeze(account: Account, as_json: AsJson = False, config: ConfigFil
             f"  so do calls in flight that give back what they do not use, what timed out and is "
             f"resolved\n  (tollgate budget show {account} --quarantined), and the next month",
         )
+    if accounts.limit_of(found) is None:
+        print(f"{account} is not frozen: it has no limit of its own")
+        return
     print(f"{account} is not frozen: {format_usd(found.limit_nano_usd - used)} of {limit} are left")
 
 
@@ -146,9 +163,11 @@ async def _tenant_accounts(operator: Operator) -> list[tuple[str, str]]:
     return [(f"tenant:{item.tenant_id}", item.name) for item in answer.tenants]
 
 
-async def _account(operator: Operator, identifier: str) -> Any:
-    request = budget_pb2.GetAccountRequest(account_id=identifier)
-    return (await operator.call(operator.budget_read.GetAccount, request)).account
+def _not_open(account: str) -> Fault:
+    return Fault(
+        f"{account} has no account, so every call on it is refused",
+        f"open it: tollgate budget set {shlex.quote(account)} --monthly-usd 5",
+    )
 
 
 async def _transfers(
@@ -163,12 +182,21 @@ async def _transfers(
     return list((await operator.call(operator.budget_read.ListTransfers, request)).transfers)
 
 
-def _row(name: str, account: Any) -> dict[str, object]:
+def _row(name: str, account: Any | None) -> dict[str, object]:
+    if account is None:
+        nothing = dict.fromkeys(("limit", *_AMOUNTS, "left"), "-")
+        return {"account": name, **nothing, "state": "not open: every call is refused"}
     shown = present.plain(account)
     amounts = {word: format_usd(shown[f"{word}_nano_usd"]) for word in _AMOUNTS}
-    free = account.limit_nano_usd - account.posted_nano_usd - account.pending_nano_usd
-    state = "frozen" if account.frozen else "open"
-    return {"account": name, **amounts, "left": format_usd(free), "state": state}
+    limit = accounts.limit_of(account)
+    used = account.posted_nano_usd + account.pending_nano_usd
+    return {
+        "account": name,
+        "limit": "none" if limit is None else format_usd(limit),
+        **amounts,
+        "left": "any" if limit is None else format_usd(limit - used),
+        "state": "frozen" if account.frozen else "open",
+    }
 
 
 def _transfer_row(transfer: Any) -> dict[str, object]:

@@ -11,12 +11,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollgate.authz.v1 import authz_pb2
 from tollgate_cli import callable_models, directory, present, session
-from tollgate_cli.commands_tenant import Tenant, set_limit
+from tollgate_cli.commands_tenant import Tenant
 from tollgate_cli.fault import Fault
-from tollgate_cli.money import format_usd
-from tollgate_cli.operator_client import Operator, derived_request_id, new_request_id
+from tollgate_cli.operator_client import Operator
 from tollgate_cli.session import AsJson, ConfigFile, MonthlyUsd
 from tollgate_kit.clock import SystemClock
+from tollgate_operations import accounts
+from tollgate_operations import keys as workflow
+from tollgate_operations.request_ids import new_request_id
 
 keys = typer.Typer(help="Virtual keys of tenants.", no_args_is_help=True)
 
@@ -35,14 +37,14 @@ class Wanted:
     environment: str = "live"
     models: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
-    limit_nano_usd: int = 0
+    limit_nano_usd: int | None = None
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
     expire: Timestamp | None = None
 
 
-async def create_key(operator: Operator, wanted: Wanted, request_id: str) -> Any:
-    """Issues a key; `open_key_account` comes after, when its id is known."""
+async def issue(operator: Operator, wanted: Wanted, request_id: str) -> workflow.IssuedKey:
+    """Makes a key and opens its account. Raises AccountNotOpenedError, Fault."""
     owner = await directory.tenant(operator, wanted.tenant)
     group = await directory.group(operator, owner.tenant_id, wanted.group) if wanted.group else None
     request = authz_pb2.IssueKeyRequest(
@@ -53,23 +55,11 @@ async def create_key(operator: Operator, wanted: Wanted, request_id: str) -> Any
         environment=wanted.environment,
         allowed_models=wanted.models,
         ip_allowlist=wanted.addresses,
-        monthly_limit_nano_usd=wanted.limit_nano_usd,
         requests_per_minute=wanted.requests_per_minute,
         tokens_per_minute=wanted.tokens_per_minute,
         expire_time=wanted.expire,
     )
-    return await operator.call(operator.authz.IssueKey, request)
-
-
-async def open_key_account(operator: Operator, key: Any, request_id: str) -> None:
-    """A key with a limit spends nothing before budget knows the limit."""
-    if key.monthly_limit_nano_usd:
-        await set_limit(
-            operator,
-            f"key:{key.key_id}",
-            key.monthly_limit_nano_usd,
-            derived_request_id(request_id, "limit"),
-        )
+    return await workflow.issue_key(operator, request, wanted.limit_nano_usd)
 
 
 @keys.command("create")
@@ -95,12 +85,6 @@ def key_create(
 ) -> None:
     """Make a key and print it, this once."""
     request_id = new_request_id()
-    limit_nano_usd = session.nano_usd(monthly_usd)
-    if limit_nano_usd == 0:
-        raise Fault(
-            "a key with a cap of nothing cannot be made: it would have no cap of its own",
-            "leave --monthly-usd out, or make the key and: tollgate key disable KEY",
-        )
     wanted = Wanted(
         tenant=tenant,
         name=name,
@@ -108,7 +92,7 @@ def key_create(
         environment=environment,
         models=tuple(model or ()),
         addresses=tuple(ip or ()),
-        limit_nano_usd=limit_nano_usd or 0,
+        limit_nano_usd=session.nano_usd(monthly_usd),
         requests_per_minute=rpm,
         tokens_per_minute=tpm,
         expire=parse_expiry(expires, SystemClock().unix_ms()) if expires else None,
@@ -118,19 +102,17 @@ def key_create(
         if wanted.models and not force:
             _check_models(wanted.models, await callable_models.models(operator))
         await _warn_of_same_name(operator, wanted)
-        answer = await create_key(operator, wanted, request_id)
-        # Printed before the account is opened: should that fail, the key is not lost.
-        if as_json:
-            present.print_json({**present.plain(answer.key), "secret": answer.secret})
-        else:
-            _print_new(answer)
         try:
-            await open_key_account(operator, answer.key, request_id)
-        except Fault as fault:
+            issued = await issue(operator, wanted, request_id)
+        except workflow.AccountNotOpenedError as error:
+            # Printed all the same: the key is not lost.
+            _print_new(error.issued, as_json=as_json)
+            cap = "--no-limit" if monthly_usd is None else f"--monthly-usd {monthly_usd}"
             raise Fault(
-                f"the key was made without its cap, so it can spend nothing: {fault.problem}",
-                f"tollgate budget set key:{answer.key.key_id} --monthly-usd {monthly_usd}",
-            ) from fault
+                f"the key was made without its account, so it can spend nothing: {error.__cause__}",
+                f"tollgate budget set key:{error.issued.key.key_id} {cap}",
+            ) from error
+        _print_new(issued, as_json=as_json)
 
     session.run(config, work)
 
@@ -180,13 +162,18 @@ def key_list(
     config: ConfigFile = None,
 ) -> None:
     """Show keys; never their text."""
-    found = session.run(config, lambda operator: directory.keys(operator, tenant))
+
+    async def work(operator: Operator) -> Any:
+        listed = await directory.keys(operator, tenant)
+        return listed, await _accounts(operator, [key for _, key in listed])
+
+    found, opened = session.run(config, work)
     if as_json:
-        present.print_json([present.plain(key) for _, key in found])
+        present.print_json([_with_account(key, opened) for _, key in found])
         return
     rows = []
     for owner, key in found:
-        shown = present.plain(key)
+        shown, account = present.plain(key), opened.get(f"key:{key.key_id}")
         rows.append(
             {
                 "tenant": owner.name,
@@ -194,7 +181,8 @@ def key_list(
                 "state": shown["state"],
                 "key": f"{shown['public_prefix']}_…",
                 "models": _any(shown["allowed_models"]),
-                "cap": _cap(shown["monthly_limit_nano_usd"]),
+                "cap": present.limit(account),
+                "spent": present.spent(account),
                 "id": shown["key_id"],
             }
         )
@@ -204,17 +192,33 @@ def key_list(
 @keys.command("show")
 def key_show(key: Key, as_json: AsJson = False, config: ConfigFile = None) -> None:
     """Show one key; never its text."""
-    shown = present.plain(session.run(config, lambda operator: directory.key(operator, key)))
+
+    async def work(operator: Operator) -> Any:
+        found = await directory.key(operator, key)
+        return found, await _accounts(operator, [found])
+
+    found, opened = session.run(config, work)
     if as_json:
-        present.print_json(shown)
+        present.print_json(_with_account(found, opened))
         return
-    shown["monthly_limit"] = _cap(shown.pop("monthly_limit_nano_usd"))
+    shown, account = present.plain(found), opened.get(f"key:{found.key_id}")
+    shown["monthly_cap"] = present.limit(account)
+    shown["spent_this_month"] = present.spent(account)
     shown["allowed_models"] = _any(shown["allowed_models"])
     shown["ip_allowlist"] = _any(shown["ip_allowlist"])
     shown["expire_time"] = shown["expire_time"] or "never"
     for rate in ("requests_per_minute", "tokens_per_minute"):
         shown[rate] = shown[rate] or "any"
     present.print_fields({name.replace("_", " "): value for name, value in shown.items()})
+
+
+async def _accounts(operator: Operator, listed: list[Any]) -> dict[str, Any]:
+    return await accounts.accounts(operator, [f"key:{key.key_id}" for key in listed])
+
+
+def _with_account(key: Any, opened: dict[str, Any]) -> dict[str, Any]:
+    account = opened.get(f"key:{key.key_id}")
+    return {**present.plain(key), "account": account and present.plain(account)}
 
 
 @keys.command("disable")
@@ -268,15 +272,15 @@ def _print_change(key: Any, state: str, revision: int, *, as_json: bool) -> None
         print(f"key {key.name} ({key.public_prefix}_…) is {state}")
 
 
-def _print_new(answer: Any) -> None:
-    print(f"key {answer.key.name} created: {answer.key.key_id}")
-    print(answer.secret)
+def _print_new(issued: workflow.IssuedKey, *, as_json: bool) -> None:
+    text = issued.secret.reveal()
+    if as_json:
+        present.print_json({**present.plain(issued.key), "secret": text})
+        return
+    print(f"key {issued.key.name} created: {issued.key.key_id}")
+    print(text)
     print("keep it now: it is stored nowhere and cannot be shown again")
 
 
 def _any(values: list[str]) -> str:
     return ", ".join(values) if values else "any"
-
-
-def _cap(limit_nano_usd: int) -> str:
-    return format_usd(limit_nano_usd) if limit_nano_usd else "none of its own"

@@ -10,8 +10,9 @@ import typer
 from tollgate.router.v1 import router_pb2
 from tollgate_cli import callable_models, directory, hint, present, session
 from tollgate_cli.fault import Fault
-from tollgate_cli.operator_client import Operator, derived_request_id, new_request_id
+from tollgate_cli.operator_client import Operator
 from tollgate_cli.session import AsJson, ConfigFile
+from tollgate_operations.request_ids import derived_request_id, new_request_id
 
 providers = typer.Typer(help="Upstreams and their keys.", no_args_is_help=True)
 

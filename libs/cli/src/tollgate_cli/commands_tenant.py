@@ -9,63 +9,35 @@ from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate_cli import directory, hint, present, session
 from tollgate_cli.fault import Fault
-from tollgate_cli.money import format_usd
-from tollgate_cli.operator_client import NotFound, Operator, derived_request_id, new_request_id
+from tollgate_cli.operator_client import Operator
 from tollgate_cli.session import AsJson, ConfigFile, MonthlyUsd
+from tollgate_operations import accounts
+from tollgate_operations import tenants as workflow
+from tollgate_operations.request_ids import new_request_id
 
 tenants = typer.Typer(help="Customers: owners of keys and of a wallet.", no_args_is_help=True)
 groups = typer.Typer(help="Projects or environments of a tenant.", no_args_is_help=True)
 
-_NO_LIMIT = (
-    "no cap is set, so every call is refused; "
-    "set one: tollgate budget set {account} --monthly-usd 5"
+_CAP_OF_NOTHING = (
+    "its cap is $0, so every call is refused; "
+    "set another: tollgate budget set {account} --monthly-usd 5"
 )
 Name = Annotated[str, typer.Argument(help="Name or id.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="The tenant's name or id.")]
 
 
-async def create_tenant(operator: Operator, name: str, limit_nano_usd: int | None) -> Any:
-    """Makes a tenant and opens its wallet; the same command again finishes what was interrupted."""
-    request_id = derived_request_id("tenant", name)
-    request = authz_pb2.CreateTenantRequest(request_id=request_id, name=name)
-    answer = await operator.call(operator.authz.CreateTenant, request)
-    if limit_nano_usd is not None:
-        # The same id whatever the limit: a cap that was set by an earlier `create` is not changed
-        # by a later one, only by `budget set`.
-        set_id = derived_request_id(request_id, "limit")
-        account = f"tenant:{answer.tenant.tenant_id}"
-        await open_account(operator, account, limit_nano_usd, set_id, called=f"tenant:{name}")
-    return answer
-
-
-async def open_account(
-    operator: Operator, account: str, limit_nano_usd: int, set_id: str, *, called: str
-) -> None:
-    """Gives an account its first limit; one that has a limit keeps it. Raises Fault.
+def check_limit(called: str, account: budget_pb2.Account, limit: int | None) -> None:
+    """Raises Fault if an account that was there has another limit than a command asked for.
 
     `called`: kind and name, as a person knows it.
     """
-    read = budget_pb2.GetAccountRequest(account_id=account)
-    try:
-        found = (await operator.call(operator.budget_read.GetAccount, read)).account
-    except NotFound:
-        await set_limit(operator, account, limit_nano_usd, set_id)
+    if limit is None or accounts.limit_of(account) == limit:
         return
-    if found.limit_nano_usd != limit_nano_usd:
-        kind, _, name = called.partition(":")
-        raise Fault(
-            f"{kind} {name!r} exists, with a cap of {format_usd(found.limit_nano_usd)}, "
-            "which was not changed",
-            f"to change it: tollgate budget set {shlex.quote(called)} --monthly-usd AMOUNT",
-        )
-
-
-async def set_limit(operator: Operator, account: str, limit_nano_usd: int, request_id: str) -> Any:
-    """Opens an account, or changes its limit."""
-    request = budget_pb2.SetLimitRequest(
-        request_id=request_id, account_id=account, monthly_limit_nano_usd=limit_nano_usd
+    kind, _, name = called.partition(":")
+    raise Fault(
+        f"{kind} {name!r} exists, {present.cap(account)}, which was not changed",
+        f"to change it: tollgate budget set {shlex.quote(called)} --monthly-usd AMOUNT",
     )
-    return (await operator.call(operator.budget.SetLimit, request)).account
 
 
 @tenants.command("create")
@@ -74,16 +46,17 @@ def tenant_create(
 ) -> None:
     """Make a tenant, with the cap of its wallet."""
     limit = session.nano_usd(monthly_usd)
-    answer = session.run(config, lambda operator: create_tenant(operator, name, limit))
-    tenant = answer.tenant
+    made = session.run(config, lambda operator: workflow.create_tenant(operator, name, limit or 0))
+    called = f"tenant:{name}"
+    check_limit(called, made.account, limit)
     if as_json:
-        present.print_json({**present.plain(tenant), "monthly_limit_nano_usd": limit})
+        present.print_json({**present.plain(made.tenant), "account": present.plain(made.account)})
         return
-    print(f"tenant {tenant.name} {'exists' if answer.replayed else 'created'}: {tenant.tenant_id}")
-    if limit is None and not answer.replayed:
-        print(hint.typed(_NO_LIMIT.format(account=shlex.quote(f"tenant:{tenant.name}"))))
-    elif limit is not None:
-        print(f"monthly cap: {format_usd(limit)}")
+    print(f"tenant {name} {'exists' if made.replayed else 'created'}: {made.tenant.tenant_id}")
+    if made.account.limit_nano_usd:
+        print(f"monthly cap: {present.limit(made.account)}")
+    else:
+        print(hint.typed(_CAP_OF_NOTHING.format(account=shlex.quote(called))))
 
 
 @tenants.command("list")
@@ -146,32 +119,20 @@ def group_create(
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Make a group; with a cap it has a budget account of its own."""
+    """Make a group; with a cap, its keys together spend no more than that."""
     limit = session.nano_usd(monthly_usd)
 
-    async def work(operator: Operator) -> Any:
+    async def work(operator: Operator) -> workflow.NewGroup:
         owner = await directory.tenant(operator, tenant)
-        request_id = derived_request_id("group", owner.tenant_id, name)
-        request = authz_pb2.CreateGroupRequest(
-            request_id=request_id,
-            tenant_id=owner.tenant_id,
-            name=name,
-            has_budget=limit is not None,
-        )
-        answer = await operator.call(operator.authz.CreateGroup, request)
-        if limit is not None:
-            set_id = derived_request_id(request_id, "limit")
-            account = f"group:{answer.group.group_id}"
-            await open_account(operator, account, limit, set_id, called=f"group:{name}")
-        return answer
+        return await workflow.create_group(operator, owner.tenant_id, name, limit)
 
-    answer = session.run(config, work)
+    made = session.run(config, work)
+    check_limit(f"group:{name}", made.account, limit)
     if as_json:
-        present.print_json({**present.plain(answer.group), "monthly_limit_nano_usd": limit})
+        present.print_json({**present.plain(made.group), "account": present.plain(made.account)})
         return
-    print(f"group {name} {'exists' if answer.replayed else 'created'}: {answer.group.group_id}")
-    if limit is not None:
-        print(f"monthly cap: {format_usd(limit)}")
+    print(f"group {name} {'exists' if made.replayed else 'created'}: {made.group.group_id}")
+    print(f"monthly cap: {present.limit(made.account)}")
 
 
 @groups.command("list")
@@ -181,19 +142,25 @@ def group_list(tenant: Tenant, as_json: AsJson = False, config: ConfigFile = Non
     async def work(operator: Operator) -> Any:
         owner = await directory.tenant(operator, tenant)
         request = authz_pb2.ListGroupsRequest(tenant_id=owner.tenant_id)
-        return await operator.call(operator.authz.ListGroups, request)
+        listed = (await operator.call(operator.authz.ListGroups, request)).groups
+        ids = [f"group:{item.group_id}" for item in listed]
+        return listed, await accounts.accounts(operator, ids)
 
-    found = [present.plain(item) for item in session.run(config, work).groups]
+    listed, opened = session.run(config, work)
+    found = [(present.plain(item), opened.get(f"group:{item.group_id}")) for item in listed]
     if as_json:
-        present.print_json(found)
+        present.print_json(
+            [{**item, "account": account and present.plain(account)} for item, account in found]
+        )
         return
     rows = [
         {
             "name": item["name"],
-            "budget": "own" if item["has_budget"] else "tenant's",
+            "cap": present.limit(account),
+            "spent": present.spent(account),
             "id": item["group_id"],
             "created": item["create_time"],
         }
-        for item in found
+        for item, account in found
     ]
     present.print_table(rows, empty="no groups")

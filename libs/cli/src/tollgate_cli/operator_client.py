@@ -5,7 +5,6 @@ retry, so that it is carried out once; a failed call says what to do. Never: ope
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,8 @@ from tollgate.router.v1 import router_pb2_grpc
 from tollgate_cli import certificates, state_file
 from tollgate_cli.fault import Fault
 from tollgate_kit import config, rpc_client
-from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig, TlsConfig
 from tollgate_kit.failure import Failure
-from tollgate_kit.ids import Ids
 
 _ATTEMPTS = 4
 _PAUSE_S = 0.25
@@ -71,20 +68,6 @@ def load(path: Path, *, given: bool) -> OperatorConfig:
         what = f"{broken} holds no certificate or key that can be used"
         raise Fault(what, remedy)
     return settings
-
-
-def new_request_id() -> str:
-    """The id of a change that is not derived from what it changes."""
-    return Ids(SystemClock()).uuid7()
-
-
-def derived_request_id(*parts: str) -> str:
-    """The same id for the same words, in the form of a UUID: the same command is one change."""
-    digest = bytearray(hashlib.sha256("\x1f".join(parts).encode()).digest()[:16])
-    digest[6] = 0x80 | digest[6] & 0x0F  # version 8 (RFC 9562 5.8): made from content
-    digest[8] = 0x80 | digest[8] & 0x3F
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class NotFound(Fault):

@@ -7,17 +7,22 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from tollgate_cli.money import format_usd
+
 _GAP = "  "
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """A message as JSON values, every field present: integers stay integers, times are ISO 8601.
+    """A message as JSON values: integers stay integers, times are ISO 8601.
+
+    Every field is there but for those that say nothing any more.
 
     (protobuf's own JSON makes strings of 64-bit integers.)
     """
     if message.DESCRIPTOR.full_name == "google.protobuf.Timestamp":
         raise TypeError("a Timestamp is a value, not an object")
-    return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
+    fields = (field for field in message.DESCRIPTOR.fields if not field.GetOptions().deprecated)
+    return {field.name: _field(message, field) for field in fields}
 
 
 def _field(message: Message, field: Any) -> Any:
@@ -53,6 +58,27 @@ def instant(value: Any) -> str:
     """A protobuf Timestamp as ISO 8601 in UTC, whole seconds."""
     moment = dt.datetime.fromtimestamp(value.seconds, dt.UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def limit(account: Any) -> str:
+    """What an account may spend in a month, in a cell; None stands for one that is not open."""
+    if account is None:
+        return "not open"
+    if account.no_limit:
+        return "none of its own"
+    return format_usd(account.limit_nano_usd)
+
+
+def cap(account: Any) -> str:
+    """The same in a sentence."""
+    if account.no_limit:
+        return "with no cap of its own"
+    return f"with a cap of {format_usd(account.limit_nano_usd)}"
+
+
+def spent(account: Any) -> str:
+    """What an account's calls have cost this month."""
+    return "-" if account is None else format_usd(account.posted_nano_usd)
 
 
 def print_json(value: Any) -> None:

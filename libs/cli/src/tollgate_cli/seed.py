@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import commands_key, commands_provider, commands_tenant, money, state_file
+from tollgate_cli import commands_key, commands_provider, money, state_file
 from tollgate_cli.fault import Fault
-from tollgate_cli.operator_client import (
-    Operator,
-    OperatorConfig,
-    derived_request_id,
-    new_request_id,
-)
+from tollgate_cli.operator_client import Operator, OperatorConfig
 from tollgate_cli.private_file import write_private
 from tollgate_kit import virtual_key
+from tollgate_operations.request_ids import derived_request_id, new_request_id
+from tollgate_operations.tenants import create_tenant
 
 TENANT = "demo"
 MONTHLY_USD = "5"
@@ -41,15 +38,12 @@ async def run(configuration: OperatorConfig, demo: Demo) -> tuple[str, bool]:
     is_new = not _kept_key(demo.key_file)
     async with Operator(configuration) as operator:
         await _providers(operator, demo)
-        tenant = (await commands_tenant.create_tenant(operator, TENANT, None)).tenant
-        account = f"tenant:{tenant.tenant_id}"
+        # A cap that an operator has changed since the first start stays.
+        await create_tenant(operator, TENANT, money.parse_usd(MONTHLY_USD))
         if is_new:
-            # Only with the first key: a cap that an operator has changed since then stays.
-            set_id = derived_request_id(account, MONTHLY_USD)
-            await commands_tenant.set_limit(operator, account, money.parse_usd(MONTHLY_USD), set_id)
             wanted = commands_key.Wanted(tenant=TENANT, name="demo", environment="dev")
-            answer = await commands_key.create_key(operator, wanted, new_request_id())
-            write_private(demo.key_file, answer.secret)
+            issued = await commands_key.issue(operator, wanted, new_request_id())
+            write_private(demo.key_file, issued.secret.reveal())
     return _kept_key(demo.key_file), is_new
 
 

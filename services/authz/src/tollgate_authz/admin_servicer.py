@@ -152,22 +152,18 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
     async def CreateGroup(
         self, request: authz_pb2.CreateGroupRequest, _context: Any
     ) -> authz_pb2.CreateGroupResponse:
+        fields.not_a_cap("has_budget", request.has_budget, "group:<group_id>")
         group = Group(
             group_id=self._ids.uuid7(),
             tenant_id=fields.identifier("tenant_id", request.tenant_id),
             name=fields.name("name", request.name),
-            has_budget=request.has_budget,
             create_unix_ms=self._now(),
         )
         entry = _Entry(
             kind=audit_pb2.ENTRY_KIND_TENANT_CHANGED,
             tenant_id=group.tenant_id,
             subject=f"group:{group.group_id}",
-            payload={
-                "change": "group_created",
-                "group_id": group.group_id,
-                "has_budget": group.has_budget,
-            },
+            payload={"change": "group_created", "group_id": group.group_id},
         )
         answer = authz_pb2.CreateGroupResponse(group=wire.group(group))
         applied = await self._apply(request, AddGroup(group), answer, entry)
@@ -244,6 +240,7 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         return UnixMs(self._clock.unix_ms())
 
     def _new_key(self, request: authz_pb2.IssueKeyRequest) -> Key:
+        fields.not_a_cap("monthly_limit_nano_usd", request.monthly_limit_nano_usd, "key:<key_id>")
         now = self._now()
         expires = None
         if request.HasField("expire_time"):
@@ -258,9 +255,6 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
             environment=fields.environment("environment", request.environment),
             allowed_models=fields.models("allowed_models", request.allowed_models),
             ip_allowlist=fields.ip_blocks("ip_allowlist", request.ip_allowlist),
-            monthly_limit_nano_usd=fields.nano_usd(
-                "monthly_limit_nano_usd", request.monthly_limit_nano_usd
-            ),
             requests_per_minute=fields.per_minute(
                 "requests_per_minute", request.requests_per_minute
             ),
@@ -340,7 +334,6 @@ def _issued(key: Key) -> _Entry:
             "environment": key.environment,
             "allowed_models": list(key.allowed_models),
             "ip_allowlist": list(key.ip_allowlist),
-            "monthly_limit_nano_usd": key.monthly_limit_nano_usd,
             "requests_per_minute": key.requests_per_minute,
             "tokens_per_minute": key.tokens_per_minute,
             "expire_unix_ms": key.expire_unix_ms,

@@ -97,14 +97,13 @@ async def _add_group(connection: Connection, group: Group) -> Refusal | None:
     if not await _exists(connection, "tenant", group.tenant_id):
         return Missing(kind="tenant", identifier=group.tenant_id)
     done = await connection.execute(
-        """INSERT INTO tenant_group (group_id, tenant_id, name, has_budget, create_unix_ms)
-           VALUES (%(group_id)s, %(tenant_id)s, %(name)s, %(has_budget)s, %(create_unix_ms)s)
+        """INSERT INTO tenant_group (group_id, tenant_id, name, create_unix_ms)
+           VALUES (%(group_id)s, %(tenant_id)s, %(name)s, %(create_unix_ms)s)
            ON CONFLICT (tenant_id, name) DO NOTHING""",
         {
             "group_id": group.group_id,
             "tenant_id": group.tenant_id,
             "name": group.name,
-            "has_budget": group.has_budget,
             "create_unix_ms": group.create_unix_ms,
         },
     )
@@ -121,12 +120,12 @@ async def _add_key(connection: Connection, key: Key, key_mac: KeyMac) -> Refusal
     await connection.execute(
         """INSERT INTO virtual_key
              (key_id, public_id, tenant_id, group_id, name, environment, mac, pepper_version,
-              allowed_models, ip_allowlist, monthly_limit_nano_usd, requests_per_minute,
-              tokens_per_minute, state, expire_unix_ms, create_unix_ms)
+              allowed_models, ip_allowlist, requests_per_minute, tokens_per_minute, state,
+              expire_unix_ms, create_unix_ms)
            VALUES
              (%(key_id)s, %(public_id)s, %(tenant_id)s, %(group_id)s, %(name)s, %(environment)s,
               %(mac)s, %(pepper_version)s, %(allowed_models)s, %(ip_allowlist)s,
-              %(monthly_limit_nano_usd)s, %(requests_per_minute)s, %(tokens_per_minute)s,
+              %(requests_per_minute)s, %(tokens_per_minute)s,
               %(state)s, %(expire_unix_ms)s, %(create_unix_ms)s)""",
         {
             "key_id": key.key_id,
@@ -139,7 +138,6 @@ async def _add_key(connection: Connection, key: Key, key_mac: KeyMac) -> Refusal
             "pepper_version": key_mac.pepper_version,
             "allowed_models": list(key.allowed_models),
             "ip_allowlist": list(key.ip_allowlist),
-            "monthly_limit_nano_usd": key.monthly_limit_nano_usd,
             "requests_per_minute": key.requests_per_minute,
             "tokens_per_minute": key.tokens_per_minute,
             "state": key.state.value,

@@ -9,7 +9,6 @@ from enum import Enum
 from typing import NewType
 
 UnixMs = NewType("UnixMs", int)
-NanoUsd = NewType("NanoUsd", int)
 Revision = NewType("Revision", int)
 
 
@@ -33,12 +32,11 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A project or an environment of a tenant; with a budget it has an account of its own."""
+    """A project or an environment of a tenant."""
 
     group_id: str
     tenant_id: str
     name: str
-    has_budget: bool
     create_unix_ms: UnixMs
 
 
@@ -54,7 +52,6 @@ class Key:
     environment: str
     allowed_models: tuple[str, ...]
     ip_allowlist: tuple[str, ...]
-    monthly_limit_nano_usd: NanoUsd
     requests_per_minute: int
     tokens_per_minute: int
     state: KeyState
@@ -77,7 +74,6 @@ class Subject:
     key: Key
     key_mac: KeyMac
     tenant_enabled: bool
-    group_has_budget: bool
 
 
 @dataclass(frozen=True, slots=True)

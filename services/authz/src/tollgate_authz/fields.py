@@ -7,7 +7,7 @@ from typing import Final
 from google.protobuf import timestamp_pb2
 
 from tollgate_authz import policy
-from tollgate_authz.directory import NanoUsd, UnixMs
+from tollgate_authz.directory import UnixMs
 from tollgate_kit import virtual_key
 from tollgate_kit.failure import invalid_field
 
@@ -87,10 +87,10 @@ def model_asked(field: str, text: str) -> str:
     return text
 
 
-def nano_usd(field: str, amount: int) -> NanoUsd:
-    if amount < 0:
-        raise invalid_field(field, "0 or more")
-    return NanoUsd(amount)
+def not_a_cap(field: str, value: int, account: str) -> None:
+    """What an older caller would have set is refused, never ignored: the key would be uncapped."""
+    if value:
+        raise invalid_field(field, f"open the account {account} in budget")
 
 
 def per_minute(field: str, count: int) -> int:

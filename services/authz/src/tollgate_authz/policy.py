@@ -107,9 +107,10 @@ def _refusal(
 
 
 def _grant(subject: Subject) -> Grant:
+    """Whether an account has a limit is budget's to know: each call is counted on all of them."""
     key = subject.key
-    accounts = [f"key:{key.key_id}"] if key.monthly_limit_nano_usd else []
-    if key.group_id is not None and subject.group_has_budget:
+    accounts = [f"key:{key.key_id}"]
+    if key.group_id is not None:
         accounts.append(f"group:{key.group_id}")
     accounts.append(f"tenant:{key.tenant_id}")
     return Grant(

@@ -58,12 +58,10 @@ class MemoryStore:
         key = next((k for k in self._keys.values() if k.public_id == public_id), None)
         subject = None
         if key is not None:
-            group = self._groups[key.group_id] if key.group_id is not None else None
             subject = Subject(
                 key=key,
                 key_mac=self._macs[key.key_id],
                 tenant_enabled=self._tenants[key.tenant_id].enabled,
-                group_has_budget=group is not None and group.has_budget,
             )
         return Found(subject=subject, revision=self._head)
 

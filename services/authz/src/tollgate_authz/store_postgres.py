@@ -45,17 +45,15 @@ _CONNECTION_SECONDS: Final = 2.0
 
 _KEY_COLUMNS: Final = """
     k.key_id, k.public_id, k.tenant_id, k.group_id, k.name, k.environment, k.allowed_models,
-    k.ip_allowlist, k.monthly_limit_nano_usd, k.requests_per_minute, k.tokens_per_minute,
-    k.state, k.expire_unix_ms, k.create_unix_ms"""
+    k.ip_allowlist, k.requests_per_minute, k.tokens_per_minute, k.state,
+    k.expire_unix_ms, k.create_unix_ms"""
 
 # Always one row, so that an unknown id, too, is answered with the revision it was read at.
 _FIND: Final = f"""
-    SELECT h.revision, k.mac, k.pepper_version, t.enabled AS tenant_enabled,
-           coalesce(g.has_budget, false) AS group_has_budget, {_KEY_COLUMNS}
+    SELECT h.revision, k.mac, k.pepper_version, t.enabled AS tenant_enabled, {_KEY_COLUMNS}
       FROM revision_head h
       LEFT JOIN virtual_key k ON k.public_id = %(public_id)s
-      LEFT JOIN tenant t ON t.tenant_id = k.tenant_id
-      LEFT JOIN tenant_group g ON g.group_id = k.group_id"""  # noqa: S608 - constants
+      LEFT JOIN tenant t ON t.tenant_id = k.tenant_id"""  # noqa: S608 - constants
 
 _REVOCATIONS: Final = """
     SELECT h.revision AS head, (SELECT min(o.revision) FROM revocation o) AS oldest,
@@ -83,7 +81,6 @@ class PostgresStore:
                 key=_key(row),
                 key_mac=KeyMac(mac=bytes(row["mac"]), pepper_version=row["pepper_version"]),
                 tenant_enabled=row["tenant_enabled"],
-                group_has_budget=row["group_has_budget"],
             )
         return Found(subject=subject, revision=Revision(row["revision"]))
 
@@ -156,7 +153,7 @@ class PostgresStore:
 
     async def groups(self, tenant_id: str) -> Sequence[Group]:
         rows = await self._read(
-            """SELECT group_id, tenant_id, name, has_budget, create_unix_ms FROM tenant_group
+            """SELECT group_id, tenant_id, name, create_unix_ms FROM tenant_group
                 WHERE tenant_id = %(tenant_id)s ORDER BY group_id LIMIT %(limit)s""",
             tenant_id=tenant_id,
             limit=LIST_MAX + 1,
@@ -229,7 +226,6 @@ def _key(row: Row) -> Key:
         environment=row["environment"],
         allowed_models=tuple(row["allowed_models"]),
         ip_allowlist=tuple(row["ip_allowlist"]),
-        monthly_limit_nano_usd=row["monthly_limit_nano_usd"],
         requests_per_minute=row["requests_per_minute"],
         tokens_per_minute=row["tokens_per_minute"],
         state=KeyState(row["state"]),

@@ -70,7 +70,6 @@ def group(record: Group) -> authz_pb2.Group:
         group_id=record.group_id,
         tenant_id=record.tenant_id,
         name=record.name,
-        has_budget=record.has_budget,
         create_time=_timestamp(record.create_unix_ms),
     )
 
@@ -85,7 +84,6 @@ def key(record: Key) -> authz_pb2.Key:
         public_prefix=virtual_key.public_prefix(record.environment, record.public_id),
         allowed_models=record.allowed_models,
         ip_allowlist=record.ip_allowlist,
-        monthly_limit_nano_usd=record.monthly_limit_nano_usd,
         requests_per_minute=record.requests_per_minute,
         tokens_per_minute=record.tokens_per_minute,
         state=_STATES[record.state],

@@ -14,7 +14,7 @@ from tollgate_budget import wire
 from tollgate_budget.ledger import Mismatch, Resolution, Resolve, Resolved
 from tollgate_budget.store import AdminRequest, LedgerStore, OutcomeUnknown, SetLimit
 from tollgate_budget.store import StoreUnavailable as Unavailable
-from tollgate_budget.window import Window
+from tollgate_budget.window import NO_LIMIT, Window
 from tollgate_kit.clock import Clock
 from tollgate_kit.evidence import EvidenceProducer
 from tollgate_kit.failure import (
@@ -43,15 +43,13 @@ class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
         self, request: budget_pb2.SetLimitRequest, context: Any
     ) -> budget_pb2.SetLimitResponse:
         del context
-        change = SetLimit(
-            wire.account_id(request.account_id), wire.monthly_limit(request.monthly_limit_nano_usd)
-        )
+        change = SetLimit(wire.account_id(request.account_id), wire.limit(request))
         answer = await self._change(
             AdminRequest(wire.request_id(request.request_id), change),
             {
                 "action": "set_limit",
                 "account_id": change.account_id,
-                "limit_nano_usd": change.limit,
+                "limit_nano_usd": None if change.limit == NO_LIMIT else change.limit,
             },
         )
         assert isinstance(answer, Window)

@@ -7,10 +7,10 @@ from tollgate_budget import wire
 from tollgate_budget.ledger import State
 from tollgate_budget.month import month_of
 from tollgate_budget.store import LedgerStore, StoreUnavailable
+from tollgate_budget.window import AccountId
 from tollgate_kit.clock import Clock
 from tollgate_kit.failure import invalid_field, not_found, store_unavailable
 
-PAGE_MAX = 1000
 PAGE_DEFAULT = 100
 
 
@@ -26,19 +26,30 @@ class BudgetReadServicer(budget_pb2_grpc.BudgetReadServiceServicer):
     ) -> budget_pb2.GetAccountResponse:
         del context
         identifier = wire.account_id(request.account_id)
+        found = await self._accounts([identifier])
+        if not found:
+            raise not_found("account", identifier)
+        return budget_pb2.GetAccountResponse(account=found[0])
+
+    async def BatchGetAccounts(
+        self, request: budget_pb2.BatchGetAccountsRequest, context: Any
+    ) -> budget_pb2.BatchGetAccountsResponse:
+        del context
+        found = await self._accounts(wire.account_ids(request.account_ids))
+        return budget_pb2.BatchGetAccountsResponse(accounts=found)
+
+    async def _accounts(self, identifiers: list[AccountId]) -> list[budget_pb2.Account]:
         try:
-            window = await self._store.account(identifier, month_of(self._clock.unix_ms()))
+            found = await self._store.accounts(identifiers, month_of(self._clock.unix_ms()))
         except StoreUnavailable:
             raise store_unavailable("postgres") from None
-        if window is None:
-            raise not_found("account", identifier)
-        return budget_pb2.GetAccountResponse(account=wire.account(window))
+        return [wire.account(found[each]) for each in identifiers if each in found]
 
     async def ListTransfers(
         self, request: budget_pb2.ListTransfersRequest, context: Any
     ) -> budget_pb2.ListTransfersResponse:
         del context
-        if not 0 <= request.page_size <= PAGE_MAX:
+        if not 0 <= request.page_size <= wire.PAGE_MAX:
             raise invalid_field("page_size", "at most 1000")
         if request.state not in (0, *State):
             raise invalid_field("state")

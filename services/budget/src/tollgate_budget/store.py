@@ -76,8 +76,10 @@ class LedgerStore(Protocol):
         """Pending transfers whose time is over, the oldest first."""
         ...
 
-    async def account(self, account_id: AccountId, month: Month) -> Window | None:
-        """The sums of an account; None if no limit was ever set for it."""
+    async def accounts(
+        self, account_ids: Sequence[AccountId], month: Month
+    ) -> dict[AccountId, Window]:
+        """The sums of those accounts that were ever opened."""
         ...
 
     async def transfers(

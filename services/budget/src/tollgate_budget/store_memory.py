@@ -77,13 +77,16 @@ class MemoryLedger:
         late.sort(key=lambda t: t.expire_ms)
         return [t.id for t in late[:limit]]
 
-    async def account(self, account_id: AccountId, month: Month) -> Window | None:
-        if account_id not in self._limits:
-            return None
-        window = self._windows.get((account_id, month))
-        if window is None:
-            return open_window(account_id, month, self._limits[account_id])
-        return replace(window)
+    async def accounts(
+        self, account_ids: Sequence[AccountId], month: Month
+    ) -> dict[AccountId, Window]:
+        found = {}
+        for account_id in account_ids:
+            if account_id in self._limits:
+                window = self._windows.get((account_id, month))
+                unused = open_window(account_id, month, self._limits[account_id])
+                found[account_id] = unused if window is None else replace(window)
+        return found
 
     async def transfers(
         self,

@@ -37,6 +37,11 @@ _READ_WINDOW = (
     f"SELECT {postgres_batch.WINDOW_COLUMNS} FROM account_window w"  # noqa: S608 - constants
     " WHERE w.account_id = %s AND w.month = %s"
 )
+_READ_LIMITS = "SELECT account_id, limit_nano_usd FROM account WHERE account_id = ANY(%s)"
+_READ_WINDOWS = (
+    f"SELECT {postgres_batch.WINDOW_COLUMNS} FROM account_window w"  # noqa: S608 - constants
+    " WHERE w.account_id = ANY(%s) AND w.month = %s"
+)
 _LIST = f"""
 SELECT {postgres_batch.TRANSFER_COLUMNS} FROM transfer
 WHERE account_ids @> ARRAY[%(account_id)s::text]
@@ -122,17 +127,20 @@ class PostgresLedger:
             )
             return [TransferId(row[0]) for row in await rows.fetchall()]
 
-    async def account(self, account_id: AccountId, month: Month) -> Window | None:
+    async def accounts(
+        self, account_ids: Sequence[AccountId], month: Month
+    ) -> dict[AccountId, Window]:
+        asked = list(account_ids)
         async with self._reading() as connection:
-            row = await (await connection.execute(_READ_WINDOW, (account_id, month))).fetchone()
-            if row is not None:
-                return Window(*row)
-            row = await (
-                await connection.execute(
-                    "SELECT limit_nano_usd FROM account WHERE account_id = %s", (account_id,)
-                )
-            ).fetchone()
-            return None if row is None else open_window(account_id, month, row[0])
+            # The limits first: a month that opens in between is then seen, and is newer.
+            limits = await connection.execute(_READ_LIMITS, (asked,))
+            found = {
+                each: open_window(each, month, limit) for each, limit in await limits.fetchall()
+            }
+            windows = await connection.execute(_READ_WINDOWS, (asked, month))
+            for row in await windows.fetchall():
+                found[row[0]] = Window(*row)
+            return found
 
     async def transfers(
         self,

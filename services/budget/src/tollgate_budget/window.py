@@ -6,7 +6,7 @@ its ceiling then keeps the sum that stood, and nothing may be added. Pure.
 """
 
 from dataclasses import dataclass
-from typing import NewType
+from typing import Final, NewType
 
 from tollgate_budget.month import Month
 
@@ -15,10 +15,14 @@ NanoUsd = NewType("NanoUsd", int)
 
 WindowKey = tuple[AccountId, Month]
 
+# The limit of an account without one: more than all reservations of a month can come to, so that
+# no rule of the ledger and no constraint of SQL has to tell such an account from another.
+NO_LIMIT: Final = NanoUsd(2**63 - 1)
+
 
 @dataclass(slots=True)
 class Window:
-    """An account in one calendar month; amounts are nano-USD."""
+    """An account in one calendar month; amounts are nano-USD, its limit may be NO_LIMIT."""
 
     account_id: AccountId
     month: Month

@@ -5,6 +5,7 @@ that is not is Failure INVALID_FIELD and nothing happens.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -14,7 +15,7 @@ from tollgate.budget.v1 import budget_pb2
 from tollgate_budget.gcra import WINDOW_US_MAX, Cost, Limited
 from tollgate_budget.ledger import Denied, Reserve, Settle, Terms, Transfer, TransferId
 from tollgate_budget.month import month_start_ms
-from tollgate_budget.window import AccountId, NanoUsd, Window
+from tollgate_budget.window import NO_LIMIT, AccountId, NanoUsd, Window
 from tollgate_kit.failure import invalid_field
 
 AMOUNT_MAX = 10**17  # $100 million in one call; sums of them stay far within a bigint
@@ -26,6 +27,7 @@ SETTLEMENTS_MAX = 256
 COST_MAX = 10**12
 TOKENS_MAX = 10**9
 REASON_MAX = 500
+PAGE_MAX = 1000
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _ACCOUNT = re.compile(r"(?:key|group|tenant):[A-Za-z0-9_.-]{1,64}")
@@ -122,8 +124,23 @@ def settled_amount(value: int) -> NanoUsd:
     return NanoUsd(_within(value, 0, AMOUNT_MAX, "amount_nano_usd"))
 
 
-def monthly_limit(value: int) -> NanoUsd:
-    return NanoUsd(_within(value, 0, LIMIT_MAX, "monthly_limit_nano_usd"))
+def limit(request: budget_pb2.SetLimitRequest) -> NanoUsd:
+    """The limit to set, NO_LIMIT for none. Raises Failure INVALID_FIELD."""
+    amount = request.monthly_limit_nano_usd
+    if not request.no_limit:
+        return NanoUsd(_within(amount, 0, LIMIT_MAX, "monthly_limit_nano_usd"))
+    if amount:
+        raise invalid_field("no_limit", "either this or an amount")
+    if request.account_id.startswith("tenant:"):
+        raise invalid_field("no_limit", "a tenant always has a limit")
+    return NO_LIMIT
+
+
+def account_ids(sent: Sequence[str]) -> list[AccountId]:
+    """The accounts to read. Raises Failure INVALID_FIELD."""
+    if len(sent) > PAGE_MAX:
+        raise invalid_field("account_ids", f"at most {PAGE_MAX}")
+    return [account_id(text) for text in sent]
 
 
 def reason(text: str) -> str:
@@ -173,12 +190,13 @@ def account(window: Window) -> budget_pb2.Account:
     return budget_pb2.Account(
         account_id=window.account_id,
         window_start=_timestamp(month_start_ms(window.month)),
-        limit_nano_usd=window.limit,
+        limit_nano_usd=0 if window.limit == NO_LIMIT else window.limit,
         posted_nano_usd=window.posted,
         pending_nano_usd=window.pending,
         quarantined_nano_usd=window.quarantined,
         overrun_nano_usd=window.overrun,
         frozen=window.frozen,
+        no_limit=window.limit == NO_LIMIT,
     )
 
 

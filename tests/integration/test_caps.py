@@ -1,0 +1,90 @@
+"""One owner of caps, as an operator meets it: every command tells the figure that budget holds."""
+
+import json
+
+from tests.live import Live
+
+
+def _json(live: Live, *words: str) -> dict:
+    done = live.cli(*words, "--json")
+    assert 0 == done.returncode, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_case_M13_every_command_shows_the_cap_that_binds(live: Live) -> None:
+    """A cap put on a key or a group afterwards is what list, show and budget say, and calls meet."""
+    tenant, key, group = live.tenant(100), live.name("key"), live.name("group")
+    assert 0 == live.cli("group", "create", group, "--tenant", tenant).returncode
+    made = _json(live, "key", "create", "--tenant", tenant, "--name", key, "--group", group)
+    for listing in (("key", "list"), ("group", "list")):
+        assert "none of its own" in live.cli(*listing, "--tenant", tenant).stdout
+    assert "none" in live.cli("budget", "show", f"key:{key}").stdout
+    for kind, name in (("key", key), ("group", group)):
+        done = live.cli("budget", "set", f"{kind}:{name}", "--monthly-usd", "2.5")
+        assert (0, f"{kind}:{name}: $2.50 a month\n") == (done.returncode, done.stdout)
+        for words in ((kind, "list", "--tenant", tenant), ("budget", "show", f"{kind}:{name}")):
+            assert "$2.50" in live.cli(*words).stdout
+    assert "$2.50" in live.cli("key", "show", key).stdout
+    shown = _json(live, "key", "show", key)["account"]
+    assert (2_500_000_000, False) == (shown["limit_nano_usd"], shown["no_limit"])
+    assert 2_500_000_000 == live.account(f"key:{made['key_id']}").limit_nano_usd
+    done = live.cli("budget", "set", f"key:{key}", "--no-limit")
+    assert (0, f"key:{key}: no limit\n") == (done.returncode, done.stdout)
+    assert _json(live, "key", "show", key)["account"]["no_limit"]
+    assert "no limit of its own" in live.cli("budget", "unfreeze", f"key:{key}").stdout
+
+
+def test_case_M13_a_key_with_a_cap_of_nothing_is_refused_every_call(live: Live) -> None:
+    """$0 is a cap like others, and is not taken for none."""
+    tenant = live.tenant(100)
+    made = _json(
+        live, "key", "create", "--tenant", tenant, "--name", "zero", "--monthly-usd", "0"
+    )  # fmt: skip
+    account = live.account(f"key:{made['key_id']}")
+    assert (0, False) == (account.limit_nano_usd, account.no_limit)
+
+
+def test_a_tenant_without_a_cap_is_there_and_refused(live: Live) -> None:
+    """`tenant create` alone opens the account at $0, says what to type, and is in `budget show`."""
+    name = live.name("acme")
+    done = live.cli("tenant", "create", name)
+    assert f"budget set tenant:{name} --monthly-usd" in done.stdout
+    (row,) = [line for line in live.cli("budget", "show").stdout.splitlines() if name in line]
+    assert row.split()[1] == "$0.00"
+    done = live.cli("budget", "set", name, "--no-limit")
+    assert (1, True) == (done.returncode, "a tenant always has a limit" in done.stderr)
+
+
+def test_a_limit_is_said_once(live: Live) -> None:
+    """`budget set` with neither an amount nor --no-limit, or with both, changes nothing."""
+    tenant = live.tenant(3)
+    before = live.account(f"tenant:{tenant}")
+    for words in ((), ("--no-limit", "--monthly-usd", "5")):
+        done = live.cli("budget", "set", tenant, *words)
+        assert (1, True) == (done.returncode, "--no-limit" in done.stderr)
+    assert before == live.account(f"tenant:{tenant}")
+
+
+def test_a_group_that_exists_keeps_its_cap(live: Live) -> None:
+    """`group create` again finishes or repeats; another cap is refused with the command for it."""
+    tenant, name = live.tenant(100), live.name("group")
+    create = ("group", "create", name, "--tenant", tenant)
+    assert "none of its own" in live.cli(*create).stdout
+    assert "exists" in live.cli(*create).stdout
+    again = live.cli(*create, "--monthly-usd", "4")
+    assert 1 == again.returncode
+    assert "exists, with no cap of its own" in again.stderr
+    assert f"tollgate budget set group:{name} --monthly-usd" in again.stderr
+
+
+def test_an_account_that_was_never_opened_is_shown_with_its_remedy(live: Live) -> None:
+    """What an interrupted command or an older version left is no key without a cap: it is said."""
+    tenant = live.tenant(100)
+    key = live.key(tenant, opened=False)
+    assert "not open" in live.cli("key", "list", "--tenant", tenant).stdout
+    assert None is _json(live, "key", "show", key.key_id)["account"]
+    done = live.cli("budget", "show", f"key:{key.key_id}")
+    assert (1, True) == (
+        done.returncode,
+        f"tollgate budget set key:{key.key_id} --monthly-usd 5" in done.stderr,
+    )
