@@ -1,8 +1,9 @@
 """One owner of caps, as an operator meets it: every command tells the figure that budget holds."""
 
 import json
+from pathlib import Path
 
-from tests.live import Live
+from tests.live import Key, Live, own_suite, wait_until
 
 
 def _json(live: Live, *words: str) -> dict:
@@ -88,3 +89,23 @@ def test_an_account_that_was_never_opened_is_shown_with_its_remedy(live: Live) -
         done.returncode,
         f"tollgate budget set key:{key.key_id} --monthly-usd 5" in done.stderr,
     )
+
+
+def test_case_M13_a_key_made_while_budget_is_away_is_neither_lost_nor_free(tmp_path: Path) -> None:
+    """Its text is printed, with the command that opens its account; until then it is refused."""
+    with own_suite(tmp_path / "home") as own:
+        tenant, model = own.tenant(), own.model("demo-gpt")
+        own.suite.kill("budget")
+        try:
+            done = own.cli("key", "create", "--tenant", tenant, "--name", "early")
+        finally:
+            own.suite.start_one("budget")
+        (made,) = json.loads(own.cli("key", "list", "--tenant", tenant, "--json").stdout)
+        opens = f"budget set key:{made['key_id']} --no-limit"
+        assert 1 == done.returncode
+        assert "can spend nothing" in done.stderr
+        assert opens in done.stderr
+        key = Key(made["key_id"], done.stdout.splitlines()[1], tenant)
+        wait_until(lambda: own.call(key, model).status_code == 402, 15)
+        assert 0 == own.cli(*opens.split()).returncode
+        wait_until(lambda: own.call(key, model).status_code == 200, 15)
