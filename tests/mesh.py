@@ -12,8 +12,8 @@ from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig, RpcConfig, TlsConfig
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc_server import RpcServer
-from tollgate_kit.session_client import SessionPool
+from tollgate_kit.rpc.server import RpcServer
+from tollgate_kit.rpc.session_client import SessionPool
 
 
 def quiet_log() -> Log:

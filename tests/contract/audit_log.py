@@ -22,10 +22,10 @@ from tollgate_audit.signer import Signer
 from tollgate_audit.worm_local import LocalWorm
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PostgresConfig
-from tollgate_kit.keyring_file import FileKeyring
+from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.pg import open_pool
+from tollgate_kit.postgres.pool import open_pool
 from tollgate_kit.secret import Secret
 from tollgate_tlog import fsck
 

@@ -13,8 +13,8 @@ from tollgate_budget.store import (
 )
 from tollgate_budget.store_postgres import PostgresLedger
 from tollgate_budget.window import NanoUsd
-from tollgate_kit import pg
 from tollgate_kit.config import PostgresConfig
+from tollgate_kit.postgres import pool as pg
 from tollgate_kit.secret import Secret
 
 

@@ -18,10 +18,10 @@ from tests.mesh import Mesh
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate_audit.store_postgres import PostgresStore
 from tollgate_audit.worm_local import LocalWorm
-from tollgate_kit import rpc_client
 from tollgate_kit.config import PostgresConfig
-from tollgate_kit.failure import Failure
-from tollgate_kit.pg import migrate
+from tollgate_kit.postgres.pool import migrate
+from tollgate_kit.rpc import client as rpc_client
+from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.secret import Secret
 
 CHANGES = (

@@ -13,7 +13,7 @@ from tollgate_audit.publish_lead import PublishLeads
 from tollgate_audit.store_postgres import PostgresStore
 from tollgate_audit.worm_local import LocalWorm
 from tollgate_kit.config import PostgresConfig
-from tollgate_kit.pg import migrate
+from tollgate_kit.postgres.pool import migrate
 from tollgate_kit.secret import Secret
 
 

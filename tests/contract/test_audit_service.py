@@ -15,13 +15,15 @@ from tests.mesh import Mesh
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate_audit.config import AuditConfig
 from tollgate_cli.ports import free_port
-from tollgate_kit import canonical, config, keyring_file, rpc_client
+from tollgate_kit import canonical, config
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig
 from tollgate_kit.evidence import EvidenceProducer, EvidenceRefused
-from tollgate_kit.failure import Failure
 from tollgate_kit.ids import Ids
+from tollgate_kit.keyring import file as keyring_file
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc import client as rpc_client
+from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.secret import Secret
 
 SERVICE = "tollgate.audit.v1.AuditService"

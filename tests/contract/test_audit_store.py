@@ -12,7 +12,7 @@ from tollgate_audit.sequencer import Appended, Refusal, Refused
 from tollgate_audit.store_postgres import CommitUnknown, PostgresStore, StoreUnavailable
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.pg import migrate
+from tollgate_kit.postgres.pool import migrate
 from tollgate_kit.secret import Secret
 
 UNPUBLISHED_MAX = 100_000

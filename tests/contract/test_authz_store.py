@@ -22,8 +22,8 @@ from tollgate_authz.directory import (
 )
 from tollgate_authz.store_memory import MemoryStore
 from tollgate_authz.store_postgres import PostgresStore
-from tollgate_kit import pg
 from tollgate_kit.config import PostgresConfig
+from tollgate_kit.postgres import pool as pg
 from tollgate_kit.secret import Secret
 
 KEPT = 5

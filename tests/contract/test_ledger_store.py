@@ -32,12 +32,12 @@ from tollgate_budget.store import AdminRequest, SetLimit
 from tollgate_budget.store_memory import MemoryLedger
 from tollgate_budget.store_postgres import PostgresLedger
 from tollgate_budget.window import NO_LIMIT, AccountId, NanoUsd
-from tollgate_kit import pg
 from tollgate_kit.clock import ManualClock, SystemClock
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.postgres import pool as pg
 from tollgate_kit.secret import Secret
 
 NOW = month_start_ms(202611) + 86_400_000

@@ -13,8 +13,8 @@ from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.authz.v1 import authz_pb2, authz_pb2_grpc
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_kit.failure import Failure
-from tollgate_kit.session_server import SessionServer
+from tollgate_kit.rpc.failure import Failure
+from tollgate_kit.rpc.session_server import SessionServer
 
 ANY_CALLER = ("edge-api",)
 

@@ -23,13 +23,15 @@ from tollgate_authz.revocations import RevocationFeed
 from tollgate_authz.servicer import AuthzServicer
 from tollgate_authz.store_postgres import PostgresStore
 from tollgate_cli.ports import free_port
-from tollgate_kit import keyring_file, pg, rpc_client
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig, PostgresConfig
-from tollgate_kit.failure import Failure
 from tollgate_kit.ids import Ids
+from tollgate_kit.keyring import file as keyring_file
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.postgres import pool as pg
+from tollgate_kit.rpc import client as rpc_client
+from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.secret import Secret
 
 ALLOW = {

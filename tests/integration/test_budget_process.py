@@ -21,11 +21,13 @@ from tollgate_budget.postgres_writer import PostgresWriter
 from tollgate_budget.store import AdminRequest, SetLimit
 from tollgate_budget.store_postgres import PostgresLedger
 from tollgate_cli.ports import free_port
-from tollgate_kit import keyring_file, pg, rpc_client
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig, PostgresConfig
-from tollgate_kit.failure import Failure
 from tollgate_kit.ids import Ids
+from tollgate_kit.keyring import file as keyring_file
+from tollgate_kit.postgres import pool as pg
+from tollgate_kit.rpc import client as rpc_client
+from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.secret import Secret
 
 SERVICE = "tollgate.budget.v1.BudgetService"

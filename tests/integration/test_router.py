@@ -20,13 +20,14 @@ from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_cli.demo_provider.failures import CANARY, FAILURES, OPENAI
 from tollgate_cli.ports import free_port
-from tollgate_kit import keyring_file, rpc_client
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig
-from tollgate_kit.failure import Failure
 from tollgate_kit.ids import Ids
+from tollgate_kit.keyring import file as keyring_file
+from tollgate_kit.rpc import client as rpc_client
+from tollgate_kit.rpc.failure import Failure
+from tollgate_kit.rpc.session_server import SessionServer
 from tollgate_kit.secret import Secret
-from tollgate_kit.session_server import SessionServer
 
 pb = router_pb2
 KEY = "sk-demo-provider-planted-0123456789abcdef"

@@ -9,11 +9,12 @@ import pytest
 from tests.mesh import Mesh, quiet_log
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_cli.ports import free_port
-from tollgate_kit import rpc_client, session_client
 from tollgate_kit.config import PeerConfig, TlsConfig
-from tollgate_kit.failure import Failure, not_found
-from tollgate_kit.rpc_server import StartRefused, caller
-from tollgate_kit.session_server import CALLS_MAX, SessionServer
+from tollgate_kit.rpc import client as rpc_client
+from tollgate_kit.rpc import session_client
+from tollgate_kit.rpc.failure import Failure, not_found
+from tollgate_kit.rpc.server import StartRefused, caller
+from tollgate_kit.rpc.session_server import CALLS_MAX, SessionServer
 
 SERVICE = "tollgate.router.v1.RouterService"
 ALLOW = {SERVICE: ("edge-api",)}

@@ -19,7 +19,7 @@ from tollgate_dialects.price import Price
 from tollgate_dialects.protocol import Protocol
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import KeyringConfig
-from tollgate_kit.keyring_file import FileKeyring, create
+from tollgate_kit.keyring.file import FileKeyring, create
 from tollgate_kit.lifecycle import MustFinish
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics

@@ -12,10 +12,10 @@ from tests.contract.router import harness as h
 from tests.contract.router.harness import fake_upstream, harness
 from tollgate.audit.v1 import audit_pb2
 from tollgate.router.v1 import router_pb2
-from tollgate_kit import pg
 from tollgate_kit.config import PostgresConfig
-from tollgate_kit.failure import Failure, audit_not_durable
 from tollgate_kit.ids import Ids
+from tollgate_kit.postgres import pool as pg
+from tollgate_kit.rpc.failure import Failure, audit_not_durable
 from tollgate_kit.secret import Secret
 from tollgate_router.admin_servicer import RouterAdminServicer
 from tollgate_router.provider_test import ProviderTest

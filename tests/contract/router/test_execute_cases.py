@@ -7,7 +7,7 @@ import pytest
 from tests.contract.router import harness as h
 from tests.contract.router.harness import end_of, fake_upstream, harness
 from tollgate.router.v1 import router_pb2 as pb
-from tollgate_kit.failure import Failure
+from tollgate_kit.rpc.failure import Failure
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/json", "application/octet"])

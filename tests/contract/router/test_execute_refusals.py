@@ -11,7 +11,7 @@ from tests.contract.router import harness as h
 from tests.contract.router.harness import end_of, fake_upstream, harness
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.protocol import Protocol
-from tollgate_kit.failure import Failure
+from tollgate_kit.rpc.failure import Failure
 
 pb = router_pb2
 PLANTED = f"{h.KEY}-0-0"

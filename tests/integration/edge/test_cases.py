@@ -10,7 +10,7 @@ from tollgate.audit.v1 import audit_pb2
 from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate_edge.config import LimitsConfig
-from tollgate_kit.failure import Failure, session_broken
+from tollgate_kit.rpc.failure import Failure, session_broken
 
 ADMITTED = audit_pb2.ENTRY_KIND_CALL_ADMITTED
 

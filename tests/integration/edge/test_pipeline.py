@@ -26,7 +26,7 @@ from tollgate.audit.v1 import audit_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
 from tollgate_edge.config import LimitsConfig
-from tollgate_kit.failure import Failure, overloaded, session_broken, store_unavailable
+from tollgate_kit.rpc.failure import Failure, overloaded, session_broken, store_unavailable
 
 ADMITTED = audit_pb2.ENTRY_KIND_CALL_ADMITTED
 FINISHED = audit_pb2.ENTRY_KIND_CALL_FINISHED

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.authz_records import NOW
 from tollgate_authz import fields
-from tollgate_kit.failure import Failure
+from tollgate_kit.rpc.failure import Failure
 
 REFUSED = [
     (fields.identifier, ""),

@@ -12,9 +12,9 @@ from tollgate_authz.directory import KeyState, SetKeyState, SetTenantEnabled
 from tollgate_authz.revocations import RevocationFeed
 from tollgate_authz.store_memory import MemoryStore
 from tollgate_kit.clock import SystemClock
-from tollgate_kit.failure import Failure, store_unavailable
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc.failure import Failure, store_unavailable
 
 
 class StoppableStore(MemoryStore):

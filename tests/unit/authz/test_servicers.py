@@ -15,10 +15,10 @@ from tollgate_authz.servicer import AuthzServicer
 from tollgate_authz.store_memory import MemoryStore
 from tollgate_kit import canonical, virtual_key
 from tollgate_kit.clock import ManualClock
-from tollgate_kit.failure import Failure, audit_not_durable, store_unavailable
 from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc.failure import Failure, audit_not_durable, store_unavailable
 from tollgate_kit.secret import Secret
 
 

@@ -20,9 +20,9 @@ from tollgate_budget.store import (
 )
 from tollgate_budget.store_memory import MemoryLedger
 from tollgate_kit.clock import SystemClock
-from tollgate_kit.failure import Failure
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc.failure import Failure
 
 RPM = (Cost("rpm", 1, 3, 3, 60_000),)
 

@@ -17,12 +17,12 @@ from tollgate_budget.read_servicer import BudgetReadServicer
 from tollgate_budget.servicer import BudgetServicer
 from tollgate_budget.store_memory import MemoryLedger
 from tollgate_budget.token import TokenMaker
-from tollgate_kit import rpc_context
 from tollgate_kit.clock import ManualClock
-from tollgate_kit.failure import Failure, audit_not_durable
 from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc import context as rpc_context
+from tollgate_kit.rpc.failure import Failure, audit_not_durable
 from tollgate_kit.secret import Secret
 
 KEY = Secret(b"k" * 32)

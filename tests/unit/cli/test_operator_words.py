@@ -7,7 +7,7 @@ from tollgate_cli import operator_client
 from tollgate_cli.commands_audit import published_size
 from tollgate_cli.commands_key import parse_expiry
 from tollgate_cli.fault import Fault
-from tollgate_kit.failure import REASONS, Failure
+from tollgate_kit.rpc.failure import REASONS, Failure
 
 NOW_MS = 1_700_000_000_000
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from tollgate_cli import state_file
 from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import begin_anew, kept_secret
-from tollgate_kit import keyring_file
 from tollgate_kit.config import KeyringConfig
-from tollgate_kit.keyring import KeyringFault
-from tollgate_kit.keyring_file import FileKeyring
+from tollgate_kit.keyring import file as keyring_file
+from tollgate_kit.keyring.base import KeyringFault
+from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.secret import Secret
 
 RESERVATION = "reservation"

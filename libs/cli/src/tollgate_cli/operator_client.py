@@ -19,9 +19,10 @@ from tollgate.budget.v1 import budget_pb2_grpc
 from tollgate.router.v1 import router_pb2_grpc
 from tollgate_cli import certificates, state_file
 from tollgate_cli.fault import Fault
-from tollgate_kit import config, rpc_client
+from tollgate_kit import config
 from tollgate_kit.config import PeerConfig, TlsConfig
-from tollgate_kit.failure import Failure
+from tollgate_kit.rpc import client as rpc_client
+from tollgate_kit.rpc.failure import Failure
 
 _ATTEMPTS = 4
 _PAUSE_S = 0.25

@@ -16,12 +16,12 @@ import grpc
 from tollgate.audit.v1 import audit_pb2
 from tollgate_kit import canonical
 from tollgate_kit.config import PeerConfig, TlsConfig
-from tollgate_kit.failure import Failure, audit_not_durable
 from tollgate_kit.ids import Ids
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.session_client import SessionPool
+from tollgate_kit.rpc.failure import Failure, audit_not_durable
+from tollgate_kit.rpc.session_client import SessionPool
 
 # Entries that belong to no tenant: they are the operator's own.
 OPERATOR_TENANT = "operator"

@@ -15,9 +15,7 @@ from tollgate_operations.services import Services
 _BATCH = 1000
 
 
-async def set_limit(
-    services: Services, account_id: str, limit: int | None, request_id: str
-) -> Any:
+async def set_limit(services: Services, account_id: str, limit: int | None, request_id: str) -> Any:
     """Opens an account, or changes its limit; as it stands then."""
     request = budget_pb2.SetLimitRequest(
         request_id=request_id,

@@ -30,15 +30,16 @@ from tollgate_audit.signer import Signer
 from tollgate_audit.store_postgres import PostgresStore
 from tollgate_audit.subject_keys import SubjectKeys
 from tollgate_audit.worm_local import LocalWorm
-from tollgate_kit import pg, service_process
+from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring_file import FileKeyring
+from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc_server import RpcServer
+from tollgate_kit.postgres import pool as pg
+from tollgate_kit.rpc.server import RpcServer
 from tollgate_kit.secret import Secret
 
 PACKAGE = "tollgate_audit"

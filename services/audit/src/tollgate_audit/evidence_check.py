@@ -14,9 +14,9 @@ import grpc
 from tollgate_audit import inclusion
 from tollgate_audit.entry_mac import Altered, EntryMac, Row
 from tollgate_audit.worm import Worm, WormFault
-from tollgate_kit.failure import Failure
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc.failure import Failure
 from tollgate_tlog import checkpoint, ed25519, merkle, note
 from tollgate_tlog.checkpoint import Checkpoint
 from tollgate_tlog.tiles import Tile

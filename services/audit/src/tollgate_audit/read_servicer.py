@@ -9,7 +9,7 @@ from tollgate_audit.entry_mac import Altered
 from tollgate_audit.evidence_check import EvidenceCheck, evidence_altered
 from tollgate_audit.store_postgres import PostgresStore, StoreUnavailable
 from tollgate_audit.worm import Worm, WormFault
-from tollgate_kit import failure
+from tollgate_kit.rpc import failure
 from tollgate_tlog import checkpoint, note
 
 PAGE_SIZE_MAX = 1000

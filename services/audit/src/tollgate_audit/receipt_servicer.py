@@ -14,7 +14,7 @@ from tollgate_audit.entry_mac import Altered
 from tollgate_audit.evidence_check import EvidenceCheck, evidence_altered
 from tollgate_audit.store_postgres import PostgresStore, StoreUnavailable
 from tollgate_audit.worm import WormFault
-from tollgate_kit import failure
+from tollgate_kit.rpc import failure
 
 
 class AuditReceiptServicer(audit_pb2_grpc.AuditReceiptServiceServicer):

@@ -20,7 +20,7 @@ from tollgate_audit.publish_lead import Lead, PublishLeads
 from tollgate_audit.signer import Signer
 from tollgate_audit.worm import Worm, WormConflict, WormFault
 from tollgate_kit.clock import Clock
-from tollgate_kit.keyring import KeyringFault
+from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics

@@ -18,13 +18,14 @@ from tollgate_audit.entry import EntryRefused, PreparedEntry
 from tollgate_audit.sequencer import Appended, Refusal, Refused, Submission
 from tollgate_audit.store_postgres import CommitUnknown, StoreUnavailable
 from tollgate_audit.subject_keys import SubjectKeys
-from tollgate_kit import canonical, failure
-from tollgate_kit.failure import Failure
-from tollgate_kit.keyring import KeyringFault
+from tollgate_kit import canonical
+from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc_server import caller
-from tollgate_kit.session_server import SessionServer
+from tollgate_kit.rpc import failure
+from tollgate_kit.rpc.failure import Failure
+from tollgate_kit.rpc.server import caller
+from tollgate_kit.rpc.session_server import SessionServer
 
 ENTRIES_MAX = 256
 REQUEST_BYTES_MAX = 1024 * 1024

@@ -6,7 +6,7 @@ Never decides whether a checkpoint may be signed: sealer.py does.
 
 from __future__ import annotations
 
-from tollgate_kit.keyring import Keyring, KeyringFault
+from tollgate_kit.keyring.base import Keyring, KeyringFault
 from tollgate_tlog import ed25519, note
 from tollgate_tlog.checkpoint import Checkpoint
 

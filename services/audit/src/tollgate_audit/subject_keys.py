@@ -12,7 +12,7 @@ from typing import Protocol
 
 from tollgate_kit.clock import Clock
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring import Keyring
+from tollgate_kit.keyring.base import Keyring
 from tollgate_kit.secret import Secret
 
 KEYRING_KEY = "subject-keys"

@@ -12,15 +12,16 @@ from tollgate_authz.key import Peppers
 from tollgate_authz.revocations import RevocationFeed
 from tollgate_authz.servicer import AuthzServicer
 from tollgate_authz.store_postgres import PostgresStore
-from tollgate_kit import pg, service_process
+from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring_file import FileKeyring
+from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc_server import RpcServer
+from tollgate_kit.postgres import pool as pg
+from tollgate_kit.rpc.server import RpcServer
 
 IDENTITY: Final = "authz"
 PACKAGE: Final = "tollgate_authz"

@@ -41,7 +41,9 @@ from tollgate_authz.revocations import RevocationFeed
 from tollgate_authz.store import LIST_MAX, Store
 from tollgate_kit import virtual_key
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import (
+from tollgate_kit.ids import Ids
+from tollgate_kit.logs import Log
+from tollgate_kit.rpc.failure import (
     Failure,
     already_exists,
     invalid_field,
@@ -49,9 +51,7 @@ from tollgate_kit.failure import (
     not_found,
     overloaded,
 )
-from tollgate_kit.ids import Ids
-from tollgate_kit.logs import Log
-from tollgate_kit.rpc_server import caller
+from tollgate_kit.rpc.server import caller
 from tollgate_kit.secret import Secret
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from google.protobuf import timestamp_pb2
 from tollgate_authz import policy
 from tollgate_authz.directory import UnixMs
 from tollgate_kit import virtual_key
-from tollgate_kit.failure import invalid_field
+from tollgate_kit.rpc.failure import invalid_field
 
 NAME_CHARS_MAX: Final = 100
 REASON_CHARS_MAX: Final = 200

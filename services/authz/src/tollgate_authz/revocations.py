@@ -16,9 +16,9 @@ import grpc
 from tollgate_authz.directory import Revocations
 from tollgate_authz.store import Store
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import Failure, overloaded, store_unavailable
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc.failure import Failure, overloaded, store_unavailable
 
 # The contract with the edge, which stops trusting its cache after 1.5 s of silence.
 READ_SECONDS: Final = 0.2

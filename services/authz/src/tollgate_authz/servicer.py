@@ -11,8 +11,8 @@ from tollgate_authz.revocations import RevocationFeed
 from tollgate_authz.store import Store
 from tollgate_kit import virtual_key
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import invalid_field
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc.failure import invalid_field
 
 # No revision was read: the text cannot be a key at any.
 _NO_REVISION: Final = 0

@@ -33,7 +33,7 @@ from tollgate_authz.directory import (
     takes_away,
 )
 from tollgate_authz.store import LIST_MAX, REVISIONS_KEPT, BeforeCommit, Found
-from tollgate_kit.failure import Failure, store_unavailable
+from tollgate_kit.rpc.failure import Failure, store_unavailable
 
 Row = Mapping[str, Any]
 Connection = psycopg.AsyncConnection[dict[str, Any]]

@@ -17,15 +17,16 @@ from tollgate_budget.read_servicer import BudgetReadServicer
 from tollgate_budget.servicer import BudgetServicer
 from tollgate_budget.store_postgres import PostgresLedger
 from tollgate_budget.token import TokenMaker
-from tollgate_kit import pg, service_process
+from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring_file import FileKeyring
+from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc_server import RpcServer
+from tollgate_kit.postgres import pool as pg
+from tollgate_kit.rpc.server import RpcServer
 
 IDENTITY: Final = "budget"
 PACKAGE: Final = "tollgate_budget"

@@ -17,15 +17,9 @@ from tollgate_budget.store import StoreUnavailable as Unavailable
 from tollgate_budget.window import NO_LIMIT, Window
 from tollgate_kit.clock import Clock
 from tollgate_kit.evidence import EvidenceProducer
-from tollgate_kit.failure import (
-    Failure,
-    invalid_field,
-    mismatch,
-    not_found,
-    store_unavailable,
-)
 from tollgate_kit.logs import Log
-from tollgate_kit.rpc_server import caller
+from tollgate_kit.rpc.failure import Failure, invalid_field, mismatch, not_found, store_unavailable
+from tollgate_kit.rpc.server import caller
 
 
 class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):

@@ -24,9 +24,9 @@ from tollgate_budget.measures import Measures
 from tollgate_budget.rate_store import RateCall, RateStore, RatesUnavailable
 from tollgate_budget.store import LedgerStore, OutcomeUnknown, StoreUnavailable
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import Failure, internal, overloaded, store_unavailable
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
+from tollgate_kit.rpc.failure import Failure, internal, overloaded, store_unavailable
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from tollgate_budget.ledger import Quarantine, Quarantined
 from tollgate_budget.measures import Measures
 from tollgate_budget.store import LedgerStore, StoreUnavailable
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import Failure
 from tollgate_kit.logs import Log
+from tollgate_kit.rpc.failure import Failure
 
 SWEEP_BATCH_MAX = 128
 # In one turn; the rest waits for the next, so that calls are not kept waiting.

@@ -9,7 +9,7 @@ from tollgate_budget.month import month_of
 from tollgate_budget.store import LedgerStore, StoreUnavailable
 from tollgate_budget.window import AccountId
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import invalid_field, not_found, store_unavailable
+from tollgate_kit.rpc.failure import invalid_field, not_found, store_unavailable
 
 PAGE_DEFAULT = 100
 

@@ -8,9 +8,9 @@ from tollgate_budget.gcra import Limited
 from tollgate_budget.group_commit import GroupCommit
 from tollgate_budget.ledger import Denied, Mismatch, Reserved, Settled
 from tollgate_budget.token import TokenMaker
-from tollgate_kit.failure import mismatch
 from tollgate_kit.logs import Log
-from tollgate_kit.session_server import SessionServer
+from tollgate_kit.rpc.failure import mismatch
+from tollgate_kit.rpc.session_server import SessionServer
 
 
 class BudgetServicer(budget_pb2_grpc.BudgetServiceServicer):

@@ -16,7 +16,7 @@ from tollgate_budget.gcra import WINDOW_US_MAX, Cost, Limited
 from tollgate_budget.ledger import Denied, Reserve, Settle, Terms, Transfer, TransferId
 from tollgate_budget.month import month_start_ms
 from tollgate_budget.window import NO_LIMIT, AccountId, NanoUsd, Window
-from tollgate_kit.failure import invalid_field
+from tollgate_kit.rpc.failure import invalid_field
 
 AMOUNT_MAX = 10**17  # $100 million in one call; sums of them stay far within a bigint
 LIMIT_MAX = 10**18

@@ -34,8 +34,8 @@ from tollgate_kit.ids import Ids
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc_client import open_channel
-from tollgate_kit.session_client import SessionPool
+from tollgate_kit.rpc.client import open_channel
+from tollgate_kit.rpc.session_client import SessionPool
 
 IDENTITY = "edge-api"
 CONNECT_SECONDS = 5.0

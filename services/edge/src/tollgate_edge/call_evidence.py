@@ -13,9 +13,9 @@ from tollgate_edge.identity import KeyGrant
 from tollgate_edge.outcome import Outcome
 from tollgate_kit.clock import Clock
 from tollgate_kit.evidence import EvidenceProducer
-from tollgate_kit.failure import Failure, audit_not_durable
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc.failure import Failure, audit_not_durable
 
 Entry = asyncio.Future[int]
 

@@ -11,10 +11,10 @@ from typing import Any
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.price import Price
 from tollgate_dialects.protocol import Protocol
-from tollgate_kit import rpc_client
-from tollgate_kit.failure import Failure
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
+from tollgate_kit.rpc import client as rpc_client
+from tollgate_kit.rpc.failure import Failure
 
 WIRE_PROTOCOLS = {
     Protocol.OPENAI_CHAT: router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT,

@@ -17,8 +17,8 @@ from tollgate_edge.exchange import Connection
 from tollgate_edge.ledger import Reservation
 from tollgate_edge.outcome import USAGE_FIELDS, Outcome
 from tollgate_edge.public_errors import Refusal
-from tollgate_kit.failure import Failure
-from tollgate_kit.session_client import SessionPool
+from tollgate_kit.rpc.failure import Failure
+from tollgate_kit.rpc.session_client import SessionPool
 
 # The replica takes no more calls: another may carry this one, under the same ids.
 _AGAIN = frozenset(("SESSION_BROKEN", "DRAINING"))

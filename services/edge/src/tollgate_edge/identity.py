@@ -14,9 +14,10 @@ from tollgate_edge import client_address, public_errors
 from tollgate_edge.decision_cache import DecisionCache
 from tollgate_edge.fair_shares import Full, Held, Shares
 from tollgate_edge.public_errors import Refusal
-from tollgate_kit import rpc_client, virtual_key
+from tollgate_kit import virtual_key
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import Failure
+from tollgate_kit.rpc import client as rpc_client
+from tollgate_kit.rpc.failure import Failure
 
 _REASONS = {
     value: name.removeprefix("DENIAL_REASON_") for name, value in authz_pb2.DenialReason.items()

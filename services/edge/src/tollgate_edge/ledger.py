@@ -18,11 +18,11 @@ from tollgate_edge import money_words, public_errors
 from tollgate_edge.identity import KeyGrant, RateBucket
 from tollgate_edge.public_errors import Refusal
 from tollgate_edge.settle_queue import SettleQueue
-from tollgate_kit.failure import Failure
 from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.session_client import SessionPool
+from tollgate_kit.rpc.failure import Failure
+from tollgate_kit.rpc.session_client import SessionPool
 
 _REASONS = {
     value: name.removeprefix("DENIAL_REASON_") for name, value in budget_pb2.DenialReason.items()

@@ -33,9 +33,9 @@ from tollgate_edge.pace import Pace
 from tollgate_edge.public_errors import Refusal
 from tollgate_edge.request_reader import ReaderLost, RequestReader
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import Failure
 from tollgate_kit.logs import Log
-from tollgate_kit.session_client import SessionPool
+from tollgate_kit.rpc.failure import Failure
+from tollgate_kit.rpc.session_client import SessionPool
 
 # Those who ask are no clients, even if they share an address with some.
 PROBES = frozenset(("/health/live", "/health/ready"))

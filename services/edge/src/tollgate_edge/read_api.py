@@ -19,8 +19,8 @@ from tollgate_edge.catalogue import Catalogue
 from tollgate_edge.exchange import Exchange, refusal_headers
 from tollgate_edge.pipeline import Pipeline
 from tollgate_edge.public_errors import Refusal
-from tollgate_kit import rpc_client
-from tollgate_kit.failure import Failure
+from tollgate_kit.rpc import client as rpc_client
+from tollgate_kit.rpc.failure import Failure
 
 # Where asgi.py puts the exchange of a request.
 EXCHANGE = "tollgate.exchange"

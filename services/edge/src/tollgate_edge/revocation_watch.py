@@ -11,11 +11,11 @@ from typing import Any, cast
 from tollgate.authz.v1 import authz_pb2
 from tollgate_edge.decision_cache import DecisionCache
 from tollgate_edge.identity import KeyGrant
-from tollgate_kit import rpc_client
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import Failure
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
+from tollgate_kit.rpc import client as rpc_client
+from tollgate_kit.rpc.failure import Failure
 
 BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 # Twice the staleness bound: a stream this silent is dead, whatever its transport believes.

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import Failure
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.session_client import SessionPool
+from tollgate_kit.rpc.failure import Failure
+from tollgate_kit.rpc.session_client import SessionPool
 
 BATCH_MAX = 256
 QUEUE_MAX = 65_536

@@ -7,15 +7,16 @@ from typing import TypedDict
 
 from tollgate.router.v1 import router_pb2_grpc
 from tollgate_dialects import seed
-from tollgate_kit import pg, service_process
+from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring_file import FileKeyring
+from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc_server import RpcServer
+from tollgate_kit.postgres import pool as pg
+from tollgate_kit.rpc.server import RpcServer
 from tollgate_router.admin_servicer import RouterAdminServicer
 from tollgate_router.attempts import Attempts
 from tollgate_router.catalogue_watch import CatalogueWatch

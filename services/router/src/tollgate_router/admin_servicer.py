@@ -16,16 +16,10 @@ from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_dialects.price import Price
 from tollgate_kit.clock import Clock
 from tollgate_kit.evidence import OPERATOR_TENANT, EvidenceProducer
-from tollgate_kit.failure import (
-    already_exists,
-    invalid_field,
-    mismatch,
-    not_found,
-    overloaded,
-)
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring import KeyringFault
-from tollgate_kit.rpc_context import caller
+from tollgate_kit.keyring.base import KeyringFault
+from tollgate_kit.rpc.context import caller
+from tollgate_kit.rpc.failure import already_exists, invalid_field, mismatch, not_found, overloaded
 from tollgate_kit.secret import Secret
 from tollgate_router import admission, base_url, messages
 from tollgate_router.admission import InvalidField

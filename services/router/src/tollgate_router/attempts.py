@@ -18,7 +18,7 @@ from tollgate_dialects.price import Price
 from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.request import RequestFacts
 from tollgate_kit.clock import Clock
-from tollgate_kit.keyring import KeyringFault
+from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.secret import Secret

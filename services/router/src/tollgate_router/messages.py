@@ -10,7 +10,7 @@ from tollgate.router.v1 import router_pb2
 from tollgate_dialects.price import Price
 from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.usage import UsageSource
-from tollgate_kit.failure import Failure
+from tollgate_kit.rpc.failure import Failure
 from tollgate_router.attempts import Call, NotOpened
 from tollgate_router.catalogue import ListedModel, Provider
 from tollgate_router.charge import Charge, EndReason

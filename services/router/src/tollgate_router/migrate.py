@@ -5,10 +5,10 @@ audit entry: it runs before audit does, and every charge names the price version
 """
 
 from tollgate_dialects import seed
-from tollgate_kit import pg
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
+from tollgate_kit.postgres import pool as pg
 from tollgate_router.config import Config
 from tollgate_router.store_postgres import PostgresStore
 

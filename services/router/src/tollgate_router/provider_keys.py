@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from tollgate_kit.clock import Clock
-from tollgate_kit.keyring import Keyring, KeyringFault
+from tollgate_kit.keyring.base import Keyring, KeyringFault
 from tollgate_kit.secret import Secret
 from tollgate_router import endpoint
 from tollgate_router.base_url import BaseUrl

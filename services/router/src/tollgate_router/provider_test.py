@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from tollgate_kit.clock import Clock
-from tollgate_kit.keyring import KeyringFault
+from tollgate_kit.keyring.base import KeyringFault
 from tollgate_router import base_url, refusal, routing
 from tollgate_router.catalogue import Candidate, Provider, ProviderModel, seal_context
 from tollgate_router.provider_keys import ProviderKeys

@@ -12,12 +12,12 @@ from tollgate_dialects.bound import worst_case
 from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.request import RequestFacts
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import Failure, invalid_field, overloaded
 from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc.failure import Failure, invalid_field, overloaded
+from tollgate_kit.rpc.session_server import SessionServer
 from tollgate_kit.secret import Secret
-from tollgate_kit.session_server import SessionServer
 from tollgate_router import messages, reservation
 from tollgate_router.attempts import Call
 from tollgate_router.catalogue_watch import CatalogueWatch

@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from tollgate_dialects.price import Price
 from tollgate_dialects.protocol import Protocol
 from tollgate_kit.clock import Clock
-from tollgate_kit.failure import already_exists, store_unavailable
+from tollgate_kit.rpc.failure import already_exists, store_unavailable
 from tollgate_router.catalogue import Provider, ProviderKey, ProviderModel
 
 _PRICE_FIELDS = tuple(field.name for field in fields(Price))

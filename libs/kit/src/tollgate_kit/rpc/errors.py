@@ -6,7 +6,7 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from tollgate_kit.failure import DOMAIN, Failure, deadline_exceeded, from_wire
+from tollgate_kit.rpc.failure import DOMAIN, Failure, deadline_exceeded, from_wire
 
 _STATUS_KEY = "grpc-status-details-bin"
 _BARE = {

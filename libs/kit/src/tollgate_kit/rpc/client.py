@@ -5,9 +5,9 @@ from typing import Any
 
 import grpc
 
-from tollgate_kit import rpc_errors
 from tollgate_kit.config import PeerConfig, TlsConfig
-from tollgate_kit.rpc_server import IDENTITY_SUFFIX, MESSAGE_BYTES_MAX
+from tollgate_kit.rpc import errors as rpc_errors
+from tollgate_kit.rpc.server import IDENTITY_SUFFIX, MESSAGE_BYTES_MAX
 
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),

@@ -18,13 +18,19 @@ from google.protobuf.message import Message
 
 from tollgate.common.v1 import session_pb2
 from tollgate_kit.config import PeerConfig, TlsConfig
-from tollgate_kit.failure import Failure, deadline_exceeded, from_wire, overloaded, session_broken
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc_client import open_replica_channel
-from tollgate_kit.session_outbox import Outbox
-from tollgate_kit.session_server import CALLS_MAX
+from tollgate_kit.rpc.client import open_replica_channel
+from tollgate_kit.rpc.failure import (
+    Failure,
+    deadline_exceeded,
+    from_wire,
+    overloaded,
+    session_broken,
+)
+from tollgate_kit.rpc.outbox import Outbox
+from tollgate_kit.rpc.session_server import CALLS_MAX
 
 Frame = session_pb2.Frame
 # Messages a stream's server may send ahead of its reader, and when to give more.

@@ -1,8 +1,8 @@
 import pytest
 
 from tollgate_kit.config import KeyringConfig
-from tollgate_kit.keyring import KeyMissing, KeyringFault, SealBroken
-from tollgate_kit.keyring_file import FileKeyring, create
+from tollgate_kit.keyring.base import KeyMissing, KeyringFault, SealBroken
+from tollgate_kit.keyring.file import FileKeyring, create
 from tollgate_kit.secret import Secret
 
 KEYS = {"upstream-keys": "aes256", "reservation": "mac", "tlog": "ed25519"}

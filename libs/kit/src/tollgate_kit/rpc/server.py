@@ -14,12 +14,12 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from tollgate_kit import rpc_errors
 from tollgate_kit.config import RpcConfig
-from tollgate_kit.failure import Failure, deadline_exceeded, internal
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc_context import caller, set_caller
+from tollgate_kit.rpc import errors as rpc_errors
+from tollgate_kit.rpc.context import caller, set_caller
+from tollgate_kit.rpc.failure import Failure, deadline_exceeded, internal
 
 __all__ = ["IDENTITY_SUFFIX", "SERVER_OPTIONS", "RpcServer", "caller"]
 

@@ -17,9 +17,9 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from tollgate.common.v1 import session_pb2
-from tollgate_kit.failure import Failure, deadline_exceeded, internal, overloaded
 from tollgate_kit.logs import Log
-from tollgate_kit.session_outbox import Outbox
+from tollgate_kit.rpc.failure import Failure, deadline_exceeded, internal, overloaded
+from tollgate_kit.rpc.outbox import Outbox
 
 Frame = session_pb2.Frame
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from tollgate_kit.failure import overloaded
+from tollgate_kit.rpc.failure import overloaded
 
 BATCH_FRAMES_MAX = 256
 BATCH_BYTES_MAX = 1024 * 1024

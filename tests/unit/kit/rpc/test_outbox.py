@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from tollgate.common.v1 import session_pb2
-from tollgate_kit import session_outbox
-from tollgate_kit.failure import Failure
-from tollgate_kit.session_outbox import Outbox
+from tollgate_kit.rpc import outbox as session_outbox
+from tollgate_kit.rpc.failure import Failure
+from tollgate_kit.rpc.outbox import Outbox
 
 
 def frame(number: int) -> session_pb2.Frame:

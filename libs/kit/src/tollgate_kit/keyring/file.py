@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from tollgate_kit.config import KeyringConfig
-from tollgate_kit.keyring import KeyMissing, KeyringFault, SealBroken
+from tollgate_kit.keyring.base import KeyMissing, KeyringFault, SealBroken
 from tollgate_kit.secret import Secret
 
 KINDS = ("aes256", "mac", "ed25519")
