@@ -57,16 +57,18 @@ def test_the_log_holds_no_name_key_prompt_or_answer(own: Live):
 
 
 def test_admin_changes_are_entries_before_their_effect(own: Live):
-    """Tenant, key, provider, price and limit changes are in the log, by ids."""
-    kinds = {leaf["kind"] for leaf in leaves(own)}
+    """Tenant, key, provider, price and limit changes are in the log, by ids, and say who made them."""
     tenant = own.tenant()
     own.revoke(own.key(tenant))
     own.model("demo-gpt")
-    kinds = {leaf["kind"] for leaf in leaves(own)}
-    assert {
+    changes = {
         "TENANT_CHANGED", "KEY_ISSUED", "KEY_REVOKED", "PROVIDER_CHANGED", "PRICE_CHANGED",
         "BUDGET_CHANGED",
-    } <= kinds  # fmt: skip
+    }  # fmt: skip
+    found = [leaf for leaf in leaves(own) if leaf["kind"] in changes]
+    assert changes == {leaf["kind"] for leaf in found}
+    assert {"operator"} == {leaf["payload"]["actor"] for leaf in found}
+    assert all(leaf["payload"]["request_id"] == leaf["trace_id"] for leaf in found)
 
 
 def test_without_audit_no_byte_of_an_answer_leaves(own: Live):

@@ -32,7 +32,8 @@ FINISHED = {
 }  # fmt: skip
 RESOLVED = {
     "action": "resolve_quarantine", "request_id": "q", "reservation_id": "r1",
-    "amount_nano_usd": 5, "reason": "x", "time_unix_ms": 3,
+    "amount_nano_usd": 5, "reason": "x", "actor": "operator",
+    "time_unix_ms": 3,
 }  # fmt: skip
 
 values = st.recursive(

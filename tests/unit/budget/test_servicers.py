@@ -287,10 +287,15 @@ async def test_promise_22_evidence_before_effect():
         rpc_context.set_caller("operator")
         await service.limit(200, request_id="r1")
         (_, entry) = service.evidence.entries[0]
-        assert "operator" == entry["subject"]
-        assert ("set_limit", "key:a", 200, "r1") == tuple(
-            entry["payload"][k] for k in ("action", "account_id", "limit_nano_usd", "request_id")
+        assert ("operator", "key:a", "r1") == tuple(
+            entry[k] for k in ("tenant_id", "subject", "trace_id")
         )
+        assert ("set_limit", "key:a", 200, "r1", "operator") == tuple(
+            entry["payload"][k]
+            for k in ("action", "account_id", "limit_nano_usd", "request_id", "actor")
+        )
+        await service.limit(200, account_id="tenant:t1")
+        assert "t1" == service.evidence.entries[-1][1]["tenant_id"]
         with pytest.raises(Failure, match="MISMATCH"):
             await service.limit(300, request_id="r1")
         assert 200 == (await service.limit(200, request_id="r1")).limit_nano_usd

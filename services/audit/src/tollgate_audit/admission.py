@@ -95,7 +95,7 @@ class _Schema:
 
 
 _WHEN = {"time_unix_ms": _amount}
-_BY_OPERATOR = {"request_id": _name, "action": _name, **_WHEN}
+_BY_OPERATOR = {"request_id": _name, "action": _name, "actor": _text, **_WHEN}
 _OF_AUTHZ = {"request_id": _name, "change": _name, "actor": _text, **_WHEN}
 _OF_KEY = {"key_id": _name, **_OF_AUTHZ}
 

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
@@ -40,6 +40,7 @@ from tollgate_authz.key import Peppers
 from tollgate_authz.revocations import RevocationFeed
 from tollgate_authz.store import LIST_MAX, Store
 from tollgate_kit import virtual_key
+from tollgate_kit.changes.intent import Evidence, record_intent
 from tollgate_kit.clock import Clock
 from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
@@ -57,22 +58,6 @@ from tollgate_kit.secret import Secret
 T = TypeVar("T")
 # A change holds a connection while audit answers; the others of the pool are for Check.
 CHANGES_AT_ONCE: Final = 2
-
-
-class Evidence(Protocol):
-    """Where audit entries go: tollgate_kit.evidence.EvidenceProducer."""
-
-    async def append(
-        self,
-        kind: "audit_pb2.EntryKind.ValueType",
-        *,
-        tenant_id: str,
-        trace_id: str,
-        subject: str,
-        payload: dict[str, Any],
-    ) -> int:
-        """The entry's index, once it is durable. Raises Failure AUDIT_NOT_DURABLE."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +260,6 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
     ) -> Applied:
         """Carry a change out: evidence, then effect, then the word to the watchers."""
         request_id = fields.identifier("request_id", request.request_id)
-        actor = caller()
         change = Change(
             request_id=request_id,
             content_sha256=_content_sha256(request),
@@ -285,17 +269,14 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         )
 
         async def record() -> int:
-            return await self._evidence.append(
+            return await record_intent(
+                self._evidence,
                 entry.kind,
+                entry.payload,
                 tenant_id=entry.tenant_id,
-                trace_id=request_id,
                 subject=entry.subject,
-                payload={
-                    **entry.payload,
-                    "request_id": request_id,
-                    "actor": actor,
-                    "time_unix_ms": change.create_unix_ms,
-                },
+                request_id=request_id,
+                time_unix_ms=change.create_unix_ms,
             )
 
         async with self._changing:
@@ -308,7 +289,7 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
             subject=entry.subject,
             tenant_id=entry.tenant_id,
             request_id=request_id,
-            actor=actor,
+            actor=caller(),
         )
         if not isinstance(outcome, Applied):
             raise _refused(outcome, request_id)

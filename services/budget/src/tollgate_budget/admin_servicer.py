@@ -15,11 +15,11 @@ from tollgate_budget.ledger import Mismatch, Resolution, Resolve, Resolved
 from tollgate_budget.store import AdminRequest, LedgerStore, OutcomeUnknown, SetLimit
 from tollgate_budget.store import StoreUnavailable as Unavailable
 from tollgate_budget.window import NO_LIMIT, Window
+from tollgate_kit.changes.intent import record_intent
 from tollgate_kit.clock import Clock
-from tollgate_kit.evidence import EvidenceProducer
+from tollgate_kit.evidence import OPERATOR_TENANT, EvidenceProducer
 from tollgate_kit.logs import Log
 from tollgate_kit.rpc.failure import Failure, invalid_field, mismatch, not_found, store_unavailable
-from tollgate_kit.rpc.server import caller
 
 
 class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
@@ -40,6 +40,7 @@ class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
         change = SetLimit(wire.account_id(request.account_id), wire.limit(request))
         answer = await self._change(
             AdminRequest(wire.request_id(request.request_id), change),
+            change.account_id,
             {
                 "action": "set_limit",
                 "account_id": change.account_id,
@@ -59,6 +60,7 @@ class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
         )
         answer = await self._change(
             AdminRequest(wire.request_id(request.request_id), change),
+            f"reservation:{change.id}",
             {
                 "action": "resolve_quarantine",
                 "reservation_id": change.id,
@@ -76,19 +78,20 @@ class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
         assert answer.transfer is not None
         return budget_pb2.ResolveQuarantineResponse(transfer=wire.transfer(answer.transfer))
 
-    async def _change(self, request: AdminRequest, intent: dict[str, Any]) -> Window | Resolved:
+    async def _change(
+        self, request: AdminRequest, subject: str, intent: dict[str, Any]
+    ) -> Window | Resolved:
         """Evidence, then effect."""
-        operator = caller()
-        await self._evidence.append(
+        kind, _, owner = subject.partition(":")
+        await record_intent(
+            self._evidence,
             audit_pb2.ENTRY_KIND_BUDGET_CHANGED,
-            tenant_id="",
-            trace_id="",
-            subject=operator,
-            payload={
-                **intent,
-                "request_id": request.request_id,
-                "time_unix_ms": self._clock.unix_ms(),
-            },
+            intent,
+            # Whose a key, a group or a reservation is, authz and the entries of its calls say.
+            tenant_id=owner if kind == "tenant" else OPERATOR_TENANT,
+            subject=subject,
+            request_id=request.request_id,
+            time_unix_ms=self._clock.unix_ms(),
         )
         try:
             answer = await self._store.administer(request, now_ms=self._clock.unix_ms())

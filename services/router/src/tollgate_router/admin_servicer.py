@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from tollgate.audit.v1 import audit_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_dialects.price import Price
+from tollgate_kit.changes.intent import record_intent
 from tollgate_kit.clock import Clock
 from tollgate_kit.evidence import OPERATOR_TENANT, EvidenceProducer
 from tollgate_kit.ids import Ids
@@ -257,17 +258,14 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         if price is not None:
             kind = audit_pb2.ENTRY_KIND_PRICE_CHANGED
             facts = {field: getattr(price, field) for field in Price.__dataclass_fields__}
-        await self._evidence.append(
+        await record_intent(
+            self._evidence,
             kind,
+            {"action": action, **facts},
             tenant_id=OPERATOR_TENANT,
-            trace_id=request.request_id,
             subject=caller(),
-            payload={
-                "action": action,
-                "request_id": request.request_id,
-                "time_unix_ms": self._clock.unix_ms(),
-                **facts,
-            },
+            request_id=request.request_id,
+            time_unix_ms=self._clock.unix_ms(),
         )
 
     async def _change(
