@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tollgate_cli.child import Child
-from tollgate_cli.embedded_postgres import EmbeddedPostgres, wait_ready
-from tollgate_cli.embedded_redis import EmbeddedRedis
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite.engines.postgres import EmbeddedPostgres, wait_ready
+from tollgate_cli.suite.engines.redis import EmbeddedRedis
+from tollgate_cli.suite.processes.child import Child
+from tollgate_cli.suite.processes.ports import free_port
 
 
 @dataclass

@@ -21,7 +21,7 @@ from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.authz.v1 import authz_pb2, authz_pb2_grpc
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_cli.suite import Options, Suite
+from tollgate_cli.suite.suite import Options, Suite
 
 NANO_PER_USD = 1_000_000_000
 OPENAI = router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from tollgate_cli import certificates
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig, RpcConfig, TlsConfig
 from tollgate_kit.logs import Log

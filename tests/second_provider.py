@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite.processes.ports import free_port
 
 
 @contextlib.contextmanager

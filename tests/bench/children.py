@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tollgate_cli.child import Child, Command
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite.processes.child import Child, Command
+from tollgate_cli.suite.processes.ports import free_port
 
 _REPOSITORY = Path(__file__).parents[2]
 _START_TIMEOUT_S = 15.0

@@ -22,7 +22,7 @@ from tollgate.router.v1 import router_pb2
 from tollgate_cli import operator_client
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
-from tollgate_cli.suite import Options, Suite
+from tollgate_cli.suite.suite import Options, Suite
 from tollgate_operations.keys import issue_key
 from tollgate_operations.request_ids import new_request_id
 from tollgate_operations.tenants import create_tenant

@@ -14,7 +14,7 @@ import grpc
 import httpx
 
 from tests.live import Key, Live, own_suite, wait_until
-from tollgate_cli import supervisor
+from tollgate_cli.suite import supervisor
 
 # The suite has this long to serve again, by itself, once the cause is gone.
 RECOVERY_S = 5.0

@@ -14,7 +14,7 @@ from tests.contract import audit_log
 from tests.mesh import Mesh
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate_audit.config import AuditConfig
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit import canonical, config
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig

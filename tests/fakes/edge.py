@@ -15,7 +15,7 @@ from tollgate.audit.v1 import audit_pb2_grpc
 from tollgate.authz.v1 import authz_pb2_grpc
 from tollgate.budget.v1 import budget_pb2_grpc
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite.processes.ports import free_port
 from tollgate_edge import api_role
 from tollgate_edge.config import (
     CrossOriginConfig,

@@ -22,7 +22,7 @@ from tollgate_authz.key import Peppers
 from tollgate_authz.revocations import RevocationFeed
 from tollgate_authz.servicer import AuthzServicer
 from tollgate_authz.store_postgres import PostgresStore
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig, PostgresConfig
 from tollgate_kit.ids import Ids

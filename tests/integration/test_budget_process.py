@@ -20,7 +20,7 @@ from tollgate_budget.postgres_settings import connect_durable
 from tollgate_budget.postgres_writer import PostgresWriter
 from tollgate_budget.store import AdminRequest, SetLimit
 from tollgate_budget.store_postgres import PostgresLedger
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig, PostgresConfig
 from tollgate_kit.ids import Ids

@@ -19,7 +19,7 @@ from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_cli.demo_provider.failures import CANARY, FAILURES, OPENAI
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig
 from tollgate_kit.ids import Ids

@@ -8,7 +8,7 @@ import pytest
 
 from tests.mesh import Mesh, quiet_log
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.config import PeerConfig, TlsConfig
 from tollgate_kit.rpc import client as rpc_client
 from tollgate_kit.rpc import session_client

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.live import ANTHROPIC, OPENAI, Live
-from tollgate_cli.suite import Options, Suite
+from tollgate_cli.suite.suite import Options, Suite
 
 OTHERS = ("edge-api", "edge-api-2", "authz", "budget", "audit", "postgres", "redis")
 

@@ -18,8 +18,8 @@ from tests.integration.trust.raw_http import Answer, Wire
 from tests.integration.trust.smuggling_cases import TAIL_MARKER, call
 from tests.mesh import Mesh
 from tollgate.router.v1 import router_pb2
-from tollgate_cli.child import Child, Command
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite.processes.child import Child, Command
+from tollgate_cli.suite.processes.ports import free_port
 
 START_SECONDS = 20.0
 _numbers = itertools.count()

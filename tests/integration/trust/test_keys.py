@@ -15,8 +15,8 @@ import pytest
 
 from tests import observe
 from tests.live import OPENAI, PATHS, Key, Live, wait_until
-from tollgate_cli import toml_text
-from tollgate_cli.ports import free_port
+from tollgate_cli.suite import toml_text
+from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit import virtual_key
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.ids import Ids

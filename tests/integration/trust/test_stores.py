@@ -15,7 +15,7 @@ from psycopg import sql
 
 from tests import observe
 from tests.live import Key, Live, own_suite, wait_until
-from tollgate_cli import embedded_postgres
+from tollgate_cli.suite.engines import postgres as embedded_postgres
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tests.unit.tlog import build
 from tollgate.audit.v1 import audit_pb2
 from tollgate_audit import admission, entry
 from tollgate_audit.admission import KindNotAllowed, PayloadRefused
-from tollgate_cli import service_configs
+from tollgate_cli.suite import service_configs
 from tollgate_kit import canonical
 from tollgate_tlog import fsck
 

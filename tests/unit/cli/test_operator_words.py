@@ -4,8 +4,8 @@ import grpc
 import pytest
 
 from tollgate_cli import operator_client
-from tollgate_cli.commands_audit import published_size
-from tollgate_cli.commands_key import parse_expiry
+from tollgate_cli.commands.audit import published_size
+from tollgate_cli.commands.key import parse_expiry
 from tollgate_cli.fault import Fault
 from tollgate_kit.rpc.failure import REASONS, Failure
 

@@ -6,15 +6,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tollgate_cli import commands_suite, failure_text, hint, suite_status
-from tollgate_cli.commands_audit import audits
-from tollgate_cli.commands_budget import budgets
-from tollgate_cli.commands_key import keys
-from tollgate_cli.commands_price import prices
-from tollgate_cli.commands_provider import providers
-from tollgate_cli.commands_tenant import groups, tenants
+from tollgate_cli import hint
+from tollgate_cli.commands.audit import audits
+from tollgate_cli.commands.budget import budgets
+from tollgate_cli.commands.key import keys
+from tollgate_cli.commands.price import prices
+from tollgate_cli.commands.provider import providers
+from tollgate_cli.commands.tenant import groups, tenants
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
+from tollgate_cli.suite import commands as commands_suite
+from tollgate_cli.suite import failure_text
+from tollgate_cli.suite import status as suite_status
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import commands_key, commands_provider, money, state_file
+from tollgate_cli import money, state_file
+from tollgate_cli.commands import key as commands_key
+from tollgate_cli.commands import provider as commands_provider
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator, OperatorConfig
 from tollgate_cli.private_file import write_private

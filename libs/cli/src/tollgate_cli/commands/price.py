@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import callable_models, hint, money, present, session
+from tollgate_cli import hint, money
+from tollgate_cli.commands import callable_models, present, session
+from tollgate_cli.commands.session import AsJson, ConfigFile
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
-from tollgate_cli.session import AsJson, ConfigFile
 from tollgate_operations.request_ids import new_request_id
 
 prices = typer.Typer(help="Prices that customers are charged by.", no_args_is_help=True)

@@ -17,10 +17,11 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from tollgate_cli import private_file, privilege
-from tollgate_cli.child import Command
+from tollgate_cli import private_file
 from tollgate_cli.fault import Fault
-from tollgate_cli.wheel import folder
+from tollgate_cli.suite.engines import privilege
+from tollgate_cli.suite.engines.wheel import folder
+from tollgate_cli.suite.processes.child import Command
 
 SUPERUSER = "tollgate"
 _ORPHANS_TIMEOUT_S = 15.0

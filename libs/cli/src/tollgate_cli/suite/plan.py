@@ -14,23 +14,23 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from tollgate_cli import (
-    certificates,
-    keyrings,
-    operator_client,
-    probe,
-    seed,
-    service_configs,
-    toml_text,
-)
-from tollgate_cli.child import Command, tail
-from tollgate_cli.embedded_postgres import EmbeddedPostgres
-from tollgate_cli.embedded_redis import EmbeddedRedis
+from tollgate_cli import certificates, keyrings, operator_client, seed
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
-from tollgate_cli.ports import Ports
 from tollgate_cli.private_file import kept_secret, write_private
-from tollgate_cli.unit import WAVE_AUDIT, WAVE_EDGE, WAVE_ENGINES, WAVE_SERVICES, Unit
+from tollgate_cli.suite import service_configs, toml_text
+from tollgate_cli.suite.engines.postgres import EmbeddedPostgres
+from tollgate_cli.suite.engines.redis import EmbeddedRedis
+from tollgate_cli.suite.processes import probe
+from tollgate_cli.suite.processes.child import Command, tail
+from tollgate_cli.suite.processes.ports import Ports
+from tollgate_cli.suite.processes.unit import (
+    WAVE_AUDIT,
+    WAVE_EDGE,
+    WAVE_ENGINES,
+    WAVE_SERVICES,
+    Unit,
+)
 from tollgate_kit.clock import Clock
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 import pytest
 
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import callable_models
+from tollgate_cli.commands import callable_models
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import typer
 
 from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
-from tollgate_cli import directory, present, session
+from tollgate_cli.commands import directory, present, session
+from tollgate_cli.commands.session import AsJson, ConfigFile, MonthlyUsd
 from tollgate_cli.fault import Fault
 from tollgate_cli.money import format_usd
 from tollgate_cli.operator_client import Operator
-from tollgate_cli.session import AsJson, ConfigFile, MonthlyUsd
 from tollgate_operations import accounts
 from tollgate_operations.request_ids import new_request_id
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from tollgate.authz.v1 import authz_pb2
 from tollgate.router.v1 import router_pb2
-from tollgate_cli.callable_models import nearest
+from tollgate_cli.commands.callable_models import nearest
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
 

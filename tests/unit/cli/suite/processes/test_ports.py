@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tollgate_cli import ports
 from tollgate_cli.fault import Fault
+from tollgate_cli.suite.processes import ports
 
 
 @pytest.fixture

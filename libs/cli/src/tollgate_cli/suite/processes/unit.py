@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tollgate_cli.child import Command
+from tollgate_cli.suite.processes.child import Command
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tollgate_cli.child import Command
 from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import kept_secret, write_private
-from tollgate_cli.wheel import folder
+from tollgate_cli.suite.engines.wheel import folder
+from tollgate_cli.suite.processes.child import Command
 
 
 class EmbeddedRedis:

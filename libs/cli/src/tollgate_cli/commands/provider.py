@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import callable_models, directory, hint, present, session
+from tollgate_cli import hint
+from tollgate_cli.commands import callable_models, directory, present, session
+from tollgate_cli.commands.session import AsJson, ConfigFile
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
-from tollgate_cli.session import AsJson, ConfigFile
 from tollgate_operations.request_ids import derived_request_id, new_request_id
 
 providers = typer.Typer(help="Upstreams and their keys.", no_args_is_help=True)

@@ -12,10 +12,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tollgate_cli import certificates, lock, probe, process, state_file
-from tollgate_cli.child import tail
+from tollgate_cli import certificates, state_file
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
+from tollgate_cli.suite.processes import lock, probe, process
+from tollgate_cli.suite.processes.child import tail
 
 _RPC = frozenset({"authz", "budget", "router", "audit"})
 _REMEDY = "`tollgate down`, then `tollgate up`, write it again"

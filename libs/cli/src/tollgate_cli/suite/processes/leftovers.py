@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tollgate_cli import process, state_file
+from tollgate_cli import state_file
 from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import write_private
+from tollgate_cli.suite.processes import process
 
 _PATIENCE_S = 15.0
 _POLL_S = 0.1

@@ -10,11 +10,11 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollgate.authz.v1 import authz_pb2
-from tollgate_cli import callable_models, directory, present, session
-from tollgate_cli.commands_tenant import Tenant
+from tollgate_cli.commands import callable_models, directory, present, session
+from tollgate_cli.commands.session import AsJson, ConfigFile, MonthlyUsd
+from tollgate_cli.commands.tenant import Tenant
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
-from tollgate_cli.session import AsJson, ConfigFile, MonthlyUsd
 from tollgate_kit.clock import SystemClock
 from tollgate_operations import accounts
 from tollgate_operations import keys as workflow

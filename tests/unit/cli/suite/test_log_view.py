@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tollgate_cli import log_view
+from tollgate_cli.suite import log_view
 
 
 def test_an_event_becomes_one_readable_line() -> None:

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.audit.v1 import audit_pb2
-from tollgate_cli import hint, session
+from tollgate_cli import hint
+from tollgate_cli.commands import session
+from tollgate_cli.commands.session import AsJson, ConfigFile
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
-from tollgate_cli.session import AsJson, ConfigFile
 from tollgate_tlog import checkpoint as log_checkpoint
 from tollgate_tlog import fsck, note
 

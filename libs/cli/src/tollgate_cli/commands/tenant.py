@@ -7,10 +7,11 @@ import typer
 
 from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
-from tollgate_cli import directory, hint, present, session
+from tollgate_cli import hint
+from tollgate_cli.commands import directory, present, session
+from tollgate_cli.commands.session import AsJson, ConfigFile, MonthlyUsd
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
-from tollgate_cli.session import AsJson, ConfigFile, MonthlyUsd
 from tollgate_operations import accounts
 from tollgate_operations import tenants as workflow
 from tollgate_operations.request_ids import new_request_id

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tollgate_cli import process
 from tollgate_cli.fault import Fault
+from tollgate_cli.suite.processes import process
 
 # The lock is held, but the file does not say by whom. (Never send a signal to this.)
 UNKNOWN = 0

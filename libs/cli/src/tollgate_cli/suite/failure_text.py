@@ -3,10 +3,10 @@
 import errno
 from pathlib import Path
 
-from tollgate_cli.child import tail
 from tollgate_cli.fault import Fault, PortTaken
-from tollgate_cli.log_view import render
-from tollgate_cli.unit import Unit
+from tollgate_cli.suite.log_view import render
+from tollgate_cli.suite.processes.child import tail
+from tollgate_cli.suite.processes.unit import Unit
 
 _FULL = "No space left on device"
 _TAKEN = ("Address already in use", "port taken?", "address already in use", "Address in use")

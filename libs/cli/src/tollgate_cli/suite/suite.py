@@ -16,15 +16,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tollgate_cli import failure_text, leftovers, probe, state_file, suite_status
-from tollgate_cli.child import Child
+from tollgate_cli import state_file
 from tollgate_cli.fault import Fault, PortTaken
 from tollgate_cli.home import Home
-from tollgate_cli.plan import Plan
-from tollgate_cli.ports import Ports
 from tollgate_cli.private_file import write_private
 from tollgate_cli.seed import MODELS
-from tollgate_cli.unit import WAVE_EDGE, WAVE_ENGINES, Unit
+from tollgate_cli.suite import failure_text
+from tollgate_cli.suite import status as suite_status
+from tollgate_cli.suite.plan import Plan
+from tollgate_cli.suite.processes import leftovers, probe
+from tollgate_cli.suite.processes.child import Child
+from tollgate_cli.suite.processes.ports import Ports
+from tollgate_cli.suite.processes.unit import WAVE_EDGE, WAVE_ENGINES, Unit
 from tollgate_kit.clock import Clock, SystemClock
 
 _POLL_S = 0.05

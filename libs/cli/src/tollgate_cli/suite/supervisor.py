@@ -11,9 +11,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tollgate_cli import greeting, hint, lock, log_view
+from tollgate_cli import hint
 from tollgate_cli.home import Home
-from tollgate_cli.suite import Cancelled, Options, Suite
+from tollgate_cli.suite import greeting, log_view
+from tollgate_cli.suite.processes import lock
+from tollgate_cli.suite.suite import Cancelled, Options, Suite
 
 _POLL_S = 0.1
 _PAUSE_FIRST_S = 0.5

@@ -10,21 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from tollgate_cli import (
-    hint,
-    leftovers,
-    lock,
-    log_view,
-    ports,
-    present,
-    process,
-    state_file,
-    suite_status,
-)
-from tollgate_cli.child import tail
+from tollgate_cli import hint, state_file
+from tollgate_cli.commands import present
+from tollgate_cli.commands.session import AsJson
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
-from tollgate_cli.session import AsJson
+from tollgate_cli.suite import log_view
+from tollgate_cli.suite import status as suite_status
+from tollgate_cli.suite.processes import leftovers, lock, ports, process
+from tollgate_cli.suite.processes.child import tail
 
 _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 90.0
@@ -49,8 +43,8 @@ def up(
         raise Fault("--wait goes with --detach", "without it the suite stays in the foreground")
     if not detach:
         # Imported here: the engines' drivers take half a second, which no other command needs.
-        from tollgate_cli import supervisor
-        from tollgate_cli.suite import Options
+        from tollgate_cli.suite import supervisor
+        from tollgate_cli.suite.suite import Options
 
         options = Options(edges=edges, demo=not no_demo, api_port=api_port, usual_ports=True)
         raise typer.Exit(supervisor.foreground(home, options, quiet=detached))
@@ -86,7 +80,7 @@ def _detach(home: Home, arguments: list[str], *, api_port: int | None, wait: boo
         print(hint.typed("  `tollgate status` shows it, `tollgate down` stops it"))
         print(f"  its log: {log}; the demo key, once it serves: {home.secrets / 'demo-key'}")
         return
-    from tollgate_cli import greeting
+    from tollgate_cli.suite import greeting
 
     follower = log_view.Follower([("suite", log)], from_start=True)
     deadline = time.monotonic() + _START_TIMEOUT_S
