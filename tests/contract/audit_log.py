@@ -13,13 +13,13 @@ from pathlib import Path
 
 from psycopg_pool import AsyncConnectionPool
 
-from tollgate_audit.entry import PreparedEntry, build_leaf
-from tollgate_audit.entry_mac import EntryMac
-from tollgate_audit.publish_lead import PublishLeads
-from tollgate_audit.sealer import Sealer
-from tollgate_audit.sequencer import Submission
-from tollgate_audit.signer import Signer
-from tollgate_audit.worm_local import LocalWorm
+from tollgate_audit.log.entry import PreparedEntry, build_leaf
+from tollgate_audit.log.entry_mac import EntryMac
+from tollgate_audit.log.publish_lead import PublishLeads
+from tollgate_audit.log.sealer import Sealer
+from tollgate_audit.log.sequencer import Submission
+from tollgate_audit.log.signer import Signer
+from tollgate_audit.worm.directory import LocalWorm
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.keyring.file import FileKeyring

@@ -5,14 +5,11 @@ from functools import partial
 import pytest
 
 from tests.contract.ledger_on_postgres import NOW, ids
-from tollgate_budget.postgres_settings import connect_durable
-from tollgate_budget.postgres_writer import PostgresWriter
-from tollgate_budget.store import (
-    AdminRequest,
-    SetLimit,
-)
-from tollgate_budget.store_postgres import PostgresLedger
-from tollgate_budget.window import NanoUsd
+from tollgate_budget.ledger.postgres_settings import connect_durable
+from tollgate_budget.ledger.postgres_writer import PostgresWriter
+from tollgate_budget.ledger.store import AdminRequest, SetLimit
+from tollgate_budget.ledger.store_postgres import PostgresLedger
+from tollgate_budget.ledger.window import NanoUsd
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.postgres import pool as pg
 from tollgate_kit.secret import Secret

@@ -5,11 +5,11 @@ from functools import partial
 
 import psycopg
 
-from tollgate_budget.ledger import Reserve
-from tollgate_budget.month import month_start_ms
-from tollgate_budget.postgres_settings import connect_durable
-from tollgate_budget.postgres_writer import PostgresWriter
-from tollgate_budget.window import NanoUsd
+from tollgate_budget.ledger.ledger import Reserve
+from tollgate_budget.ledger.month import month_start_ms
+from tollgate_budget.ledger.postgres_settings import connect_durable
+from tollgate_budget.ledger.postgres_writer import PostgresWriter
+from tollgate_budget.ledger.window import NanoUsd
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.ids import Ids
 from tollgate_kit.secret import Secret

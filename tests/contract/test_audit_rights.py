@@ -16,8 +16,8 @@ from tests.contract.audit_log import submission
 from tests.contract.test_audit_service import FACTS, Process, entry, request
 from tests.mesh import Mesh
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
-from tollgate_audit.store_postgres import PostgresStore
-from tollgate_audit.worm_local import LocalWorm
+from tollgate_audit.log.store_postgres import PostgresStore
+from tollgate_audit.worm.directory import LocalWorm
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.postgres.pool import migrate
 from tollgate_kit.rpc import client as rpc_client

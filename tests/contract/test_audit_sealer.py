@@ -9,9 +9,9 @@ import pytest
 
 from tests.contract import audit_log
 from tests.contract.audit_log import submission
-from tollgate_audit.publish_lead import PublishLeads
-from tollgate_audit.store_postgres import PostgresStore
-from tollgate_audit.worm_local import LocalWorm
+from tollgate_audit.log.publish_lead import PublishLeads
+from tollgate_audit.log.store_postgres import PostgresStore
+from tollgate_audit.worm.directory import LocalWorm
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.postgres.pool import migrate
 from tollgate_kit.secret import Secret

@@ -7,9 +7,9 @@ import pytest
 
 from tests.contract import audit_log
 from tests.contract.audit_log import submission
-from tollgate_audit.batcher import Batcher, Full
-from tollgate_audit.sequencer import Appended, Refusal, Refused
-from tollgate_audit.store_postgres import CommitUnknown, PostgresStore, StoreUnavailable
+from tollgate_audit.log.batcher import Batcher, Full
+from tollgate_audit.log.sequencer import Appended, Refusal, Refused
+from tollgate_audit.log.store_postgres import CommitUnknown, PostgresStore, StoreUnavailable
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.postgres.pool import migrate

@@ -8,14 +8,18 @@ import psycopg
 import pytest
 
 from tests.contract.ledger_on_postgres import NOW, ids, reserve, row, writing
-from tollgate_budget.ledger import Mismatch, Refusal, Reserve, Reserved, Settle, Settled, Settlement
-from tollgate_budget.postgres_settings import UnsafeSettings, connect_durable
-from tollgate_budget.store import (
-    OutcomeUnknown,
-    StoreUnavailable,
-    WriteRefused,
+from tollgate_budget.ledger.ledger import (
+    Mismatch,
+    Refusal,
+    Reserve,
+    Reserved,
+    Settle,
+    Settled,
+    Settlement,
 )
-from tollgate_budget.window import NanoUsd
+from tollgate_budget.ledger.postgres_settings import UnsafeSettings, connect_durable
+from tollgate_budget.ledger.store import OutcomeUnknown, StoreUnavailable, WriteRefused
+from tollgate_budget.ledger.window import NanoUsd
 from tollgate_kit.secret import Secret
 
 WRONG = {

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from tollgate_budget.group_commit import GroupCommit, Limits
-from tollgate_budget.ledger import (
+from tollgate_budget.ledger.ledger import (
     Denied,
     Mismatch,
     Quarantine,
@@ -23,15 +23,15 @@ from tollgate_budget.ledger import (
     Settlement,
     State,
 )
+from tollgate_budget.ledger.month import month_of, month_start_ms
+from tollgate_budget.ledger.postgres_settings import connect_durable
+from tollgate_budget.ledger.postgres_writer import PostgresWriter
+from tollgate_budget.ledger.store import AdminRequest, SetLimit
+from tollgate_budget.ledger.store_memory import MemoryLedger
+from tollgate_budget.ledger.store_postgres import PostgresLedger
+from tollgate_budget.ledger.window import NO_LIMIT, AccountId, NanoUsd
 from tollgate_budget.measures import Measures
-from tollgate_budget.month import month_of, month_start_ms
-from tollgate_budget.postgres_settings import connect_durable
-from tollgate_budget.postgres_writer import PostgresWriter
-from tollgate_budget.rate_memory import MemoryRates
-from tollgate_budget.store import AdminRequest, SetLimit
-from tollgate_budget.store_memory import MemoryLedger
-from tollgate_budget.store_postgres import PostgresLedger
-from tollgate_budget.window import NO_LIMIT, AccountId, NanoUsd
+from tollgate_budget.rates.store_memory import MemoryRates
 from tollgate_kit.clock import ManualClock, SystemClock
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.ids import Ids

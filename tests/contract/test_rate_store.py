@@ -6,10 +6,10 @@ import time
 import pytest
 
 from tests import engines
-from tollgate_budget.gcra import Cost
-from tollgate_budget.rate_memory import MemoryRates
-from tollgate_budget.rate_redis import RedisRates, open_redis
-from tollgate_budget.rate_store import RateCall, RatesUnavailable
+from tollgate_budget.rates.gcra import Cost
+from tollgate_budget.rates.store import RateCall, RatesUnavailable
+from tollgate_budget.rates.store_memory import MemoryRates
+from tollgate_budget.rates.store_redis import RedisRates, open_redis
 from tollgate_kit.secret import Secret
 
 

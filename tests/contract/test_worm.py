@@ -4,8 +4,8 @@ import stat
 
 import pytest
 
-from tollgate_audit.worm import Worm, WormConflict, WormFault
-from tollgate_audit.worm_local import LocalWorm
+from tollgate_audit.worm.base import Worm, WormConflict, WormFault
+from tollgate_audit.worm.directory import LocalWorm
 from tollgate_tlog.tiles import Tile
 
 

@@ -16,10 +16,10 @@ import pytest
 
 from tests.mesh import Mesh
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
-from tollgate_budget.postgres_settings import connect_durable
-from tollgate_budget.postgres_writer import PostgresWriter
-from tollgate_budget.store import AdminRequest, SetLimit
-from tollgate_budget.store_postgres import PostgresLedger
+from tollgate_budget.ledger.postgres_settings import connect_durable
+from tollgate_budget.ledger.postgres_writer import PostgresWriter
+from tollgate_budget.ledger.store import AdminRequest, SetLimit
+from tollgate_budget.ledger.store_postgres import PostgresLedger
 from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig, PostgresConfig

@@ -24,18 +24,18 @@ from tollgate_kit.lifecycle import MustFinish
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.secret import Secret
-from tollgate_router import base_url
 from tollgate_router.attempts import Attempts
-from tollgate_router.catalogue import Provider, ProviderKey, ProviderModel
-from tollgate_router.catalogue_watch import CatalogueWatch
 from tollgate_router.config import ExecuteConfig
 from tollgate_router.execute import Executor
-from tollgate_router.provider_keys import ProviderKeys
+from tollgate_router.providers import base_url
+from tollgate_router.providers.catalogue import Provider, ProviderKey, ProviderModel
+from tollgate_router.providers.catalogue_watch import CatalogueWatch
+from tollgate_router.providers.provider_keys import ProviderKeys
+from tollgate_router.providers.store_postgres import Rows
 from tollgate_router.reservation import UsedReservations
-from tollgate_router.routing import CooldownRules
+from tollgate_router.routing.routing import CooldownRules
 from tollgate_router.servicer import RouterServicer
-from tollgate_router.store_postgres import Rows
-from tollgate_router.upstream import Upstream, UpstreamConfig
+from tollgate_router.upstream.upstream import Upstream, UpstreamConfig
 
 KEY = "sk-upstream-canary-4f1d8a77c2"
 TENANT = "tenant-1"

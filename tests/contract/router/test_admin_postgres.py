@@ -19,7 +19,7 @@ from tollgate_kit.rpc.failure import Failure, audit_not_durable
 from tollgate_kit.secret import Secret
 from tollgate_router.admin_servicer import RouterAdminServicer
 from tollgate_router.provider_test import ProviderTest
-from tollgate_router.store_postgres import PostgresStore
+from tollgate_router.providers.store_postgres import PostgresStore
 
 pb = router_pb2
 SECRET = "sk-planted-canary-77aa88bb99"

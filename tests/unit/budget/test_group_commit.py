@@ -5,20 +5,20 @@ import io
 
 import pytest
 
-from tollgate_budget.gcra import Cost, Limited
 from tollgate_budget.group_commit import GroupCommit, Limits
-from tollgate_budget.ledger import Denied, Reserve, Reserved, Settle, Settlement
-from tollgate_budget.measures import Measures
-from tollgate_budget.rate_memory import MemoryRates
-from tollgate_budget.rate_store import RatesUnavailable
-from tollgate_budget.store import (
+from tollgate_budget.ledger.ledger import Denied, Reserve, Reserved, Settle, Settlement
+from tollgate_budget.ledger.store import (
     AdminRequest,
     OutcomeUnknown,
     SetLimit,
     StoreUnavailable,
     WriteRefused,
 )
-from tollgate_budget.store_memory import MemoryLedger
+from tollgate_budget.ledger.store_memory import MemoryLedger
+from tollgate_budget.measures import Measures
+from tollgate_budget.rates.gcra import Cost, Limited
+from tollgate_budget.rates.store import RatesUnavailable
+from tollgate_budget.rates.store_memory import MemoryRates
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics

@@ -11,11 +11,11 @@ from tollgate_budget import wire
 from tollgate_budget.admin_servicer import BudgetAdminServicer
 from tollgate_budget.group_commit import GroupCommit, Limits
 from tollgate_budget.keeper import Keeper
+from tollgate_budget.ledger.store_memory import MemoryLedger
 from tollgate_budget.measures import Measures
-from tollgate_budget.rate_memory import MemoryRates
+from tollgate_budget.rates.store_memory import MemoryRates
 from tollgate_budget.read_servicer import BudgetReadServicer
 from tollgate_budget.servicer import BudgetServicer
-from tollgate_budget.store_memory import MemoryLedger
 from tollgate_budget.token import TokenMaker
 from tollgate_kit.clock import ManualClock
 from tollgate_kit.ids import Ids

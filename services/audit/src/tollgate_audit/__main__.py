@@ -17,19 +17,19 @@ from psycopg_pool import AsyncConnectionPool
 
 from tollgate.audit.v1 import audit_pb2_grpc
 from tollgate_audit import durability, rights
-from tollgate_audit.batcher import Batcher
 from tollgate_audit.config import AuditConfig
-from tollgate_audit.entry_mac import EntryMac
-from tollgate_audit.evidence_check import EvidenceCheck
-from tollgate_audit.publish_lead import PublishLeads
+from tollgate_audit.log.batcher import Batcher
+from tollgate_audit.log.entry_mac import EntryMac
+from tollgate_audit.log.evidence_check import EvidenceCheck
+from tollgate_audit.log.publish_lead import PublishLeads
+from tollgate_audit.log.sealer import Sealer
+from tollgate_audit.log.signer import Signer
+from tollgate_audit.log.store_postgres import PostgresStore
 from tollgate_audit.read_servicer import AuditReadServicer
 from tollgate_audit.receipt_servicer import AuditReceiptServicer
-from tollgate_audit.sealer import Sealer
 from tollgate_audit.servicer import AuditServicer
-from tollgate_audit.signer import Signer
-from tollgate_audit.store_postgres import PostgresStore
 from tollgate_audit.subject_keys import SubjectKeys
-from tollgate_audit.worm_local import LocalWorm
+from tollgate_audit.worm.directory import LocalWorm
 from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PostgresConfig

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
-from tollgate_audit.entry_mac import Altered
-from tollgate_audit.evidence_check import EvidenceCheck, evidence_altered
-from tollgate_audit.store_postgres import PostgresStore, StoreUnavailable
-from tollgate_audit.worm import Worm, WormFault
+from tollgate_audit.log.entry_mac import Altered
+from tollgate_audit.log.evidence_check import EvidenceCheck, evidence_altered
+from tollgate_audit.log.store_postgres import PostgresStore, StoreUnavailable
+from tollgate_audit.worm.base import Worm, WormFault
 from tollgate_kit.rpc import failure
 from tollgate_tlog import checkpoint, note
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
 
-from tollgate_audit.entry_mac import EntryMac
+from tollgate_audit.log.entry_mac import EntryMac
 
 # Table -> what the writer may do besides reading it.
 WRITER: Mapping[str, tuple[str, ...]] = {

@@ -11,12 +11,12 @@ from typing import Any
 import grpc
 
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
-from tollgate_audit import admission, entry
-from tollgate_audit.admission import KindNotAllowed, PayloadRefused
-from tollgate_audit.batcher import Batcher, Full
-from tollgate_audit.entry import EntryRefused, PreparedEntry
-from tollgate_audit.sequencer import Appended, Refusal, Refused, Submission
-from tollgate_audit.store_postgres import CommitUnknown, StoreUnavailable
+from tollgate_audit.log import admission, entry
+from tollgate_audit.log.admission import KindNotAllowed, PayloadRefused
+from tollgate_audit.log.batcher import Batcher, Full
+from tollgate_audit.log.entry import EntryRefused, PreparedEntry
+from tollgate_audit.log.sequencer import Appended, Refusal, Refused, Submission
+from tollgate_audit.log.store_postgres import CommitUnknown, StoreUnavailable
 from tollgate_audit.subject_keys import SubjectKeys
 from tollgate_kit import canonical
 from tollgate_kit.keyring.base import KeyringFault

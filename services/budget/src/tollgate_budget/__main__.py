@@ -9,13 +9,13 @@ from tollgate_budget.admin_servicer import BudgetAdminServicer
 from tollgate_budget.config import BudgetConfig
 from tollgate_budget.group_commit import GroupCommit, Limits
 from tollgate_budget.keeper import Keeper
+from tollgate_budget.ledger.postgres_settings import connect_durable
+from tollgate_budget.ledger.postgres_writer import PostgresWriter
+from tollgate_budget.ledger.store_postgres import PostgresLedger
 from tollgate_budget.measures import Measures
-from tollgate_budget.postgres_settings import connect_durable
-from tollgate_budget.postgres_writer import PostgresWriter
-from tollgate_budget.rate_redis import RedisRates, open_redis
+from tollgate_budget.rates.store_redis import RedisRates, open_redis
 from tollgate_budget.read_servicer import BudgetReadServicer
 from tollgate_budget.servicer import BudgetServicer
-from tollgate_budget.store_postgres import PostgresLedger
 from tollgate_budget.token import TokenMaker
 from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock

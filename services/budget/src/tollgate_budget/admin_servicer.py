@@ -11,10 +11,10 @@ import grpc
 from tollgate.audit.v1 import audit_pb2
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate_budget import wire
-from tollgate_budget.ledger import Mismatch, Resolution, Resolve, Resolved
-from tollgate_budget.store import AdminRequest, LedgerStore, OutcomeUnknown, SetLimit
-from tollgate_budget.store import StoreUnavailable as Unavailable
-from tollgate_budget.window import NO_LIMIT, Window
+from tollgate_budget.ledger.ledger import Mismatch, Resolution, Resolve, Resolved
+from tollgate_budget.ledger.store import AdminRequest, LedgerStore, OutcomeUnknown, SetLimit
+from tollgate_budget.ledger.store import StoreUnavailable as Unavailable
+from tollgate_budget.ledger.window import NO_LIMIT, Window
 from tollgate_kit.changes.intent import record_intent
 from tollgate_kit.clock import Clock
 from tollgate_kit.evidence import OPERATOR_TENANT, EvidenceProducer

@@ -18,11 +18,11 @@ from typing import TypeVar
 
 import grpc
 
-from tollgate_budget.gcra import Cost, Limited
-from tollgate_budget.ledger import Outcome, Reserve, Reserved, Step
+from tollgate_budget.ledger.ledger import Outcome, Reserve, Reserved, Step
+from tollgate_budget.ledger.store import LedgerStore, OutcomeUnknown, StoreUnavailable
 from tollgate_budget.measures import Measures
-from tollgate_budget.rate_store import RateCall, RateStore, RatesUnavailable
-from tollgate_budget.store import LedgerStore, OutcomeUnknown, StoreUnavailable
+from tollgate_budget.rates.gcra import Cost, Limited
+from tollgate_budget.rates.store import RateCall, RateStore, RatesUnavailable
 from tollgate_kit.clock import Clock
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log

@@ -7,9 +7,9 @@ violation is counted, logged as an error, and never repaired.
 import asyncio
 
 from tollgate_budget.group_commit import GroupCommit
-from tollgate_budget.ledger import Quarantine, Quarantined
+from tollgate_budget.ledger.ledger import Quarantine, Quarantined
+from tollgate_budget.ledger.store import LedgerStore, StoreUnavailable
 from tollgate_budget.measures import Measures
-from tollgate_budget.store import LedgerStore, StoreUnavailable
 from tollgate_kit.clock import Clock
 from tollgate_kit.logs import Log
 from tollgate_kit.rpc.failure import Failure

@@ -4,10 +4,10 @@ from typing import Any
 
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate_budget import wire
-from tollgate_budget.ledger import State
-from tollgate_budget.month import month_of
-from tollgate_budget.store import LedgerStore, StoreUnavailable
-from tollgate_budget.window import AccountId
+from tollgate_budget.ledger.ledger import State
+from tollgate_budget.ledger.month import month_of
+from tollgate_budget.ledger.store import LedgerStore, StoreUnavailable
+from tollgate_budget.ledger.window import AccountId
 from tollgate_kit.clock import Clock
 from tollgate_kit.rpc.failure import invalid_field, not_found, store_unavailable
 

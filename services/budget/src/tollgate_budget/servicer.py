@@ -4,9 +4,9 @@ from typing import Any
 
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate_budget import wire
-from tollgate_budget.gcra import Limited
 from tollgate_budget.group_commit import GroupCommit
-from tollgate_budget.ledger import Denied, Mismatch, Reserved, Settled
+from tollgate_budget.ledger.ledger import Denied, Mismatch, Reserved, Settled
+from tollgate_budget.rates.gcra import Limited
 from tollgate_budget.token import TokenMaker
 from tollgate_kit.logs import Log
 from tollgate_kit.rpc.failure import mismatch

@@ -5,7 +5,7 @@ Never does: verify; router holds the same key and its own code for that.
 """
 
 from tollgate.budget.v1 import budget_pb2
-from tollgate_budget.ledger import Transfer
+from tollgate_budget.ledger.ledger import Transfer
 from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.secret import Secret
 

@@ -12,10 +12,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollgate.budget.v1 import budget_pb2
-from tollgate_budget.gcra import WINDOW_US_MAX, Cost, Limited
-from tollgate_budget.ledger import Denied, Reserve, Settle, Terms, Transfer, TransferId
-from tollgate_budget.month import month_start_ms
-from tollgate_budget.window import NO_LIMIT, AccountId, NanoUsd, Window
+from tollgate_budget.ledger.ledger import Denied, Reserve, Settle, Terms, Transfer, TransferId
+from tollgate_budget.ledger.month import month_start_ms
+from tollgate_budget.ledger.window import NO_LIMIT, AccountId, NanoUsd, Window
+from tollgate_budget.rates.gcra import WINDOW_US_MAX, Cost, Limited
 from tollgate_kit.rpc.failure import invalid_field
 
 AMOUNT_MAX = 10**17  # $100 million in one call; sums of them stay far within a bigint

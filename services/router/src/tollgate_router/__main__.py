@@ -19,16 +19,16 @@ from tollgate_kit.postgres import pool as pg
 from tollgate_kit.rpc.server import RpcServer
 from tollgate_router.admin_servicer import RouterAdminServicer
 from tollgate_router.attempts import Attempts
-from tollgate_router.catalogue_watch import CatalogueWatch
 from tollgate_router.config import Config
 from tollgate_router.execute import Executor
 from tollgate_router.migrate import migrate
-from tollgate_router.provider_keys import ProviderKeys
 from tollgate_router.provider_test import ProviderTest
+from tollgate_router.providers.catalogue_watch import CatalogueWatch
+from tollgate_router.providers.provider_keys import ProviderKeys
+from tollgate_router.providers.store_postgres import PostgresStore
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.servicer import RouterServicer
-from tollgate_router.store_postgres import PostgresStore
-from tollgate_router.upstream import Upstream
+from tollgate_router.upstream.upstream import Upstream
 
 PACKAGE = "tollgate_router"
 DRAIN_SECONDS = 20.0

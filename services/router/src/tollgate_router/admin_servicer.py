@@ -22,13 +22,14 @@ from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.rpc.context import caller
 from tollgate_kit.rpc.failure import already_exists, invalid_field, mismatch, not_found, overloaded
 from tollgate_kit.secret import Secret
-from tollgate_router import admission, base_url, messages
-from tollgate_router.admission import InvalidField
-from tollgate_router.catalogue import SHARED_TENANT, Provider, ProviderKey
-from tollgate_router.catalogue_watch import CatalogueWatch
-from tollgate_router.provider_keys import ProviderKeys
+from tollgate_router import messages
 from tollgate_router.provider_test import ProviderTest
-from tollgate_router.store_postgres import PostgresStore, Repeated, Request, StoredAnswer
+from tollgate_router.providers import admission, base_url
+from tollgate_router.providers.admission import InvalidField
+from tollgate_router.providers.catalogue import SHARED_TENANT, Provider, ProviderKey
+from tollgate_router.providers.catalogue_watch import CatalogueWatch
+from tollgate_router.providers.provider_keys import ProviderKeys
+from tollgate_router.providers.store_postgres import PostgresStore, Repeated, Request, StoredAnswer
 
 A = TypeVar("A", bound=Message)
 

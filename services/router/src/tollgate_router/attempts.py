@@ -22,13 +22,14 @@ from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.secret import Secret
-from tollgate_router import endpoint, refusal, routing
-from tollgate_router.catalogue import Candidate, Snapshot
 from tollgate_router.charge import EndReason
-from tollgate_router.labelled import Labelled
-from tollgate_router.provider_keys import OpenKey, ProviderKeys
+from tollgate_router.providers import endpoint
+from tollgate_router.providers.catalogue import Candidate, Snapshot
+from tollgate_router.providers.provider_keys import OpenKey, ProviderKeys
 from tollgate_router.reservation import UsedReservations
-from tollgate_router.upstream import ERROR_BODY_MAX, Answer, Fault, Upstream, UpstreamFault
+from tollgate_router.routing import refusal, routing
+from tollgate_router.upstream.labelled import Labelled
+from tollgate_router.upstream.upstream import ERROR_BODY_MAX, Answer, Fault, Upstream, UpstreamFault
 
 # An error's body is worth this much waiting, no more: the call has failed already.
 ERROR_BODY_SECONDS = 1.0

@@ -9,8 +9,8 @@ from tollgate_kit.config import (
     PostgresConfig,
     RpcConfig,
 )
-from tollgate_router.routing import CooldownRules
-from tollgate_router.upstream import UpstreamConfig
+from tollgate_router.routing.routing import CooldownRules
+from tollgate_router.upstream.upstream import UpstreamConfig
 
 DRAIN_SECONDS_MAX = 300
 

@@ -27,12 +27,12 @@ from tollgate_router.attempts import (
     Opened,
     broken_answer,
 )
-from tollgate_router.catalogue_watch import CatalogueWatch
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.config import ExecuteConfig
-from tollgate_router.labelled import Labelled
+from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.stream import Stream
-from tollgate_router.upstream import Fault, UpstreamConfig, UpstreamFault
+from tollgate_router.upstream.labelled import Labelled
+from tollgate_router.upstream.upstream import Fault, UpstreamConfig, UpstreamFault
 
 # After its last event a stream's connection is worth this much waiting, to be used again.
 TIDY_SECONDS = 1.0

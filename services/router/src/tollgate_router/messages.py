@@ -12,8 +12,8 @@ from tollgate_dialects.protocol import Protocol
 from tollgate_dialects.usage import UsageSource
 from tollgate_kit.rpc.failure import Failure
 from tollgate_router.attempts import Call, NotOpened
-from tollgate_router.catalogue import ListedModel, Provider
 from tollgate_router.charge import Charge, EndReason
+from tollgate_router.providers.catalogue import ListedModel, Provider
 
 _PRICE_FIELDS = tuple(field.name for field in fields(Price))
 

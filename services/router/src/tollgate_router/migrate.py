@@ -10,7 +10,7 @@ from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.postgres import pool as pg
 from tollgate_router.config import Config
-from tollgate_router.store_postgres import PostgresStore
+from tollgate_router.providers.store_postgres import PostgresStore
 
 
 async def migrate(package: str, config: Config, log: Log, life: Lifecycle) -> None:

@@ -9,10 +9,11 @@ import orjson
 
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
-from tollgate_router import base_url, refusal, routing
-from tollgate_router.catalogue import Candidate, Provider, ProviderModel, seal_context
-from tollgate_router.provider_keys import ProviderKeys
-from tollgate_router.upstream import Answer, Upstream, UpstreamFault
+from tollgate_router.providers import base_url
+from tollgate_router.providers.catalogue import Candidate, Provider, ProviderModel, seal_context
+from tollgate_router.providers.provider_keys import ProviderKeys
+from tollgate_router.routing import refusal, routing
+from tollgate_router.upstream.upstream import Answer, Upstream, UpstreamFault
 
 ANSWER_BYTES_MAX = 1024 * 1024
 _PROBLEMS = {

@@ -20,8 +20,8 @@ from tollgate_kit.rpc.session_server import SessionServer
 from tollgate_kit.secret import Secret
 from tollgate_router import messages, reservation
 from tollgate_router.attempts import Call
-from tollgate_router.catalogue_watch import CatalogueWatch
 from tollgate_router.execute import Executor
+from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.reservation import Claims, Refusal, UsedReservations
 
 TRACE_ID_MAX = 128

@@ -13,7 +13,7 @@ from tollgate_dialects.upstream_error import UpstreamFault as UpstreamError
 from tollgate_router import charge, messages
 from tollgate_router.attempts import Call, Opened, broken_answer
 from tollgate_router.charge import Charge, EndReason
-from tollgate_router.upstream import Fault, UpstreamFault
+from tollgate_router.upstream.upstream import Fault, UpstreamFault
 
 
 class Stream:

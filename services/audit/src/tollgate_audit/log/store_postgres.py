@@ -1,0 +1,244 @@
+"""The sequenced log in Postgres: one statement a batch, no update of entries.
+
+Promises: when append() returns, the entries are committed by a server that flushes; indices have
+no gap, whatever number of replicas append. The log's size is the version of the whole sequencing
+state, for nothing of it changes without an entry: a batch is decided on what this process knows,
+and the one statement that writes it does so only if the size is still the one it was decided on.
+An unknown commit is said to be unknown (CommitUnknown), never guessed: the same batch, appended
+again, is answered from what is stored. Never decides: sequencer.py does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from tollgate_audit.log import sequencer
+from tollgate_audit.log.entry_mac import EntryMac, Row
+from tollgate_audit.log.sequencer import Outcome, Producer, Refused, Stored, Submission
+
+_STATE = """
+select state.size, published.size, producer.name, producer.first_index, producer.last_sequence
+from log_state state cross join log_published published
+left join producer on producer.name = any(%s)"""
+_REPEATED = """
+select asked.producer, entry.sequence, entry.log_index, entry.leaf
+from unnest(%s::text[], %s::bigint[], %s::bigint[]) as asked (producer, low, high)
+join producer on producer.name = asked.producer
+join entry on entry.producer_index = producer.first_index
+    and entry.sequence between asked.low and asked.high"""
+_ADD = """
+with moved as (
+    update log_state set size = size + %b::bigint where size = %b::bigint returning size
+), added as (
+    insert into entry (log_index, producer_index, sequence, tenant_id, trace_id, leaf, mac)
+    select %b::bigint + place - 1, producer_index, sequence, tenant_id, trace_id, leaf, mac
+    from unnest(
+        %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::bytea[], %b::bytea[]
+    ) with ordinality as new (producer_index, sequence, tenant_id, trace_id, leaf, mac, place)
+    where exists (select from moved)
+), advanced as (
+    insert into producer (name, first_index, last_sequence)
+    select name, first_index, last_sequence
+    from unnest(%b::text[], %b::bigint[], %b::bigint[]) as new (name, first_index, last_sequence)
+    where exists (select from moved)
+    on conflict (name) do update set last_sequence = excluded.last_sequence
+)
+select (select size from moved), size from log_published"""
+_CALL = """
+select log_index, leaf, mac from entry
+where tenant_id = %s and trace_id = %s and trace_id <> '' order by log_index limit %s"""
+_RANGE = """
+select log_index, leaf, mac from entry
+where log_index >= %s and log_index < %s and (%s = '' or tenant_id = %s)
+order by log_index limit %s"""
+CALL_ENTRIES_MAX = 100
+_ATTEMPTS_MAX = 100  # another replica was faster that often: give up, nothing was changed
+_PRODUCERS_MAX = 10_000  # remembered; more are read again
+SCAN_ENTRIES_MAX = 20_000  # how far one ListEntries looks for a tenant's entries
+
+
+class StoreUnavailable(Exception):  # noqa: N818 - it is what happened
+    """Postgres did not answer; nothing was changed."""
+
+
+class CommitUnknown(Exception):  # noqa: N818 - it is what happened
+    """The commit was sent and its answer is missing or doubtful."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """The sequencing state as of ``size``; None stands for a producer that has no entry yet."""
+
+    size: int
+    published: int
+    producers: dict[str, Producer | None]
+
+
+class PostgresStore:
+    """The log's store. Its pool is owned by the composition root."""
+
+    def __init__(self, pool: AsyncConnectionPool, *, mac: EntryMac, unpublished_max: int) -> None:
+        self._pool = pool
+        self._mac = mac
+        self._unpublished_max = unpublished_max
+        self._known = _Known(0, 0, {})
+
+    async def append(self, submissions: Sequence[Submission]) -> list[Outcome]:
+        """Append a batch; an outcome for each submission. Raises StoreUnavailable, CommitUnknown.
+
+        Not to be called again before it returned; cancelling it leaves the outcome unknown.
+        """
+        names = list({submission.producer for submission in submissions})
+        fresh = False
+        try:
+            async with self._pool.connection() as connection:
+                for _ in range(_ATTEMPTS_MAX):
+                    if fresh or not self._known.producers.keys() >= set(names):
+                        await self._refresh(connection, names)
+                        fresh = True
+                    decision = await self._decide(connection, submissions)
+                    if decision.new and await self._add(connection, decision):
+                        return decision.outcomes
+                    refused = any(isinstance(o, Refused) for o in decision.outcomes)
+                    if not decision.new and (fresh or not refused):
+                        return decision.outcomes
+                    fresh = True  # what was known is old: read it, decide again
+        except (psycopg.Error, PoolTimeout) as error:
+            raise StoreUnavailable(type(error).__name__) from error
+        raise StoreUnavailable("contention")
+
+    async def _refresh(self, connection: AsyncConnection, names: list[str]) -> None:
+        cursor = await connection.execute(_STATE, (names,), prepare=True)
+        rows = await cursor.fetchall()
+        size, published = rows[0][:2]
+        if size != self._known.size or len(self._known.producers) > _PRODUCERS_MAX:
+            self._known = _Known(size, published, {})
+        self._known.published = published
+        self._known.producers |= dict.fromkeys(names)
+        for _, _, name, first_index, last_sequence in rows:
+            if name is not None:
+                self._known.producers[name] = Producer(first_index, last_sequence)
+
+    async def _decide(
+        self, connection: AsyncConnection, submissions: Sequence[Submission]
+    ) -> sequencer.Decision:
+        state = self._known
+        producers = {name: known for name, known in state.producers.items() if known}
+        asked = sequencer.repeated(submissions, producers)
+        return sequencer.decide(
+            submissions,
+            size=state.size,
+            room=max(0, state.published + self._unpublished_max - state.size),
+            producers=producers,
+            stored=await self._stored(connection, asked) if asked else {},
+        )
+
+    async def _stored(
+        self, connection: AsyncConnection, asked: list[tuple[str, int, int]]
+    ) -> dict[tuple[str, int], Stored]:
+        producers, lows, highs = (list(column) for column in zip(*asked, strict=True))
+        cursor = await connection.execute(_REPEATED, (producers, lows, highs), binary=True)
+        return {
+            (producer, sequence): Stored(log_index, leaf)
+            for producer, sequence, log_index, leaf in await cursor.fetchall()
+        }
+
+    async def _add(self, connection: AsyncConnection, decision: sequencer.Decision) -> bool:
+        """Write a decision; False when the log moved meanwhile. Raises CommitUnknown."""
+        doubts: list[str] = []
+
+        def doubt(diagnostic: psycopg.errors.Diagnostic) -> None:
+            doubts.append(diagnostic.sqlstate or "")
+
+        connection.add_notice_handler(doubt)
+        try:
+            cursor = await connection.execute(
+                _ADD, self._parameters(decision, self._known.size), prepare=True
+            )
+            row = await cursor.fetchone()
+        except psycopg.Error as error:
+            raise CommitUnknown(type(error).__name__) from error
+        finally:
+            connection.remove_notice_handler(doubt)
+        if doubts or row is None:
+            raise CommitUnknown(f"the commit came with a notice: {doubts}")
+        size, published = row
+        if size is None:
+            return False
+        self._known.size = size
+        self._known.published = published
+        self._known.producers |= decision.producers
+        return True
+
+    def _parameters(self, decision: sequencer.Decision, size: int) -> tuple[object, ...]:
+        new, states = decision.new, decision.producers.values()
+        return (
+            len(new),
+            size,
+            size,
+            [producer_index for producer_index, _, _ in new],
+            [sequence for _, sequence, _ in new],
+            [entry.tenant_id for _, _, entry in new],
+            [entry.trace_id for _, _, entry in new],
+            [entry.leaf for _, _, entry in new],
+            [self._mac.mark(size + place, entry.leaf) for place, (_, _, entry) in enumerate(new)],
+            list(decision.producers),
+            [state.first_index for state in states],
+            [state.last_sequence for state in states],
+        )
+
+    async def size(self) -> int:
+        """How many entries are sequenced. Raises StoreUnavailable."""
+        rows = await self._fetch("select size from log_state", ())
+        return int(rows[0][0])
+
+    async def call(self, tenant_id: str, trace_id: str) -> list[Row]:
+        """The entries of one call of one tenant, in log order. Raises StoreUnavailable."""
+        rows = await self._fetch(_CALL, (tenant_id, trace_id, CALL_ENTRIES_MAX))
+        return [Row(*row) for row in rows]
+
+    async def entries(
+        self, start: int, *, limit: int, tenant_id: str = ""
+    ) -> tuple[list[Row], int]:
+        """Entries from ``start`` on, and where to go on. Raises StoreUnavailable."""
+        size = await self.size()
+        end = min(size, start + (SCAN_ENTRIES_MAX if tenant_id else limit))
+        if start >= end:
+            return [], size
+        rows = await self._fetch(_RANGE, (start, end, tenant_id, tenant_id, limit))
+        return [Row(*row) for row in rows], rows[-1][0] + 1 if len(rows) == limit else end
+
+    async def subject_key(self, tenant_id: str) -> str | None:
+        """The tenant's sealed subject key. Raises StoreUnavailable."""
+        rows = await self._fetch(
+            "select sealed from subject_key where tenant_id = %s", (tenant_id,)
+        )
+        return rows[0][0] if rows else None
+
+    async def add_subject_key(self, tenant_id: str, sealed: str) -> str:
+        """The tenant's sealed subject key: this one, unless another was first."""
+        await self._run(
+            "insert into subject_key (tenant_id, sealed) values (%s, %s) on conflict do nothing",
+            (tenant_id, sealed),
+        )
+        return await self.subject_key(tenant_id) or sealed
+
+    async def _fetch(self, query: str, parameters: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg] # rows differ by query
+        try:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(query.encode(), parameters, binary=True)
+                return await cursor.fetchall()
+        except (psycopg.Error, PoolTimeout) as error:
+            raise StoreUnavailable(type(error).__name__) from error
+
+    async def _run(self, query: str, parameters: tuple[object, ...]) -> None:
+        try:
+            async with self._pool.connection() as connection:
+                await connection.execute(query.encode(), parameters)
+        except (psycopg.Error, PoolTimeout) as error:
+            raise StoreUnavailable(type(error).__name__) from error

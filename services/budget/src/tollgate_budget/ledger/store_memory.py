@@ -1,0 +1,140 @@
+"""The ledger in a dict: the twin that the contract suite holds against the real store.
+
+Never used by a running service: it forgets everything when the process ends.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tollgate_budget.ledger.ledger import (
+    Book,
+    Mismatch,
+    Outcome,
+    Reserve,
+    Reserved,
+    Resolution,
+    Resolved,
+    State,
+    Step,
+    Transfer,
+    TransferId,
+)
+from tollgate_budget.ledger.month import Month, month_of
+from tollgate_budget.ledger.store import AdminRequest, SetLimit
+from tollgate_budget.ledger.window import AccountId, Window, WindowKey, open_window
+
+
+class MemoryLedger:
+    """A LedgerStore without durability."""
+
+    def __init__(self) -> None:
+        self._limits: dict[AccountId, int] = {}
+        self._windows: dict[WindowKey, Window] = {}
+        self._transfers: dict[TransferId, Transfer] = {}
+        self._requests: dict[str, tuple[str, Window | Resolved]] = {}
+
+    async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[Outcome]:
+        month = month_of(now_ms)
+        for step in steps:
+            if isinstance(step, Reserve):
+                for account_id in step.account_ids:
+                    self._open(account_id, month)
+        book = Book(self._windows, self._transfers)
+        outcomes = book.apply(steps, month=month, now_ms=now_ms)
+        book.check()
+        return [_detached(outcome) for outcome in outcomes]
+
+    async def administer(
+        self, request: AdminRequest, *, now_ms: int
+    ) -> Window | Resolved | Mismatch:
+        stored = self._requests.get(request.request_id)
+        if stored is not None:
+            return stored[1] if stored[0] == request.content else Mismatch("request_id")
+        change = request.change
+        answer: Window | Resolved
+        if isinstance(change, SetLimit):
+            self._limits[change.account_id] = change.limit
+            window = self._open(change.account_id, month_of(now_ms))
+            assert window is not None
+            window.set_limit(change.limit)
+            window.check()
+            answer = replace(window)
+        else:
+            (outcome,) = await self.apply([change], now_ms=now_ms)
+            assert isinstance(outcome, Resolved)
+            if outcome.result is not Resolution.RESOLVED:
+                return outcome
+            answer = outcome
+        self._requests[request.request_id] = (request.content, answer)
+        return answer
+
+    async def overdue(self, *, now_ms: int, limit: int) -> list[TransferId]:
+        late = [
+            t
+            for t in self._transfers.values()
+            if t.state is State.PENDING and t.expire_ms <= now_ms
+        ]
+        late.sort(key=lambda t: t.expire_ms)
+        return [t.id for t in late[:limit]]
+
+    async def accounts(
+        self, account_ids: Sequence[AccountId], month: Month
+    ) -> dict[AccountId, Window]:
+        found = {}
+        for account_id in account_ids:
+            if account_id in self._limits:
+                window = self._windows.get((account_id, month))
+                unused = open_window(account_id, month, self._limits[account_id])
+                found[account_id] = unused if window is None else replace(window)
+        return found
+
+    async def transfers(
+        self,
+        account_id: AccountId,
+        *,
+        state: State | None,
+        before: TransferId | None,
+        limit: int,
+    ) -> list[Transfer]:
+        found = [
+            replace(t)
+            for t in self._transfers.values()
+            if account_id in t.account_ids
+            and (state is None or t.state is state)
+            and (before is None or t.id < before)
+        ]
+        found.sort(key=lambda t: t.id, reverse=True)
+        return found[:limit]
+
+    async def violations(self) -> int:
+        return sum(not self._agrees(window) for window in self._windows.values())
+
+    def _agrees(self, window: Window) -> bool:
+        mine = [
+            t
+            for t in self._transfers.values()
+            if t.month == window.month and window.account_id in t.account_ids
+        ]
+        open_states = (State.PENDING, State.QUARANTINED)
+        return (
+            window.used <= window.ceiling
+            and (window.frozen or window.ceiling == window.limit)
+            and window.posted == sum(t.posted for t in mine)
+            and window.pending == sum(t.reserved for t in mine if t.state in open_states)
+        )
+
+    def _open(self, account_id: AccountId, month: Month) -> Window | None:
+        window = self._windows.get((account_id, month))
+        limit = self._limits.get(account_id)
+        if window is None and limit is not None:
+            window = self._windows[account_id, month] = open_window(account_id, month, limit)
+        return window
+
+
+def _detached(outcome: Outcome) -> Outcome:
+    """The outcome with a copy of the row, so that a caller cannot reach into the ledger."""
+    if isinstance(outcome, Reserved):
+        return replace(outcome, transfer=replace(outcome.transfer))
+    if isinstance(outcome, Resolved) and outcome.transfer is not None:
+        return replace(outcome, transfer=replace(outcome.transfer))
+    return outcome

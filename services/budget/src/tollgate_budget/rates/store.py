@@ -1,0 +1,31 @@
+"""The seam between rate rules and where buckets live. One contract suite, two stores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tollgate_budget.rates.gcra import Cost, Limited
+
+
+class RatesUnavailable(Exception):  # noqa: N818 - a state of the world, not a bug
+    """The store gave no answer; what was asked may have been spent: never too little is."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateCall:
+    """One call's costs, to be spent or taken back together. Buckets belong to a tenant."""
+
+    tenant_id: str
+    costs: tuple[Cost, ...]
+    refund: bool = False
+
+
+class RateStore(Protocol):
+    """One verb, for many calls at once."""
+
+    async def spend(self, calls: Sequence[RateCall]) -> list[Limited | None]:
+        """Spend or refund each call in its order, wholly or not at all; None if it was.
+
+        Raises RatesUnavailable for all of them.
+        """
+        ...

@@ -1,0 +1,76 @@
+"""What an operator may register: names, models, keys and prices that make sense.
+
+Pure. Raises InvalidField with the field's name and a rule, never with what was sent.
+"""
+
+import re
+from collections.abc import Sequence
+
+from tollgate_router.providers import base_url, endpoint
+from tollgate_router.providers.base_url import BaseUrl
+from tollgate_router.providers.catalogue import ProviderModel
+
+MODELS_MAX = 500
+REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_MODEL = re.compile(r"[\x21-\x7e]{1,256}")
+
+
+class InvalidField(ValueError):  # noqa: N818 - it is what was found
+    """A field breaks a rule."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
+
+
+def request_id(text: str) -> str:
+    """The id of an admin request."""
+    return _matching("request_id", text, REQUEST_ID, "1 to 128 letters, digits, '_', '.' or '-'")
+
+
+def provider_name(text: str) -> str:
+    """A provider's name: it stands in metrics, logs and routes."""
+    return _matching("name", text, _NAME, "1 to 64 of a-z, 0-9, '_' or '-'")
+
+
+def model_name(text: str, *, field: str = "model") -> str:
+    """A model's name, the clients' or the upstream's."""
+    return _matching(field, text, _MODEL, "1 to 256 visible ASCII characters")
+
+
+def models(pairs: Sequence[tuple[str, str]]) -> tuple[ProviderModel, ...]:
+    """The models of a provider; the upstream's name is the clients' when it is empty."""
+    if not 0 < len(pairs) <= MODELS_MAX:
+        raise InvalidField("models", f"between 1 and {MODELS_MAX} models")
+    served = tuple(
+        ProviderModel(
+            model_name(model, field="models.model"),
+            model_name(upstream_model or model, field="models.upstream_model"),
+        )
+        for model, upstream_model in pairs
+    )
+    if len({each.model for each in served}) != len(served):
+        raise InvalidField("models", "a model is named twice")
+    return served
+
+
+def address(text: str, *, allow_private: bool) -> BaseUrl:
+    """A provider's base URL."""
+    try:
+        return base_url.parse(text, allow_private=allow_private)
+    except base_url.BadBaseUrl as bad:
+        raise InvalidField("base_url", bad.why) from None
+
+
+def key(text: str) -> None:
+    """An upstream key."""
+    if not endpoint.is_sendable_key(text):
+        raise InvalidField("secret", "1 to 4096 visible ASCII characters")
+
+
+def _matching(field: str, text: str, pattern: re.Pattern[str], why: str) -> str:
+    if not pattern.fullmatch(text):
+        raise InvalidField(field, why)
+    return text

@@ -1,0 +1,170 @@
+"""The catalogue: providers, their keys and models, and prices, as one immutable snapshot.
+
+Owns which candidates serve a model on a protocol, and which price a version names. Promises that
+a route exists only for a priced model of an enabled provider with a key and an allowed address.
+Holds sealed keys only.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tollgate_dialects.price import Price
+from tollgate_dialects.protocol import Protocol
+from tollgate_router.providers import base_url
+
+# Keys that the operator owns and every tenant's calls may use.
+SHARED_TENANT = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderModel:
+    """A model that a provider serves: the clients' name and the upstream's."""
+
+    model: str
+    upstream_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKey:
+    """A sealed key. It unseals only for this tenant, this id and the provider's origin."""
+
+    key_id: str
+    tenant: str
+    sealed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An upstream, as stored."""
+
+    name: str
+    protocol: Protocol
+    base_url: str
+    models: tuple[ProviderModel, ...]
+    keys: tuple[ProviderKey, ...]
+    enabled: bool
+    create_unix_ms: int
+    # It refuses stream_options.include_usage.
+    without_include_usage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to carry a call out: a provider, one of its keys, and the name to ask for."""
+
+    provider: str
+    protocol: Protocol
+    address: base_url.BaseUrl
+    key: ProviderKey
+    upstream_model: str
+    # What the sealed key is bound to: a key cannot follow a moved address.
+    key_context: str
+    without_include_usage: bool = False
+
+    @property
+    def key_id(self) -> str:
+        """Non-secret name of the key."""
+        return self.key.key_id
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model that can be called now."""
+
+    model: str
+    protocols: tuple[Protocol, ...]
+    price: Price
+    create_unix_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The catalogue at one revision, indexed for the hot path."""
+
+    revision: int
+    providers: Mapping[str, Provider]
+    models: tuple[ListedModel, ...]
+    prices: Mapping[tuple[str, int], Price]
+    key_ids: frozenset[str]
+    # What the keys in use are sealed for.
+    key_contexts: frozenset[str]
+    # Names of providers whose address this deployment does not allow.
+    barred: tuple[str, ...]
+    _routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
+
+    def candidates(self, protocol: Protocol, model: str) -> tuple[Candidate, ...]:
+        """Who serves the model on the protocol, in the order of their registration."""
+        return self._routes.get((protocol, model), ())
+
+    def price(self, model: str, version: int) -> Price | None:
+        """The price a call was reserved with."""
+        return self.prices.get((model, version))
+
+
+def seal_context(tenant: str, key_id: str, address: base_url.BaseUrl) -> str:
+    """tenant|key id|scheme://host:port."""
+    return f"{tenant}|{key_id}|{address.origin}"
+
+
+def build(
+    *,
+    revision: int,
+    providers: Iterable[Provider],
+    prices: Iterable[Price],
+    allow_private: bool,
+) -> Snapshot:
+    """Index what the store holds. Providers and prices come in the order of their creation."""
+    by_name = {provider.name: provider for provider in providers}
+    by_version = {(price.model, price.version): price for price in prices}
+    newest: dict[str, Price] = {}
+    for price in by_version.values():
+        if price.model not in newest or price.version > newest[price.model].version:
+            newest[price.model] = price
+    routes: dict[tuple[Protocol, str], list[Candidate]] = {}
+    created: dict[str, int] = {}
+    barred: list[str] = []
+    for provider in by_name.values():
+        try:
+            address = base_url.parse(provider.base_url, allow_private=allow_private)
+        except base_url.BadBaseUrl:
+            barred.append(provider.name)
+            continue
+        for served in provider.models if provider.enabled and provider.keys else ():
+            if served.model in newest:
+                ways = routes.setdefault((provider.protocol, served.model), [])
+                ways.extend(_ways(provider, address, served))
+                born = created.get(served.model, provider.create_unix_ms)
+                created[served.model] = min(born, provider.create_unix_ms)
+    return Snapshot(
+        revision=revision,
+        providers=by_name,
+        models=tuple(
+            ListedModel(
+                model,
+                tuple(protocol for protocol in Protocol if (protocol, model) in routes),
+                newest[model],
+                created[model],
+            )
+            for model in sorted(created)
+        ),
+        prices=by_version,
+        key_contexts=frozenset(way.key_context for ways in routes.values() for way in ways),
+        key_ids=frozenset(key.key_id for p in by_name.values() for key in p.keys),
+        barred=tuple(barred),
+        _routes={where: tuple(ways) for where, ways in routes.items()},
+    )
+
+
+def _ways(provider: Provider, address: base_url.BaseUrl, served: ProviderModel) -> list[Candidate]:
+    return [
+        Candidate(
+            provider.name,
+            provider.protocol,
+            address,
+            key,
+            served.upstream_model,
+            seal_context(key.tenant, key.key_id, address),
+            provider.without_include_usage,
+        )
+        for key in provider.keys
+    ]

@@ -1,0 +1,91 @@
+"""Provider keys in the clear: unsealed on use, kept for a minute at most, never shown.
+
+Owns every plaintext key of the suite. Promises: a key is in memory only after a call needed it,
+for `KEEP_SECONDS` at most or as long as a call that was sent with it runs (references are dropped
+then; Python cannot overwrite them), and it leaves only as a header of a request to the origin
+that it is bound to.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from multidict import CIMultiDict
+from yarl import URL
+
+from tollgate_kit.clock import Clock
+from tollgate_kit.keyring.base import Keyring, KeyringFault
+from tollgate_kit.secret import Secret
+from tollgate_router.providers import endpoint
+from tollgate_router.providers.base_url import BaseUrl
+from tollgate_router.providers.catalogue import Candidate, seal_context
+
+KEY_NAME = "upstream-keys"
+KEEP_SECONDS = 60.0
+KEYS_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class OpenKey:
+    """A key ready for use: the secret, for scrubbing, and what a request with it looks like."""
+
+    secret: Secret
+    url: URL
+    headers: CIMultiDict[str]
+
+
+class ProviderKeys:
+    """Seals new keys and opens stored ones."""
+
+    def __init__(self, keyring: Keyring, *, clock: Clock) -> None:
+        self._keyring = keyring
+        self._clock = clock
+        # Context -> (sealed text it came from, when it was opened, the key).
+        self._open: dict[str, tuple[str, float, OpenKey]] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def seal(self, tenant: str, key_id: str, address: BaseUrl, key: Secret) -> str:
+        """Seal a key for one origin. Raises KeyringFault."""
+        return await self._keyring.seal(KEY_NAME, seal_context(tenant, key_id, address), key)
+
+    async def unseal(self, tenant: str, key_id: str, address: BaseUrl, sealed: str) -> Secret:
+        """Open a key once, without keeping it. Raises KeyringFault."""
+        context = seal_context(tenant, key_id, address)
+        return await self._keyring.unseal(KEY_NAME, context, sealed)
+
+    def at_hand(self, candidate: Candidate) -> OpenKey | None:
+        """The key when it is open already: the hot path, which awaits nothing."""
+        found = self._open.get(candidate.key_context)
+        if found is None or found[0] != candidate.key.sealed:
+            return None
+        return None if self._clock.monotonic() - found[1] >= KEEP_SECONDS else found[2]
+
+    async def open(self, candidate: Candidate) -> OpenKey:
+        """The key, unsealed if need be. Raises KeyringFault."""
+        if key := self.at_hand(candidate):
+            return key
+        async with self._one_at_a_time:
+            if key := self.at_hand(candidate):
+                return key
+            context = candidate.key_context
+            secret = await self._keyring.unseal(KEY_NAME, context, candidate.key.sealed)
+            if not endpoint.is_sendable_key(secret.reveal()):
+                raise KeyringFault("the unsealed key cannot stand in a header")
+            headers = CIMultiDict(endpoint.headers(candidate.protocol, secret.reveal()))
+            url = URL(endpoint.url(candidate.address, candidate.protocol))
+            opened = OpenKey(secret, url, headers)
+            while len(self._open) >= KEYS_MAX:
+                del self._open[next(iter(self._open))]
+            self._open[context] = (candidate.key.sealed, self._clock.monotonic(), opened)
+            return opened
+
+    def sweep(self, *, keep: frozenset[str] | None = None) -> None:
+        """Drop keys whose minute is over, and those whose context is not in keep."""
+        oldest = self._clock.monotonic() - KEEP_SECONDS
+        self._open = {
+            context: entry
+            for context, entry in self._open.items()
+            if entry[1] > oldest and (keep is None or context in keep)
+        }
+
+    def __len__(self) -> int:
+        return len(self._open)
