@@ -16,7 +16,7 @@ from tests.live import ANTHROPIC, OPENAI, PATHS, PRICE, RPC_TIMEOUT_S, Key, Live
 from tollgate.router.v1 import router_pb2
 from tollgate_cli.demo_provider import failures
 from tollgate_cli.demo_provider.failures import CANARY, FAILURES, Failure
-from tollgate_edge.money_words import CHARGES
+from tollgate_edge.errors.money_words import CHARGES
 
 PROTOCOLS = {failures.OPENAI: OPENAI, failures.ANTHROPIC: ANTHROPIC}
 # Statuses that are the client's to act on: kept, with the upstream's words scrubbed.

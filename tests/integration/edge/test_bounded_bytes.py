@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from tests.fakes.edge import ANSWER, CHAT, KEY, connect, data, end, head, play, running, stream_of
-from tollgate_edge.http_protocol import PIPELINED_MAX
+from tollgate_edge.http.protocol import PIPELINED_MAX
 
 LIVE = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\n"

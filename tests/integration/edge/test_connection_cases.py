@@ -11,9 +11,9 @@ import pytest
 
 from tests.fakes.edge import ANSWER, CHAT, KEY, Edge, data, end, head, play, route, running
 from tests.fakes.edge import connect as raw_connection
-from tollgate_edge.call import Call
+from tollgate_edge.api.call.call import Call
 from tollgate_edge.config import LimitsConfig
-from tollgate_edge.http_protocol import FIELDS_MAX, LimitedProtocol
+from tollgate_edge.http.protocol import FIELDS_MAX, LimitedProtocol
 
 LIVE = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\n".encode()

@@ -8,7 +8,7 @@ from tests.fakes.edge import ANSWER, CHAT, KEY, OTHER_KEY, data, end, head, runn
 from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate_edge.config import LimitsConfig
-from tollgate_edge.pace import BURST, PER_SECOND
+from tollgate_edge.limits.pace import BURST, PER_SECOND
 
 MEGABYTE = 1_000_000
 BODY = b'{"model":"m-openai","max_tokens":16,"messages":[]}'

@@ -12,8 +12,8 @@ from tests import observe
 from tests.live import ANTHROPIC, OPENAI, RPC_TIMEOUT_S, Key, Live
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_edge import asgi
-from tollgate_edge.read_api import ReadApi
+from tollgate_edge.api import asgi
+from tollgate_edge.api.read_api import ReadApi
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.ids import Ids
 

@@ -28,7 +28,7 @@ from tests.integration.trust.smuggling_cases import (
     chunked,
     chunks,
 )
-from tollgate_edge.http_protocol import PIPELINED_MAX
+from tollgate_edge.http.protocol import PIPELINED_MAX
 
 OFFERS = pytest.mark.parametrize(
     "offer",

@@ -1,0 +1,1 @@
+"""An operator's workflows over several services: the command line and the portals share them."""

@@ -8,25 +8,25 @@ from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.authz.v1 import authz_pb2_grpc
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_edge import client_address
-from tollgate_edge.admission import Admission
-from tollgate_edge.asgi import EdgeApp
-from tollgate_edge.call_evidence import CallEvidence
-from tollgate_edge.catalogue import Catalogue
+from tollgate_edge.api.admission import Admission
+from tollgate_edge.api.asgi import EdgeApp
+from tollgate_edge.api.call.call_evidence import CallEvidence
+from tollgate_edge.api.call.ledger import Ledger
+from tollgate_edge.api.call.settle_queue import SettleQueue
+from tollgate_edge.api.catalogue import Catalogue
+from tollgate_edge.api.observation import Observation
+from tollgate_edge.api.pipeline import Pipeline
+from tollgate_edge.api.read_api import ReadApi
+from tollgate_edge.api.request_reader import RequestReader
 from tollgate_edge.config import EdgeApiConfig
-from tollgate_edge.connections import Connections, possible
-from tollgate_edge.cross_origin import CrossOrigin
-from tollgate_edge.decision_cache import DecisionCache
-from tollgate_edge.http_listener import HttpListener, malformed_answer
-from tollgate_edge.identity import Identity, KeyGrant
-from tollgate_edge.ledger import Ledger
-from tollgate_edge.observation import Observation
-from tollgate_edge.pace import Pace
-from tollgate_edge.pipeline import Pipeline
-from tollgate_edge.read_api import ReadApi
-from tollgate_edge.request_reader import RequestReader
-from tollgate_edge.revocation_watch import RevocationWatch
-from tollgate_edge.settle_queue import SettleQueue
+from tollgate_edge.headers import client_address
+from tollgate_edge.headers.cross_origin import CrossOrigin
+from tollgate_edge.http.connections import Connections, possible
+from tollgate_edge.http.listener import HttpListener, malformed_answer
+from tollgate_edge.identity.decision_cache import DecisionCache
+from tollgate_edge.identity.identity import Identity, KeyGrant
+from tollgate_edge.identity.revocation_watch import RevocationWatch
+from tollgate_edge.limits.pace import Pace
 from tollgate_kit import config as kit_config
 from tollgate_kit.clock import Clock, SystemClock
 from tollgate_kit.evidence import EvidenceProducer

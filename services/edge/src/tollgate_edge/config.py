@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from tollgate_edge import client_address
-from tollgate_edge.cross_origin import CrossOrigin
-from tollgate_edge.fair_shares import Shares
+from tollgate_edge.headers import client_address
+from tollgate_edge.headers.cross_origin import CrossOrigin
+from tollgate_edge.limits.fair_shares import Shares
 from tollgate_kit.config import MetricsConfig, PeerConfig, TlsConfig, check_listen
 
 # What the lifecycle gives one stop hook (tollgate_kit.lifecycle), less a margin.

@@ -1,0 +1,1 @@
+"""What an operator types against a running suite, a file for each noun."""

@@ -1,0 +1,1 @@
+"""What every operator's change has in common, in whatever service."""

@@ -1,0 +1,1 @@
+"""Calls between services: mutual TLS, failures, unary calls, sessions of many on one stream."""

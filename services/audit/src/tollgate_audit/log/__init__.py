@@ -1,0 +1,1 @@
+"""The log: what may enter, its order, its tree, its signature, its checks."""

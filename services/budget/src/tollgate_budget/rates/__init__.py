@@ -1,0 +1,1 @@
+"""Request and token rates: the rules, and the stores that keep them."""

@@ -1,0 +1,1 @@
+"""What upstreams there are: their addresses, models, keys, and where that is stored."""

@@ -1,0 +1,1 @@
+"""Which upstream key is tried, and what a refusal says about it. Pure."""

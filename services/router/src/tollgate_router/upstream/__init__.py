@@ -1,0 +1,1 @@
+"""The only way out: HTTP to an upstream, at an address that is allowed."""

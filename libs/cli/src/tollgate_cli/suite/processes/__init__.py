@@ -1,0 +1,1 @@
+"""Processes: started, noted, found again, asked, ended."""

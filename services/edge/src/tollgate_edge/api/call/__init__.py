@@ -1,0 +1,1 @@
+"""The steps of a governed call, and what became of it."""

@@ -1,0 +1,1 @@
+"""What a client can get as an error, and money in words. Pure."""

@@ -1,0 +1,1 @@
+"""Headers that come, headers that go, and whose address it is. Pure."""

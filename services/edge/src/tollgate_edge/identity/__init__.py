@@ -1,0 +1,1 @@
+"""Who calls: keys verified, decisions kept and forgotten."""

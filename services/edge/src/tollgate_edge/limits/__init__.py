@@ -1,0 +1,1 @@
+"""Shares of the edge and the pace of refusals. Pure."""
