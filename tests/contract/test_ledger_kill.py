@@ -13,9 +13,9 @@ from tests.contract.ledger_on_postgres import NOW, reserve, writing
 CHILD = """
 import asyncio, sys
 from functools import partial
-from tollgate_budget.ledger import Reserve, Reserved, Settle
-from tollgate_budget.postgres_settings import connect_durable
-from tollgate_budget.postgres_writer import PostgresWriter
+from tollgate_budget.ledger.ledger import Reserve, Reserved, Settle
+from tollgate_budget.ledger.postgres_settings import connect_durable
+from tollgate_budget.ledger.postgres_writer import PostgresWriter
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.ids import Ids
 from tollgate_kit.secret import Secret

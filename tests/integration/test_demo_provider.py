@@ -12,10 +12,10 @@ import openai
 import pytest
 
 from tollgate_cli.demo_provider.failures import ANTHROPIC, CANARY, FAILURES, OPENAI
-from tollgate_dialects import upstream_error
-from tollgate_dialects.meter import BodyMeter, StreamMeter
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.usage import UsageSource
+from tollgate_dialects.answer import upstream_error
+from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.usage import UsageSource
 
 KEY = "sk-demo-provider-0123456789abcdef"
 PATHS = {OPENAI: "/v1/chat/completions", ANTHROPIC: "/v1/messages"}

@@ -5,6 +5,7 @@ breaks it, so that one run shows all there is to do.
 """
 
 import ast
+import collections
 import dataclasses
 import functools
 import importlib
@@ -23,6 +24,7 @@ from tollgate_kit.secret import Secret
 ROOT = Path(__file__).resolve().parents[2]
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
+FOLDER_MODULES_MAX = 15
 SERVICES = ("authz", "budget", "router", "audit", "edge")
 
 GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$|\.lock$|(^|/)released\.json$|^LICENSE$")
@@ -104,6 +106,16 @@ def test_files_are_short():
     """A source file has at most 400 lines: what is longer owns more than one thing."""
     long = [(place(p), len(text(p).splitlines())) for p in sources()]
     assert [] == [(name, lines) for name, lines in long if lines > FILE_LINES_MAX]
+
+
+def test_folders_are_small():
+    """A folder of a library or a service has at most 15 modules: one more is a part of its own."""
+    modules = (path for path in sources() if ROOT / "tests" not in path.parents)
+    folders = collections.Counter(
+        place(path.parent) for path in modules if path.name != "__init__.py"
+    )
+    assert len(folders) > 20
+    assert {} == {name: n for name, n in folders.items() if n > FOLDER_MODULES_MAX}
 
 
 def test_functions_are_short():

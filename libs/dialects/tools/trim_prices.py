@@ -4,8 +4,8 @@
     TOLLGATE_CORPUS=... python libs/dialects/tools/trim_prices.py VERSION
 
 Reads `litellm-data/model_prices_and_context_window_backup.json.gz` below $TOLLGATE_CORPUS, writes
-`src/tollgate_dialects/seed_prices.json`. Fails on a price that is no whole pico-USD and on a model
-that the table does not have.
+`src/tollgate_dialects/pricing/seed_prices.json`. Fails on a price that is no whole pico-USD and on
+a model that the table does not have.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 
 TABLE = "litellm-data/model_prices_and_context_window_backup.json.gz"
-OUTPUT = Path(__file__).parents[1] / "src/tollgate_dialects/seed_prices.json"
+OUTPUT = Path(__file__).parents[1] / "src/tollgate_dialects/pricing/seed_prices.json"
 
 # Publisher -> (prefix in the source table, models by the name that clients ask for).
 MODELS = {

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
-from tollgate_dialects.price import Price
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.price import Price
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring.file import FileKeyring, create

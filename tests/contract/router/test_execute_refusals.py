@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 from tests.contract.router import harness as h
 from tests.contract.router.harness import end_of, fake_upstream, harness
 from tollgate.router.v1 import router_pb2
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
 from tollgate_kit.rpc.failure import Failure
 
 pb = router_pb2

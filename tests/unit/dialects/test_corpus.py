@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tollgate_dialects import request, rewrite
-from tollgate_dialects.meter import BodyMeter, StreamMeter
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.usage import UsageSource
+from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.usage import UsageSource
+from tollgate_dialects.request import request, rewrite
 
 ROOT = Path(__file__).parents[3]
 CORPUS = Path(os.environ.get("TOLLGATE_CORPUS") or ROOT.parent / "shared" / "corpus")

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_dialects.cost import cost_nano_usd
-from tollgate_dialects.price import Price
-from tollgate_dialects.usage import NOTHING, Usage, UsageSource
+from tollgate_dialects.pricing.cost import cost_nano_usd
+from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
 from tollgate_router import charge
 from tollgate_router.charge import FREE, EndReason, Seen
 

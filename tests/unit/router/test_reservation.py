@@ -1,6 +1,6 @@
 """The rule of the reservation token."""
 
-from tollgate_dialects.bound import Bound
+from tollgate_dialects.pricing.bound import Bound
 from tollgate_router.reservation import (
     SKEW_MS,
     Claims,

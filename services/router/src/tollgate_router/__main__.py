@@ -6,7 +6,7 @@ from functools import partial
 from typing import TypedDict
 
 from tollgate.router.v1 import router_pb2_grpc
-from tollgate_dialects import seed
+from tollgate_dialects.pricing import seed
 from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from tollgate.audit.v1 import audit_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_dialects.price import Price
+from tollgate_dialects.pricing.price import Price
 from tollgate_kit.changes.intent import record_intent
 from tollgate_kit.clock import Clock
 from tollgate_kit.evidence import OPERATOR_TENANT, EvidenceProducer

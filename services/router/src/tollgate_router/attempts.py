@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from multidict import CIMultiDict
 
-from tollgate_dialects import rewrite, upstream_error
-from tollgate_dialects.price import Price
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.request import RequestFacts
+from tollgate_dialects.answer import upstream_error
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.request import rewrite
+from tollgate_dialects.request.request import RequestFacts
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log

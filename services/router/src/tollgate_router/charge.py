@@ -12,10 +12,10 @@ import re
 from dataclasses import replace
 from typing import NamedTuple
 
-from tollgate_dialects.cost import cost_nano_usd
-from tollgate_dialects.meter import BodyMeter, StreamMeter
-from tollgate_dialects.price import Price
-from tollgate_dialects.usage import NOTHING, Usage, UsageSource
+from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
+from tollgate_dialects.pricing.cost import cost_nano_usd
+from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
 
 # A plain estimate of the input, for upstreams that report none: text at three bytes a token, high
 # for every language that is common; a medium (base64) as a usual image.

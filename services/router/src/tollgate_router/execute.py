@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 
 from tollgate.router.v1 import router_pb2
-from tollgate_dialects.answer_template import Shapes
-from tollgate_dialects.answer_usage import Flag
-from tollgate_dialects.meter import BodyMeter
+from tollgate_dialects.answer.answer_usage import Flag
+from tollgate_dialects.answer.meter import BodyMeter
+from tollgate_dialects.answer.template import Shapes
 from tollgate_kit.clock import Clock
 from tollgate_kit.lifecycle import MustFinish
 from tollgate_kit.logs import Log

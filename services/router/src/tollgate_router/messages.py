@@ -7,9 +7,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollgate.router.v1 import router_pb2
-from tollgate_dialects.price import Price
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.usage import UsageSource
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.usage import UsageSource
 from tollgate_kit.rpc.failure import Failure
 from tollgate_router.attempts import Call, NotOpened
 from tollgate_router.charge import Charge, EndReason

@@ -4,7 +4,7 @@ A model whose newest price is the operator's keeps it; an unchanged price makes 
 audit entry: it runs before audit does, and every charge names the price version it used.
 """
 
-from tollgate_dialects import seed
+from tollgate_dialects.pricing import seed
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log

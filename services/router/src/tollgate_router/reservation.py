@@ -9,7 +9,7 @@ checked.
 import enum
 from typing import NamedTuple
 
-from tollgate_dialects.bound import Bound
+from tollgate_dialects.pricing.bound import Bound
 
 # What budget's clock and ours may differ by, milliseconds.
 SKEW_MS = 5_000

@@ -7,10 +7,10 @@ from google.protobuf.message import DecodeError
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_dialects import request as requests
-from tollgate_dialects.bound import worst_case
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.request import RequestFacts
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.bound import worst_case
+from tollgate_dialects.request import request as requests
+from tollgate_dialects.request.request import RequestFacts
 from tollgate_kit.clock import Clock
 from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.logs import Log

@@ -6,10 +6,10 @@ bytes; nothing passes that the meter held back.
 """
 
 from tollgate.router.v1 import router_pb2
-from tollgate_dialects.answer_template import Shapes
-from tollgate_dialects.answer_usage import Flag
-from tollgate_dialects.meter import StreamMeter
-from tollgate_dialects.upstream_error import UpstreamFault as UpstreamError
+from tollgate_dialects.answer.answer_usage import Flag
+from tollgate_dialects.answer.meter import StreamMeter
+from tollgate_dialects.answer.template import Shapes
+from tollgate_dialects.answer.upstream_error import UpstreamFault as UpstreamError
 from tollgate_router import charge, messages
 from tollgate_router.attempts import Call, Opened, broken_answer
 from tollgate_router.charge import Charge, EndReason

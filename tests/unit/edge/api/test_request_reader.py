@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from tollgate_dialects import request
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.request import request
 from tollgate_edge.api import request_reader
 from tollgate_edge.api.request_reader import LARGE_BYTES, ReaderLost, RequestReader
 

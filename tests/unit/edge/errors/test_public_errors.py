@@ -8,7 +8,7 @@ from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate.common.v1 import errors_pb2
 from tollgate.router.v1 import router_pb2
-from tollgate_dialects.request import Code
+from tollgate_dialects.request.request import Code
 from tollgate_edge.api import anthropic_api, openai_api
 from tollgate_edge.errors import money_words, public_errors
 

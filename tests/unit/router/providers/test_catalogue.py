@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tollgate_dialects.price import Price
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.price import Price
 from tollgate_router.providers import admission, base_url, catalogue, endpoint
 from tollgate_router.providers.admission import InvalidField
 from tollgate_router.providers.catalogue import Provider, ProviderKey, ProviderModel

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
 from tollgate_edge.api.catalogue import Entry
 from tollgate_edge.api.face import Face
 

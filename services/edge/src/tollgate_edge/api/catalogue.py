@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
-from tollgate_dialects.price import Price
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.price import Price
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.rpc import client as rpc_client

@@ -6,7 +6,7 @@ Owns the shape; openai_api.py and anthropic_api.py fill it. Never decides about 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
 
 
 @dataclass(frozen=True, slots=True)

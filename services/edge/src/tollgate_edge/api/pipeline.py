@@ -10,9 +10,9 @@ import dataclasses
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
-from tollgate_dialects import bound as bounds
-from tollgate_dialects import protocol as protocols
-from tollgate_dialects import request as requests
+from tollgate_dialects.common import protocol as protocols
+from tollgate_dialects.pricing import bound as bounds
+from tollgate_dialects.request import request as requests
 from tollgate_edge.api.admission import NOT_RECORDED, Admission
 from tollgate_edge.api.call import outcome
 from tollgate_edge.api.call.answer import Answer, StreamAnswer, UnaryAnswer

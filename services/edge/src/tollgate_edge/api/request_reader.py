@@ -18,8 +18,8 @@ import threading
 from collections.abc import AsyncIterator
 from typing import IO
 
-from tollgate_dialects import request as requests
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.request import request as requests
 
 # Read in under a millisecond (docs/adr/0021); above it the way to the other process is cheaper.
 LARGE_BYTES = 256 * 1024
@@ -46,7 +46,7 @@ class RequestReader:
         self._numbers = itertools.count()
 
     async def read(self, body: bytes, protocol: Protocol) -> requests.RequestFacts:
-        """As tollgate_dialects.request.read. Raises BadRequest, ReaderLost."""
+        """As tollgate_dialects.request.request.read. Raises BadRequest, ReaderLost."""
         if len(body) <= LARGE_BYTES:
             return requests.read(body, protocol)
         async with self._turn(len(body)):

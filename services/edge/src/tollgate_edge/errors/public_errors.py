@@ -280,8 +280,8 @@ OWN = MappingProxyType(
     }
 )
 
-# The strict reader's codes (tollgate_dialects.request.BadRequest) have one row: its messages are
-# fixed texts of our own about the shape of the body, and never quote it.
+# The strict reader's codes (tollgate_dialects.request.request.BadRequest) have one row: its
+# messages are fixed texts of our own about the shape of the body, and never quote it.
 BAD_REQUEST = PublicError(400, "invalid_request", "The request body is not valid.")
 
 

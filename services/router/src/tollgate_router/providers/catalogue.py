@@ -8,8 +8,8 @@ Holds sealed keys only.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tollgate_dialects.price import Price
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.price import Price
 from tollgate_router.providers import base_url
 
 # Keys that the operator owns and every tenant's calls may use.

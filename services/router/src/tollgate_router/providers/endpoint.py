@@ -7,7 +7,7 @@ client's reaches an upstream header but well-formed protocol headers.
 import re
 from collections.abc import Mapping
 
-from tollgate_dialects.protocol import Protocol, forwarded_betas
+from tollgate_dialects.common.protocol import Protocol, forwarded_betas
 from tollgate_router.providers.base_url import BaseUrl
 
 USER_AGENT = "tollgate/0.1"

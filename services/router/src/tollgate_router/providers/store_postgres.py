@@ -14,8 +14,8 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from tollgate_dialects.price import Price
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.price import Price
 from tollgate_kit.clock import Clock
 from tollgate_kit.rpc.failure import already_exists, store_unavailable
 from tollgate_router.providers.catalogue import Provider, ProviderKey, ProviderModel

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
-from tollgate_dialects import upstream_error
+from tollgate_dialects.answer import upstream_error
 from tollgate_router.routing.routing import Result
 
 # Codes and types of vendors, in lower case without separators.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_dialects import sse
+from tollgate_dialects.common import sse
 from tollgate_edge.api.anthropic_api import FACE as ANTHROPIC
 from tollgate_edge.api.call.event_tail import EventTail
 from tollgate_edge.api.openai_api import FACE as OPENAI

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import orjson
 
-from tollgate_dialects import sse
+from tollgate_dialects.common import sse
 from tollgate_edge.api.call.event_tail import EventTail
 from tollgate_edge.api.exchange import Exchange
 from tollgate_edge.headers import answer_headers

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from tollgate_dialects.request import RequestFacts
+from tollgate_dialects.request.request import RequestFacts
 from tollgate_edge.api.call.outcome import Outcome
 from tollgate_edge.api.exchange import Exchange
 from tollgate_edge.errors.public_errors import Refusal

@@ -5,8 +5,8 @@ bytes leave in order and unchanged; a whole event leaves at once, unless it is t
 which `sse` tells; a part of an event waits for its end up to a bound. Never parses an event's data.
 """
 
-from tollgate_dialects import sse
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common import sse
+from tollgate_dialects.common.protocol import Protocol
 
 
 class EventTail:

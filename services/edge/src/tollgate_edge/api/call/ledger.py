@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from tollgate.budget.v1 import budget_pb2
-from tollgate_dialects.bound import Bound
-from tollgate_dialects.price import Price
+from tollgate_dialects.pricing.bound import Bound
+from tollgate_dialects.pricing.price import Price
 from tollgate_edge.api.call.settle_queue import SettleQueue
 from tollgate_edge.errors import money_words, public_errors
 from tollgate_edge.errors.public_errors import Refusal

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from tollgate_dialects import answer_schema, reported, request, rewrite, upstream_error
-from tollgate_dialects.meter import StreamMeter
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.answer import reported, upstream_error
+from tollgate_dialects.answer import schema as answer_schema
+from tollgate_dialects.answer.meter import StreamMeter
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.request import request, rewrite
 
 OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
 

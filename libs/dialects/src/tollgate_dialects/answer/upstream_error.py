@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.scrub import REDACTED, scrub
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.common.scrub import REDACTED, scrub
 
 DESCRIBED_STATUSES: Final = frozenset((400, 404, 413, 422, 429))
 # More faults of one request than anybody reads.

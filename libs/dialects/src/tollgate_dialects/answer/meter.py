@@ -11,17 +11,13 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tollgate_dialects import (
-    answer_schema,
-    answer_template,
-    members,
-    reported,
-    sse,
-    upstream_error,
-)
-from tollgate_dialects.answer_usage import AnswerMeter
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.usage import NOTHING
+from tollgate_dialects.answer import reported, upstream_error
+from tollgate_dialects.answer import schema as answer_schema
+from tollgate_dialects.answer import template as answer_template
+from tollgate_dialects.answer.answer_usage import AnswerMeter
+from tollgate_dialects.common import members, sse
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.usage import NOTHING
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tollgate_dialects import sse
-from tollgate_dialects.meter import BodyMeter, StreamMeter
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.usage import Usage, UsageSource
+from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
+from tollgate_dialects.common import sse
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.usage import Usage, UsageSource
 
 OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
 LEAK = "Error at http://10.0.0.7:8000 on gpu-node-17"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
 

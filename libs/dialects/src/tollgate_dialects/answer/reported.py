@@ -8,7 +8,7 @@ this is refused whole (None), never repaired.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.usage import Usage
+from tollgate_dialects.pricing.usage import Usage
 
 # No call reads or writes more; larger counts are a fault or a lie.
 MAX_TOKENS: Final = 1_000_000_000

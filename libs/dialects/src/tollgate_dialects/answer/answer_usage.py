@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
-from tollgate_dialects import upstream_error
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.upstream_error import UpstreamFault
-from tollgate_dialects.usage import NOTHING, Usage, UsageSource
+from tollgate_dialects.answer import upstream_error
+from tollgate_dialects.answer.upstream_error import UpstreamFault
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
 
 # What is odd about a report: refused counts, or far fewer output tokens than text.
 Flag: TypeAlias = Literal["", "implausible", "below_output"]

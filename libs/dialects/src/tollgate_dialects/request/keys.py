@@ -10,9 +10,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tollgate_dialects import features, members
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.refusal import BadRequest, Code
+from tollgate_dialects.common import members
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.common.refusal import BadRequest, Code
+from tollgate_dialects.request import features
 
 # What each protocol calls the limit of an answer's tokens; another protocol's name is refused.
 LIMITS: Mapping[Protocol, tuple[str, ...]] = {

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_dialects import request
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.request import BadRequest
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.request import request
+from tollgate_dialects.request.request import BadRequest
 
 OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
 
@@ -230,8 +230,8 @@ def test_case_P5_ordinary_tiers_and_equal_limits_pass():
 
 MEASURE = """
 import json, resource, sys
-from tollgate_dialects import request
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.request import request
+from tollgate_dialects.common.protocol import Protocol
 text = json.loads(sys.argv[1])
 head = '{"model":"m","messages":[{"content":"'
 body = (head + text * (8_000_000 // len(text.encode())) + '"}]}').encode()

@@ -10,9 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tollgate_dialects import content, features, keys, members
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.refusal import BadRequest, Code, wrong_type
+from tollgate_dialects.common import members
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.common.refusal import BadRequest, Code, wrong_type
+from tollgate_dialects.request import content, features, keys
 
 __all__ = ["BadRequest", "Code", "RequestFacts", "read"]
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.scrub import scrub
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.common.scrub import scrub
 
 # A kind is one of the three below, a mapping of members to kinds, or a list with the kind of its
 # items; a pair of SCALAR and another kind takes either.

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_dialects import reported, sse
-from tollgate_dialects.answer_usage import estimated_tokens
-from tollgate_dialects.meter import BodyMeter, StreamMeter
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.usage import NOTHING, Usage, UsageSource
+from tollgate_dialects.answer import reported
+from tollgate_dialects.answer.answer_usage import estimated_tokens
+from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
+from tollgate_dialects.common import sse
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
 
 OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_dialects import request
-from tollgate_dialects.protocol import Protocol, forwarded_betas
-from tollgate_dialects.request import BadRequest
+from tollgate_dialects.common.protocol import Protocol, forwarded_betas
+from tollgate_dialects.request import request
+from tollgate_dialects.request.request import BadRequest
 
 OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
 BASE = {

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 import orjson
 
-from tollgate_dialects import keys, members
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.request import RequestFacts
+from tollgate_dialects.common import members
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.request import keys
+from tollgate_dialects.request.request import RequestFacts
 
 # o1, o3-mini, gpt-5.2, codex-mini, also behind a vendor's prefix ("openai/o3", "ft:o4-mini:org").
 _REASONING_MODEL = re.compile(

@@ -1,7 +1,7 @@
 """What a usage costs: integers only, rounded up once per call."""
 
-from tollgate_dialects.price import Price
-from tollgate_dialects.usage import Usage
+from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.usage import Usage
 
 _PICO_PER_NANO = 1_000
 

@@ -9,8 +9,8 @@ Everything that is not on the list passes untouched.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.refusal import thread_unsupported, unsupported, wrong_type
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.common.refusal import thread_unsupported, unsupported, wrong_type
 
 Allowed = Callable[[Any], bool]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_dialects import sse
+from tollgate_dialects.common import sse
 
 LINE = re.compile(rb"\r\n|\n|\r")
 

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_dialects import bound, normalisation, request, seed
-from tollgate_dialects.cost import cost_nano_usd
-from tollgate_dialects.price import Price
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.request import RequestFacts
-from tollgate_dialects.usage import Usage
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing import bound, seed
+from tollgate_dialects.pricing.cost import cost_nano_usd
+from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.usage import Usage
+from tollgate_dialects.request import normalisation, request
+from tollgate_dialects.request.request import RequestFacts
 
 PRICE = Price(
     model="m", version=1, source="seed", input_pico_usd=1_000_000, output_pico_usd=5_000_000,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_dialects import answer_schema
-from tollgate_dialects.answer_template import Shapes
-from tollgate_dialects.meter import StreamMeter
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.answer import schema as answer_schema
+from tollgate_dialects.answer.meter import StreamMeter
+from tollgate_dialects.answer.template import Shapes
+from tollgate_dialects.common.protocol import Protocol
 
 OPENAI = Protocol.OPENAI_CHAT
 

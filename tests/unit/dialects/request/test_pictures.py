@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from tollgate_dialects import pictures, request
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.request import pictures, request
 
 OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
 

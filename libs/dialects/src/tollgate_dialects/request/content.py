@@ -10,9 +10,9 @@ is not known here) is reported as unbounded.
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from tollgate_dialects import keys, normalisation, pictures
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.refusal import unsupported, wrong_type
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.common.refusal import unsupported, wrong_type
+from tollgate_dialects.request import keys, normalisation, pictures
 
 # Hidden prompts of upstreams, in tokens: compatible vendors add up to 655 to any OpenAI call,
 # Anthropic up to 140 without and 1,250 (on Bedrock) with tools.

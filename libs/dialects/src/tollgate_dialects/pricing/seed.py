@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from tollgate_dialects.price import Price
+from tollgate_dialects.pricing.price import Price
 
 SOURCE: Final = "seed"
 _CLASSES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")

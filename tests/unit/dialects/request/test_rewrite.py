@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_dialects import members, request, rewrite
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common import members
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.request import request, rewrite
 
 OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
 

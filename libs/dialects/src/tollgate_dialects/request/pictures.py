@@ -9,7 +9,7 @@ import binascii
 import re
 from typing import Final, NamedTuple
 
-from tollgate_dialects.protocol import Protocol
+from tollgate_dialects.common.protocol import Protocol
 
 # gpt-4o-mini at high detail, 2,833 + 8 tiles of 5,667: more than 16,384 (Qwen-VL), 12,000 (patches
 # of 32 pixels at OpenAI), 10,500 (40 tiles of InternVL), 4,784 (Anthropic), 4,128 (Gemini).

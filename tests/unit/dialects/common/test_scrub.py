@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_dialects import upstream_error
-from tollgate_dialects.protocol import Protocol
-from tollgate_dialects.scrub import MAX_CHARACTERS, scrub
+from tollgate_dialects.answer import upstream_error
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.common.scrub import MAX_CHARACTERS, scrub
 
 OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
 

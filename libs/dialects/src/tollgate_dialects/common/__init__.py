@@ -1,0 +1,1 @@
+"""JSON members, server-sent events, scrubbing, protocols: what both directions need."""
