@@ -55,7 +55,7 @@ run: $(VENV)/.run ## start the whole suite on this machine and print a call that
 
 # ---- checking ------------------------------------------------------------------------------------
 
-.PHONY: fmt lint types contracts buf check
+.PHONY: fmt lint types contracts dead buf check
 fmt: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff format $(SOURCES) && $(BIN)/ruff check --fix $(SOURCES) && $(BIN)/buf format -w protos
 lint: $(VENV)/.dev ## ruff: every rule but the explained ones
@@ -64,9 +64,11 @@ types: $(VENV)/.dev ## mypy --strict
 	@$(BIN)/mypy libs/*/src services/*/src
 contracts: $(VENV)/.dev ## import-linter: who may import whom
 	@for c in $(CONTRACTS); do $(BIN)/lint-imports --no-cache --config $$c || exit 1; done
+dead: $(VENV)/.dev ## vulture: code that nothing uses
+	@$(BIN)/vulture
 buf: $(VENV)/.dev ## protos: lint, format, no breaking change against protos/released.json
 	@$(BIN)/buf lint protos && $(BIN)/buf format -d --exit-code protos && $(BIN)/buf breaking protos --against protos/released.json
-check: lint types contracts buf ## everything that needs no running suite (< 3 min)
+check: lint types contracts dead buf ## everything that needs no running suite (< 3 min)
 	@$(BIN)/pytest tests/unit
 
 # ---- testing -------------------------------------------------------------------------------------

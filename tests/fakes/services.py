@@ -26,7 +26,6 @@ class FakeAuthz(authz_pb2_grpc.AuthzServiceServicer):
         self.decisions: dict[str, authz_pb2.Decision] = {}
         self.checks: list[authz_pb2.CheckRequest] = []
         self.changes: asyncio.Queue[authz_pb2.WatchRevocationsResponse] = asyncio.Queue()
-        self.watches = 0
         self.revision = 1
         self.gate = asyncio.Event()
         self.gate.set()
@@ -53,7 +52,6 @@ class FakeAuthz(authz_pb2_grpc.AuthzServiceServicer):
         return answer
 
     async def WatchRevocations(self, request, context):
-        self.watches += 1
         while True:
             yield authz_pb2.WatchRevocationsResponse(through_revision=self.revision)
             try:

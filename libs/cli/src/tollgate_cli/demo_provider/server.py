@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import hashlib
 import hmac
 import json
 from dataclasses import dataclass
@@ -75,7 +74,6 @@ class Provider:
             path=request.path,
             stream=question.stream,
             trace_id=request.headers.get("x-request-id", ""),
-            key_fingerprint=hashlib.sha256(self._key.encode()).hexdigest()[:8],
         )
         self._stats.begin(call)
         aborted = True

@@ -18,8 +18,6 @@ class Call:
     path: str
     stream: bool
     trace_id: str
-    # Names the key without being it.
-    key_fingerprint: str
     status: int = 0
     input_tokens: int = 0
     output_tokens: int = 0

@@ -6,7 +6,7 @@ again. A reservation whose end is not known stays counted. The true cost is neve
 Never does: I/O, clocks, randomness. A store brings the rows in, and writes the changed ones.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, NewType
@@ -357,21 +357,3 @@ def _refused(windows: Sequence[Window], amount: int) -> Denied:
         return Denied(Refusal.BUDGET_EXHAUSTED, spent.account_id, spent.left, spent.held)
     held = min(windows, key=_left)
     return Denied(Refusal.BUDGET_HELD, held.account_id, held.left, held.held)
-
-
-def window_keys(
-    steps: Iterable[Step], transfers: Iterable[Transfer], month: Month
-) -> set[WindowKey]:
-    """Every row that these steps, and the transfers they name, may read or change."""
-    keys = {
-        (account_id, month)
-        for step in steps
-        if type(step) is Reserve
-        for account_id in step.account_ids
-    }
-    keys.update(
-        (account_id, transfer.month)
-        for transfer in transfers
-        for account_id in transfer.account_ids
-    )
-    return keys

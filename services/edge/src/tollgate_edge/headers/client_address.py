@@ -14,8 +14,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # More hops than any real chain of proxies has; a longer header is not read at all.
 HOPS_MAX = 32
-# Texts already read: most calls come from few addresses.
-ADDRESSES_KEPT = 4096
 
 
 def networks(blocks: Iterable[str]) -> tuple[Network, ...]:
