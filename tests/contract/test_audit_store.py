@@ -8,7 +8,7 @@ import pytest
 from tests.contract import audit_log
 from tests.contract.audit_log import submission
 from tollgate_audit.log.batcher import Batcher, Full
-from tollgate_audit.log.sequencer import Appended, Refusal, Refused
+from tollgate_audit.log.sequencer import AppendDenial, Appended, Refused
 from tollgate_audit.log.store_postgres import CommitUnknown, PostgresStore, StoreUnavailable
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.metrics import Metrics
@@ -65,8 +65,8 @@ async def test_outcomes_on_the_real_engine(store, pool):
         Appended((3,)),
     ]
     assert await store.append([submission("a/1", 4, 1, "x"), submission("b/1", 9, 1)]) == [
-        Refused(Refusal.MISMATCH, 4),
-        Refused(Refusal.GAP, 2),
+        Refused(AppendDenial.MISMATCH, 4),
+        Refused(AppendDenial.GAP, 2),
     ]
     assert_gapless(await rows(pool))
     assert await store.size() == 5
@@ -211,7 +211,7 @@ async def test_a_full_backlog_refuses(pool):
     store = PostgresStore(pool, mac=audit_log.MAC, unpublished_max=3)
     assert await store.append([submission("a/1", 1, 3), submission("a/1", 4, 1)]) == [
         Appended((0, 1, 2)),
-        Refused(Refusal.BACKLOG, 4),
+        Refused(AppendDenial.BACKLOG, 4),
     ]
     async with pool.connection() as connection:
         await connection.execute("update log_published set size = 1")

@@ -9,8 +9,8 @@ import pytest
 
 from tests.contract.ledger_on_postgres import NOW, ids, reserve, row, writing
 from tollgate_budget.ledger.ledger import (
+    DenialReason,
     Mismatch,
-    Refusal,
     Reserve,
     Reserved,
     Settle,
@@ -145,7 +145,7 @@ async def test_a_lost_commit_is_read_back(dsn, cut):
         steps = [second, Settle(first.id, NanoUsd(50)), first]
         outcomes = await w.apply(steps, now_ms=NOW)
     assert (1, [1]) == (proxy.cuts, unknown)
-    assert (False, Settled(Settlement.POSTED), Refusal.RESERVATION_ENDED) == (
+    assert (False, Settled(Settlement.POSTED), DenialReason.RESERVATION_ENDED) == (
         outcomes[0].replayed,
         outcomes[1],
         outcomes[2].reason,

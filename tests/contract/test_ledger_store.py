@@ -8,11 +8,11 @@ import pytest
 
 from tollgate_budget.group_commit import GroupCommit, Limits
 from tollgate_budget.ledger.ledger import (
+    DenialReason,
     Denied,
     Mismatch,
     Quarantine,
     Quarantined,
-    Refusal,
     Reserve,
     Reserved,
     Resolution,
@@ -105,7 +105,7 @@ async def test_reserve_settle_release_and_their_repeats(store):
     first, second = reserve(60), reserve(40)
     one, two, three = await store.apply([first, second, reserve(1)], now_ms=NOW)
     assert (40, 0) == (one.left, two.left)
-    assert Denied(Refusal.BUDGET_HELD, A, 0, held=100) == three
+    assert Denied(DenialReason.BUDGET_HELD, A, 0, held=100) == three
     assert (0, 100, 0) == await sums(store, C)
     (again,) = await store.apply([first], now_ms=NOW + 5)
     assert (True, one.transfer) == (again.replayed, again.transfer)
@@ -124,7 +124,7 @@ async def test_reserve_and_settle_within_one_batch(store):
     outcomes = await store.apply([step, Settle(step.id, NanoUsd(7)), step], now_ms=NOW)
     assert [Settled(Settlement.POSTED)] == [o for o in outcomes if isinstance(o, Settled)]
     assert [False] == [o.replayed for o in outcomes if isinstance(o, Reserved)]
-    assert Denied(Refusal.RESERVATION_ENDED, A, 0) == outcomes[2]
+    assert Denied(DenialReason.RESERVATION_ENDED, A, 0) == outcomes[2]
     assert (7, 0, 0) == await sums(store)
 
 
@@ -141,7 +141,7 @@ async def test_other_content_under_the_same_id_is_a_mismatch(store):
 async def test_unknown_accounts_are_refused(store):
     """An account nobody set a limit for: refused, and it does not come into being."""
     outcome = await store.apply([reserve(1, A, AccountId("key:nobody"))], now_ms=NOW)
-    assert [Denied(Refusal.ACCOUNT_UNKNOWN, AccountId("key:nobody"), 0)] == outcome
+    assert [Denied(DenialReason.ACCOUNT_UNKNOWN, AccountId("key:nobody"), 0)] == outcome
     assert {} == await store.accounts([AccountId("key:nobody")], NOVEMBER)
     assert (0, 0, 0) == await sums(store)
 
@@ -168,7 +168,7 @@ async def test_an_overrun_is_posted_and_freezes(store):
     window = (await store.accounts([A], NOVEMBER))[A]
     assert (150, 90, True) == (window.posted, window.overrun, window.frozen)
     (denied,) = await store.apply([reserve(0, A)], now_ms=NOW)
-    assert Refusal.ACCOUNT_FROZEN == denied.reason
+    assert DenialReason.ACCOUNT_FROZEN == denied.reason
     await limit(store, A, 151)
     (granted,) = await store.apply([reserve(1, A)], now_ms=NOW)
     assert 0 == granted.left
@@ -253,7 +253,7 @@ async def test_an_account_without_a_limit_counts_and_refuses_nothing(store):
     assert 0 == await store.violations()
     assert (await limit(store, A, 5)).frozen
     (denied,) = await store.apply([reserve(0, A)], now_ms=NOW)
-    assert Refusal.ACCOUNT_FROZEN == denied.reason
+    assert DenialReason.ACCOUNT_FROZEN == denied.reason
     window = await limit(store, A, NO_LIMIT)
     assert (NO_LIMIT, False) == (window.limit, window.frozen)
 

@@ -4,7 +4,7 @@ from tollgate_dialects.pricing.bound import Bound
 from tollgate_router.reservation import (
     SKEW_MS,
     Claims,
-    Refusal,
+    TokenDenial,
     UsedReservations,
     check,
     check_bound,
@@ -13,7 +13,7 @@ from tollgate_router.reservation import (
 CLAIMS = Claims("r1", "t1", "m", 1_000, 10_000, 50, 20, 7)
 
 
-def ask(claims: Claims = CLAIMS, **changes: object) -> Refusal | None:
+def ask(claims: Claims = CLAIMS, **changes: object) -> TokenDenial | None:
     return check(claims, **({"tenant_id": "t1", "model": "m", "now_unix_ms": 0} | changes))
 
 
@@ -25,17 +25,17 @@ def test_a_good_token_opens():
 def test_expiry_allows_for_skew_and_no_more():
     """A token lives 5 s beyond its expiry, by our clock, and not a millisecond longer."""
     assert ask(now_unix_ms=10_000 + SKEW_MS) is None
-    assert Refusal.EXPIRED == ask(now_unix_ms=10_001 + SKEW_MS)
+    assert TokenDenial.EXPIRED == ask(now_unix_ms=10_001 + SKEW_MS)
 
 
 def test_other_calls_are_refused():
     """Another tenant, another model, an empty one, or claims without sense open nothing."""
-    assert Refusal.OTHER_TENANT == ask(tenant_id="t2")
-    assert Refusal.OTHER_TENANT == ask(CLAIMS._replace(tenant_id=""), tenant_id="")
-    assert Refusal.OTHER_MODEL == ask(model="n")
-    assert Refusal.OTHER_MODEL == ask(CLAIMS._replace(model=""), model="")
-    assert Refusal.FORGED == ask(CLAIMS._replace(reservation_id=""))
-    assert Refusal.FORGED == ask(CLAIMS._replace(amount_nano_usd=-1))
+    assert TokenDenial.OTHER_TENANT == ask(tenant_id="t2")
+    assert TokenDenial.OTHER_TENANT == ask(CLAIMS._replace(tenant_id=""), tenant_id="")
+    assert TokenDenial.OTHER_MODEL == ask(model="n")
+    assert TokenDenial.OTHER_MODEL == ask(CLAIMS._replace(model=""), model="")
+    assert TokenDenial.FORGED == ask(CLAIMS._replace(reservation_id=""))
+    assert TokenDenial.FORGED == ask(CLAIMS._replace(amount_nano_usd=-1))
 
 
 def test_case_M4_a_token_covers_only_what_it_was_granted_for():
@@ -46,8 +46,8 @@ def test_case_M4_a_token_covers_only_what_it_was_granted_for():
     assert check_bound(CLAIMS, bound, price_version=7) is None
     for name in ("input_tokens", "max_output_tokens", "amount_nano_usd"):
         more = bound._replace(**{name: getattr(bound, name) + 1})
-        assert Refusal.NOT_COVERED == check_bound(CLAIMS, more, price_version=7)
-    assert Refusal.OTHER_PRICE == check_bound(CLAIMS, bound, price_version=6)
+        assert TokenDenial.NOT_COVERED == check_bound(CLAIMS, more, price_version=7)
+    assert TokenDenial.OTHER_PRICE == check_bound(CLAIMS, bound, price_version=6)
 
 
 def test_same_trace_may_return_until_contact():
@@ -55,10 +55,10 @@ def test_same_trace_may_return_until_contact():
     used = UsedReservations(limit=10)
     assert used.admit(CLAIMS, trace_id="a") is None
     assert used.admit(CLAIMS, trace_id="a") is None
-    assert Refusal.USED == used.admit(CLAIMS, trace_id="b")
+    assert TokenDenial.USED == used.admit(CLAIMS, trace_id="b")
     assert used.contact("r1")
     assert not used.contact("r1")
-    assert Refusal.USED == used.admit(CLAIMS, trace_id="a")
+    assert TokenDenial.USED == used.admit(CLAIMS, trace_id="a")
 
 
 def test_contact_needs_admission():
@@ -75,7 +75,7 @@ def test_memory_is_bounded_and_outlives_the_token():
     assert used.full(now_unix_ms=0)
     last_accepted = 10_000 + SKEW_MS
     assert used.full(now_unix_ms=last_accepted)
-    assert Refusal.USED == used.admit(CLAIMS, trace_id="a")
+    assert TokenDenial.USED == used.admit(CLAIMS, trace_id="a")
     assert not used.full(now_unix_ms=last_accepted + 2_000)
     assert 1 == len(used)
-    assert Refusal.EXPIRED == ask(now_unix_ms=last_accepted + 2_000)
+    assert TokenDenial.EXPIRED == ask(now_unix_ms=last_accepted + 2_000)

@@ -15,7 +15,7 @@ from tollgate_audit.log import admission, entry
 from tollgate_audit.log.admission import KindNotAllowed, PayloadRefused
 from tollgate_audit.log.batcher import Batcher, Full
 from tollgate_audit.log.entry import EntryRefused, PreparedEntry
-from tollgate_audit.log.sequencer import Appended, Refusal, Refused, Submission
+from tollgate_audit.log.sequencer import AppendDenial, Appended, Refused, Submission
 from tollgate_audit.log.store_postgres import CommitUnknown, StoreUnavailable
 from tollgate_audit.subject_keys import SubjectKeys
 from tollgate_kit import canonical
@@ -156,10 +156,10 @@ def _prepare(item: audit_pb2.Entry, producer: str, identity: str, pseudonym: str
 
 
 def _refused(producer: str, outcome: Refused) -> Failure:
-    if outcome.refusal is Refusal.GAP:
+    if outcome.refusal is AppendDenial.GAP:
         return Failure(
             grpc.StatusCode.FAILED_PRECONDITION, "SEQUENCE_REFUSED", expected=str(outcome.sequence)
         )
-    if outcome.refusal is Refusal.MISMATCH:
+    if outcome.refusal is AppendDenial.MISMATCH:
         return failure.mismatch(producer, f"sequence {outcome.sequence}")
     return failure.audit_not_durable()

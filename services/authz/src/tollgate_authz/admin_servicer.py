@@ -22,13 +22,13 @@ from tollgate_authz.directory import (
     AddTenant,
     Applied,
     Change,
+    ChangeOutcome,
     Effect,
     Group,
     Key,
     KeyState,
     Mismatch,
     Missing,
-    Outcome,
     RevokedForGood,
     SetKeyState,
     SetTenantEnabled,
@@ -322,7 +322,7 @@ def _issued(key: Key) -> _Entry:
     )
 
 
-def _refused(outcome: Outcome, request_id: str) -> Failure:
+def _refused(outcome: ChangeOutcome, request_id: str) -> Failure:
     match outcome:
         case Mismatch():
             return mismatch(request_id, "content")

@@ -30,7 +30,7 @@ from tollgate_authz.directory import (
 )
 
 Connection = psycopg.AsyncConnection[dict[str, Any]]
-Refusal = Missing | Taken | RevokedForGood
+ChangeDenied = Missing | Taken | RevokedForGood
 
 
 async def claim(connection: Connection, change: Change) -> Applied | Mismatch | None:
@@ -60,7 +60,7 @@ async def claim(connection: Connection, change: Change) -> Applied | Mismatch | 
     return Applied(revision=Revision(row["revision"]), answer=bytes(row["answer"]), replayed=True)
 
 
-async def write(connection: Connection, effect: Effect) -> Refusal | None:
+async def write(connection: Connection, effect: Effect) -> ChangeDenied | None:
     match effect:
         case AddTenant(tenant):
             return await _add_tenant(connection, tenant)
@@ -78,7 +78,7 @@ async def write(connection: Connection, effect: Effect) -> Refusal | None:
             return await _set_key_state(connection, key_id, state)
 
 
-async def _add_tenant(connection: Connection, tenant: Tenant) -> Refusal | None:
+async def _add_tenant(connection: Connection, tenant: Tenant) -> ChangeDenied | None:
     done = await connection.execute(
         """INSERT INTO tenant (tenant_id, name, enabled, create_unix_ms)
            VALUES (%(tenant_id)s, %(name)s, %(enabled)s, %(create_unix_ms)s)
@@ -93,7 +93,7 @@ async def _add_tenant(connection: Connection, tenant: Tenant) -> Refusal | None:
     return None if done.rowcount else Taken(kind="tenant")
 
 
-async def _add_group(connection: Connection, group: Group) -> Refusal | None:
+async def _add_group(connection: Connection, group: Group) -> ChangeDenied | None:
     if not await _exists(connection, "tenant", group.tenant_id):
         return Missing(kind="tenant", identifier=group.tenant_id)
     done = await connection.execute(
@@ -110,7 +110,7 @@ async def _add_group(connection: Connection, group: Group) -> Refusal | None:
     return None if done.rowcount else Taken(kind="group")
 
 
-async def _add_key(connection: Connection, key: Key, key_mac: KeyMac) -> Refusal | None:
+async def _add_key(connection: Connection, key: Key, key_mac: KeyMac) -> ChangeDenied | None:
     if not await _exists(connection, "tenant", key.tenant_id):
         return Missing(kind="tenant", identifier=key.tenant_id)
     if key.group_id is not None and not await _exists(
@@ -148,7 +148,9 @@ async def _add_key(connection: Connection, key: Key, key_mac: KeyMac) -> Refusal
     return None
 
 
-async def _set_key_state(connection: Connection, key_id: str, state: KeyState) -> Refusal | None:
+async def _set_key_state(
+    connection: Connection, key_id: str, state: KeyState
+) -> ChangeDenied | None:
     # Locked: a revocation that is being made must not be overwritten once it is.
     found = await connection.execute(
         "SELECT state FROM virtual_key WHERE key_id = %(key_id)s FOR NO KEY UPDATE",

@@ -155,7 +155,7 @@ class RevokedForGood:
     """The key is revoked and can be neither enabled nor disabled."""
 
 
-Outcome = Applied | Mismatch | Missing | Taken | RevokedForGood
+ChangeOutcome = Applied | Mismatch | Missing | Taken | RevokedForGood
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from typing import Final, Protocol
 
 from tollgate_authz.directory import (
     Change,
+    ChangeOutcome,
     Group,
     Key,
-    Outcome,
     Revision,
     Revocations,
     Subject,
@@ -46,7 +46,7 @@ class Store(Protocol):
         """All that a decision needs, in one query."""
         ...
 
-    async def apply(self, change: Change, before_commit: BeforeCommit) -> Outcome:
+    async def apply(self, change: Change, before_commit: BeforeCommit) -> ChangeOutcome:
         """Carry a change out.
 
         `before_commit` is awaited when it is known that the change will be made, before anybody can

@@ -10,6 +10,7 @@ from tollgate_authz.directory import (
     AddTenant,
     Applied,
     Change,
+    ChangeOutcome,
     Effect,
     Group,
     Key,
@@ -17,7 +18,6 @@ from tollgate_authz.directory import (
     KeyState,
     Mismatch,
     Missing,
-    Outcome,
     Revision,
     Revocations,
     RevokedForGood,
@@ -65,7 +65,7 @@ class MemoryStore:
             )
         return Found(subject=subject, revision=self._head)
 
-    async def apply(self, change: Change, before_commit: BeforeCommit) -> Outcome:
+    async def apply(self, change: Change, before_commit: BeforeCommit) -> ChangeOutcome:
         async with self._changing:
             known = self._requests.get(change.request_id)
             if known is not None:

@@ -18,12 +18,12 @@ from tollgate_authz import change_postgres
 from tollgate_authz.directory import (
     Applied,
     Change,
+    ChangeOutcome,
     Effect,
     Group,
     Key,
     KeyMac,
     KeyState,
-    Outcome,
     Revision,
     Revocations,
     SetKeyState,
@@ -84,7 +84,7 @@ class PostgresStore:
             )
         return Found(subject=subject, revision=Revision(row["revision"]))
 
-    async def apply(self, change: Change, before_commit: BeforeCommit) -> Outcome:
+    async def apply(self, change: Change, before_commit: BeforeCommit) -> ChangeOutcome:
         committing = False
         try:
             async with self._connection() as connection, connection.transaction() as transaction:
@@ -102,7 +102,7 @@ class PostgresStore:
 
     async def _carry_out(
         self, connection: Connection, change: Change, before_commit: BeforeCommit
-    ) -> Outcome:
+    ) -> ChangeOutcome:
         replay = await change_postgres.claim(connection, change)
         if replay is not None:
             return replay

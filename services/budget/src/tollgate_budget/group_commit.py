@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import grpc
 
-from tollgate_budget.ledger.ledger import Outcome, Reserve, Reserved, Step
+from tollgate_budget.ledger.ledger import Reserve, Reserved, Step, StepOutcome
 from tollgate_budget.ledger.store import LedgerStore, OutcomeUnknown, StoreUnavailable
 from tollgate_budget.measures import Measures
 from tollgate_budget.rates.gcra import Cost, Limited
@@ -52,7 +52,7 @@ class _Item:
     """What one caller waits for."""
 
     steps: Sequence[Step]
-    answer: asyncio.Future[list[Outcome] | Limited]
+    answer: asyncio.Future[list[StepOutcome] | Limited]
     rates: RateCall | None = None
 
 
@@ -107,7 +107,7 @@ class GroupCommit:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def reserve(self, step: Reserve, costs: tuple[Cost, ...]) -> Outcome | Limited:
+    async def reserve(self, step: Reserve, costs: tuple[Cost, ...]) -> StepOutcome | Limited:
         """Spend the rates, then the money. Raises Failure when there is no answer."""
         item = self._accept([step])
         if costs:
@@ -119,7 +119,7 @@ class GroupCommit:
         answer = await item.answer
         return answer if isinstance(answer, Limited) else answer[0]
 
-    async def apply(self, steps: Sequence[Step]) -> list[Outcome]:
+    async def apply(self, steps: Sequence[Step]) -> list[StepOutcome]:
         """Carry out steps that have no rates; an outcome for each. Raises Failure."""
         if not steps:
             return []
@@ -263,7 +263,7 @@ class GroupCommit:
 
     # ---- answers -----------------------------------------------------------------------------
 
-    def _resolve(self, item: _Item, answer: list[Outcome] | Limited) -> None:
+    def _resolve(self, item: _Item, answer: list[StepOutcome] | Limited) -> None:
         if not isinstance(answer, Limited):
             first = answer[0]
             # Refused, or reserved and paid for by an earlier try: its rates are given back.

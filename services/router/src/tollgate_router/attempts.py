@@ -45,7 +45,7 @@ _RESULT_OF_FAULT = {
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class UpstreamCall:
     """One call on its way, and how far it came."""
 
     trace_id: str
@@ -147,7 +147,9 @@ class Attempts:
             ("provider",),
         )
 
-    async def open(self, call: Call, catalogue: Snapshot) -> Opened | NotOpened | ContactRefused:
+    async def open(
+        self, call: UpstreamCall, catalogue: Snapshot
+    ) -> Opened | NotOpened | ContactRefused:
         """Try candidates until one answers 2xx, refuses the request itself, or none is left."""
         self._retries.call()
         candidates = catalogue.candidates(call.protocol, call.model)
@@ -213,7 +215,7 @@ class Attempts:
             return None
 
     async def _try(
-        self, call: Call, candidate: Candidate, key: OpenKey
+        self, call: UpstreamCall, candidate: Candidate, key: OpenKey
     ) -> tuple[Opened | NotOpened, routing.Result]:
         body = rewrite.upstream_body(
             call.body,
@@ -275,7 +277,7 @@ class Attempts:
         return int(self._clock.monotonic() * 1000)
 
 
-def _headers(call: Call, key: OpenKey) -> CIMultiDict[str]:
+def _headers(call: UpstreamCall, key: OpenKey) -> CIMultiDict[str]:
     passed = endpoint.passed_on(call.protocol, call.protocol_headers)
     if not passed:
         return key.headers

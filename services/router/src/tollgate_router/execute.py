@@ -21,10 +21,10 @@ from tollgate_kit.metrics import Metrics
 from tollgate_router import charge, messages
 from tollgate_router.attempts import (
     Attempts,
-    Call,
     ContactRefused,
     NotOpened,
     Opened,
+    UpstreamCall,
     broken_answer,
 )
 from tollgate_router.charge import Charge, EndReason
@@ -91,7 +91,7 @@ class Executor:
         """True when no call may be taken on: what is in flight has priority."""
         return self._must_finish.full
 
-    async def run(self, call: Call) -> AsyncIterator[router_pb2.ExecuteResponse]:
+    async def run(self, call: UpstreamCall) -> AsyncIterator[router_pb2.ExecuteResponse]:
         """The messages of a call. Closing it early is the edge's death, not the client's."""
         work = _Work()
         # The upstream belongs to this task, so that a cancelled caller takes nothing with it.
@@ -122,7 +122,7 @@ class Executor:
             stream.answer.close()
             raise
 
-    async def _work(self, call: Call, work: _Work) -> None:
+    async def _work(self, call: UpstreamCall, work: _Work) -> None:
         outcome = await self._attempts.open(call, self._watch.snapshot)
         if isinstance(outcome, ContactRefused):
             work.refused = True
@@ -134,19 +134,19 @@ class Executor:
         else:
             work.response = await self._unary(call, outcome)
 
-    def _stream(self, call: Call, opened: Opened) -> Stream:
+    def _stream(self, call: UpstreamCall, opened: Opened) -> Stream:
         candidate = opened.candidate
         if len(self._shapes) >= UPSTREAMS_REMEMBERED_MAX:
             self._shapes.clear()
         shapes = self._shapes[candidate.provider, candidate.upstream_model]
         return Stream(call, opened, self._upstream.stream_bytes_max, shapes)
 
-    def _not_opened(self, call: Call, failure: NotOpened) -> router_pb2.ExecuteResponse:
+    def _not_opened(self, call: UpstreamCall, failure: NotOpened) -> router_pb2.ExecuteResponse:
         charged = charge.UNHEARD if failure.is_unknown else charge.FREE
         self._finished(call, failure.reason, charged)
         return messages.not_opened(call, failure, charged)
 
-    async def _unary(self, call: Call, opened: Opened) -> router_pb2.ExecuteResponse:
+    async def _unary(self, call: UpstreamCall, opened: Opened) -> router_pb2.ExecuteResponse:
         """Read the whole body and meter it; a body that is no answer is not passed on."""
         answer = opened.answer
         meter = BodyMeter(call.protocol, secrets=(opened.secret.reveal(),))
@@ -181,7 +181,7 @@ class Executor:
             end=messages.end(call, reason, charged),
         )
 
-    def _close(self, call: Call, stream: Stream) -> None:
+    def _close(self, call: UpstreamCall, stream: Stream) -> None:
         """A stream ended: count it, record its upstream's fault, keep its connection if it can."""
         assert stream.reason is not None
         if stream.is_upstream_fault:
@@ -202,7 +202,7 @@ class Executor:
         finally:
             stream.answer.close()
 
-    async def _orphan(self, call: Call, work: _Work, task: "asyncio.Task[None]") -> None:
+    async def _orphan(self, call: UpstreamCall, work: _Work, task: "asyncio.Task[None]") -> None:
         """The edge vanished before the answer began: let the upstream finish, within bounds."""
         await asyncio.wait({task}, timeout=self._execute.drain_seconds)
         if work.opened is not None:
@@ -217,7 +217,7 @@ class Executor:
             self._finished(call, EndReason.CLIENT_GONE, charge.UNHEARD)
             self._log_orphan(call, None)
 
-    async def _drain(self, call: Call, stream: Stream) -> None:
+    async def _drain(self, call: UpstreamCall, stream: Stream) -> None:
         """The edge vanished in the middle: learn the usage if it comes soon, else cut."""
         try:
             async with asyncio.timeout(self._execute.drain_seconds):
@@ -231,7 +231,7 @@ class Executor:
             self._close(call, stream)
             self._log_orphan(call, messages.end(call, EndReason.CLIENT_GONE, stream.charged))
 
-    def _log_orphan(self, call: Call, end: router_pb2.End | None) -> None:
+    def _log_orphan(self, call: UpstreamCall, end: router_pb2.End | None) -> None:
         """What an operator needs to resolve the quarantined reservation."""
         self._orphans.inc()
         end = end or messages.end(call, EndReason.CLIENT_GONE, charge.UNHEARD)
@@ -249,7 +249,9 @@ class Executor:
             price_version=end.price_version,
         )
 
-    def _finished(self, call: Call, reason: EndReason, charged: Charge, flag: Flag = "") -> None:
+    def _finished(
+        self, call: UpstreamCall, reason: EndReason, charged: Charge, flag: Flag = ""
+    ) -> None:
         """Count a call; one canonical line, always for one that did not complete."""
         provider = call.candidate.provider if call.candidate else ""
         seconds = self._clock.monotonic() - call.began

@@ -11,7 +11,7 @@ from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.usage import UsageSource
 from tollgate_kit.rpc.failure import Failure
-from tollgate_router.attempts import Call, NotOpened
+from tollgate_router.attempts import NotOpened, UpstreamCall
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.providers.catalogue import ListedModel, Provider
 
@@ -26,7 +26,7 @@ _REASONS = {reason: getattr(router_pb2, f"END_REASON_{reason.name}") for reason 
 _SOURCES = {source: getattr(router_pb2, f"USAGE_SOURCE_{source.name}") for source in UsageSource}
 
 
-def route(call: Call) -> router_pb2.Route | None:
+def route(call: UpstreamCall) -> router_pb2.Route | None:
     """Who answered, or was tried last; None when nobody was contacted."""
     if call.candidate is None:
         return None
@@ -39,7 +39,7 @@ def route(call: Call) -> router_pb2.Route | None:
 
 
 def end(
-    call: Call, reason: EndReason, charge: Charge, failure: NotOpened | None = None
+    call: UpstreamCall, reason: EndReason, charge: Charge, failure: NotOpened | None = None
 ) -> router_pb2.End:
     """How a call ended, what it used and costs."""
     usage = charge.usage
@@ -76,7 +76,9 @@ def reservation_refused() -> Failure:
     return Failure(grpc.StatusCode.PERMISSION_DENIED, "RESERVATION_REFUSED")
 
 
-def not_opened(call: Call, failure: NotOpened, charge: Charge) -> router_pb2.ExecuteResponse:
+def not_opened(
+    call: UpstreamCall, failure: NotOpened, charge: Charge
+) -> router_pb2.ExecuteResponse:
     """The only message of a call without an answer."""
     told = None if failure.reason is EndReason.NO_ROUTE else failure
     return router_pb2.ExecuteResponse(

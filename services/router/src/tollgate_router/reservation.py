@@ -15,7 +15,7 @@ from tollgate_dialects.pricing.bound import Bound
 SKEW_MS = 5_000
 
 
-class Refusal(enum.Enum):
+class TokenDenial(enum.Enum):
     """Why a token opens nothing. The word goes to the log, never to a client."""
 
     MISSING = "missing"
@@ -41,29 +41,29 @@ class Claims(NamedTuple):
     price_version: int
 
 
-def check(claims: Claims, *, tenant_id: str, model: str, now_unix_ms: int) -> Refusal | None:
+def check(claims: Claims, *, tenant_id: str, model: str, now_unix_ms: int) -> TokenDenial | None:
     """Why these claims do not cover this call; None when they do."""
     if not claims.reservation_id or claims.amount_nano_usd < 0:
-        return Refusal.FORGED
+        return TokenDenial.FORGED
     if now_unix_ms > claims.expire_unix_ms + SKEW_MS:
-        return Refusal.EXPIRED
+        return TokenDenial.EXPIRED
     if not tenant_id or claims.tenant_id != tenant_id:
-        return Refusal.OTHER_TENANT
+        return TokenDenial.OTHER_TENANT
     if not model or claims.model != model:
-        return Refusal.OTHER_MODEL
+        return TokenDenial.OTHER_MODEL
     return None
 
 
-def check_bound(claims: Claims, bound: Bound, *, price_version: int) -> Refusal | None:
+def check_bound(claims: Claims, bound: Bound, *, price_version: int) -> TokenDenial | None:
     """Why the claims do not cover a call that is bounded like this; None when they do."""
     if claims.price_version != price_version:
-        return Refusal.OTHER_PRICE
+        return TokenDenial.OTHER_PRICE
     covered = (
         bound.input_tokens <= claims.input_tokens
         and bound.max_output_tokens <= claims.max_output_tokens
         and bound.amount_nano_usd <= claims.amount_nano_usd
     )
-    return None if covered else Refusal.NOT_COVERED
+    return None if covered else TokenDenial.NOT_COVERED
 
 
 class UsedReservations:
@@ -89,7 +89,7 @@ class UsedReservations:
         self._sweep(now_unix_ms // 1000)
         return len(self._trace) >= self._limit
 
-    def admit(self, claims: Claims, *, trace_id: str) -> Refusal | None:
+    def admit(self, claims: Claims, *, trace_id: str) -> TokenDenial | None:
         """Note that a trace presents a reservation; USED when it may not."""
         reservation_id = claims.reservation_id
         first = self._trace.get(reservation_id)
@@ -99,7 +99,7 @@ class UsedReservations:
             self._by_second.setdefault(second, []).append(reservation_id)
             return None
         if first != trace_id or reservation_id in self._contacted:
-            return Refusal.USED
+            return TokenDenial.USED
         return None
 
     def contact(self, reservation_id: str) -> bool:

@@ -19,10 +19,10 @@ from tollgate_kit.rpc.failure import Failure, invalid_field, overloaded
 from tollgate_kit.rpc.session_server import SessionServer
 from tollgate_kit.secret import Secret
 from tollgate_router import messages, reservation
-from tollgate_router.attempts import Call
+from tollgate_router.attempts import UpstreamCall
 from tollgate_router.execute import Executor
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
-from tollgate_router.reservation import Claims, Refusal, UsedReservations
+from tollgate_router.reservation import Claims, TokenDenial, UsedReservations
 
 TRACE_ID_MAX = 128
 OUTPUT_TOKENS_MAX = 100_000_000
@@ -94,7 +94,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         """Take no new calls in sessions and wait for those in flight."""
         await self._sessions.drain(seconds)
 
-    def _call(self, request: router_pb2.ExecuteRequest) -> Call:
+    def _call(self, request: router_pb2.ExecuteRequest) -> UpstreamCall:
         protocol = messages.PROTOCOLS.get(request.client_protocol)
         if protocol is None:
             raise invalid_field("client_protocol")
@@ -117,7 +117,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         refusal = self._reservations.admit(claims, trace_id=request.trace_id)
         if refusal is not None:
             raise self._refuse(request, refusal)
-        return Call(
+        return UpstreamCall(
             trace_id=request.trace_id,
             reservation_id=claims.reservation_id,
             protocol=protocol,
@@ -134,14 +134,14 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
     def _claims(self, request: router_pb2.ExecuteRequest) -> Claims:
         """What budget granted for this call. Raises RESERVATION_REFUSED, or OVERLOADED."""
         if not request.reservation_token:
-            raise self._refuse(request, Refusal.MISSING)
+            raise self._refuse(request, TokenDenial.MISSING)
         try:
             token = budget_pb2.ReservationToken.FromString(request.reservation_token)
             if not self._reservation_key.matches(token.claims, token.mac):
-                raise self._refuse(request, Refusal.FORGED)
+                raise self._refuse(request, TokenDenial.FORGED)
             granted = budget_pb2.ReservationClaims.FromString(token.claims)
         except DecodeError:
-            raise self._refuse(request, Refusal.FORGED) from None
+            raise self._refuse(request, TokenDenial.FORGED) from None
         claims = Claims(
             granted.reservation_id,
             granted.tenant_id,
@@ -162,7 +162,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             raise overloaded("router")
         return claims
 
-    def _refuse(self, request: router_pb2.ExecuteRequest, refusal: Refusal) -> Failure:
+    def _refuse(self, request: router_pb2.ExecuteRequest, refusal: TokenDenial) -> Failure:
         self._refused.labels(refusal.value).inc()
         self._log.warning(
             "reservation.refused", trace_id=request.trace_id[:TRACE_ID_MAX], why=refusal.value

@@ -11,7 +11,7 @@ from tollgate_dialects.answer.meter import StreamMeter
 from tollgate_dialects.answer.template import Shapes
 from tollgate_dialects.answer.upstream_error import UpstreamFault as UpstreamError
 from tollgate_router import charge, messages
-from tollgate_router.attempts import Call, Opened, broken_answer
+from tollgate_router.attempts import Opened, UpstreamCall, broken_answer
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.upstream.upstream import Fault, UpstreamFault
 
@@ -19,7 +19,7 @@ from tollgate_router.upstream.upstream import Fault, UpstreamFault
 class Stream:
     """One stream. `step` until `ended`."""
 
-    def __init__(self, call: Call, opened: Opened, bytes_max: int, shapes: Shapes) -> None:
+    def __init__(self, call: UpstreamCall, opened: Opened, bytes_max: int, shapes: Shapes) -> None:
         self._call = call
         self._opened = opened
         self._bytes_left = bytes_max

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from tollgate_audit.log import sequencer
 from tollgate_audit.log.entry import PreparedEntry
-from tollgate_audit.log.sequencer import Appended, Producer, Refusal, Refused, Stored, Submission
+from tollgate_audit.log.sequencer import (
+    AppendDenial,
+    Appended,
+    Producer,
+    Refused,
+    Stored,
+    Submission,
+)
 
 ROOM = 10_000
 
@@ -28,7 +35,7 @@ class Log:
         self.rows: list[tuple[int, int, bytes]] = []
         self.producers: dict[str, Producer] = {}
 
-    def append(self, *batch: Submission, room: int = ROOM) -> list[sequencer.Outcome]:
+    def append(self, *batch: Submission, room: int = ROOM) -> list[sequencer.AppendOutcome]:
         names = {state.first_index: name for name, state in self.producers.items()}
         all_stored = {
             (names[producer], sequence): Stored(index, leaf)
@@ -70,17 +77,17 @@ def test_other_content_under_a_sequence_is_a_mismatch():
     """Nothing of a submission that contradicts the log is taken."""
     log = Log()
     log.append(submit("a/1", 1, 2))
-    assert log.append(submit("a/1", 2, 3, salt="x")) == [Refused(Refusal.MISMATCH, 2)]
+    assert log.append(submit("a/1", 2, 3, salt="x")) == [Refused(AppendDenial.MISMATCH, 2)]
     assert len(log.rows) == 2
 
 
 def test_a_gap_is_refused_with_the_sequence_that_is_due():
     """A lost entry shows: what follows it is not taken."""
     log = Log()
-    assert log.append(submit("a/1", 2, 2)) == [Refused(Refusal.GAP, 1)]
+    assert log.append(submit("a/1", 2, 2)) == [Refused(AppendDenial.GAP, 1)]
     assert log.append(submit("a/1", 1, 1), submit("a/1", 3, 3)) == [
         Appended((0,)),
-        Refused(Refusal.GAP, 2),
+        Refused(AppendDenial.GAP, 2),
     ]
 
 
@@ -90,7 +97,7 @@ def test_a_full_backlog_refuses_new_entries_only():
     log.append(submit("a/1", 1, 2))
     assert log.append(submit("a/1", 1, 2), submit("a/1", 3, 5), submit("b/1", 1, 2), room=2) == [
         Appended((0, 1)),
-        Refused(Refusal.BACKLOG, 3),
+        Refused(AppendDenial.BACKLOG, 3),
         Appended((2, 3)),
     ]
 

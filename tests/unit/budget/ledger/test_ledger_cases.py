@@ -3,7 +3,15 @@
 from dataclasses import replace
 
 from tests.unit.budget.ledger.ledger_table import run
-from tollgate_budget.ledger.ledger import Book, Denied, Mismatch, Refusal, Reserve, Reserved, Terms
+from tollgate_budget.ledger.ledger import (
+    Book,
+    DenialReason,
+    Denied,
+    Mismatch,
+    Reserve,
+    Reserved,
+    Terms,
+)
 from tollgate_budget.ledger.window import open_window
 
 
@@ -56,7 +64,7 @@ def test_case_M8_a_denial_says_how_much_is_held():
     window.posted, window.pending, window.quarantined = 10, 70, 20
     book = Book({("A", 202611): window}, {})
     (denied,) = book.apply([Reserve("T1", ("A",), 30, 1000, "t", "r", "m")], month=202611, now_ms=0)
-    assert Denied(Refusal.BUDGET_HELD, "A", 20, held=50) == denied
+    assert Denied(DenialReason.BUDGET_HELD, "A", 20, held=50) == denied
 
 
 def test_case_M5_a_reservation_that_ended_opens_nothing_again():

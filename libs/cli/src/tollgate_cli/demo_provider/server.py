@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 
 from tollgate_cli.demo_provider import misbehave, script, speech
-from tollgate_cli.demo_provider.stats import Call, Stats
+from tollgate_cli.demo_provider.stats import ServedCall, Stats
 from tollgate_cli.demo_provider.wire import Connection, Exchange, PeerGoneError
 
 _PATHS = {"/v1/chat/completions": "openai", "/v1/messages": "anthropic"}
@@ -69,7 +69,7 @@ class Provider:
         except (ValueError, TypeError, AttributeError) as error:
             await exchange.send(400, speech.error(400, str(error), protocol, code=_SHAPE))
             return
-        call = Call(
+        call = ServedCall(
             model=question.model,
             path=request.path,
             stream=question.stream,
@@ -107,7 +107,7 @@ class _Performance:
 
     exchange: Exchange
     question: speech.Question
-    call: Call
+    call: ServedCall
     key: str
 
     async def run(self) -> None:

@@ -11,7 +11,7 @@ _MAX_CALLS = 100_000
 
 
 @dataclass
-class Call:
+class ServedCall:
     """One model call, as far as it got."""
 
     model: str
@@ -35,9 +35,9 @@ class Stats:
     open_calls: int = 0
     open_streams: int = 0
     by_model: Counter[str] = field(default_factory=Counter)
-    calls: dict[str, Call] = field(default_factory=dict)
+    calls: dict[str, ServedCall] = field(default_factory=dict)
 
-    def begin(self, call: Call) -> None:
+    def begin(self, call: ServedCall) -> None:
         self.requests += 1
         self.open_calls += 1
         self.open_streams += call.stream
@@ -50,7 +50,7 @@ class Stats:
         if len(self.calls) > _MAX_CALLS:
             del self.calls[next(iter(self.calls))]
 
-    def end(self, call: Call, *, aborted: bool) -> None:
+    def end(self, call: ServedCall, *, aborted: bool) -> None:
         self.open_calls -= 1
         self.open_streams -= call.stream
         call.aborted_by_peer = aborted
@@ -84,5 +84,5 @@ class Stats:
             refused_keys=saved["refused_keys"],
             aborted_by_peer=saved["aborted_by_peer"],
             by_model=Counter(saved["by_model"]),
-            calls={name: Call(**call) for name, call in saved["calls"].items()},
+            calls={name: ServedCall(**call) for name, call in saved["calls"].items()},
         )

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from tollgate_audit.log.sequencer import Outcome, Submission
+from tollgate_audit.log.sequencer import AppendOutcome, Submission
 from tollgate_audit.log.store_postgres import CommitUnknown, StoreUnavailable
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
@@ -33,10 +33,10 @@ class Full(Exception):  # noqa: N818 - it is what happened
 class _Waiting:
     submission: Submission
     size_bytes: int
-    outcome: asyncio.Future[Outcome]
+    outcome: asyncio.Future[AppendOutcome]
 
 
-Append = Callable[[Sequence[Submission]], Awaitable[list[Outcome]]]
+Append = Callable[[Sequence[Submission]], Awaitable[list[AppendOutcome]]]
 
 
 class Batcher:
@@ -70,7 +70,7 @@ class Batcher:
         if self._task is not None:
             await self._task
 
-    def submit(self, submission: Submission) -> asyncio.Future[Outcome]:
+    def submit(self, submission: Submission) -> asyncio.Future[AppendOutcome]:
         """Queue a submission; its outcome once it is durable or refused. Raises Full.
 
         The outcome raises StoreUnavailable (nothing changed) or CommitUnknown.
@@ -78,7 +78,7 @@ class Batcher:
         count = len(submission.entries)
         if self._stopping or self._queued_entries + count > self._queue_entries_max:
             raise Full
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[AppendOutcome] = asyncio.get_running_loop().create_future()
         size_bytes = sum(len(entry.leaf) for entry in submission.entries)
         self._queue.append(_Waiting(submission, size_bytes, future))
         self._queued_entries += count
@@ -130,7 +130,7 @@ class Batcher:
         self._depth.set(self._queued_entries)
         return batch
 
-    async def _commit(self, submissions: list[Submission]) -> list[Outcome]:
+    async def _commit(self, submissions: list[Submission]) -> list[AppendOutcome]:
         """Append, and while the outcome is unknown append again: the log answers once for all."""
         unknown = False
         for _ in range(RESOLVE_ATTEMPTS):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tollgate_audit.log.entry import PreparedEntry
 
 
-class Refusal(enum.Enum):
+class AppendDenial(enum.Enum):
     """Why a submission was not taken."""
 
     GAP = "gap"  # its first sequence is not the next one
@@ -60,11 +60,11 @@ class Appended(NamedTuple):
 class Refused:
     """Nothing of the submission was taken. ``sequence``: the one due (GAP) or at odds."""
 
-    refusal: Refusal
+    refusal: AppendDenial
     sequence: int
 
 
-Outcome = Appended | Refused
+AppendOutcome = Appended | Refused
 StoredEntries = Mapping[tuple[str, int], Stored]
 
 
@@ -72,7 +72,7 @@ StoredEntries = Mapping[tuple[str, int], Stored]
 class Decision:
     """What to answer and what to write; ``new`` holds (producer's first index, sequence, entry)."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[AppendOutcome] = field(default_factory=list)
     new: list[tuple[int, int, PreparedEntry]] = field(default_factory=list)
     producers: dict[str, Producer] = field(default_factory=dict)
 
@@ -117,24 +117,24 @@ def _decide_one(
     room: int,
     producers: Mapping[str, Producer],
     seen: dict[tuple[str, int], Stored],
-) -> Outcome:
+) -> AppendOutcome:
     name = submission.producer
     known = decision.producers.get(name) or producers.get(name)
     last = known.last_sequence if known else 0
     if submission.first_sequence > last + 1:
-        return Refused(Refusal.GAP, last + 1)
+        return Refused(AppendDenial.GAP, last + 1)
     old = max(0, min(last, submission.last_sequence) - submission.first_sequence + 1)
     indices: list[int] = []
     for sequence, entry in enumerate(submission.entries[:old], submission.first_sequence):
         before = seen[name, sequence]
         if before.leaf != entry.leaf:
-            return Refused(Refusal.MISMATCH, sequence)
+            return Refused(AppendDenial.MISMATCH, sequence)
         indices.append(before.log_index)
     added = submission.entries[old:]
     if not added:
         return Appended(tuple(indices))
     if len(decision.new) + len(added) > room:
-        return Refused(Refusal.BACKLOG, submission.first_sequence + old)
+        return Refused(AppendDenial.BACKLOG, submission.first_sequence + old)
     # From here on the submission is taken.
     next_index = size + len(decision.new)
     first_index = known.first_index if known else next_index

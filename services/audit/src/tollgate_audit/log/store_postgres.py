@@ -19,7 +19,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tollgate_audit.log import sequencer
 from tollgate_audit.log.entry_mac import EntryMac, Row
-from tollgate_audit.log.sequencer import Outcome, Producer, Refused, Stored, Submission
+from tollgate_audit.log.sequencer import AppendOutcome, Producer, Refused, Stored, Submission
 
 _STATE = """
 select state.size, published.size, producer.name, producer.first_index, producer.last_sequence
@@ -88,7 +88,7 @@ class PostgresStore:
         self._unpublished_max = unpublished_max
         self._known = _Known(0, 0, {})
 
-    async def append(self, submissions: Sequence[Submission]) -> list[Outcome]:
+    async def append(self, submissions: Sequence[Submission]) -> list[AppendOutcome]:
         """Append a batch; an outcome for each submission. Raises StoreUnavailable, CommitUnknown.
 
         Not to be called again before it returned; cancelling it leaves the outcome unknown.

@@ -26,7 +26,7 @@ class State(IntEnum):
     QUARANTINED = 4
 
 
-class Refusal(IntEnum):
+class DenialReason(IntEnum):
     """Why money was refused; the numbers are those of the proto's DenialReason."""
 
     BUDGET_EXHAUSTED = 1
@@ -144,7 +144,7 @@ class Reserved:
 class Denied:
     """Nothing was written: a later try with the same id is decided anew."""
 
-    reason: Refusal
+    reason: DenialReason
     subject: AccountId
     left: int
     held: int = 0  # by calls in flight, on that account
@@ -177,7 +177,7 @@ class Resolved:
 
 
 Step = Reserve | Settle | Quarantine | Resolve
-Outcome = Reserved | Denied | Mismatch | Settled | Quarantined | Resolved
+StepOutcome = Reserved | Denied | Mismatch | Settled | Quarantined | Resolved
 
 
 @dataclass(slots=True)
@@ -190,11 +190,11 @@ class Book:
     new_transfers: dict[TransferId, Transfer] = field(default_factory=dict)
     changed_transfers: dict[TransferId, Transfer] = field(default_factory=dict)
 
-    def apply(self, steps: Sequence[Step], *, month: Month, now_ms: int) -> list[Outcome]:
+    def apply(self, steps: Sequence[Step], *, month: Month, now_ms: int) -> list[StepOutcome]:
         """Carry the steps out one after the other, in the order of their arrival."""
         return [self._apply(step, month=month, now_ms=now_ms) for step in steps]
 
-    def _apply(self, step: Step, *, month: Month, now_ms: int) -> Outcome:
+    def _apply(self, step: Step, *, month: Month, now_ms: int) -> StepOutcome:
         if type(step) is Reserve:
             return self.reserve(step, month=month, now_ms=now_ms)
         if type(step) is Settle:
@@ -213,11 +213,11 @@ class Book:
         for account_id in step.account_ids:
             window = self.windows.get((account_id, month))
             if window is None:
-                return Denied(Refusal.ACCOUNT_UNKNOWN, account_id, 0)
+                return Denied(DenialReason.ACCOUNT_UNKNOWN, account_id, 0)
             windows.append(window)
         for window in windows:
             if window.frozen:
-                return Denied(Refusal.ACCOUNT_FROZEN, window.account_id, 0)
+                return Denied(DenialReason.ACCOUNT_FROZEN, window.account_id, 0)
         tightest = min(windows, key=_left)
         if step.amount > tightest.left:
             return _refused(windows, step.amount)
@@ -255,7 +255,7 @@ class Book:
             if sent != stored:
                 return Mismatch(name)
         if known.state is not State.PENDING:
-            return Denied(Refusal.RESERVATION_ENDED, known.account_ids[0], 0)
+            return Denied(DenialReason.RESERVATION_ENDED, known.account_ids[0], 0)
         left = min(self.windows[account_id, known.month].left for account_id in known.account_ids)
         return Reserved(known, left, replayed=True)
 
@@ -354,6 +354,6 @@ def _refused(windows: Sequence[Window], amount: int) -> Denied:
     """The account that is spent, if one is; else the one whose calls in flight hold too much."""
     spent = min(windows, key=lambda window: window.left + window.held)
     if amount > spent.left + spent.held:
-        return Denied(Refusal.BUDGET_EXHAUSTED, spent.account_id, spent.left, spent.held)
+        return Denied(DenialReason.BUDGET_EXHAUSTED, spent.account_id, spent.left, spent.held)
     held = min(windows, key=_left)
-    return Denied(Refusal.BUDGET_HELD, held.account_id, held.left, held.held)
+    return Denied(DenialReason.BUDGET_HELD, held.account_id, held.left, held.held)

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.errors import Diagnostic
 
 from tollgate_budget.ledger import postgres_batch
-from tollgate_budget.ledger.ledger import Denied, Outcome, Refusal, Reserved, Step
+from tollgate_budget.ledger.ledger import DenialReason, Denied, Reserved, Step, StepOutcome
 from tollgate_budget.ledger.month import Month, month_of
 from tollgate_budget.ledger.postgres_pipe import Command, Connection, Pipe, refusal
 from tollgate_budget.ledger.postgres_settings import UnsafeSettings
@@ -52,7 +52,7 @@ Connect = Callable[[], Awaitable[Connection]]
 class _Unknown(Exception):  # noqa: N818
     """A COMMIT was sent and its answer was not a plain success."""
 
-    def __init__(self, outcomes: list[Outcome]) -> None:
+    def __init__(self, outcomes: list[StepOutcome]) -> None:
         super().__init__()
         self.outcomes = outcomes
 
@@ -82,14 +82,14 @@ class PostgresWriter:
         async with self._lock:
             await self._drop()
 
-    async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[Outcome]:
+    async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[StepOutcome]:
         """See LedgerStore.apply."""
         async with self._lock:
             return await self._apply(steps, now_ms)
 
-    async def _apply(self, steps: Sequence[Step], now_ms: int) -> list[Outcome]:
+    async def _apply(self, steps: Sequence[Step], now_ms: int) -> list[StepOutcome]:
         month = month_of(now_ms)
-        expected: list[Outcome] | None = None
+        expected: list[StepOutcome] | None = None
         opened = False
         tries = 0
         while tries < TRIES_MAX:
@@ -125,7 +125,7 @@ class PostgresWriter:
 
     async def _attempt(
         self, steps: Sequence[Step], month: Month, now_ms: int, *, opened: bool
-    ) -> list[Outcome]:
+    ) -> list[StepOutcome]:
         pipe = self._pipe or await self._open()
         watchdog = asyncio.get_running_loop().call_later(self._watchdog_s, _cut, pipe.connection)
         try:
@@ -147,7 +147,7 @@ class PostgresWriter:
         now_ms: int,
         *,
         opened: bool,
-    ) -> list[Outcome]:
+    ) -> list[StepOutcome]:
         locks, ids = postgres_batch.reads(steps, month)
         _, windows, transfers = await pipe.trip(_BEGIN, (b"lock", locks), (b"read", ids))
         book = postgres_batch.book(pipe.rows(windows), pipe.rows(transfers))
@@ -204,7 +204,7 @@ class PostgresWriter:
             await pipe.close()
 
 
-def _first_told(expected: list[Outcome], again: list[Outcome]) -> list[Outcome]:
+def _first_told(expected: list[StepOutcome], again: list[StepOutcome]) -> list[StepOutcome]:
     """The outcomes of a batch whose commit had to be read back.
 
     What that commit itself reserved is found as a replay, or as ended if the same batch settled
@@ -216,11 +216,11 @@ def _first_told(expected: list[Outcome], again: list[Outcome]) -> list[Outcome]:
     ]
 
 
-def _was_reserved_by(then: Outcome, now: Outcome) -> bool:
+def _was_reserved_by(then: StepOutcome, now: StepOutcome) -> bool:
     if not isinstance(then, Reserved) or then.replayed:
         return False
     if isinstance(now, Denied):
-        return now.reason is Refusal.RESERVATION_ENDED
+        return now.reason is DenialReason.RESERVATION_ENDED
     return isinstance(now, Reserved) and now.replayed
 
 

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from tollgate_budget.ledger.ledger import (
     Mismatch,
-    Outcome,
     Resolve,
     Resolved,
     State,
     Step,
+    StepOutcome,
     Transfer,
     TransferId,
 )
@@ -59,7 +59,7 @@ class AdminRequest:
 class LedgerStore(Protocol):
     """Six verbs. Everything that decides is in ledger.py."""
 
-    async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[Outcome]:
+    async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[StepOutcome]:
         """Carry steps out in order, all in one transaction; an outcome for each.
 
         Raises StoreUnavailable, OutcomeUnknown or WriteRefused, for all of them.

@@ -9,13 +9,13 @@ from dataclasses import replace
 from tollgate_budget.ledger.ledger import (
     Book,
     Mismatch,
-    Outcome,
     Reserve,
     Reserved,
     Resolution,
     Resolved,
     State,
     Step,
+    StepOutcome,
     Transfer,
     TransferId,
 )
@@ -33,7 +33,7 @@ class MemoryLedger:
         self._transfers: dict[TransferId, Transfer] = {}
         self._requests: dict[str, tuple[str, Window | Resolved]] = {}
 
-    async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[Outcome]:
+    async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[StepOutcome]:
         month = month_of(now_ms)
         for step in steps:
             if isinstance(step, Reserve):
@@ -131,7 +131,7 @@ class MemoryLedger:
         return window
 
 
-def _detached(outcome: Outcome) -> Outcome:
+def _detached(outcome: StepOutcome) -> StepOutcome:
     """The outcome with a copy of the row, so that a caller cannot reach into the ledger."""
     if isinstance(outcome, Reserved):
         return replace(outcome, transfer=replace(outcome.transfer))

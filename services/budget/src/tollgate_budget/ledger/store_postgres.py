@@ -17,12 +17,12 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from tollgate_budget.ledger import postgres_batch
 from tollgate_budget.ledger.ledger import (
     Mismatch,
-    Outcome,
     Resolution,
     Resolve,
     Resolved,
     State,
     Step,
+    StepOutcome,
     Transfer,
     TransferId,
 )
@@ -79,7 +79,7 @@ class PostgresLedger:
         self._writer = writer
         self._pool = pool
 
-    async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[Outcome]:
+    async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[StepOutcome]:
         return await self._writer.apply(steps, now_ms=now_ms)
 
     async def administer(

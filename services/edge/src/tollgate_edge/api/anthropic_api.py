@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_edge.api.catalogue import Entry
+from tollgate_edge.api.catalogue import Model
 from tollgate_edge.api.face import Face
 
 
@@ -38,7 +38,7 @@ FACE = Face(
 )
 
 
-def models(entries: Iterable[Entry]) -> dict[str, Any]:
+def models(entries: Iterable[Model]) -> dict[str, Any]:
     """The answer to GET /v1/models: one page."""
     data = [model(entry) for entry in entries]
     return {
@@ -49,7 +49,7 @@ def models(entries: Iterable[Entry]) -> dict[str, Any]:
     }
 
 
-def model(entry: Entry) -> dict[str, Any]:
+def model(entry: Model) -> dict[str, Any]:
     """The answer to GET /v1/models/{id}."""
     created = datetime.fromtimestamp(entry.created_s, UTC)
     return {

@@ -26,7 +26,7 @@ _PRICE_FIELDS = tuple(field.name for field in fields(Price))
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Model:
     """One model."""
 
     model: str
@@ -51,7 +51,7 @@ class Catalogue:
         self._poll_seconds = poll_seconds
         self._timeout_s = timeout_s
         self._log = log
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, Model] = {}
         self._revision = 0
         self._poller: asyncio.Task[None] | None = None
         self.loaded = False
@@ -66,11 +66,11 @@ class Catalogue:
             self._poller.cancel()
             await asyncio.gather(self._poller, return_exceptions=True)
 
-    def find(self, model: str) -> Entry | None:
+    def find(self, model: str) -> Model | None:
         """A model by its name."""
         return self._entries.get(model)
 
-    def entries(self, allowed_models: frozenset[str], protocol: Protocol) -> list[Entry]:
+    def entries(self, allowed_models: frozenset[str], protocol: Protocol) -> list[Model]:
         """The models that a key may call on a protocol, by name; an empty set allows every one."""
         return [
             entry
@@ -96,13 +96,13 @@ class Catalogue:
                 self._log.warning("catalogue.poll_failed", reason=failure.reason)
             await asyncio.sleep(self._poll_seconds)
 
-    def _entry(self, model: Any) -> Entry | None:
+    def _entry(self, model: Any) -> Model | None:
         try:
             price = Price(**{name: getattr(model.price, name) for name in _PRICE_FIELDS})
         except ValueError:
             self._log.error("catalogue.price_refused", model=model.model)
             return None
-        return Entry(
+        return Model(
             model=model.model,
             protocols=frozenset(model.protocols),
             price=price,

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_edge.api.catalogue import Entry
+from tollgate_edge.api.catalogue import Model
 from tollgate_edge.api.face import Face
 
 
@@ -32,12 +32,12 @@ FACE = Face(
 )
 
 
-def models(entries: Iterable[Entry]) -> dict[str, Any]:
+def models(entries: Iterable[Model]) -> dict[str, Any]:
     """The answer to GET /v1/models."""
     return {"object": "list", "data": [model(entry) for entry in entries]}
 
 
-def model(entry: Entry) -> dict[str, Any]:
+def model(entry: Model) -> dict[str, Any]:
     """The answer to GET /v1/models/{id}."""
     return {
         "id": entry.model,

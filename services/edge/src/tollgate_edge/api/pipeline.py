@@ -17,12 +17,10 @@ from tollgate_edge.api.admission import NOT_RECORDED, Admission
 from tollgate_edge.api.call import outcome
 from tollgate_edge.api.call.answer import Answer, StreamAnswer, UnaryAnswer
 from tollgate_edge.api.call.call import Call
-from tollgate_edge.api.call.call_evidence import CallEvidence
-from tollgate_edge.api.call.call_evidence import Entry as Evidence
+from tollgate_edge.api.call.call_evidence import CallEvidence, PendingEntry
 from tollgate_edge.api.call.execution import Execution
 from tollgate_edge.api.call.ledger import Ledger, Reservation
-from tollgate_edge.api.catalogue import WIRE_PROTOCOLS, Catalogue
-from tollgate_edge.api.catalogue import Entry as Model
+from tollgate_edge.api.catalogue import WIRE_PROTOCOLS, Catalogue, Model
 from tollgate_edge.api.exchange import Exchange
 from tollgate_edge.api.observation import Observation
 from tollgate_edge.api.request_reader import ReaderLost, RequestReader
@@ -244,7 +242,7 @@ class Pipeline:
         call: Call,
         grant: KeyGrant,
         reservation: Reservation,
-        admitted: Evidence,
+        admitted: PendingEntry,
         execution: Execution,
         refusal: Refusal | None,
     ) -> None:
@@ -283,7 +281,7 @@ class Pipeline:
             return public_errors.own("BODY_INCOMPLETE")
         return self._admission.stream(held) if call.request.stream else None
 
-    def _answer(self, call: Call, admitted: Evidence) -> Answer:
+    def _answer(self, call: Call, admitted: PendingEntry) -> Answer:
         assert call.request is not None
         if not call.request.stream:
             return UnaryAnswer(call.exchange, bytes_max=self._limits.answer_bytes_max)
@@ -298,7 +296,7 @@ class Pipeline:
 
     def _append_admitted(
         self, call: Call, grant: KeyGrant, model: Model, reservation: Reservation
-    ) -> Evidence:
+    ) -> PendingEntry:
         assert call.request is not None
         return self._evidence.admitted(
             grant,
@@ -316,7 +314,7 @@ class Pipeline:
 
     def _append_finished(
         self, call: Call, grant: KeyGrant, reservation: Reservation, *, http_status: int
-    ) -> Evidence:
+    ) -> PendingEntry:
         assert call.outcome is not None
         return self._evidence.finished(
             grant,

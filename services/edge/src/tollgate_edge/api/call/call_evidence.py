@@ -17,7 +17,7 @@ from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc.failure import Failure, audit_not_durable
 
-Entry = asyncio.Future[int]
+PendingEntry = asyncio.Future[int]
 
 
 class CallEvidence:
@@ -40,7 +40,7 @@ class CallEvidence:
         self._denials = denials
         self._clock = clock
         self._log = log
-        self._overdue: Entry | None = None
+        self._overdue: PendingEntry | None = None
         self._denials_dropped = metrics.counter(
             "denial_entries_dropped_total", "Denied calls that were not recorded: audit was behind."
         )
@@ -53,7 +53,7 @@ class CallEvidence:
         lagging = self._producer.lag_s > self._lag_max_s
         return self._overdue is None and not lagging and not self._producer.full
 
-    def admitted(self, grant: KeyGrant, *, trace_id: str, facts: dict[str, Any]) -> Entry:
+    def admitted(self, grant: KeyGrant, *, trace_id: str, facts: dict[str, Any]) -> PendingEntry:
         """Queue CALL_ADMITTED. Raises Failure AUDIT_NOT_DURABLE when the queue is full."""
         return self._enqueue(audit_pb2.ENTRY_KIND_CALL_ADMITTED, grant, trace_id, facts)
 
@@ -68,7 +68,7 @@ class CallEvidence:
         http_status: int,
         route: str,
         model: str,
-    ) -> Entry:
+    ) -> PendingEntry:
         """Queue CALL_FINISHED. Raises Failure AUDIT_NOT_DURABLE when the queue is full."""
         facts = {
             "reservation_id": reservation_id,
@@ -102,7 +102,7 @@ class CallEvidence:
             return
         entry.add_done_callback(lambda _: self._denials.give(grant.holders))
 
-    async def durable(self, entry: Entry) -> int:
+    async def durable(self, entry: PendingEntry) -> int:
         """The entry's index in the log. Raises Failure AUDIT_NOT_DURABLE when time is up."""
         # Whoever gives up waiting does not take the entry's future with it.
         if not entry.done():
@@ -118,7 +118,7 @@ class CallEvidence:
         grant: KeyGrant,
         trace_id: str,
         facts: dict[str, Any],
-    ) -> Entry:
+    ) -> PendingEntry:
         facts["time_unix_ms"] = self._clock.unix_ms()
         try:
             return self._producer.enqueue(
