@@ -75,7 +75,8 @@ def test_a_group_that_exists_keeps_its_cap(live: Live) -> None:
     again = live.cli(*create, "--monthly-usd", "4")
     assert 1 == again.returncode
     assert "exists, with no cap of its own" in again.stderr
-    assert f"tollgate budget set group:{name} --monthly-usd" in again.stderr
+    (listed,) = _json(live, "group", "list", "--tenant", tenant)
+    assert f"tollgate budget set group:{listed['group_id']} --monthly-usd" in again.stderr
 
 
 def test_an_account_that_was_never_opened_is_shown_with_its_remedy(live: Live) -> None:
@@ -89,6 +90,51 @@ def test_an_account_that_was_never_opened_is_shown_with_its_remedy(live: Live) -
         done.returncode,
         f"tollgate budget set key:{key.key_id} --monthly-usd 5" in done.stderr,
     )
+
+
+def test_a_refusal_names_the_account_and_so_does_the_log(live: Live) -> None:
+    """Frozen, exhausted, never opened: the client and the auditor read which account it was."""
+    tenant = live.tenant(100)
+    group = live.group(tenant)
+    key, model = live.key(tenant, group_id=group), live.model("demo-gpt")
+    assert 200 == live.call(key, model).status_code
+    live.settled(f"group:{group}")
+    live.set_limit(f"group:{group}", 0)
+    frozen = live.call(key, model)
+    poor = live.key(tenant, limit_usd=0)
+    exhausted = live.call(poor, model)
+    early = live.key(tenant, opened=False)
+    missing = live.call(early, model)
+    wanted = {}
+    for answer, code, account in (
+        (frozen, "budget_frozen", f"group:{group}"),
+        (exhausted, "budget_exhausted", f"key:{poor.key_id}"),
+        (missing, "budget_missing", f"key:{early.key_id}"),
+    ):
+        error = answer.json()["error"]
+        assert (402, code, account) == (answer.status_code, error["code"], error["account"])
+        assert account in error["message"]
+        wanted[answer.headers["x-tollgate-trace-id"]] = account
+
+    def told() -> dict[str, str]:
+        leaves = [json.loads(entry.leaf) for entry in live.entries()]
+        denied = [leaf for leaf in leaves if leaf["kind"] == "CALL_DENIED"]
+        return {leaf["trace_id"]: leaf["payload"].get("account_id", "") for leaf in denied}
+
+    wait_until(lambda: wanted.items() <= told().items(), 10)
+
+
+def test_a_key_that_is_typed_whole_is_not_printed(live: Live) -> None:
+    """`key show SECRET` finds the key by its public part; a mistyped one is told without the rest."""
+    key = live.key(live.tenant())
+    shown = live.cli("key", "show", key.text)
+    assert (0, True) == (shown.returncode, key.key_id in shown.stdout)
+    secret = key.text.split("_")[1]
+    for words in (("key", "show"), ("budget", "show"), ("key", "revoke")):
+        wrong = live.cli(*words, key.text[:-1] + ("a" if key.text[-1] != "a" else "b"))
+        assert 1 == wrong.returncode
+        for said in (shown, wrong):
+            assert secret not in said.stdout + said.stderr
 
 
 def test_case_M13_a_key_made_while_budget_is_away_is_neither_lost_nor_free(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Promises: a key that cannot be given its account is not lost, and is refused eve
 from dataclasses import dataclass
 
 from tollgate.authz.v1 import authz_pb2
+from tollgate.budget.v1 import budget_pb2
 from tollgate_kit.secret import Secret
 from tollgate_operations.accounts import open_account
 from tollgate_operations.services import Services
@@ -13,10 +14,11 @@ from tollgate_operations.services import Services
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A key, and its text, which is shown this once."""
+    """A key, its text, which is shown this once, and its account, None while it is not open."""
 
     key: authz_pb2.Key
     secret: Secret
+    account: budget_pb2.Account | None
 
 
 class AccountNotOpenedError(Exception):
@@ -35,9 +37,11 @@ async def issue_key(
     Raises AccountNotOpenedError.
     """
     answer = await services.call(services.authz.IssueKey, request)
-    issued = IssuedKey(answer.key, Secret(answer.secret))
+    secret = Secret(answer.secret)
     try:
-        await open_account(services, f"key:{issued.key.key_id}", limit, request.request_id)
+        account = await open_account(
+            services, f"key:{answer.key.key_id}", limit, request.request_id
+        )
     except Exception as cause:  # whatever it is, the key's text is not lost
-        raise AccountNotOpenedError(issued) from cause
-    return issued
+        raise AccountNotOpenedError(IssuedKey(answer.key, secret, None)) from cause
+    return IssuedKey(answer.key, secret, account)

@@ -57,11 +57,12 @@ def budget_show(
         shown = [
             {
                 "account_id": identifier,
+                "name": name,
                 "opened": item is not None,
                 **(present.plain(item) if item is not None else {}),
                 "transfers": [present.plain(each) for each in moved],
             }
-            for identifier, _, item, moved in found
+            for identifier, name, item, moved in found
         ]
         present.print_json(shown[0] if account else shown)
         return
@@ -85,7 +86,7 @@ def budget_set(
     """Open an account or change its monthly limit. Below what is in use it freezes the account."""
     limit = session.nano_usd(monthly_usd)
     if (limit is None) is not no_limit:
-        raise Fault("say what the limit is", "give one of --monthly-usd 5 and --no-limit")
+        raise Fault("say one limit", "either --monthly-usd 5 or --no-limit")
 
     async def work(operator: Operator) -> Any:
         identifier = await directory.account_id(operator, account)

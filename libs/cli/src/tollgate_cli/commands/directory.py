@@ -1,5 +1,6 @@
 """Finds tenants, groups, keys and providers by the names that people use, or by id."""
 
+import re
 from typing import Any
 
 from tollgate.authz.v1 import authz_pb2
@@ -7,6 +8,10 @@ from tollgate.router.v1 import router_pb2
 from tollgate_cli.commands.callable_models import nearest
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
+from tollgate_kit import virtual_key
+
+# What looks like a key, mistyped perhaps: what is behind its public part is never printed.
+_SECRET = re.compile(r"(sk-[A-Za-z0-9]+-[A-Za-z0-9]+-[A-Za-z0-9]+)_\S*")
 
 
 async def tenant(operator: Operator, name: str) -> Any:
@@ -67,6 +72,7 @@ async def keys(operator: Operator, tenant_name: str | None) -> list[tuple[Any, A
 async def key(operator: Operator, name: str) -> Any:
     """The key of that id, public prefix or name (which must then be the only one)."""
     listed = [item for _, item in await keys(operator, None)]
+    name = _without_secret(name)
     found = [item for item in listed if name in {item.key_id, item.name, item.public_prefix}]
     return _one(listed, found, "key", name, "`tollgate key list` shows all, with their ids")
 
@@ -86,7 +92,16 @@ async def account_id(operator: Operator, name: str) -> str:
     return f"group:{(await any_group(operator, rest)).group_id}"
 
 
+def _without_secret(name: str) -> str:
+    """A key that was given whole is shown, and looked for, by its public prefix."""
+    whole = virtual_key.parse(name)
+    if whole is not None:
+        return virtual_key.public_prefix(whole.environment, whole.public_id)
+    return _SECRET.sub(r"\1_…", name)
+
+
 def _one(listed: list[Any], matches: list[Any], kind: str, name: str, remedy: str) -> Any:
+    name = _without_secret(name)
     if not matches:
         near = nearest(name, [item.name for item in listed])
         raise Fault(f"there is no {kind} {name!r}", near or remedy)

@@ -275,11 +275,14 @@ def _print_change(key: Any, state: str, revision: int, *, as_json: bool) -> None
 def _print_new(issued: workflow.IssuedKey, *, as_json: bool) -> None:
     text = issued.secret.reveal()
     if as_json:
-        present.print_json({**present.plain(issued.key), "secret": text})
+        account = issued.account and present.plain(issued.account)
+        present.print_json({**present.plain(issued.key), "account": account, "secret": text})
         return
     print(f"key {issued.key.name} created: {issued.key.key_id}")
     print(text)
     print("keep it now: it is stored nowhere and cannot be shown again")
+    if issued.account is not None:
+        print(f"monthly cap: {present.limit(issued.account)}")
 
 
 def _any(values: list[str]) -> str:

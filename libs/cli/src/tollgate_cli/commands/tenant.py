@@ -30,14 +30,15 @@ Tenant = Annotated[str, typer.Option("--tenant", help="The tenant's name or id."
 def check_limit(called: str, account: budget_pb2.Account, limit: int | None) -> None:
     """Raises Fault if an account that was there has another limit than a command asked for.
 
-    `called`: kind and name, as a person knows it.
+    `called`: kind and name, as a person knows it; two groups may have one name.
     """
     if limit is None or accounts.limit_of(account) == limit:
         return
     kind, _, name = called.partition(":")
+    typed = shlex.quote(called) if kind == "tenant" else account.account_id
     raise Fault(
         f"{kind} {name!r} exists, {present.cap(account)}, which was not changed",
-        f"to change it: tollgate budget set {shlex.quote(called)} --monthly-usd AMOUNT",
+        f"to change it: tollgate budget set {typed} --monthly-usd AMOUNT",
     )
 
 

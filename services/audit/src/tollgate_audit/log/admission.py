@@ -131,7 +131,7 @@ SCHEMAS: Mapping[str, _Schema] = {
         },
         {"quarantined_nano_usd": _amount},
     ),
-    "CALL_DENIED": _Schema({"reason": _text, "model": _text, **_WHEN}),
+    "CALL_DENIED": _Schema({"reason": _text, "model": _text, **_WHEN}, {"account_id": _name}),
     "LOGIN": _Schema(_WHEN),
     "TENANT_CHANGED": _Schema(_OF_AUTHZ),
     "KEY_ISSUED": _Schema(_OF_KEY, {"allowed_models": _names, "ip_allowlist": _names}),

@@ -340,6 +340,7 @@ class Pipeline:
                 trace_id=call.exchange.trace_id,
                 reason=refusal.reason,
                 model=call.model,
+                account_id=refusal.account_id,
             )
         if not begun:
             call.body = b""  # nobody needs it, and its share was given back

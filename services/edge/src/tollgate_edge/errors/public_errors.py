@@ -41,7 +41,9 @@ class Refusal:
     details: Mapping[str, str] | None = None
     # For this very call: takes the place of the table's.
     retry_after_ms: int | None = None
-    # 402: which account refused and why, and what would fit; None when nothing would.
+    # 402: which account refused.
+    account_id: str = ""
+    # What is missing there, and what would fit; None when nothing would, or no amount helps.
     shortfall: Shortfall | None = None
     affordable_max_tokens: int | None = None
     # 429: the limit that is reached, in words.
@@ -76,6 +78,8 @@ class Refusal:
             message += f" It allows {self.limit}."
         if self.shortfall is not None:
             message += self.shortfall.words
+        elif self.account_id:
+            message += f" The account is {self.account_id}."
         if self.affordable_max_tokens is not None:
             message += (
                 f" What is left allows at most {self.affordable_max_tokens} output tokens for"
@@ -157,7 +161,9 @@ BUDGET_DENIALS = MappingProxyType(
             "budget_frozen",
             "More than the budget is in use. It opens when its limit is raised or renewed.",
         ),
-        "ACCOUNT_UNKNOWN": PublicError(402, "budget_missing", "No budget is set for this key."),
+        "ACCOUNT_UNKNOWN": PublicError(
+            402, "budget_missing", "An account of this key is not open."
+        ),
         # Money, so 402; but some of it comes back when the calls in flight end.
         "BUDGET_HELD": PublicError(
             402,
@@ -317,7 +323,8 @@ def money_denial(reason: str, shortfall: Shortfall) -> Refusal:
     """The money does not suffice on one of the call's accounts."""
     error = BUDGET_DENIALS.get(reason, RPC_FAILURES["INTERNAL"])
     told = shortfall if reason in ("BUDGET_EXHAUSTED", "BUDGET_HELD") else None
-    return Refusal(error, reason, shortfall=told)
+    known = reason in BUDGET_DENIALS
+    return Refusal(error, reason, account_id=shortfall.account_id if known else "", shortfall=told)
 
 
 def bad_request(
@@ -365,9 +372,10 @@ def body(refusal: Refusal, *, kind: str, trace_id: str, request_id: str) -> dict
     }
     if refusal.affordable_max_tokens is not None:
         error["affordable_max_tokens"] = refusal.affordable_max_tokens
+    if refusal.account_id:
+        error["account"] = refusal.account_id
     short = refusal.shortfall
     if short is not None:
-        error["account"] = short.account_id
         error["remaining_usd"] = usd(short.remaining_nano_usd)
         error["held_usd"] = usd(short.held_nano_usd)
         if short.required_nano_usd is not None:

@@ -88,12 +88,19 @@ class CallEvidence:
             facts["quarantined_nano_usd"] = reserved_nano_usd
         return self._enqueue(audit_pb2.ENTRY_KIND_CALL_FINISHED, grant, trace_id, facts)
 
-    def denied(self, grant: KeyGrant, *, trace_id: str, reason: str, model: str) -> None:
-        """Queue CALL_DENIED. Nobody waits for it; of each key a bounded number is on its way."""
+    def denied(
+        self, grant: KeyGrant, *, trace_id: str, reason: str, model: str, account_id: str
+    ) -> None:
+        """Queue CALL_DENIED. Nobody waits for it; of each key a bounded number is on its way.
+
+        `account_id`: which account refused, empty where none did.
+        """
         if self._denials.take(grant.holders) is not None:
             self._denials_dropped.inc()
             return
         facts = {"reason": reason, "model": model}
+        if account_id:
+            facts["account_id"] = account_id
         try:
             entry = self._enqueue(audit_pb2.ENTRY_KIND_CALL_DENIED, grant, trace_id, facts)
         except Failure:
