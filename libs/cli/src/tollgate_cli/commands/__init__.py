@@ -1,1 +1,1 @@
-"""What an operator types against a running suite, a file for each noun."""
+"""Commands that an operator types against a running suite, one file for each noun."""

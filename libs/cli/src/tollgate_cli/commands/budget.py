@@ -38,9 +38,7 @@ def budget_show(
             named = [(await directory.account_id(operator, account), account)]
         else:
             named = await _tenant_accounts(operator)
-        opened = await accounts.accounts(operator, [identifier for identifier, _ in named])
-        if account and not opened:
-            raise _not_open(account)
+        opened = await _opened(operator, named, all_of_them=bool(account))
         found = []
         for identifier, name in named:
             item = opened.get(identifier)
@@ -107,10 +105,7 @@ def budget_unfreeze(account: Account, as_json: AsJson = False, config: ConfigFil
 
     async def work(operator: Operator) -> Any:
         identifier = await directory.account_id(operator, account)
-        opened = await accounts.accounts(operator, [identifier])
-        if not opened:
-            raise _not_open(account)
-        return opened[identifier]
+        return (await _opened(operator, [(identifier, account)]))[identifier]
 
     found = session.run(config, work)
     if as_json:
@@ -164,11 +159,18 @@ async def _tenant_accounts(operator: Operator) -> list[tuple[str, str]]:
     return [(f"tenant:{item.tenant_id}", item.name) for item in answer.tenants]
 
 
-def _not_open(account: str) -> Fault:
-    return Fault(
-        f"{account} has no account, so every call on it is refused",
-        f"open it: tollgate budget set {shlex.quote(account)} --monthly-usd 5",
-    )
+async def _opened(
+    operator: Operator, named: list[tuple[str, str]], *, all_of_them: bool = True
+) -> dict[str, Any]:
+    """The accounts that are open, by id. Raises Fault for one that must be and is not."""
+    opened = await accounts.accounts(operator, [identifier for identifier, _ in named])
+    for identifier, name in named if all_of_them else ():
+        if identifier not in opened:
+            raise Fault(
+                f"{name} has no account, so every call on it is refused",
+                f"open it: tollgate budget set {shlex.quote(name)} --monthly-usd 5",
+            )
+    return opened
 
 
 async def _transfers(

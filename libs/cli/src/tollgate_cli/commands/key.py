@@ -169,11 +169,11 @@ def key_list(
 
     found, opened = session.run(config, work)
     if as_json:
-        present.print_json([_with_account(key, opened) for _, key in found])
+        present.print_json([present.with_account(key, _of(key, opened)) for _, key in found])
         return
     rows = []
     for owner, key in found:
-        shown, account = present.plain(key), opened.get(f"key:{key.key_id}")
+        shown, account = present.plain(key), _of(key, opened)
         rows.append(
             {
                 "tenant": owner.name,
@@ -199,9 +199,9 @@ def key_show(key: Key, as_json: AsJson = False, config: ConfigFile = None) -> No
 
     found, opened = session.run(config, work)
     if as_json:
-        present.print_json(_with_account(found, opened))
+        present.print_json(present.with_account(found, _of(found, opened)))
         return
-    shown, account = present.plain(found), opened.get(f"key:{found.key_id}")
+    shown, account = present.plain(found), _of(found, opened)
     shown["monthly_cap"] = present.limit(account)
     shown["spent_this_month"] = present.spent(account)
     shown["allowed_models"] = _any(shown["allowed_models"])
@@ -216,9 +216,8 @@ async def _accounts(operator: Operator, listed: list[Any]) -> dict[str, Any]:
     return await accounts.accounts(operator, [f"key:{key.key_id}" for key in listed])
 
 
-def _with_account(key: Any, opened: dict[str, Any]) -> dict[str, Any]:
-    account = opened.get(f"key:{key.key_id}")
-    return {**present.plain(key), "account": account and present.plain(account)}
+def _of(key: Any, opened: dict[str, Any]) -> Any:
+    return opened.get(f"key:{key.key_id}")
 
 
 @keys.command("disable")
@@ -275,8 +274,7 @@ def _print_change(key: Any, state: str, revision: int, *, as_json: bool) -> None
 def _print_new(issued: workflow.IssuedKey, *, as_json: bool) -> None:
     text = issued.secret.reveal()
     if as_json:
-        account = issued.account and present.plain(issued.account)
-        present.print_json({**present.plain(issued.key), "account": account, "secret": text})
+        present.print_json({**present.with_account(issued.key, issued.account), "secret": text})
         return
     print(f"key {issued.key.name} created: {issued.key.key_id}")
     print(text)

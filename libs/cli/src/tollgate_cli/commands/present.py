@@ -60,8 +60,13 @@ def instant(value: Any) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def with_account(owner: Message, account: Message | None) -> dict[str, Any]:
+    """A tenant, a group or a key as JSON values, with its account; None if that is not open."""
+    return {**plain(owner), "account": account and plain(account)}
+
+
 def limit(account: Any) -> str:
-    """What an account may spend in a month, in a cell; None stands for one that is not open."""
+    """Formats an account's monthly limit for a table; `account` is None if it is not open."""
     if account is None:
         return "not open"
     if account.no_limit:
@@ -70,14 +75,14 @@ def limit(account: Any) -> str:
 
 
 def cap(account: Any) -> str:
-    """The same in a sentence."""
+    """Formats an account's monthly limit for a sentence."""
     if account.no_limit:
         return "with no cap of its own"
     return f"with a cap of {format_usd(account.limit_nano_usd)}"
 
 
 def spent(account: Any) -> str:
-    """What an account's calls have cost this month."""
+    """Formats what an account has spent this month; `account` is None if it is not open."""
     return "-" if account is None else format_usd(account.posted_nano_usd)
 
 

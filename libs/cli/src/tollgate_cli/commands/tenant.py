@@ -52,7 +52,7 @@ def tenant_create(
     called = f"tenant:{name}"
     check_limit(called, made.account, limit)
     if as_json:
-        present.print_json({**present.plain(made.tenant), "account": present.plain(made.account)})
+        present.print_json(present.with_account(made.tenant, made.account))
         return
     print(f"tenant {name} {'exists' if made.replayed else 'created'}: {made.tenant.tenant_id}")
     if made.account.limit_nano_usd:
@@ -131,7 +131,7 @@ def group_create(
     made = session.run(config, work)
     check_limit(f"group:{name}", made.account, limit)
     if as_json:
-        present.print_json({**present.plain(made.group), "account": present.plain(made.account)})
+        present.print_json(present.with_account(made.group, made.account))
         return
     print(f"group {name} {'exists' if made.replayed else 'created'}: {made.group.group_id}")
     print(f"monthly cap: {present.limit(made.account)}")
@@ -149,19 +149,17 @@ def group_list(tenant: Tenant, as_json: AsJson = False, config: ConfigFile = Non
         return listed, await accounts.accounts(operator, ids)
 
     listed, opened = session.run(config, work)
-    found = [(present.plain(item), opened.get(f"group:{item.group_id}")) for item in listed]
+    found = [(item, opened.get(f"group:{item.group_id}")) for item in listed]
     if as_json:
-        present.print_json(
-            [{**item, "account": account and present.plain(account)} for item, account in found]
-        )
+        present.print_json([present.with_account(item, account) for item, account in found])
         return
     rows = [
         {
-            "name": item["name"],
+            "name": item.name,
             "cap": present.limit(account),
             "spent": present.spent(account),
-            "id": item["group_id"],
-            "created": item["create_time"],
+            "id": item.group_id,
+            "created": present.instant(item.create_time),
         }
         for item, account in found
     ]

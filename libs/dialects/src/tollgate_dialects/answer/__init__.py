@@ -1,1 +1,1 @@
-"""What comes back: what it used, what of it may pass, what an error of it says."""
+"""Reads answers: meters their usage, drops what no schema lists, words upstream errors."""

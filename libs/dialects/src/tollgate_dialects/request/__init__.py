@@ -1,1 +1,1 @@
-"""What a body asks for, as far as money depends on it, and the body that goes on."""
+"""Reads request bodies, as far as money depends on them, and writes those that go upstream."""

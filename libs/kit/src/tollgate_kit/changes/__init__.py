@@ -1,1 +1,1 @@
-"""What every operator's change has in common, in whatever service."""
+"""Code that every operator's change goes through, in each service."""

@@ -1,4 +1,4 @@
-"""What the audit log is told before an operator's change is made.
+"""Writes an operator's change into the audit log before the change is made.
 
 Promises: who asked, under which request, and when, stand in each such entry, in every service in
 the same words. `facts` say what is changed; they hold ids and amounts, never a secret.

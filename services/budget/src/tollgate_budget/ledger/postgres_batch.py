@@ -64,8 +64,8 @@ FROM unnest($25::uuid[], $26::smallint[], $27::bigint[], $28::boolean[], $29::bi
 WHERE t.id = v.id
 """
 
-# Accounts without a limit get no row. The share lock on the account makes this wait for a limit
-# that is being set, or the other way round.
+# Accounts that were never opened get no row. The share lock on the account makes this wait for a
+# limit that is being set, or the other way round.
 OPEN_MONTH = """
 INSERT INTO account_window (account_id, month, limit_nano_usd, ceiling_nano_usd)
 SELECT account_id, $2::integer, limit_nano_usd, limit_nano_usd FROM (
