@@ -23,7 +23,7 @@ from tollgate_cli import operator_client
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
 from tollgate_cli.suite.suite import Options, Suite
-from tollgate_operations.keys import issue_key
+from tollgate_operations.keys import IssuedKey, issue_key
 from tollgate_operations.request_ids import new_request_id
 from tollgate_operations.tenants import create_tenant
 
@@ -151,4 +151,6 @@ async def _issue_key(operator: Operator) -> str:
         requests_per_minute=_REQUESTS_PER_MINUTE,
         tokens_per_minute=_TOKENS_PER_MINUTE,
     )
-    return (await issue_key(operator, request, _CAP_NANO_USD)).secret.reveal()
+    shown: list[IssuedKey] = []
+    await issue_key(operator, request, _CAP_NANO_USD, show=shown.append)
+    return shown[0].secret.reveal()

@@ -258,6 +258,34 @@ async def test_an_account_without_a_limit_counts_and_refuses_nothing(store):
     assert (NO_LIMIT, False) == (window.limit, window.frozen)
 
 
+async def test_what_only_opens_keeps_the_limit_of_an_account_that_is_open(store):
+    """Whoever was first decides: opening answers with the limit in force, and changes nothing."""
+    await limit(store, A, 70)
+    opens = AdminRequest("open-a", SetLimit(A, NO_LIMIT, open_only=True))
+    first = await store.administer(opens, now_ms=NOW)
+    assert 70 == first.limit == (await store.accounts([A], NOVEMBER))[A].limit
+    new = AccountId("key:new")
+    opens = AdminRequest("open-new", SetLimit(new, NanoUsd(9), open_only=True))
+    assert 9 == (await store.administer(opens, now_ms=NOW)).limit
+    await limit(store, new, 5)
+    assert 9 == (await store.administer(opens, now_ms=NOW)).limit
+    assert 5 == (await store.accounts([new], NOVEMBER))[new].limit
+    changed = AdminRequest("open-new", SetLimit(new, NanoUsd(9)))
+    assert Mismatch("request_id") == await store.administer(changed, now_ms=NOW)
+
+
+async def test_a_limit_that_waited_over_the_months_end_binds_the_new_month_too(store):
+    """It is answered for the month it was asked in, and nothing is spent above it in the next."""
+    await limit(store, A, NO_LIMIT)
+    await store.apply([reserve(8, A)], now_ms=DECEMBER_MS)
+    assert 10 == (await limit(store, A, 10)).limit  # its time is November's
+    december = (await store.accounts([A], 202612))[A]
+    assert (10, 8) == (december.limit, december.pending)
+    (denied,) = await store.apply([reserve(3, A)], now_ms=DECEMBER_MS)
+    assert DenialReason.BUDGET_HELD == denied.reason
+    assert 0 == await store.violations()
+
+
 async def test_accounts_are_read_together_opened_in_the_month_or_not(store):
     """Each that exists, once; one that nothing was spent on this month as it will be."""
     await store.apply([reserve(60, A)], now_ms=DECEMBER_MS)

@@ -1,6 +1,10 @@
 """One owner of caps, as an operator meets it: every command tells the figure that budget holds."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.live import Key, Live, own_suite, wait_until
@@ -148,6 +152,7 @@ def test_case_M13_a_key_made_while_budget_is_away_is_neither_lost_nor_free(tmp_p
             own.suite.start_one("budget")
         (made,) = json.loads(own.cli("key", "list", "--tenant", tenant, "--json").stdout)
         opens = f"budget set key:{made['key_id']} --no-limit"
+        killed = _killed_while_budget_is_away(own, tenant)
         assert 1 == done.returncode
         assert "can spend nothing" in done.stderr
         assert opens in done.stderr
@@ -155,3 +160,25 @@ def test_case_M13_a_key_made_while_budget_is_away_is_neither_lost_nor_free(tmp_p
         wait_until(lambda: own.call(key, model).status_code == 402, 15)
         assert 0 == own.cli(*opens.split()).returncode
         wait_until(lambda: own.call(key, model).status_code == 200, 15)
+        assert 402 == own.call(Key("", killed, tenant), model).status_code
+
+
+def _killed_while_budget_is_away(own: Live, tenant: str) -> str:
+    """The key's text that a `key create` printed before it was killed."""
+    own.suite.signal("budget", signal.SIGSTOP)
+    try:
+        words = ("key", "create", "--tenant", tenant, "--name", "killed")
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tollgate_cli.main", *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TOLLGATE_HOME": str(own.suite.home.root)},
+        )
+        assert child.stdout is not None
+        lines = [child.stdout.readline() for _ in range(2)]
+        child.kill()
+        child.wait(10)
+        child.stdout.close()
+    finally:
+        own.suite.signal("budget", signal.SIGCONT)
+    return lines[1].strip()

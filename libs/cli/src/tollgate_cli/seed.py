@@ -11,12 +11,14 @@ from typing import Any
 
 from tollgate.router.v1 import router_pb2
 from tollgate_cli import money, state_file
+from tollgate_cli.commands import directory
 from tollgate_cli.commands import key as commands_key
 from tollgate_cli.commands import provider as commands_provider
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator, OperatorConfig
 from tollgate_cli.private_file import write_private
 from tollgate_kit import virtual_key
+from tollgate_operations import accounts
 from tollgate_operations.request_ids import derived_request_id, new_request_id
 from tollgate_operations.tenants import create_tenant
 
@@ -44,9 +46,22 @@ async def run(configuration: OperatorConfig, demo: Demo) -> tuple[str, bool]:
         await create_tenant(operator, TENANT, money.parse_usd(MONTHLY_USD))
         if is_new:
             wanted = commands_key.Wanted(tenant=TENANT, name="demo", environment="dev")
-            issued = await commands_key.issue(operator, wanted, new_request_id())
-            write_private(demo.key_file, issued.secret.reveal())
+            await commands_key.issue(
+                operator,
+                wanted,
+                new_request_id(),
+                lambda issued: write_private(demo.key_file, issued.secret.reveal()),
+            )
+        else:
+            await _open_account(operator, _kept_key(demo.key_file))
     return _kept_key(demo.key_file), is_new
+
+
+async def _open_account(operator: Operator, text: str) -> None:
+    """Opens the account of a demo key that has none: a start was interrupted, or was older."""
+    for _, key in await directory.keys(operator, TENANT):
+        if text.startswith(f"{key.public_prefix}_"):
+            await accounts.open_account(operator, f"key:{key.key_id}", None, key.key_id)
 
 
 def _kept_key(path: Path) -> str:

@@ -17,11 +17,18 @@ _BATCH = 1000
 
 async def set_limit(services: Services, account_id: str, limit: int | None, request_id: str) -> Any:
     """Opens an account, or changes its limit; as it stands then."""
+    return await _set(services, account_id, limit, request_id, open_only=False)
+
+
+async def _set(
+    services: Services, account_id: str, limit: int | None, request_id: str, *, open_only: bool
+) -> Any:
     request = budget_pb2.SetLimitRequest(
         request_id=request_id,
         account_id=account_id,
         monthly_limit_nano_usd=limit or 0,
         no_limit=limit is None,
+        open_only=open_only,
     )
     answer = await services.call(services.budget.SetLimit, request)
     return answer.account
@@ -32,15 +39,14 @@ async def open_account(
 ) -> Any:
     """Gives an account its first limit; one that is open is returned as it is.
 
-    `owner_request_id` is that of the change which made the owner: whoever repeats that change
-    opens the account once.
+    A limit that somebody sets meanwhile stays. `owner_request_id` is that of the change which
+    made the owner: whoever repeats that change opens the account once.
     """
     found = await accounts(services, [account_id])
-    if found:
+    if found:  # nothing to change, so nothing to write into the log
         return found[account_id]
-    return await set_limit(
-        services, account_id, limit, derived_request_id(owner_request_id, "limit")
-    )
+    request_id = derived_request_id(owner_request_id, "open")
+    return await _set(services, account_id, limit, request_id, open_only=True)
 
 
 async def accounts(services: Services, account_ids: Sequence[str]) -> dict[str, Any]:

@@ -37,12 +37,14 @@ class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
         self, request: budget_pb2.SetLimitRequest, context: Any
     ) -> budget_pb2.SetLimitResponse:
         del context
-        change = SetLimit(wire.account_id(request.account_id), wire.limit(request))
+        change = SetLimit(
+            wire.account_id(request.account_id), wire.limit(request), open_only=request.open_only
+        )
         answer = await self._change(
             AdminRequest(wire.request_id(request.request_id), change),
             change.account_id,
             {
-                "action": "set_limit",
+                "action": "open_account" if change.open_only else "set_limit",
                 "account_id": change.account_id,
                 "limit_nano_usd": None if change.limit == NO_LIMIT else change.limit,
             },

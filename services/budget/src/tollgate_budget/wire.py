@@ -19,7 +19,8 @@ from tollgate_budget.rates.gcra import WINDOW_US_MAX, Cost, Limited
 from tollgate_kit.rpc.failure import invalid_field
 
 AMOUNT_MAX = 10**17  # $100 million in one call; sums of them stay far within a bigint
-LIMIT_MAX = 10**18
+# As large as the log can tell exactly (RFC 8785); NO_LIMIT is the way to have more.
+LIMIT_MAX = 2**53 - 1
 TIMEOUT_MS_MAX = 24 * 3600 * 1000
 ACCOUNTS_MAX = 8
 RATES_MAX = 8

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from tollgate_cli.commands import callable_models, directory, present, session
 from tollgate_cli.commands.session import AsJson, ConfigFile, MonthlyUsd
 from tollgate_cli.commands.tenant import Tenant
 from tollgate_cli.fault import Fault
+from tollgate_cli.money import format_usd
 from tollgate_cli.operator_client import Operator
 from tollgate_kit.clock import SystemClock
 from tollgate_operations import accounts
@@ -43,8 +45,13 @@ class Wanted:
     expire: Timestamp | None = None
 
 
-async def issue(operator: Operator, wanted: Wanted, request_id: str) -> workflow.IssuedKey:
-    """Makes a key and opens its account. Raises AccountNotOpenedError, Fault."""
+async def issue(
+    operator: Operator,
+    wanted: Wanted,
+    request_id: str,
+    show: Callable[[workflow.IssuedKey], None],
+) -> Any:
+    """Makes a key, shows it, opens its account and returns that. Raises Fault."""
     owner = await directory.tenant(operator, wanted.tenant)
     group = await directory.group(operator, owner.tenant_id, wanted.group) if wanted.group else None
     request = authz_pb2.IssueKeyRequest(
@@ -59,7 +66,24 @@ async def issue(operator: Operator, wanted: Wanted, request_id: str) -> workflow
         tokens_per_minute=wanted.tokens_per_minute,
         expire_time=wanted.expire,
     )
-    return await workflow.issue_key(operator, request, wanted.limit_nano_usd)
+    limit = wanted.limit_nano_usd
+    try:
+        return await workflow.issue_key(operator, request, limit, show=show)
+    except workflow.TextLostError as error:
+        raise Fault(
+            "the key was made, but the answer with its text was lost",
+            f"tollgate key revoke {error.key_id}, and make another",
+        ) from error
+    except workflow.AccountNotOpenedError as error:
+        cap = (
+            "--no-limit"
+            if limit is None
+            else f"--monthly-usd {format_usd(limit).removeprefix('$')}"
+        )
+        raise Fault(
+            f"the key was made without its account, so it can spend nothing: {error.__cause__}",
+            f"tollgate budget set key:{error.key_id} {cap}",
+        ) from error
 
 
 @keys.command("create")
@@ -102,17 +126,11 @@ def key_create(
         if wanted.models and not force:
             _check_models(wanted.models, await callable_models.models(operator))
         await _warn_of_same_name(operator, wanted)
-        try:
-            issued = await issue(operator, wanted, request_id)
-        except workflow.AccountNotOpenedError as error:
-            # Printed all the same: the key is not lost.
-            _print_new(error.issued, as_json=as_json)
-            cap = "--no-limit" if monthly_usd is None else f"--monthly-usd {monthly_usd}"
-            raise Fault(
-                f"the key was made without its account, so it can spend nothing: {error.__cause__}",
-                f"tollgate budget set key:{error.issued.key.key_id} {cap}",
-            ) from error
-        _print_new(issued, as_json=as_json)
+        account = await issue(
+            operator, wanted, request_id, lambda issued: _print_new(issued, as_json=as_json)
+        )
+        if not as_json:
+            print(f"monthly cap: {present.limit(account)}")
 
     session.run(config, work)
 
@@ -272,15 +290,15 @@ def _print_change(key: Any, state: str, revision: int, *, as_json: bool) -> None
 
 
 def _print_new(issued: workflow.IssuedKey, *, as_json: bool) -> None:
+    """Flushed: whatever ends this program next, the key is out."""
     text = issued.secret.reveal()
     if as_json:
-        present.print_json({**present.with_account(issued.key, issued.account), "secret": text})
-        return
-    print(f"key {issued.key.name} created: {issued.key.key_id}")
-    print(text)
-    print("keep it now: it is stored nowhere and cannot be shown again")
-    if issued.account is not None:
-        print(f"monthly cap: {present.limit(issued.account)}")
+        present.print_json({**present.plain(issued.key), "secret": text})
+    else:
+        print(f"key {issued.key.name} created: {issued.key.key_id}")
+        print(text)
+        print("keep it now: it is stored nowhere and cannot be shown again")
+    sys.stdout.flush()
 
 
 def _any(values: list[str]) -> str:

@@ -39,6 +39,8 @@ class SetLimit:
 
     account_id: AccountId
     limit: NanoUsd
+    # An account that is open keeps its limit.
+    open_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class AdminRequest:
     def content(self) -> str:
         """What a repeat under the same id must be equal to."""
         if isinstance(self.change, SetLimit):
-            return f"set_limit {self.change.account_id} {self.change.limit}"
+            verb = "open" if self.change.open_only else "set_limit"
+            return f"{verb} {self.change.account_id} {self.change.limit}"
         return f"resolve {self.change.id} {self.change.amount}"
 
 

@@ -21,7 +21,7 @@ from tollgate_budget.ledger.ledger import (
 )
 from tollgate_budget.ledger.month import Month, month_of
 from tollgate_budget.ledger.store import AdminRequest, SetLimit
-from tollgate_budget.ledger.window import AccountId, Window, WindowKey, open_window
+from tollgate_budget.ledger.window import AccountId, NanoUsd, Window, WindowKey, open_window
 
 
 class MemoryLedger:
@@ -53,11 +53,15 @@ class MemoryLedger:
         change = request.change
         answer: Window | Resolved
         if isinstance(change, SetLimit):
-            self._limits[change.account_id] = change.limit
-            window = self._open(change.account_id, month_of(now_ms))
+            if not (change.open_only and change.account_id in self._limits):
+                self._limits[change.account_id] = change.limit
+            month = month_of(now_ms)
+            window = self._open(change.account_id, month)
             assert window is not None
-            window.set_limit(change.limit)
-            window.check()
+            for (account_id, other), later in self._windows.items():
+                if account_id == change.account_id and other >= month:
+                    later.set_limit(NanoUsd(self._limits[account_id]))
+                    later.check()
             answer = replace(window)
         else:
             (outcome,) = await self.apply([change], now_ms=now_ms)

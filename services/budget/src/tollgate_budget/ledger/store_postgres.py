@@ -33,10 +33,19 @@ from tollgate_budget.ledger.window import AccountId, Window, open_window
 
 Connection = AsyncConnection[tuple[Any, ...]]
 
-_READ_WINDOW = (
+_READ_WINDOWS_FROM = (
     f"SELECT {postgres_batch.WINDOW_COLUMNS} FROM account_window w"  # noqa: S608 - constants
-    " WHERE w.account_id = %s AND w.month = %s"
+    " WHERE w.account_id = %s AND w.month >= %s ORDER BY w.month"
 )
+_OPEN_ACCOUNT = (
+    "INSERT INTO account (account_id, limit_nano_usd) VALUES (%s, %s)"
+    " ON CONFLICT (account_id) DO NOTHING"
+)
+_SET_ACCOUNT = (
+    "INSERT INTO account (account_id, limit_nano_usd) VALUES (%s, %s)"
+    " ON CONFLICT (account_id) DO UPDATE SET limit_nano_usd = EXCLUDED.limit_nano_usd"
+)
+_READ_LIMIT = "SELECT limit_nano_usd FROM account WHERE account_id = %s"
 _READ_LIMITS = "SELECT account_id, limit_nano_usd FROM account WHERE account_id = ANY(%s)"
 _READ_WINDOWS = (
     f"SELECT {postgres_batch.WINDOW_COLUMNS} FROM account_window w"  # noqa: S608 - constants
@@ -186,26 +195,33 @@ class PostgresLedger:
 
 
 async def _put_limit(connection: Connection, change: SetLimit, month: Month) -> Window:
+    """The account's window in that month, with the limit that is now in force.
+
+    A month that began while this waited has a window already: it gets the limit, too.
+    """
     await connection.execute(
-        "INSERT INTO account (account_id, limit_nano_usd) VALUES (%s, %s)"
-        " ON CONFLICT (account_id) DO UPDATE SET limit_nano_usd = EXCLUDED.limit_nano_usd",
-        (change.account_id, change.limit),
+        _OPEN_ACCOUNT if change.open_only else _SET_ACCOUNT, (change.account_id, change.limit)
     )
+    account = await connection.execute(_READ_LIMIT + " FOR NO KEY UPDATE", (change.account_id,))
+    (limit,) = _one(await account.fetchone())
     await connection.execute(
         "INSERT INTO account_window (account_id, month, limit_nano_usd, ceiling_nano_usd)"
         " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        (change.account_id, month, change.limit, change.limit),
+        (change.account_id, month, limit, limit),
     )
-    rows = await connection.execute(_READ_WINDOW + " FOR NO KEY UPDATE", (change.account_id, month))
-    window = Window(*_one(await rows.fetchone()))
-    window.set_limit(change.limit)
-    window.check()
-    await connection.execute(
-        "UPDATE account_window SET limit_nano_usd = %s, ceiling_nano_usd = %s, frozen = %s"
-        " WHERE account_id = %s AND month = %s",
-        (window.limit, window.ceiling, window.frozen, change.account_id, month),
+    rows = await connection.execute(
+        _READ_WINDOWS_FROM + " FOR NO KEY UPDATE", (change.account_id, month)
     )
-    return window
+    windows = [Window(*row) for row in await rows.fetchall()]
+    for window in windows:
+        window.set_limit(limit)
+        window.check()
+        await connection.execute(
+            "UPDATE account_window SET limit_nano_usd = %s, ceiling_nano_usd = %s, frozen = %s"
+            " WHERE account_id = %s AND month = %s",
+            (window.limit, window.ceiling, window.frozen, change.account_id, window.month),
+        )
+    return windows[0]
 
 
 async def _answered(connection: Connection, request: AdminRequest) -> str | Mismatch | None:
