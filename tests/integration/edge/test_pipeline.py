@@ -145,15 +145,16 @@ async def test_a_unary_answer_waits_for_finished(edge):
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_without_audit_no_model_byte_leaves_and_the_cost_is_settled(mesh, stream):
-    """ADMITTED never durable: 503, no byte of the answer; the cost that the end told is settled."""
+    """ADMITTED not durable: 503, no byte of the answer; the cost is settled when the log knows."""
     async with running(mesh, durable_ms=200) as edge:
         edge.script(stream_of(OPENAI_EVENTS) if stream else play(head(), data(ANSWER), end()))
         edge.audit.hold = {ADMITTED}
         answer = await edge.post(stream=stream)
-        await edge.quiet()
         assert (503, "audit_not_durable") == (answer.status_code, answer.json()["error"]["code"])
         assert b'"a":' not in answer.content
-        assert [[30_000]] == edge.budget.charges()
+        # Should this process be killed now, nothing is charged that the log does not know.
+        await asyncio.sleep(0.2)
+        assert [[]] == edge.budget.charges()
         # While the entry is overdue, no further call reaches an upstream.
         assert 503 == (await edge.post(stream=stream)).status_code
         assert 1 == len(edge.router.requests)
@@ -161,6 +162,18 @@ async def test_without_audit_no_model_byte_leaves_and_the_cost_is_settled(mesh, 
         async with asyncio.timeout(3):
             while (await edge.post(stream=stream)).status_code != 200:
                 await asyncio.sleep(0.02)
+        await edge.quiet()
+        assert [30_000] == edge.budget.charges()[0]
+
+
+async def test_a_stop_waits_for_the_entries_that_money_waits_for(mesh):
+    """SIGTERM while the log lags: what was held back is settled before the process ends."""
+    async with running(mesh, durable_ms=200) as edge:
+        edge.script(play(head(), data(ANSWER), end()))
+        edge.audit.hold = {ADMITTED}
+        assert 503 == (await edge.post()).status_code
+        asyncio.get_running_loop().call_later(0.5, edge.audit.release)
+    assert [[30_000]] == edge.budget.charges()
 
 
 async def test_a_client_that_leaves_is_metered_to_the_end(edge):

@@ -202,10 +202,10 @@ class Pipeline:
         call.ended_at = self._clock.monotonic()
 
         # 8. Settle, append CALL_FINISHED, release the last byte when that is durable.
-        call.outcome = execution.outcome()
-        if call.outcome.known:
-            reservation.settle(call.outcome.cost_nano_usd, used_tokens=call.outcome.total_tokens)
-            call.remaining_nano_usd = reservation.remaining_nano_usd(call.outcome.cost_nano_usd)
+        call.outcome = came = execution.outcome()
+        if came.known:
+            reservation.settle(came.cost_nano_usd, used_tokens=came.total_tokens, entry=admitted)
+            call.remaining_nano_usd = reservation.remaining_nano_usd(came.cost_nano_usd)
         else:
             reservation.quarantine()
         refusal = execution.refusal()

@@ -16,7 +16,7 @@ class Books:
     def __init__(self):
         self.ends = []
 
-    def settle(self, reservation_id, amount_nano_usd, trace_id, unused_rates):
+    def settle(self, reservation_id, amount_nano_usd, trace_id, unused_rates, entry):
         self.ends.append((reservation_id, amount_nano_usd))
         self.unused = [(rate.bucket, rate.cost) for rate in unused_rates]
 

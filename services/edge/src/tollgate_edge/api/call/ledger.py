@@ -6,6 +6,7 @@ was never used, or quarantined it because nobody knows what the upstream did. To
 that were reserved and not used are given back with the settlement.
 """
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
 from types import TracebackType
@@ -64,8 +65,17 @@ class Reservation:
             return self._remaining_nano_usd
         return self._remaining_nano_usd + self.amount_nano_usd - cost_nano_usd
 
-    def settle(self, cost_nano_usd: int, *, used_tokens: int = 0) -> None:
-        """Post the true cost; 0 releases. Never waits, so nothing can come between."""
+    def settle(
+        self,
+        cost_nano_usd: int,
+        *,
+        used_tokens: int = 0,
+        entry: asyncio.Future[int] | None = None,
+    ) -> None:
+        """Post the true cost; 0 releases. Never waits, so nothing can come between.
+
+        `entry`: that of the call in the log; a cost is posted once it is durable.
+        """
         assert not self._ended, "a reservation ends once"
         self._ended = True
         unused = self._tokens - used_tokens
@@ -75,6 +85,7 @@ class Reservation:
             cost_nano_usd,
             self._trace_id,
             tuple(_rate_cost(rate, unused) for rate in rates),
+            entry if cost_nano_usd else None,
         )
 
     def quarantine(self) -> None:
@@ -166,6 +177,7 @@ class Ledger:
         amount_nano_usd: int,
         trace_id: str,
         unused_rates: tuple[budget_pb2.RateCost, ...],
+        entry: asyncio.Future[int] | None,
     ) -> None:
         """Called by a reservation only."""
         self._settlements.put(
@@ -173,6 +185,7 @@ class Ledger:
             amount_nano_usd=amount_nano_usd,
             trace_id=trace_id,
             unused_rates=unused_rates,
+            entry=entry,
         )
 
     def quarantine(self, reservation_id: str, trace_id: str) -> None:

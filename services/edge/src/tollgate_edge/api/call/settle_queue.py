@@ -1,8 +1,9 @@
 """Settlements on their way to budget: batched, retried under the same ids, drained at the stop.
 
 Promises: a settlement that was put here is sent until budget answers for it or its time is up;
-then its reservation times out at budget and is quarantined, never refunded. Putting never waits,
-so that a cancelled call still settles. Bounded: what does not fit is left to the quarantine.
+then its reservation times out at budget and is quarantined, never refunded. Nothing is charged that
+the log does not know: a cost is sent once its entry is durable, or never. Putting never waits, so
+that a cancelled call still settles. Bounded: what does not fit is left to the quarantine.
 """
 
 import asyncio
@@ -66,6 +67,8 @@ class SettleQueue:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._sending = False
+        # Settlements whose entry is not durable yet.
+        self._held = 0
         self._sender: asyncio.Task[None] | None = None
         self._settled = metrics.counter(
             "settlements_total", "Settlements answered, by resulting state.", ("state",)
@@ -83,11 +86,11 @@ class SettleQueue:
         """Send what is queued, for at most that long, then stop."""
         try:
             async with asyncio.timeout(seconds):
-                while self._queue or self._sending:
+                while self._queue or self._sending or self._held:
                     self._idle.clear()
                     await self._idle.wait()
         except TimeoutError:
-            self._log.error("settle.not_drained", settlements=len(self._queue))
+            self._log.error("settle.not_drained", settlements=len(self._queue) + self._held)
         if self._sender is not None:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
@@ -101,24 +104,34 @@ class SettleQueue:
         perhaps: bool = False,
         quarantine: bool = False,
         unused_rates: tuple[budget_pb2.RateCost, ...] = (),
+        entry: asyncio.Future[int] | None = None,
     ) -> None:
-        """Queue one settlement. Never waits."""
-        if len(self._queue) >= QUEUE_MAX:
+        """Queue one settlement, after the entry that it needs is durable. Never waits."""
+        if len(self._queue) + self._held >= QUEUE_MAX:
             self._settled.labels("dropped").inc()
             self._log.error("settle.queue_full", trace_id=trace_id)
             return
-        give_up_at = self._clock.monotonic() + self._keep_seconds
-        self._queue.append(
-            Settlement(
-                reservation_id,
-                amount_nano_usd,
-                trace_id,
-                give_up_at,
-                perhaps,
-                quarantine,
-                unused_rates,
-            )
+        settlement = Settlement(
+            reservation_id,
+            amount_nano_usd,
+            trace_id,
+            self._clock.monotonic() + self._keep_seconds,
+            perhaps,
+            quarantine,
+            unused_rates,
         )
+        if entry is None or entry.done():
+            self._queue.append(settlement)
+            self._wake.set()
+        else:
+            self._held += 1
+            entry.add_done_callback(lambda done: self._durable(done, settlement))
+
+    def _durable(self, entry: asyncio.Future[int], settlement: Settlement) -> None:
+        self._held -= 1
+        if not entry.cancelled():  # else the process ends, and budget quarantines
+            give_up_at = self._clock.monotonic() + self._keep_seconds
+            self._queue.append(settlement._replace(give_up_at=give_up_at))
         self._wake.set()
 
     async def _send(self) -> None:
