@@ -110,9 +110,9 @@ def test_red_line_3_what_names_an_upstream_is_gone(leak, around):
                                  "a*", "**", "a1-", "ab:1", "x", "host ", "a...", "key ", "1.", "node-"])  # fmt: skip
 def test_a_hostile_text_is_not_slow(run):
     """No pattern is quadratic: a text made to be slow is scrubbed in well under a second."""
-    start = time.perf_counter()
+    start = time.thread_time()  # of this thread alone: other work of the machine does not count
     scrub(run * 4_000)
-    assert time.perf_counter() - start < 0.5
+    assert time.thread_time() - start < 0.5
 
 
 @given(st.text(min_size=4, max_size=40), st.text(max_size=60), st.text(max_size=60))

@@ -23,7 +23,7 @@ _BYTES_PER_ESTIMATED_TOKEN = 3
 _MAX_BYTES_PER_TOKEN = 64
 _FREE_BYTES = 256
 
-_STRING = rb'"\s*+:\s*+"((?:[^"\\]++|\\.)*+)"'
+_STRING = rb'"\s*+:\s*+"((?>(?:[^"\\]++|\\.)*))"'
 _TEXT = {
     Protocol.OPENAI_CHAT: re.compile(
         rb'"(?:content|reasoning_content|reasoning_text|reasoning|refusal|arguments|input)'

@@ -18,10 +18,10 @@ _TEXTS = (
 )
 # Halves of a surrogate pair are read: alone they are no text.
 _STRING = (
-    rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})'
-    rb'[^"\\\x00-\x1f]*+)*+"'
+    rb'"[^"\\\x00-\x1f]*+(?>(?:\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})'
+    rb'[^"\\\x00-\x1f]*+)*)"'
 )
-_NUMBER = rb"-?(?:0|[1-9]\d*+)(?:\.\d++)?+"
+_NUMBER = rb"-?(?:0|[1-9]\d*+)(?>(?:\.\d++)?)"
 _VARIABLE = re.compile(
     rb'("(?:%b)"\s*+:\s*+)(?:%b)|("(?!index"|finish_reason")[a-z_]++"\s*+:\s*+)(?:%b)(?=[,}\s])'
     % (_TEXTS, _STRING, _NUMBER)
@@ -54,7 +54,7 @@ def of(frame: bytes) -> re.Pattern[bytes] | None:
     if len(_compiled) >= MAX_TEMPLATES:
         _compiled.clear()
     pattern = re.escape(shape).replace(b"\x00", _STRING).replace(b"\x01", _NUMBER)
-    found = _compiled[shape] = re.compile(b"(?:%b)++" % pattern)
+    found = _compiled[shape] = re.compile(b"(?>(?:%b)+)" % pattern)
     return found
 
 

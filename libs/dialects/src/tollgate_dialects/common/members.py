@@ -22,11 +22,11 @@ MAX_VALUES: Final = 300_000
 _TRIVIAL = 100
 
 _SPACE = r"[ \t\n\r]*+"
-_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_STRING = r'"[^"\\]*+(?>(?:\\.[^"\\]*+)*)"'
 _OPEN = re.compile(_SPACE + r"\{" + _SPACE)
 # A key and, when the value is no container, its value and the separator in one match.
 _MEMBER = re.compile(
-    rf"{_SPACE}({_STRING}){_SPACE}:{_SPACE}(?:({_STRING}|[^\[{{\",}}\] \t\n\r]++){_SPACE}([,}}]))?+"
+    rf"{_SPACE}({_STRING}){_SPACE}:{_SPACE}(?>(?:({_STRING}|[^\[{{\",}}\] \t\n\r]++){_SPACE}([,}}]))?)"
 )
 _SEPARATOR = re.compile(_SPACE + r"([,}])")
 _STRINGS = re.compile(_STRING.encode())

@@ -1,0 +1,87 @@
+"""Regular expressions mean the same on every Python that we promise to run on."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterable, Iterator
+from re import _constants as code  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
+
+import pytest
+
+from tollgate_dialects.answer import template
+
+PACKAGES = (
+    "dialects",
+    "kit",
+    "tlog",
+    "operations",
+    "cli",
+    "edge",
+    "authz",
+    "budget",
+    "router",
+    "audit",
+)
+ONE_CHARACTER = (code.LITERAL, code.NOT_LITERAL, code.IN, code.ANY)
+FRAME = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+
+
+def patterns_in(value: object) -> Iterator[re.Pattern[Any]]:
+    """The patterns that a module's variable holds."""
+    if isinstance(value, re.Pattern):
+        yield value
+    elif isinstance(value, dict):
+        yield from patterns_in(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from patterns_in(item)
+
+
+def possessive_groups(parsed: Iterable[Any]) -> Iterator[Any]:
+    """Possessive repeats of more than one character: `(?:ab?)++`."""
+    for operation, arguments in parsed:
+        if operation is code.POSSESSIVE_REPEAT:
+            body = list(arguments[2])
+            if len(body) != 1 or body[0][0] not in ONE_CHARACTER:
+                yield body
+        for inner in arguments if isinstance(arguments, tuple | list) else (arguments,):
+            if isinstance(inner, parser.SubPattern):
+                yield from possessive_groups(inner)
+            elif isinstance(inner, list):
+                for branch in inner:
+                    if isinstance(branch, parser.SubPattern):
+                        yield from possessive_groups(branch)
+
+
+def all_patterns() -> dict[str, re.Pattern[Any]]:
+    """Every pattern of every module, and one that is made while streams are read."""
+    made = template.of(FRAME)
+    assert made is not None
+    found = {"template.of": made}
+    for package in (importlib.import_module(f"tollgate_{name}") for name in PACKAGES):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if module.name.endswith("__main__"):
+                continue
+            for name, value in vars(importlib.import_module(module.name)).items():
+                for at, pattern in enumerate(patterns_in(value)):
+                    found[f"{module.name}.{name}[{at}]"] = pattern
+    return found
+
+
+def test_no_group_is_repeated_possessively():
+    """Before Python 3.11.5 `(?:...)++` of a group matches wrongly (gh-106052): so we have none.
+
+    Debian 12's Python is one of those: every stream but the first of its shape ended as an error.
+    """
+    found = all_patterns()
+    assert len(found) > 60
+    for name, pattern in found.items():
+        assert not list(possessive_groups(parser.parse(pattern.pattern, pattern.flags))), name
+
+
+@pytest.mark.parametrize("text", ["(?:ab?c)++", "x(?:a|bc)*+", "(?:(?:a.)?+b)"])
+def test_such_a_group_is_seen(text):
+    """The check above can fail."""
+    assert list(possessive_groups(parser.parse(text)))
