@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from multidict import CIMultiDict
-
 from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.price import Price
@@ -27,10 +25,13 @@ from tollgate_router.charge import EndReason
 from tollgate_router.providers import endpoint
 from tollgate_router.providers.catalogue import Candidate, Snapshot
 from tollgate_router.providers.provider_keys import OpenKey, ProviderKeys
+from tollgate_router.providers.request_head import RequestHead
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.routing import refusal, routing
+from tollgate_router.upstream.answer import Answer
+from tollgate_router.upstream.fault import Fault, UpstreamFault
 from tollgate_router.upstream.labelled import Labelled
-from tollgate_router.upstream.upstream import ERROR_BODY_MAX, Answer, Fault, Upstream, UpstreamFault
+from tollgate_router.upstream.upstream import ERROR_BODY_MAX, Upstream
 
 # An error's body is worth this much waiting, no more: the call has failed already.
 ERROR_BODY_SECONDS = 1.0
@@ -226,7 +227,7 @@ class Attempts:
             without_include_usage=candidate.without_include_usage,
         )
         try:
-            answer = await self._upstream.send(key.url, _headers(call, key), body)
+            answer = await self._upstream.send(_head(call, key), body)
         except UpstreamFault as fault:
             result = _RESULT_OF_FAULT.get(fault.fault, routing.Result.BROKEN)
             self._record(candidate, result)
@@ -277,13 +278,9 @@ class Attempts:
         return int(self._clock.monotonic() * 1000)
 
 
-def _headers(call: UpstreamCall, key: OpenKey) -> CIMultiDict[str]:
+def _head(call: UpstreamCall, key: OpenKey) -> RequestHead:
     passed = endpoint.passed_on(call.protocol, call.protocol_headers)
-    if not passed:
-        return key.headers
-    headers = key.headers.copy()
-    headers.update(passed)
-    return headers
+    return key.head.with_headers(passed) if passed else key.head
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:

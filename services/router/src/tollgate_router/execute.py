@@ -31,8 +31,9 @@ from tollgate_router.charge import Charge, EndReason
 from tollgate_router.config import ExecuteConfig
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.stream import Stream
+from tollgate_router.upstream.fault import Fault, UpstreamFault
 from tollgate_router.upstream.labelled import Labelled
-from tollgate_router.upstream.upstream import Fault, UpstreamConfig, UpstreamFault
+from tollgate_router.upstream.upstream import UpstreamConfig
 
 # After its last event a stream's connection is worth this much waiting, to be used again.
 TIDY_SECONDS = 1.0
@@ -186,21 +187,11 @@ class Executor:
         assert stream.reason is not None
         if stream.is_upstream_fault:
             self._attempts.broke(stream.candidate, stream.error)
-        if stream.reason is EndReason.COMPLETED and not stream.answer.is_read:
-            self._must_finish.spawn(self._tidy(stream), "tidy")
+        if stream.reason is EndReason.COMPLETED:
+            stream.answer.discard_rest(TIDY_SECONDS, READ_AFTER_END_MAX)
         else:
             stream.answer.close()
         self._finished(call, stream.reason, stream.charged, stream.flag)
-
-    async def _tidy(self, stream: Stream) -> None:
-        """Read the few bytes after the last event; whatever else comes is thrown away."""
-        try:
-            async with asyncio.timeout(TIDY_SECONDS):
-                await stream.answer.read_all(READ_AFTER_END_MAX)
-        except (TimeoutError, UpstreamFault):
-            pass
-        finally:
-            stream.answer.close()
 
     async def _orphan(self, call: UpstreamCall, work: _Work, task: "asyncio.Task[None]") -> None:
         """The edge vanished before the answer began: let the upstream finish, within bounds."""

@@ -13,7 +13,9 @@ from tollgate_router.providers import base_url
 from tollgate_router.providers.catalogue import Candidate, Provider, ProviderModel, seal_context
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.routing import refusal, routing
-from tollgate_router.upstream.upstream import Answer, Upstream, UpstreamFault
+from tollgate_router.upstream.answer import Answer
+from tollgate_router.upstream.fault import UpstreamFault
+from tollgate_router.upstream.upstream import Upstream
 
 ANSWER_BYTES_MAX = 1024 * 1024
 _PROBLEMS = {
@@ -71,7 +73,7 @@ class ProviderTest:
         )
         began = self._clock.monotonic()
         try:
-            answer = await self._upstream.send(opened.url, opened.headers, body)
+            answer = await self._upstream.send(opened.head, body)
         except UpstreamFault as fault:
             return Found("refused" if fault.fault.value == "connect" else fault.fault.value)
         latency_ms = round((self._clock.monotonic() - began) * 1000)

@@ -13,7 +13,7 @@ from tollgate_dialects.answer.upstream_error import UpstreamFault as UpstreamErr
 from tollgate_router import charge, messages
 from tollgate_router.attempts import Opened, UpstreamCall, broken_answer
 from tollgate_router.charge import Charge, EndReason
-from tollgate_router.upstream.upstream import Fault, UpstreamFault
+from tollgate_router.upstream.fault import Fault, UpstreamFault
 
 
 class Stream:

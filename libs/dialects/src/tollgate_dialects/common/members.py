@@ -26,7 +26,8 @@ _STRING = r'"[^"\\]*+(?>(?:\\.[^"\\]*+)*)"'
 _OPEN = re.compile(_SPACE + r"\{" + _SPACE)
 # A key and, when the value is no container, its value and the separator in one match.
 _MEMBER = re.compile(
-    rf"{_SPACE}({_STRING}){_SPACE}:{_SPACE}(?>(?:({_STRING}|[^\[{{\",}}\] \t\n\r]++){_SPACE}([,}}]))?)"
+    rf"{_SPACE}({_STRING}){_SPACE}:{_SPACE}"
+    rf"(?>(?:({_STRING}|[^\[{{\",}}\] \t\n\r]++){_SPACE}([,}}]))?)"
 )
 _SEPARATOR = re.compile(_SPACE + r"([,}])")
 _STRINGS = re.compile(_STRING.encode())

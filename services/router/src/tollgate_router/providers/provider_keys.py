@@ -9,15 +9,13 @@ that it is bound to.
 import asyncio
 from dataclasses import dataclass
 
-from multidict import CIMultiDict
-from yarl import URL
-
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import Keyring, KeyringFault
 from tollgate_kit.secret import Secret
 from tollgate_router.providers import endpoint
 from tollgate_router.providers.base_url import BaseUrl
 from tollgate_router.providers.catalogue import Candidate, seal_context
+from tollgate_router.providers.request_head import RequestHead
 
 KEY_NAME = "upstream-keys"
 KEEP_SECONDS = 60.0
@@ -29,8 +27,7 @@ class OpenKey:
     """A key ready for use: the secret, for scrubbing, and what a request with it looks like."""
 
     secret: Secret
-    url: URL
-    headers: CIMultiDict[str]
+    head: RequestHead
 
 
 class ProviderKeys:
@@ -70,9 +67,11 @@ class ProviderKeys:
             secret = await self._keyring.unseal(KEY_NAME, context, candidate.key.sealed)
             if not endpoint.is_sendable_key(secret.reveal()):
                 raise KeyringFault("the unsealed key cannot stand in a header")
-            headers = CIMultiDict(endpoint.headers(candidate.protocol, secret.reveal()))
-            url = URL(endpoint.url(candidate.address, candidate.protocol))
-            opened = OpenKey(secret, url, headers)
+            head = RequestHead.post(
+                endpoint.url(candidate.address, candidate.protocol),
+                endpoint.headers(candidate.protocol, secret.reveal()),
+            )
+            opened = OpenKey(secret, head)
             while len(self._open) >= KEYS_MAX:
                 del self._open[next(iter(self._open))]
             self._open[context] = (candidate.key.sealed, self._clock.monotonic(), opened)

@@ -1,15 +1,20 @@
 """Name resolution for egress: a provider's name must resolve to where providers may be."""
 
+import asyncio
 import ipaddress
 import socket
-
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
+from typing import Any
 
 from tollgate_router.providers import base_url
 
+# As long as a name's addresses are believed; providers move behind names with short lives.
+KEEP_SECONDS = 30.0
 
-class GuardedResolver(AbstractResolver):
+# What getaddrinfo gives, and aiohappyeyeballs takes.
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+
+
+class Addresses:
     """Resolves by the system and drops every address that base_url does not allow.
 
     The check and the connection use the same answer, so that a name cannot be moved in between.
@@ -17,23 +22,25 @@ class GuardedResolver(AbstractResolver):
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
-        self._system = ThreadedResolver()
+        # Names and ports of providers: as many as they have had since the start.
+        self._known: dict[tuple[str, int], tuple[float, list[AddressInfo]]] = {}
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._system.resolve(host, port, family)
-        allowed = [
-            answer
-            for answer in found
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+        """Where a name's server may be reached. Raises OSError; OSError, too, if nowhere."""
+        loop = asyncio.get_running_loop()
+        known = self._known.get((host, port))
+        if known is not None and known[0] > loop.time():
+            return known[1]
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        allowed: list[AddressInfo] = [
+            (family, kind, proto, "", where)
+            for family, kind, proto, _, where in found
             if base_url.may_connect(
-                ipaddress.ip_address(answer["host"].partition("%")[0]),
+                ipaddress.ip_address(str(where[0]).partition("%")[0]),
                 allow_private=self._allow_private,
             )
         ]
         if not allowed:
             raise OSError(None, "no address of the name is allowed")
+        self._known[host, port] = (loop.time() + KEEP_SECONDS, allowed)
         return allowed
-
-    async def close(self) -> None:
-        await self._system.close()

@@ -1,0 +1,163 @@
+"""Connections to upstreams, kept for the next call: bounded in all and for each origin."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections import deque
+
+import aiohappyeyeballs
+
+from tollgate_router.providers.request_head import Origin
+from tollgate_router.upstream.address import Addresses
+from tollgate_router.upstream.connection import Connection
+from tollgate_router.upstream.fault import Fault, UpstreamFault
+
+# Shorter than what providers keep one for, so that a call seldom meets a connection that ends.
+KEEP_IDLE_SECONDS = 15.0
+# RFC 8305: between two addresses of a name.
+HAPPY_EYEBALLS_SECONDS = 0.25
+
+
+class _Place:
+    """The connections of one origin. Newest first: the others come of age."""
+
+    def __init__(self, connections_max: int) -> None:
+        self.turns = asyncio.Semaphore(connections_max)
+        self.idle: deque[Connection] = deque()
+
+
+class Pool:
+    """Lends connections. Made and closed inside the running loop."""
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        *,
+        connections_max: int,
+        connections_per_origin_max: int,
+        connect_s: float,
+    ) -> None:
+        self._addresses = addresses
+        self._loop = asyncio.get_running_loop()
+        self._connections_max = connections_max
+        self._per_origin_max = connections_per_origin_max
+        self._connect_s = connect_s
+        self._turns = asyncio.Semaphore(connections_max)
+        # As many as providers have had origins since the start.
+        self._places: dict[Origin, _Place] = {}
+        self._open: dict[Connection, _Place] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+        self._tls = ssl.create_default_context()
+        self._tls.set_alpn_protocols(["http/1.1"])
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connection in list(self._open):
+            connection.abort()
+
+    async def take(self, origin: Origin) -> Connection:
+        """A connection for one request. Raises UpstreamFault, CONNECT: nothing was sent."""
+        place = self._places.get(origin)
+        if place is None:
+            place = self._places[origin] = _Place(self._per_origin_max)
+        if place.idle and not (place.turns.locked() or self._turns.locked()):
+            await place.turns.acquire()  # waits for nothing
+            await self._turns.acquire()
+            connection = self._newest(place)
+            if connection is not None:
+                return connection
+            self._give_turn_back(place)
+        with contextlib.suppress(OSError, ValueError):
+            # TimeoutError is an OSError; ValueError: a name that cannot be asked for.
+            async with asyncio.timeout(self._connect_s):
+                return await self._wait(origin, place)
+        raise UpstreamFault(Fault.CONNECT)
+
+    async def _wait(self, origin: Origin, place: _Place) -> Connection:
+        await place.turns.acquire()
+        try:
+            await self._turns.acquire()
+        except BaseException:
+            place.turns.release()
+            raise
+        try:
+            return self._newest(place) or await self._connect(origin, place)
+        except BaseException:
+            self._give_turn_back(place)
+            raise
+
+    def _newest(self, place: _Place) -> Connection | None:
+        """A connection that was idle; None when there is none that can be used."""
+        oldest = self._loop.time() - KEEP_IDLE_SECONDS
+        while place.idle:
+            connection = place.idle.pop()
+            if connection.idle_since > oldest and connection.is_reusable:
+                return connection
+            connection.abort()
+        return None
+
+    async def _connect(self, origin: Origin, place: _Place) -> Connection:
+        found = await self._addresses.resolve(origin.host, origin.port)
+        while len(self._open) >= self._connections_max and self._close_oldest():
+            pass
+        sock: socket.socket = await aiohappyeyeballs.start_connection(
+            found, happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS, interleave=1, loop=self._loop
+        )
+        try:
+            _, connection = await self._loop.create_connection(
+                lambda: Connection(self._loop, done=self._done, lost=self._lost),
+                sock=sock,
+                ssl=self._tls if origin.scheme == "https" else None,
+                server_hostname=origin.host if origin.scheme == "https" else None,
+            )
+        except BaseException:
+            sock.close()
+            raise
+        self._open[connection] = place
+        return connection
+
+    def _close_oldest(self) -> bool:
+        idle = [place.idle for place in self._places.values() if place.idle]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda connections: connections[0].idle_since).popleft()
+        self._open.pop(oldest, None)
+        oldest.abort()
+        return True
+
+    def _done(self, connection: Connection) -> None:
+        """A request's turn is over: the next may have its connection."""
+        place = self._open.get(connection)
+        if place is None:
+            return
+        if connection.is_reusable:
+            connection.idle_since = self._loop.time()
+            place.idle.append(connection)
+            if self._sweep is None:
+                self._sweep = self._loop.call_later(KEEP_IDLE_SECONDS, self._close_idle)
+        else:
+            connection.abort()
+        self._give_turn_back(place)
+
+    def _lost(self, connection: Connection) -> None:
+        place = self._open.pop(connection, None)
+        if place is not None:
+            with contextlib.suppress(ValueError):
+                place.idle.remove(connection)
+
+    def _give_turn_back(self, place: _Place) -> None:
+        self._turns.release()
+        place.turns.release()
+
+    def _close_idle(self) -> None:
+        """Close what has been idle for too long; again while there is any."""
+        self._sweep = None
+        oldest = self._loop.time() - KEEP_IDLE_SECONDS
+        for place in self._places.values():
+            while place.idle and place.idle[0].idle_since <= oldest:
+                place.idle.popleft().abort()
+        if any(place.idle for place in self._places.values()):
+            self._sweep = self._loop.call_later(KEEP_IDLE_SECONDS, self._close_idle)
