@@ -15,7 +15,7 @@ import pytest
 
 from tests import observe
 from tests.live import OPENAI, PATHS, Key, Live, wait_until
-from tollgate_cli.suite import toml_text
+from tollgate_cli.deployment import toml_text
 from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit import virtual_key
 from tollgate_kit.clock import SystemClock

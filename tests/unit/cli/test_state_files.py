@@ -12,10 +12,11 @@ import pytest
 
 from tollgate_cli import keyrings, main
 from tollgate_cli.certificates import ensure
+from tollgate_cli.deployment import toml_text
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.private_file import kept_secret, write_private
-from tollgate_cli.suite import service_configs, toml_text
+from tollgate_cli.suite import service_configs
 from tollgate_cli.suite.processes import leftovers, lock, process
 from tollgate_cli.suite.processes.ports import Ports
 from tollgate_kit.clock import SystemClock

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.red_lines.test_5_portal_isolation import MAY
+from tollgate_cli.deployment import toml_text
 from tollgate_cli.home import Home
-from tollgate_cli.suite import service_configs, toml_text
+from tollgate_cli.suite import service_configs
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from tollgate_cli import certificates, keyrings, operator_client, seed
+from tollgate_cli.deployment import toml_text
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.private_file import kept_secret, write_private
-from tollgate_cli.suite import service_configs, toml_text
+from tollgate_cli.suite import service_configs
 from tollgate_cli.suite.engines.postgres import EmbeddedPostgres
 from tollgate_cli.suite.engines.redis import EmbeddedRedis
 from tollgate_cli.suite.processes import probe

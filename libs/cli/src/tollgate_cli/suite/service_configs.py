@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tollgate_cli import certificates
+from tollgate_cli.deployment.toml_text import Value
 from tollgate_cli.home import Home
-from tollgate_cli.suite.toml_text import Value
 
 Document = dict[str, Value]
 # The name of the embedded suite's log, as its checkpoints carry it.

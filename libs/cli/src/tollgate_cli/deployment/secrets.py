@@ -111,7 +111,3 @@ def main() -> int:
         return 1
     print(f"made; now: export TOLLGATE_SECRETS={directory}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
