@@ -38,10 +38,12 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.lock
 	@touch $@
 
-.PHONY: setup protos lock
+.PHONY: setup protos topology lock
 setup: $(VENV)/.dev ## virtual environment with everything, stubs generated
 protos: $(BIN)/uv ## generate the stubs again
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e protos
+topology: $(VENV)/.run ## write what deploy/topology.toml decides into docker-compose.yml and deploy/
+	@$(BIN)/python -m tollgate_cli.deployment.render
 lock: $(BIN)/uv ## resolve the requirements/*.in into hash-pinned locks
 	cd requirements && for f in dev run operator service build; do \
 	  ../$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \

@@ -82,7 +82,9 @@ def fresh_database(server: PostgresServer) -> str:
 def fresh_split_database(server: PostgresServer) -> tuple[str, str]:
     """As fresh_database(), but owned by another role: the DSNs of the writer and of the owner."""
     name, passwords = f"test_{secrets.token_hex(6)}", [secrets.token_urlsafe(12) for _ in range(2)]
-    return server.engine.ensure_split_database(name, *passwords)
+    return server.engine.ensure_split_database(
+        name, passwords[0], owner=f"{name}_owner", owner_password=passwords[1]
+    )
 
 
 @contextlib.contextmanager

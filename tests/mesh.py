@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from tollgate_cli import certificates
+from tollgate_cli.deployment import topology_file
 from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig, RpcConfig, TlsConfig
@@ -26,7 +27,7 @@ class Mesh:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        certificates.ensure(directory, SystemClock())
+        certificates.ensure(directory, topology_file.packaged().identities, SystemClock())
 
     def tls(self, identity: str) -> TlsConfig:
         """The files of one identity."""

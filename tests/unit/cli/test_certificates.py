@@ -11,12 +11,13 @@ from tollgate_cli import certificates
 from tollgate_kit.clock import ManualClock
 
 DAY = 86_400.0
+IDENTITIES = ("authz", "budget", "router", "audit", "edge-api", "operator")
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory) -> Path:
     directory = tmp_path_factory.mktemp("ca") / "certificates"
-    certificates.ensure(directory, ManualClock())
+    certificates.ensure(directory, IDENTITIES, ManualClock())
     return directory
 
 
@@ -31,7 +32,7 @@ def load(path: Path) -> x509.Certificate:
 
 def test_each_identity_has_its_name_and_no_other(made: Path) -> None:
     """A certificate's one DNS name is its identity; the common name carries no authority."""
-    for identity in certificates.IDENTITIES:
+    for identity in IDENTITIES:
         certificate = load(made / f"{identity}.pem")
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert [f"{identity}.tollgate.internal"] == names.get_values_for_type(x509.DNSName)
@@ -52,7 +53,7 @@ def test_an_identity_cannot_sign_another(made: Path) -> None:
 
 def test_a_second_start_changes_nothing(made: Path) -> None:
     """Certificates that are good stay."""
-    assert [] == certificates.ensure(made, ManualClock())
+    assert [] == certificates.ensure(made, IDENTITIES, ManualClock())
 
 
 def test_near_its_end_a_certificate_is_replaced_and_the_authority_stays(made: Path) -> None:
@@ -60,25 +61,25 @@ def test_near_its_end_a_certificate_is_replaced_and_the_authority_stays(made: Pa
     before = load(made / "ca.pem")
     clock = ManualClock()
     clock.advance(70 * DAY)
-    assert list(certificates.IDENTITIES) == certificates.ensure(made, clock)
+    assert [*IDENTITIES] == certificates.ensure(made, IDENTITIES, clock)
     assert before == load(made / "ca.pem")
 
 
 def test_a_foreign_or_broken_certificate_is_replaced(made: Path, tmp_path: Path) -> None:
     """What this authority did not sign, and what does not fit its key, does not survive a start."""
     other = tmp_path / "other"
-    certificates.ensure(other, ManualClock())
+    certificates.ensure(other, IDENTITIES, ManualClock())
     for name in ("authz.pem", "authz-key.pem"):
         shutil.copy(other / name, made / name)
     (made / "budget.pem").write_bytes((made / "router.pem").read_bytes())
     (made / "audit.pem").write_text("nonsense")
-    assert ["authz", "budget", "audit"] == certificates.ensure(made, ManualClock())
+    assert ["authz", "budget", "audit"] == certificates.ensure(made, IDENTITIES, ManualClock())
 
 
 def test_a_new_authority_replaces_everything(made: Path) -> None:
     """Leaves of a lost authority are worth nothing."""
     old = load(made / "ca.pem")
     (made / "ca-key.pem").unlink()
-    assert ["ca", *certificates.IDENTITIES] == certificates.ensure(made, ManualClock())
+    assert ["ca", *IDENTITIES] == certificates.ensure(made, IDENTITIES, ManualClock())
     with pytest.raises(InvalidSignature):
         load(made / "authz.pem").verify_directly_issued_by(old)

@@ -12,13 +12,13 @@ import pytest
 
 from tollgate_cli import keyrings, main
 from tollgate_cli.certificates import ensure
-from tollgate_cli.deployment import toml_text
+from tollgate_cli.deployment import configs, toml_text, topology_file
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.private_file import kept_secret, write_private
-from tollgate_cli.suite import service_configs
 from tollgate_cli.suite.processes import leftovers, lock, process
 from tollgate_cli.suite.processes.ports import Ports
+from tollgate_cli.suite.service_configs import LocalPlaces
 from tollgate_kit.clock import SystemClock
 
 
@@ -168,7 +168,7 @@ def test_case_B4_a_running_suite_whose_description_is_spoilt(
 def test_spoilt_ports_are_chosen_anew(home: Home, spoil) -> None:
     """ports.json is a habit: garbage in it costs nothing but the habit."""
     spoil(home.ports_json)
-    ports = Ports(home.ports_json, usual=False)
+    ports = Ports(home.ports_json)
     assert 0 < ports.port("authz") < 65536
 
 
@@ -204,7 +204,7 @@ def keyring_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def certificate_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of good certificates."""
     place = tmp_path_factory.mktemp("certificates")
-    ensure(place, SystemClock())
+    ensure(place, topology_file.packaged().identities, SystemClock())
     return {path.name: path.read_bytes() for path in place.iterdir()}
 
 
@@ -219,13 +219,11 @@ def test_operator_commands_name_what_is_spoilt(
     """A spoilt operator.toml or certificate is named, with the commands that make it anew."""
     for name, content in certificate_files.items():
         write_private(home.certificates / name, content)
-    wiring = service_configs.Wiring(
-        home=home,
-        address=lambda _name: "127.0.0.1:1",
-        metrics_address=lambda _name: "127.0.0.1:1",
-        demo=False,
+    places = LocalPlaces(
+        home, address=lambda _name: "127.0.0.1:1", metrics_address=lambda _name: "127.0.0.1:1"
     )
-    write_private(home.operator_toml, toml_text.render(service_configs.operator(wiring)))
+    operator = configs.document(topology_file.packaged(), places, "operator")
+    write_private(home.operator_toml, toml_text.render(operator))
     spoil(home.root / file)
     code, printed = tollgate("tenant list", monkeypatch, capsys)
     assert code == 1
@@ -238,7 +236,8 @@ def test_a_spoilt_certificate_is_made_anew(home: Home, certificate_files) -> Non
     for name, content in certificate_files.items():
         write_private(home.certificates / name, content)
     (home.certificates / "router.pem").write_text("-----BEGIN CERTIFICATE-----\nhalf")
-    assert ["router"] == ensure(home.certificates, SystemClock())
+    identities = topology_file.packaged().identities
+    assert ["router"] == ensure(home.certificates, identities, SystemClock())
 
 
 def test_a_home_that_is_a_file(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -6,6 +6,7 @@ Never: signs for names outside the suite.
 """
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,16 +21,6 @@ from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import write_private
 from tollgate_kit.clock import Clock
 
-IDENTITIES = (
-    "authz",
-    "budget",
-    "router",
-    "audit",
-    "edge-api",
-    "edge-portal",
-    "edge-console",
-    "operator",
-)
 SUFFIX = ".tollgate.internal"
 _AUTHORITY_DAYS = 3650
 _LEAF_DAYS = 90
@@ -53,7 +44,7 @@ def files(directory: Path, identity: str) -> Identity:
     )
 
 
-def ensure(directory: Path, clock: Clock) -> list[str]:
+def ensure(directory: Path, identities: Iterable[str], clock: Clock) -> list[str]:
     """Makes what is missing, broken, foreign or near its end; returns the names of what it made."""
     now = dt.datetime.fromtimestamp(clock.unix_ms() / 1000, dt.UTC)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,7 +54,7 @@ def ensure(directory: Path, clock: Clock) -> list[str]:
         authority = _new_authority(now)
         _save(directory / "ca.pem", directory / "ca-key.pem", *authority)
         made.append("ca")
-    for identity in IDENTITIES:
+    for identity in identities:
         paths = files(directory, identity)
         found = _load(paths.cert, paths.key)
         if (

@@ -40,6 +40,18 @@ class Home:
     def secrets(self) -> Path:
         return self.root / "secrets"
 
+    def password(self, role: str) -> Path:
+        """The password of a role of Postgres."""
+        return self.secrets / f"{role.replace('_', '-')}-password"
+
+    def dsn(self, role: str) -> Path:
+        """The connection string of a role of Postgres."""
+        return self.secrets / f"{role.replace('_', '-')}-dsn"
+
+    @property
+    def redis_url(self) -> Path:
+        return self.secrets / "redis-url"
+
     @property
     def keyrings(self) -> Path:
         return self.root / "keyrings"

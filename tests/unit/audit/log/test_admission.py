@@ -11,7 +11,7 @@ from tests.unit.tlog import build
 from tollgate.audit.v1 import audit_pb2
 from tollgate_audit.log import admission, entry
 from tollgate_audit.log.admission import KindNotAllowed, PayloadRefused
-from tollgate_cli.suite import service_configs
+from tollgate_cli.deployment import topology_file
 from tollgate_kit import canonical
 from tollgate_tlog import fsck
 
@@ -159,7 +159,7 @@ def test_case_R6_each_kind_belongs_to_those_that_make_it():
 
 def test_case_R6_the_table_knows_everybody_who_may_call():
     """Who is on the allow-list of Append has its line in the table, and nobody else."""
-    allowed = service_configs.ALLOW["audit"]["tollgate.audit.v1.AuditService"]
+    allowed = topology_file.packaged().processes["audit"].allow["tollgate.audit.v1.AuditService"]
     assert set(allowed) == set(admission.PRODUCERS)
     assert {kind for kinds in admission.PRODUCERS.values() for kind in kinds} <= set(KINDS)
     assert {kind for kinds in admission.PRODUCERS.values() for kind in kinds} == set(

@@ -6,7 +6,7 @@ import psycopg
 import yaml
 
 from tollgate_cli import keyrings
-from tollgate_cli.deployment import secrets
+from tollgate_cli.deployment import secrets, topology_file
 from tollgate_kit.clock import ManualClock
 
 ROOT = Path(__file__).parents[4]
@@ -23,7 +23,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 def test_compose_finds_every_secret_and_a_second_run_keeps_them(tmp_path: Path, monkeypatch):
     """What compose names exists and can be read by its owner only; run again, nothing changes."""
     monkeypatch.setattr(keyrings.keyring_file, "Scrypt", CheapScrypt)
-    secrets.make(tmp_path, ManualClock())
+    secrets.make(tmp_path, topology_file.packaged(), ManualClock())
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     for name, secret in compose["secrets"].items():
         path = tmp_path / secret["file"].partition("}/")[2]
@@ -31,16 +31,16 @@ def test_compose_finds_every_secret_and_a_second_run_keeps_them(tmp_path: Path, 
         private = name == "ca.pem" or 0 == path.stat().st_mode & 0o077
         assert private, name
     before = contents(tmp_path)
-    secrets.make(tmp_path, ManualClock())
+    secrets.make(tmp_path, topology_file.packaged(), ManualClock())
     assert before == contents(tmp_path)
 
 
 def test_database_passwords_agree(tmp_path: Path, monkeypatch):
     """The password that Postgres is given for a role is the one in that service's DSN."""
     monkeypatch.setattr(keyrings.keyring_file, "Scrypt", CheapScrypt)
-    secrets.make(tmp_path, ManualClock())
+    secrets.make(tmp_path, topology_file.packaged(), ManualClock())
     # Case R4: the log is owned by a role of its own.
-    for name in (*secrets.STORES, "audit-owner"):
+    for name in ("authz", "budget", "router", "audit", "audit-owner"):
         dsn = (tmp_path / "secrets" / f"{name}-postgres-dsn").read_text()
         password = (tmp_path / "secrets" / f"{name}-postgres-password").read_text()
         user, database = name.replace("-", "_"), name.partition("-")[0]

@@ -1,52 +1,61 @@
 """The embedded suite's configuration gives each identity its own and no more."""
 
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.red_lines.test_5_portal_isolation import MAY
-from tollgate_cli.deployment import toml_text
+from tollgate_cli.deployment import toml_text, topology_file
+from tollgate_cli.deployment.configs import Document
 from tollgate_cli.home import Home
 from tollgate_cli.suite import service_configs
+from tollgate_cli.suite.service_configs import LocalPlaces
 
 
 @pytest.fixture
-def wiring(tmp_path: Path) -> service_configs.Wiring:
-    return service_configs.Wiring(
+def written(tmp_path: Path) -> dict[str, Document]:
+    places = LocalPlaces(
         home=Home(tmp_path),
         address=lambda name: f"127.0.0.1:1{len(name)}",
         metrics_address=lambda name: f"127.0.0.1:2{len(name)}",
-        demo=False,
     )
+    edges = ["edge-api", "edge-api-2"]
+    return service_configs.documents(topology_file.packaged(), places, edges, demo=False)
 
 
-def test_the_allow_lists_are_the_promised_ones() -> None:
+def test_the_allow_lists_are_the_promised_ones(written) -> None:
     """Who may call what is what red line 5 says."""
-    written = {
+    allowed = {
         service: set(callers)
-        for services in service_configs.ALLOW.values()
-        for service, callers in services.items()
+        for document in written.values()
+        for service, callers in document.get("rpc", {}).get("allow", {}).items()
     }
-    assert MAY == written
+    assert MAY == allowed
 
 
-def test_no_process_is_told_of_anothers_secrets(wiring: service_configs.Wiring) -> None:
+def test_no_process_is_told_of_anothers_secrets(written) -> None:
     """A configuration names only its own certificate key, keyring and database."""
-    for name in ("authz", "budget", "router", "audit"):
-        text = toml_text.render(getattr(service_configs, name)(wiring))
-        others = {"authz", "budget", "router", "audit", "edge-api", "operator"} - {name}
-        for other in others:
+    everybody = {"authz", "budget", "router", "audit", "edge-api", "operator"}
+    assert everybody | {"edge-api-2"} == set(written)
+    for name, document in written.items():
+        text = toml_text.render(document)
+        for other in everybody - {name.removesuffix("-2")}:
             for secret in (f"{other}-key.pem", f"{other}.unlock", f"{other}-dsn"):
                 assert secret not in text
 
 
-def test_the_edge_has_no_store(wiring: service_configs.Wiring) -> None:
+def test_the_edge_has_no_store(written) -> None:
     """Nothing of a database or a keyring is in the edge's configuration."""
-    document = tomllib.loads(toml_text.render(service_configs.edge(wiring, "edge-api")))
-    assert {"tls", "api", "metrics", "authz", "budget", "router", "audit"} == set(document)
+    tables = {"tls", "api", "metrics", "authz", "budget", "router", "audit"}
+    assert tables == set(written["edge-api"]) == set(written["edge-api-2"])
 
 
-def test_demo_prices_only_with_the_demo(wiring: service_configs.Wiring) -> None:
+def test_replicas_of_the_edge_differ_in_where_they_listen_alone(written) -> None:
+    """A second edge has the identity and the peers of the first, and addresses of its own."""
+    first, second = written["edge-api"], written["edge-api-2"]
+    assert {"api", "metrics"} == {table for table in first if first[table] != second[table]}
+
+
+def test_demo_prices_only_with_the_demo(written) -> None:
     """Without the demo no made-up model has a price."""
-    assert False is service_configs.router(wiring)["catalogue"]["demo_prices"]
+    assert False is written["router"]["catalogue"]["demo_prices"]

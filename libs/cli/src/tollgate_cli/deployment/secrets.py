@@ -2,7 +2,7 @@
 
 Makes certificates, keyrings and passwords at random, each readable only by the account that uses
 it. What is there already is kept, so that it may be run again (a certificate near its end is
-replaced). Owns the names; docker-compose.yml says who is given what.
+replaced). Who has which is the topology; what the files are called, `containers`.
 """
 
 import argparse
@@ -12,58 +12,81 @@ import sys
 from pathlib import Path
 
 from tollgate_cli import certificates, keyrings
+from tollgate_cli.deployment import containers, topology_file
+from tollgate_cli.deployment.topology import Topology
 from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import kept_secret, write_private
 from tollgate_kit.clock import Clock, SystemClock
 
-STORES = ("authz", "budget", "router", "audit")
 # The accounts of the images: our own, PostgreSQL's and Redis's, Vault's.
 _OURS, _ENGINES, _VAULT = 65532, 999, 100
 
 
-def make(directory: Path, clock: Clock) -> None:
+def make(directory: Path, topology: Topology, clock: Clock) -> None:
     """Everything below `directory`; owners are set when root runs it."""
-    certs, secrets = directory / "certs", directory / "secrets"
-    _certificates(directory / "authority", certs, clock)
+    secrets = directory / "secrets"
+    _certificates(directory / "authority", directory / "certs", topology, clock)
     secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keyrings.ensure(directory / "keyrings")
-    # The log's owner migrates its database; the service writes to it as another role.
-    password = kept_secret(secrets / "audit-owner-postgres-password")
-    dsn = f"postgresql://audit_owner:{password}@postgres:5432/audit"
-    write_private(secrets / "audit-owner-postgres-dsn", dsn)
-    _own(_ENGINES, secrets / "audit-owner-postgres-password")
-    _own(_OURS, secrets / "audit-owner-postgres-dsn")
-    for name in STORES:
-        password = kept_secret(secrets / f"{name}-postgres-password")
-        dsn = f"postgresql://{name}:{password}@postgres:5432/{name}"
-        write_private(secrets / f"{name}-postgres-dsn", dsn)
-        for source, target in (("json", "keyring.json"), ("unlock", "keyring-unlock")):
-            content = (directory / "keyrings" / f"{name}.{source}").read_bytes()
-            write_private(secrets / f"{name}-{target}", content)
-        _own(_OURS, *secrets.glob(f"{name}-keyring*"), secrets / f"{name}-postgres-dsn")
-        _own(_ENGINES, secrets / f"{name}-postgres-password")
-    password = kept_secret(secrets / "redis-password")
-    write_private(secrets / "redis.conf", _redis(password))
-    write_private(secrets / "budget-redis-url", f"redis://:{password}@redis:6379/0")
-    kept_secret(secrets / "postgres-superuser-password")
+    _databases(secrets, topology)
+    _keyrings(directory / "keyrings", secrets, topology)
+    _redis(secrets, topology)
     for name in ("s3-root-user", "s3-root-password"):
         kept_secret(secrets / name)
-    engines = ("redis-password", "redis.conf", "postgres-superuser-password")
-    _own(_ENGINES, *(secrets / name for name in engines))
-    _own(_OURS, secrets / "budget-redis-url")
 
 
-def _certificates(authority: Path, certs: Path, clock: Clock) -> None:
-    certificates.ensure(authority, clock)
+def _databases(secrets: Path, topology: Topology) -> None:
+    superuser = secrets / containers.SUPERUSER_PASSWORD
+    kept_secret(superuser)
+    _own(_ENGINES, superuser)
+    for name in topology.database_owners:
+        for role in topology.roles_of(name):
+            password_file = secrets / containers.password_file(role)
+            dsn_file = secrets / containers.dsn_file(role)
+            at = _address(topology, "database")
+            write_private(dsn_file, f"postgresql://{role}:{kept_secret(password_file)}@{at}/{name}")
+            _own(_ENGINES, password_file)
+            _own(_OURS, dsn_file)
+
+
+def _keyrings(made: Path, secrets: Path, topology: Topology) -> None:
+    keyrings.ensure(made)
+    for name, process in topology.processes.items():
+        if "keyring" in process.stores:
+            for source, target in (("json", "keyring.json"), ("unlock", "keyring-unlock")):
+                content = (made / f"{name}.{source}").read_bytes()
+                write_private(secrets / f"{name}-{target}", content)
+                _own(_OURS, secrets / f"{name}-{target}")
+
+
+def _redis(secrets: Path, topology: Topology) -> None:
+    password_file, conf = secrets / "redis-password", secrets / "redis.conf"
+    password, at = kept_secret(password_file), _address(topology, "rates")
+    write_private(conf, _redis_conf(password, at.rpartition(":")[2]))
+    _own(_ENGINES, password_file, conf)
+    for name, process in topology.processes.items():
+        if "rates" in process.stores:
+            write_private(secrets / f"{name}-redis-url", f"redis://:{password}@{at}/0")
+            _own(_OURS, secrets / f"{name}-redis-url")
+
+
+def _address(topology: Topology, store: str) -> str:
+    engine = topology.engine(store)
+    return f"{engine}:{topology.engines[engine].port}"
+
+
+def _certificates(authority: Path, certs: Path, topology: Topology, clock: Clock) -> None:
+    certificates.ensure(authority, topology.identities, clock)
     certs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for identity in certificates.IDENTITIES:
+    for identity in topology.identities:
         files = certificates.files(authority, identity)
         _certificate(certs, identity, files.cert.read_bytes(), files.key.read_bytes(), _OURS)
     signer = certificates.load_authority(authority)
     assert signer is not None, "ensure() has just made it"
     now = dt.datetime.fromtimestamp(clock.unix_ms() / 1000, dt.UTC)
-    vault = certificates.pem(*certificates.issue("vault", signer, now=now))
-    _certificate(certs, "vault", *vault, _VAULT)
+    for name, engine in topology.engines.items():
+        if engine.certificate:
+            issued = certificates.pem(*certificates.issue(name, signer, now=now))
+            _certificate(certs, name, *issued, _VAULT)
     write_private(certs / "ca.pem", (authority / "ca.pem").read_bytes())
     (certs / "ca.pem").chmod(0o444)
 
@@ -74,9 +97,9 @@ def _certificate(certs: Path, name: str, cert: bytes, key: bytes, owner: int) ->
     _own(owner, certs / f"{name}.pem", certs / f"{name}.key")
 
 
-def _redis(password: str) -> str:
+def _redis_conf(password: str, port: str) -> str:
     lines = (
-        "port 6379",
+        f"port {port}",
         f"requirepass {password}",
         'save ""',
         "appendonly no",
@@ -105,7 +128,7 @@ def main() -> int:
         return 1
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        make(directory, SystemClock())
+        make(directory, topology_file.packaged(), SystemClock())
     except (OSError, Fault) as error:
         print(f"cannot make the secrets: {error}", file=sys.stderr)
         return 1

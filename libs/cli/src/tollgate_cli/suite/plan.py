@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from tollgate_cli import certificates, keyrings, operator_client, seed
 from tollgate_cli.deployment import toml_text
+from tollgate_cli.deployment.topology import Topology
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.private_file import kept_secret, write_private
@@ -32,10 +33,10 @@ from tollgate_cli.suite.processes.unit import (
     WAVE_SERVICES,
     Unit,
 )
+from tollgate_cli.suite.service_configs import EDGE, LocalPlaces
 from tollgate_kit.clock import Clock
 
 T = TypeVar("T")
-STORES = ("authz", "budget", "router", "audit")
 _MIGRATE_TIMEOUT_S = 120.0
 # An edge first lets its calls end, then settles and records them.
 _DRAIN_TIMEOUT_S = 60.0
@@ -45,10 +46,20 @@ _POLL_S = 0.05
 class Plan:
     """One start."""
 
-    def __init__(self, home: Home, ports: Ports, edges: int, *, demo: bool, clock: Clock) -> None:
+    def __init__(
+        self,
+        home: Home,
+        topology: Topology,
+        ports: Ports,
+        *,
+        edges: int,
+        demo: bool,
+        clock: Clock,
+    ) -> None:
         self._home = home
+        self._topology = topology
         self._ports = ports
-        self._edges = ["edge-api", *(f"edge-api-{n}" for n in range(2, edges + 1))]
+        self._edges = [EDGE, *(f"{EDGE}-{n}" for n in range(2, edges + 1))]
         self._demo = demo
         self._clock = clock
         self._postgres = EmbeddedPostgres(
@@ -57,13 +68,10 @@ class Plan:
             password_file=home.secrets / "postgres-superuser",
         )
         self._redis = EmbeddedRedis(home.root / "redis", port=ports.port("redis"))
-        self._wiring = service_configs.Wiring(
-            home=home, address=ports.address, metrics_address=ports.metrics_address, demo=demo
-        )
 
     def prepare(self) -> None:
         """Certificates, keyrings, and the engines' own files."""
-        certificates.ensure(self._home.certificates, self._clock)
+        certificates.ensure(self._home.certificates, self._topology.identities, self._clock)
         _apart(lambda: keyrings.ensure(self._home.keyrings))
         if self._demo:
             kept_secret(self._provider_key_file)
@@ -73,19 +81,18 @@ class Plan:
     def open_databases(self) -> dict[str, str]:
         """A database and a login role to each service; their DSNs."""
         found = {}
-        for name in STORES:
-            password = kept_secret(self._home.secrets / f"{name}-password")
-            if name == "audit":
-                # The log's writer does not own it: it can change no entry.
-                owner_password = kept_secret(self._home.secrets / "audit-owner-password")
-                found[name], owner = self._postgres.ensure_split_database(
-                    name, password, owner_password
-                )
-                write_private(self._home.secrets / "audit-owner-dsn", owner)
-            else:
+        for name, owner in self._topology.database_owners.items():
+            password = kept_secret(self._home.password(name))
+            if owner == name:
                 found[name] = self._postgres.ensure_database(name, password)
-            write_private(self._home.secrets / f"{name}-dsn", found[name])
-        write_private(self._home.secrets / "redis-url", self._redis.url())
+            else:
+                owner_password = kept_secret(self._home.password(owner))
+                found[name], owner_dsn = self._postgres.ensure_split_database(
+                    name, password, owner=owner, owner_password=owner_password
+                )
+                write_private(self._home.dsn(owner), owner_dsn)
+            write_private(self._home.dsn(name), found[name])
+        write_private(self._home.redis_url, self._redis.url())
         return found
 
     def redis_url(self) -> str:
@@ -93,21 +100,16 @@ class Plan:
 
     def write_configs(self) -> None:
         """config/<process>.toml for each process, and operator.toml."""
-        documents = {
-            "authz": service_configs.authz(self._wiring),
-            "budget": service_configs.budget(self._wiring),
-            "router": service_configs.router(self._wiring),
-            "audit": service_configs.audit(self._wiring),
-            **{name: service_configs.edge(self._wiring, name) for name in self._edges},
-        }
+        places = LocalPlaces(self._home, self._ports.address, self._ports.metrics_address)
+        documents = service_configs.documents(self._topology, places, self._edges, demo=self._demo)
+        operator = documents.pop("operator")
         for name, document in documents.items():
             write_private(self._home.config / f"{name}.toml", toml_text.render(document))
-        operator = service_configs.operator(self._wiring)
         write_private(self._home.operator_toml, toml_text.render(operator))
 
     def migrate(self, check: Callable[[], None]) -> None:
         """Brings every store's schema up to date, all at once. `check` may raise to give up."""
-        running = {name: self._spawn_migration(name) for name in STORES}
+        running = {name: self._spawn_migration(name) for name in self._topology.database_owners}
         deadline = time.monotonic() + _MIGRATE_TIMEOUT_S
         try:
             while any(process.poll() is None for process in running.values()):
@@ -141,8 +143,7 @@ class Plan:
             Unit(
                 "redis", WAVE_ENGINES, redis, self._redis.command(log("redis")), self._redis.ready
             ),
-            self._service("audit", WAVE_AUDIT),
-            *(self._service(name, WAVE_SERVICES) for name in ("authz", "budget", "router")),
+            *(self._service(name) for name in self._topology.servers),
         ]
         if self._demo:
             found.append(self._provider())
@@ -163,7 +164,9 @@ class Plan:
     def _provider_key_file(self) -> Path:
         return self._home.secrets / "provider-key"
 
-    def _service(self, name: str, wave: int) -> Unit:
+    def _service(self, name: str) -> Unit:
+        # Whoever calls another service waits for it.
+        wave = WAVE_SERVICES if self._topology.callees(name) else WAVE_AUDIT
         address = self._ports.address(name)
         argv = _python(f"tollgate_{name}", "--config", str(self._home.config / f"{name}.toml"))
         operator = certificates.files(self._home.certificates, "operator")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tollgate_cli import certificates, state_file
+from tollgate_cli.deployment import topology_file
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.suite.processes import lock, probe, process
 from tollgate_cli.suite.processes.child import tail
 
-_RPC = frozenset({"authz", "budget", "router", "audit"})
 _REMEDY = "`tollgate down`, then `tollgate up`, write it again"
 _GIT_TIMEOUT_S = 5.0
 # The last line that a suite writes when it ends in good order.
@@ -122,7 +122,7 @@ def _process(home: Home, name: str, pid: int, address: str) -> dict[str, Any]:
 
 
 def _serves(home: Home, name: str, address: str) -> bool:
-    if name in _RPC:
+    if name in topology_file.packaged().servers:
         return probe.rpc_ready(address, name, certificates.files(home.certificates, "operator"))
     if name.startswith("edge-"):
         return probe.http_ready(address, "/health/ready")

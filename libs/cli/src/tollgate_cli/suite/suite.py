@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tollgate_cli import state_file
+from tollgate_cli.deployment import topology_file
 from tollgate_cli.fault import Fault, PortTaken
 from tollgate_cli.home import Home
 from tollgate_cli.private_file import write_private
@@ -110,8 +111,11 @@ class Suite:
         state_file.discard(self.home.dev_json)
         leftovers.end(self.home.run, self._report)
         fixed = {"edge-api": self.options.api_port} if self.options.api_port else {}
-        ports = Ports(self.home.ports_json, fixed=fixed, usual=self.options.usual_ports)
-        plan = Plan(self.home, ports, self.options.edges, demo=self.options.demo, clock=self._clock)
+        topology = topology_file.packaged()
+        usual = topology.usual_ports if self.options.usual_ports else {}
+        ports = Ports(self.home.ports_json, fixed=fixed, usual=usual)
+        edges, demo = self.options.edges, self.options.demo
+        plan = Plan(self.home, topology, ports, edges=edges, demo=demo, clock=self._clock)
         self._report("preparing certificates, keyrings and the engines")
         plan.prepare()
         self._units = {unit.name: unit for unit in plan.units()}

@@ -15,10 +15,17 @@ def taken():
         yield server.getsockname()[1]
 
 
-def test_a_taken_port_is_not_chosen(tmp_path: Path, taken: int, monkeypatch) -> None:
+def test_a_taken_port_is_not_chosen(tmp_path: Path, taken: int) -> None:
     """Another program's port is left to it."""
-    monkeypatch.setitem(ports.DEFAULTS, "authz", taken)
-    assert taken != ports.Ports(tmp_path / "ports.json").port("authz")
+    assert taken != ports.Ports(tmp_path / "ports.json", usual={"authz": taken}).port("authz")
+
+
+def test_a_usual_port_is_chosen(tmp_path: Path) -> None:
+    """A free usual port is taken, a process's own and that of its metrics."""
+    own, metrics = ports.free_port(), ports.free_port()
+    chosen = ports.Ports(tmp_path / "ports.json", usual={"authz": own, "authz-metrics": metrics})
+    assert f"{ports.LOOPBACK}:{own}" == chosen.address("authz")
+    assert f"{ports.LOOPBACK}:{metrics}" == chosen.metrics_address("authz")
 
 
 def test_a_port_asked_for_by_name_is_that_or_a_fault(tmp_path: Path, taken: int) -> None:

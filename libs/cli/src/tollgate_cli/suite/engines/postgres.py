@@ -138,13 +138,12 @@ class EmbeddedPostgres:
         return dsn(self.port, user=name, password=password, database=name)
 
     def ensure_split_database(
-        self, name: str, password: str, owner_password: str
+        self, name: str, password: str, *, owner: str, owner_password: str
     ) -> tuple[str, str]:
-        """As ensure_database(), but `<name>_owner` owns it: the DSNs of `name` and of its owner.
+        """As ensure_database(), but another role owns it: the DSNs of `name` and of its owner.
 
         What `name` may do in it the owner grants; what it owned before is the owner's from now on.
         """
-        owner = f"{name}_owner"
         self._ensure(name, owner=owner, roles={name: password, owner: owner_password})
         role = sql.Identifier(name)
         with psycopg.connect(self.dsn(name), autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""Which loopback ports the suite listens on: its default ones, others where those are taken.
+"""Which loopback ports the suite listens on: its usual ones, others where those are taken.
 
 Promises: a port once chosen is preferred at the next start, so that addresses stay.
 """
@@ -8,30 +8,21 @@ import json
 import secrets
 import socket
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
 from tollgate_cli import state_file
+from tollgate_cli.deployment.topology import METRICS_SUFFIX
 from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import write_private
 
 LOOPBACK = "127.0.0.1"
-DEFAULTS = {
-    "edge-api": 8080,
-    "provider": 8090,
-    "authz": 7401,
-    "budget": 7402,
-    "router": 7403,
-    "audit": 7404,
-    "postgres": 7432,
-    "redis": 7479,
-}
-# Where a process's metrics are by default: this much above its own port.
-_METRICS_OFFSET = 100
 _PORT_MAX = 65535
 # Linux gives ports from here on to outgoing connections (ip_local_port_range's default).
 _EPHEMERAL = 32_768
 _LOWEST = 20_000
 _TRIES = 100
+_NONE: Mapping[str, int] = {}
 # Given out by this process and perhaps not bound yet: not given again so soon.
 _recent: deque[int] = deque(maxlen=256)
 
@@ -78,16 +69,20 @@ def free_port() -> int:
 class Ports:
     """The ports of one suite, chosen at first use and remembered in a file.
 
-    `usual`: try the default ones. (Suites that run beside others, as in tests, had better not:
-    while a process of one restarts, another would take its place.)
+    `usual`: the ones to try first. (Suites that run beside others, as in tests, had better have
+    none: while a process of one restarts, another would take its place.)
     """
 
     def __init__(
-        self, remembered: Path, *, fixed: dict[str, int] | None = None, usual: bool = True
+        self,
+        remembered: Path,
+        *,
+        fixed: Mapping[str, int] = _NONE,
+        usual: Mapping[str, int] = _NONE,
     ) -> None:
         self._file = remembered
         self._known = _read(remembered)
-        self._fixed = fixed or {}
+        self._fixed = fixed
         self._usual = usual
         self._chosen: dict[str, int] = {}
 
@@ -97,7 +92,7 @@ class Ports:
 
     def metrics_address(self, name: str) -> str:
         """host:port of a process's metrics."""
-        return f"{LOOPBACK}:{self.port(f'{name}-metrics')}"
+        return f"{LOOPBACK}:{self.port(name + METRICS_SUFFIX)}"
 
     def port(self, name: str) -> int:
         if name not in self._chosen:
@@ -113,18 +108,12 @@ class Ports:
             check_free(self._fixed[name])
             return self._fixed[name]
         used = set(self._chosen.values()) | set(self._fixed.values())
-        for port in (self._known.get(name), _default(name) if self._usual else None):
+        for port in (self._known.get(name), self._usual.get(name)):
             if port is not None and port not in used and is_free(port):
                 return port
         while (other := free_port()) in used:
             continue
         return other
-
-
-def _default(name: str) -> int | None:
-    base = name.removesuffix("-metrics")
-    port = DEFAULTS.get(base)
-    return port if port is None or base == name else port + _METRICS_OFFSET
 
 
 def _read(path: Path) -> dict[str, int]:

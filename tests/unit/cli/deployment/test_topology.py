@@ -1,0 +1,40 @@
+"""What follows from the topology follows as the architecture says."""
+
+from dataclasses import replace
+
+from tollgate_cli import keyrings
+from tollgate_cli.deployment import topology_file
+from tollgate_cli.deployment.topology import Process
+
+TOPOLOGY = topology_file.packaged()
+
+
+def test_callees_follow_from_the_allow_lists() -> None:
+    """Who is on a list of a process calls that process, and nobody else does."""
+    everybody = ("authz", "budget", "router", "audit")
+    assert everybody == TOPOLOGY.callees("edge-api") == TOPOLOGY.callees("operator")
+    for name in ("authz", "budget", "router", "edge-portal", "edge-console"):
+        assert ("audit",) == TOPOLOGY.callees(name)
+    assert () == TOPOLOGY.callees("audit")
+
+
+def test_networks_follow_from_what_a_process_needs() -> None:
+    """Nobody is on a network for a reason that the file does not give."""
+    assert ("front", "mesh") == TOPOLOGY.networks_of("edge-api")
+    assert ("mesh", "data", "trust", "egress") == TOPOLOGY.networks_of("router")
+    assert ("mesh",) == TOPOLOGY.networks_of("operator")
+    alone = replace(TOPOLOGY, processes={**TOPOLOGY.processes, "idle": Process()})
+    assert () == alone.networks_of("idle")
+
+
+def test_keyrings_are_made_for_who_has_one() -> None:
+    """The processes with a keyring are those whose keys `keyrings` names."""
+    having = {name for name, process in TOPOLOGY.processes.items() if "keyring" in process.stores}
+    assert set(keyrings.KEYS) == having
+
+
+def test_a_database_is_owned_by_one_role() -> None:
+    """Each process owns its own; the log's belongs to a role that the service is not."""
+    own = {"authz": "authz", "budget": "budget", "router": "router", "audit": "audit_owner"}
+    assert own == TOPOLOGY.database_owners
+    assert ("audit", "audit_owner") == TOPOLOGY.roles_of("audit")
