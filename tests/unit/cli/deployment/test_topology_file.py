@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tollgate_cli.deployment import toml_text, topology_file
-from tollgate_kit.config import ConfigFaults
+from tollgate_cli.fault import Fault
 
 GIVEN = Path(topology_file.__file__).with_name("topology.toml")
 APPEND = "tollgate.audit.v1.AuditService"
@@ -24,8 +24,8 @@ def faults(tmp_path: Path, *changes: Change) -> list[str]:
     path.write_text(toml_text.render(document))
     try:
         topology_file.load(path)
-    except ConfigFaults as found:
-        return found.faults
+    except Fault as found:
+        return [said.removeprefix(f"{path}: ") for said in found.problem.splitlines()]
     return []
 
 

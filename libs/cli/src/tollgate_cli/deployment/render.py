@@ -16,7 +16,7 @@ from tollgate_cli.deployment import compose, configs, topology_file
 from tollgate_cli.deployment.containers import Containers
 from tollgate_cli.deployment.toml_values import with_values
 from tollgate_cli.deployment.topology import Topology
-from tollgate_kit.config import ConfigFaults
+from tollgate_cli.fault import Fault
 
 SOURCE = "deploy/topology.toml"
 _PART = re.compile(
@@ -77,7 +77,7 @@ def main() -> int:
         changed = {path: text for path, text in files.items() if text != path.read_text()}
         for path, text in changed.items():
             path.write_text(text)
-    except (OSError, ValueError, ConfigFaults) as error:
+    except (OSError, ValueError, Fault) as error:
         print(error, file=sys.stderr)
         return 1
     print("\n".join(f"written: {path}" for path in changed) or "everything says so already")

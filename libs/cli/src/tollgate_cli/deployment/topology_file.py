@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tollgate_cli.deployment.topology import PROVIDER, Topology
+from tollgate_cli.fault import Fault
 from tollgate_kit import config
 
+_REMEDY = "correct it, then `make topology`"
 _KINDS = ("clients", "rpc", "stores", "internet")
 _STORES = ("database", "rates", "keyring", "evidence")
 # Whose engine is reached by host:port in a secret that is made here.
@@ -20,9 +22,25 @@ _GRPC_SERVICE = re.compile(r"tollgate\.[a-z]+\.v\d+\.[A-Z]\w+")
 
 
 def load(path: Path) -> Topology:
-    """The topology in a file. Raises ConfigFaults with everything that is wrong."""
-    topology = config.load(path, Topology)
-    faults = [
+    """The topology in a file. Raises Fault with everything that is wrong."""
+    try:
+        topology = config.load(path, Topology)
+    except config.ConfigFaults as faults:
+        raise Fault(str(faults), _REMEDY) from faults
+    wrong = _faults(topology)
+    if wrong:
+        raise Fault("\n".join(f"{path}: {fault}" for fault in wrong), _REMEDY)
+    return topology
+
+
+@functools.cache
+def packaged() -> Topology:
+    """The topology of this installation. Raises Fault."""
+    return load(Path(__file__).with_name("topology.toml"))
+
+
+def _faults(topology: Topology) -> list[str]:
+    return [
         *_names(topology),
         *_networks(topology),
         *_engines(topology),
@@ -31,15 +49,6 @@ def load(path: Path) -> Topology:
         *_ports(topology),
         *_start_order(topology),
     ]
-    if faults:
-        raise config.ConfigFaults(path, faults)
-    return topology
-
-
-@functools.cache
-def packaged() -> Topology:
-    """The topology of this installation. Raises ConfigFaults."""
-    return load(Path(__file__).with_name("topology.toml"))
 
 
 def _names(topology: Topology) -> Iterator[str]:
