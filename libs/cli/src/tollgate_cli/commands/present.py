@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
@@ -88,6 +88,20 @@ def spent(account: Any) -> str:
 
 def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_list(
+    items: Sequence[dict[str, Any]],
+    row: Callable[[dict[str, Any]], Mapping[str, object]],
+    *,
+    as_json: bool,
+    empty: str,
+) -> None:
+    """The items as JSON, or as a table with a row for each."""
+    if as_json:
+        print_json(items)
+    else:
+        print_table([row(item) for item in items], empty=empty)
 
 
 def print_table(rows: Sequence[Mapping[str, object]], *, empty: str) -> None:

@@ -23,22 +23,18 @@ _BOUNDS: dict[str, Any] = {"max_input_tokens": 200_000, "max_output_tokens": 32_
 @prices.command("list")
 def price_list(as_json: AsJson = False, config: ConfigFile = None) -> None:
     """Show the newest price of every model, in dollars per million tokens."""
-    found = _prices("", config)
-    if as_json:
-        present.print_json(found)
-        return
-    rows = [
-        {
-            "model": item["model"],
-            "input": money.format_usd_per_mtok(item["input_pico_usd"]),
-            "output": money.format_usd_per_mtok(item["output_pico_usd"]),
-            "cache read": money.format_usd_per_mtok(item["cache_read_pico_usd"]),
-            "version": item["version"],
-            "source": item["source"],
-        }
-        for item in found
-    ]
-    present.print_table(rows, empty="no prices")
+    present.print_list(_prices("", config), _row, as_json=as_json, empty="no prices")
+
+
+def _row(item: dict[str, Any]) -> dict[str, object]:
+    return {
+        "model": item["model"],
+        "input": money.format_usd_per_mtok(item["input_pico_usd"]),
+        "output": money.format_usd_per_mtok(item["output_pico_usd"]),
+        "cache read": money.format_usd_per_mtok(item["cache_read_pico_usd"]),
+        "version": item["version"],
+        "source": item["source"],
+    }
 
 
 @prices.command("show")
@@ -79,11 +75,11 @@ def price_set(
 ) -> None:
     """Make a new version of a model's price. What is not given stays as it is."""
     given = {
-        "input_pico_usd": _pico(input_usd),
-        "output_pico_usd": _pico(output_usd),
-        "cache_read_pico_usd": _pico(cache_read_usd),
-        "cache_write_5m_pico_usd": _pico(cache_write_5m_usd),
-        "cache_write_1h_pico_usd": _pico(cache_write_1h_usd),
+        "input_pico_usd": session.pico_usd(input_usd),
+        "output_pico_usd": session.pico_usd(output_usd),
+        "cache_read_pico_usd": session.pico_usd(cache_read_usd),
+        "cache_write_5m_pico_usd": session.pico_usd(cache_write_5m_usd),
+        "cache_write_1h_pico_usd": session.pico_usd(cache_write_1h_usd),
         "max_input_tokens": max_input_tokens,
         "max_output_tokens": max_output_tokens,
     }
@@ -135,12 +131,3 @@ def _prices(model: str, config: ConfigFile) -> list[dict[str, Any]]:
         return await operator.call(operator.router.ListPrices, request)
 
     return [present.plain(item) for item in session.run(config, work).prices]
-
-
-def _pico(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return money.parse_usd_per_mtok(text)
-    except money.BadAmount as bad:
-        raise Fault(str(bad)) from bad

@@ -161,11 +161,7 @@ def _read_key(key_file: Path | None) -> str:
 @providers.command("list")
 def provider_list(as_json: AsJson = False, config: ConfigFile = None) -> None:
     """Show upstreams, their models, which of those have no price, and the names of their keys."""
-    found = _listed(config)
-    if as_json:
-        present.print_json(found)
-        return
-    present.print_table([_row(item) for item in found], empty="no providers")
+    present.print_list(_listed(config), _row, as_json=as_json, empty="no providers")
 
 
 @providers.command("show")

@@ -43,10 +43,17 @@ def run(config_file: Path | None, work: Callable[[Operator], Awaitable[T]]) -> T
 
 
 def nano_usd(text: str | None) -> int | None:
-    """An option's amount. Raises Fault."""
-    if text is None:
-        return None
+    """An option's dollars; None if it was not given. Raises Fault."""
+    return _amount(text, money.parse_usd)
+
+
+def pico_usd(text: str | None) -> int | None:
+    """An option's dollars per million tokens, as pico-USD per token. Raises Fault."""
+    return _amount(text, money.parse_usd_per_mtok)
+
+
+def _amount(text: str | None, parse: Callable[[str], int]) -> int | None:
     try:
-        return money.parse_usd(text)
+        return None if text is None else parse(text)
     except money.BadAmount as bad:
         raise Fault(str(bad)) from bad

@@ -69,19 +69,16 @@ def tenant_list(as_json: AsJson = False, config: ConfigFile = None) -> None:
         return await operator.call(operator.authz.ListTenants, authz_pb2.ListTenantsRequest())
 
     found = [present.plain(item) for item in session.run(config, work).tenants]
-    if as_json:
-        present.print_json(found)
-        return
-    rows = [
-        {
-            "name": item["name"],
-            "state": "enabled" if item["enabled"] else "suspended",
-            "id": item["tenant_id"],
-            "created": item["create_time"],
-        }
-        for item in found
-    ]
-    present.print_table(rows, empty="no tenants")
+    present.print_list(found, _row, as_json=as_json, empty="no tenants")
+
+
+def _row(item: dict[str, Any]) -> dict[str, object]:
+    return {
+        "name": item["name"],
+        "state": "enabled" if item["enabled"] else "suspended",
+        "id": item["tenant_id"],
+        "created": item["create_time"],
+    }
 
 
 @tenants.command("suspend")
