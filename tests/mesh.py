@@ -28,6 +28,7 @@ class Mesh:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         certificates.ensure(directory, topology_file.packaged().identities, SystemClock())
+        self.metrics = Metrics("test")
 
     def tls(self, identity: str) -> TlsConfig:
         """The files of one identity."""
@@ -52,7 +53,7 @@ class Mesh:
         """Serve (register, servicer) pairs; the address."""
         address = f"127.0.0.1:{port or free_port()}"
         config = RpcConfig(address, self.tls(identity), dict(allow))
-        server = RpcServer(config, metrics=Metrics("test"), log=quiet_log())
+        server = RpcServer(config, metrics=self.metrics, log=quiet_log())
         for register, servicer in servicers:
             server.add(register, servicer)
         await server.start()
@@ -72,7 +73,7 @@ class Mesh:
             service=service,
             request_type=messages.SessionRequest,
             response_type=messages.SessionResponse,
-            metrics=Metrics("test"),
+            metrics=self.metrics,
             log=quiet_log(),
         )
         await pool.start(wait_s=2)

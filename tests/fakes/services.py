@@ -13,6 +13,7 @@ from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.authz.v1 import authz_pb2, authz_pb2_grpc
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
+from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.rpc.session_server import SessionServer
 
@@ -71,6 +72,7 @@ class FakeBudget(budget_pb2_grpc.BudgetServiceServicer):
             self,
             budget_pb2.DESCRIPTOR.services_by_name["BudgetService"],
             budget_pb2.SessionResponse,
+            metrics=Metrics("test"),
             log=quiet_log(),
         )
         self.asked: list[str] = []
@@ -140,6 +142,7 @@ class FakeRouter(router_pb2_grpc.RouterServiceServicer):
             self,
             router_pb2.DESCRIPTOR.services_by_name["RouterService"],
             router_pb2.SessionResponse,
+            metrics=Metrics("test"),
             log=quiet_log(),
         )
         self.script = script
@@ -201,6 +204,7 @@ class FakeAudit(
             self,
             audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
             audit_pb2.SessionResponse,
+            metrics=Metrics("test"),
             log=quiet_log(),
         )
         self.entries: list[audit_pb2.Entry] = []

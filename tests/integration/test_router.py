@@ -24,6 +24,7 @@ from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring import file as keyring_file
+from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc import client as rpc_client
 from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.rpc.session_server import SessionServer
@@ -63,7 +64,9 @@ class Audit(audit_pb2_grpc.AuditServiceServicer):
     def __init__(self) -> None:
         self.entries: list[audit_pb2.Entry] = []
         service = audit_pb2.DESCRIPTOR.services_by_name["AuditService"]
-        self._sessions = SessionServer(self, service, audit_pb2.SessionResponse, log=quiet_log())
+        self._sessions = SessionServer(
+            self, service, audit_pb2.SessionResponse, metrics=Metrics("test"), log=quiet_log()
+        )
 
     async def Append(self, request, context):
         self.entries.extend(request.entries)

@@ -10,6 +10,7 @@ from tests.mesh import Mesh, quiet_log
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.config import PeerConfig, TlsConfig
+from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc import client as rpc_client
 from tollgate_kit.rpc import session_client
 from tollgate_kit.rpc.failure import Failure, not_found
@@ -24,10 +25,12 @@ class Scripted(router_pb2_grpc.RouterServiceServicer):
     """Does what a call's model says: a number streams that many messages, words misbehave."""
 
     def __init__(self, name: str = "") -> None:
+        self.metrics = Metrics("test")
         self.sessions = SessionServer(
             self,
             router_pb2.DESCRIPTOR.services_by_name["RouterService"],
             router_pb2.SessionResponse,
+            metrics=self.metrics,
             log=quiet_log(),
         )
         self.name = name
@@ -87,6 +90,17 @@ def execute(pool, model, timeout_s=5.0):
         router_pb2.ExecuteResponse,
         timeout_s=timeout_s,
     )
+
+
+def counted(metrics, side):
+    """What was counted so far, as {(method, code): calls}."""
+    family = f"tollgate_rpc_{side}_handled"
+    return {
+        (sample.labels["method"].removeprefix(SERVICE + "/"), sample.labels["code"]): sample.value
+        for metric in metrics.registry.collect()
+        for sample in metric.samples
+        if metric.name == family
+    }
 
 
 async def collect(pool, model, timeout_s=5.0):
@@ -295,3 +309,75 @@ async def test_an_allow_list_for_an_unknown_service_fails_the_start(mesh):
     with pytest.raises(StartRefused, match=r"tollgate\.nope"):
         async with mesh.server("router", {"tollgate.nope.v1.Nope": ("edge-api",)}):
             pass
+
+
+async def test_a_session_call_is_counted_once_on_each_side_with_how_it_ended(mesh):
+    """Good ends, failures, bugs, deadlines, cancellations and refusals: each under its status."""
+    servicer = Scripted()
+    before = counted(mesh.metrics, "client")
+    async with serve(mesh, servicer) as address, connect(mesh, address) as pool:
+        await list_models(pool)
+        await collect(pool, "3")
+        for model, timeout_s in (("fail", 5), ("bug", 5), ("wait", 0.1)):
+            with pytest.raises(Failure):
+                await collect(pool, model, timeout_s)
+        async with execute(pool, "wait"):
+            await until(lambda: servicer.started == 5)
+        for name in ("NoSuch", "NorThis"):
+            with pytest.raises(Failure):
+                await pool.unary(
+                    name, router_pb2.ListModelsRequest(), router_pb2.ListModelsResponse, timeout_s=2
+                )
+        await until(lambda: ("Execute", "CANCELLED") in counted(servicer.metrics, "server"))
+    known = {
+        ("ListModels", "OK"): 1,
+        ("Execute", "OK"): 1,
+        ("Execute", "NOT_FOUND"): 1,
+        ("Execute", "INTERNAL"): 1,
+        ("Execute", "DEADLINE_EXCEEDED"): 1,
+        ("Execute", "CANCELLED"): 1,
+    }
+    assert known | {("unknown", "UNIMPLEMENTED"): 2} == counted(servicer.metrics, "server")
+    after = counted(mesh.metrics, "client")
+    asked = known | {("NoSuch", "UNIMPLEMENTED"): 1, ("NorThis", "UNIMPLEMENTED"): 1}
+    assert asked == {
+        ended: calls - before.get(ended, 0)
+        for ended, calls in after.items()
+        if calls > before.get(ended, 0)
+    }
+
+
+async def test_a_call_that_no_replica_takes_is_counted_by_its_caller(mesh):
+    """Nobody listens: UNAVAILABLE, for unary calls and streams."""
+    unavailable = {("ListModels", "UNAVAILABLE"): 1, ("Execute", "UNAVAILABLE"): 1}
+    before = counted(mesh.metrics, "client")
+    async with connect(mesh, f"127.0.0.1:{free_port()}") as pool:
+        with pytest.raises(Failure):
+            await list_models(pool)
+        with pytest.raises(Failure):
+            await collect(pool, "1")
+    after = counted(mesh.metrics, "client")
+    assert unavailable == {ended: after[ended] - before.get(ended, 0) for ended in unavailable}
+
+
+async def test_a_unary_call_is_counted_once_on_each_side_and_no_peer_makes_up_a_label(mesh):
+    """OK, a caller that is not allowed, and RPCs that nobody serves, by whatever name."""
+    before = counted(mesh.metrics, "server"), counted(mesh.metrics, "client")
+    async with serve(mesh, Scripted()) as address:
+        peer = PeerConfig((address,), "router")
+        for identity, code in (("edge-api", "OK"), ("audit", "PERMISSION_DENIED")):
+            channel = rpc_client.open_channel(peer, mesh.tls(identity))
+            counted_channel = rpc_client.CountedChannel(channel, mesh.metrics)
+            stub = router_pb2_grpc.RouterServiceStub(counted_channel)
+            with contextlib.suppress(Failure):
+                await rpc_client.call(stub.ListModels, router_pb2.ListModelsRequest(), 2)
+            for name in ("/canary/One", f"/{SERVICE}/Two"):
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await channel.unary_unary(name)(b"", timeout=2)
+            await channel.close()
+            for side, was in zip(("server", "client"), before, strict=True):
+                now = counted(mesh.metrics, side)
+                assert 1 == now["ListModels", code] - was.get(("ListModels", code), 0)
+    now = counted(mesh.metrics, "server")
+    assert 4 == now["unknown", "UNIMPLEMENTED"] - before[0].get(("unknown", "UNIMPLEMENTED"), 0)
+    assert not [method for method, _ in now if "canary" in method or "Two" in method]

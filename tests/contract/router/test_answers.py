@@ -37,8 +37,10 @@ async def test_case_P9_an_empty_account_sends_the_call_to_the_next_provider(
         assert ("p0", "pk-0-0", status) == (
             alarm["provider"], alarm["key_id"], alarm["upstream_status"],
         )  # fmt: skip
-        shown = generate_latest(router.metrics._registry).decode()
-        assert 'provider_keys_out_of_funds_total{provider="p0"} 1.0' in shown
+        shown = generate_latest(router.metrics.registry).decode()
+        assert (
+            'tollgate_provider_keys_out_of_funds_total{provider="p0",service="router"} 1.0' in shown
+        )
 
 
 @pytest.mark.parametrize(("status", "document"), EMPTY)

@@ -177,7 +177,7 @@ async def test_key_is_nowhere(tmp_path):
             for stream in (False, True):
                 said += str(await router.call(model=model, stream=stream))
         await router.must_finish.drain(2)
-        said += router.out.getvalue() + generate_latest(router.metrics._registry).decode()
+        said += router.out.getvalue() + generate_latest(router.metrics.registry).decode()
         assert "call.executed" in said
         assert "canary" not in said
         assert str(up.port) not in said

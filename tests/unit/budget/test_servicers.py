@@ -50,7 +50,8 @@ class Service:
         self.store = MemoryLedger()
         self.evidence = Evidence()
         log = Log("budget", out=io.StringIO())
-        measures = Measures(Metrics("budget"))
+        metrics = Metrics("budget")
+        measures = Measures(metrics)
         rates = MemoryRates(lambda: self.clock.unix_ms() * 1000)
         self.group = GroupCommit(
             self.store,
@@ -60,7 +61,7 @@ class Service:
             log=log,
             limits=Limits(pace_s=0),
         )
-        self.budget = BudgetServicer(self.group, TokenMaker(KEY), log=log)
+        self.budget = BudgetServicer(self.group, TokenMaker(KEY), metrics=metrics, log=log)
         self.read = BudgetReadServicer(self.store, clock=self.clock)
         self.admin = BudgetAdminServicer(self.store, self.evidence, clock=self.clock, log=log)
         self.keeper = Keeper(self.store, self.group, clock=self.clock, measures=measures, log=log)

@@ -56,6 +56,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             self,
             audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
             audit_pb2.SessionResponse,
+            metrics=metrics,
             log=log,
         )
 

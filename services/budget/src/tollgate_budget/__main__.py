@@ -75,7 +75,7 @@ async def _serve(config: BudgetConfig, log: Log, life: Lifecycle) -> None:
     life.on_stop("group_commit", group.close)
     keeper = Keeper(ledger, group, clock=clock, measures=measures, log=log)
 
-    service = BudgetServicer(group, tokens, log=log)
+    service = BudgetServicer(group, tokens, metrics=metrics, log=log)
     server = RpcServer(config.rpc, metrics=metrics, log=log)
     server.add(budget_pb2_grpc.add_BudgetServiceServicer_to_server, service)
     server.add(

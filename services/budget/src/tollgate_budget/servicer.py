@@ -9,6 +9,7 @@ from tollgate_budget.ledger.ledger import Denied, Mismatch, Reserved, Settled
 from tollgate_budget.rates.gcra import Limited
 from tollgate_budget.token import TokenMaker
 from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc.failure import mismatch
 from tollgate_kit.rpc.session_server import SessionServer
 
@@ -19,13 +20,16 @@ class BudgetServicer(budget_pb2_grpc.BudgetServiceServicer):
     Then nothing was changed, unless it is OUTCOME_UNKNOWN: the same id is to be sent again.
     """
 
-    def __init__(self, group: GroupCommit, tokens: TokenMaker, *, log: Log) -> None:
+    def __init__(
+        self, group: GroupCommit, tokens: TokenMaker, *, metrics: Metrics, log: Log
+    ) -> None:
         self._group = group
         self._tokens = tokens
         self.sessions = SessionServer(
             self,
             budget_pb2.DESCRIPTOR.services_by_name["BudgetService"],
             budget_pb2.SessionResponse,
+            metrics=metrics,
             log=log,
         )
 

@@ -34,7 +34,7 @@ from tollgate_kit.ids import Ids
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc.client import open_channel
+from tollgate_kit.rpc.client import CountedChannel, open_channel
 from tollgate_kit.rpc.session_client import SessionPool
 
 IDENTITY = "edge-api"
@@ -82,10 +82,12 @@ async def _connect(config: EdgeApiConfig, life: Lifecycle, tools: Tools) -> Peer
     return Peers(*pools)
 
 
-def _stub(config: EdgeApiConfig, life: Lifecycle, peer: kit_config.PeerConfig, stub: Any) -> Any:
+def _stub(
+    config: EdgeApiConfig, life: Lifecycle, peer: kit_config.PeerConfig, stub: Any, tools: Tools
+) -> Any:
     channel = open_channel(peer, config.tls)
     life.on_stop(f"channel {peer.identity}", channel.close)
-    return stub(channel)
+    return stub(CountedChannel(channel, tools.metrics))
 
 
 async def serve(config: EdgeApiConfig, life: Lifecycle, log: Log) -> None:
@@ -177,7 +179,7 @@ async def _ledger(config: EdgeApiConfig, life: Lifecycle, peers: Peers, tools: T
 
 
 async def _identity(config: EdgeApiConfig, life: Lifecycle, tools: Tools) -> Identity:
-    authz = _stub(config, life, config.authz, authz_pb2_grpc.AuthzServiceStub)
+    authz = _stub(config, life, config.authz, authz_pb2_grpc.AuthzServiceStub, tools)
     cache: DecisionCache[KeyGrant] = DecisionCache(
         secret=tools.ids.random(32), entries_max=config.cache.entries_max
     )
@@ -190,7 +192,7 @@ async def _identity(config: EdgeApiConfig, life: Lifecycle, tools: Tools) -> Ide
 
 
 async def _catalogue(config: EdgeApiConfig, life: Lifecycle, tools: Tools) -> Catalogue:
-    router = _stub(config, life, config.router, router_pb2_grpc.RouterServiceStub)
+    router = _stub(config, life, config.router, router_pb2_grpc.RouterServiceStub, tools)
     catalogue = Catalogue(
         router.ListModels,
         poll_seconds=config.catalogue.poll_ms / 1000,
@@ -210,7 +212,7 @@ async def _listen(
     peers: Peers,
     tools: Tools,
 ) -> None:
-    receipts = _stub(config, life, config.audit, audit_pb2_grpc.AuditReceiptServiceStub)
+    receipts = _stub(config, life, config.audit, audit_pb2_grpc.AuditReceiptServiceStub, tools)
 
     def ready() -> bool:
         connected = peers.budget.connected and peers.router.connected and peers.audit.connected

@@ -30,7 +30,6 @@ from tollgate_router.reservation import UsedReservations
 from tollgate_router.routing import refusal, routing
 from tollgate_router.upstream.answer import Answer
 from tollgate_router.upstream.fault import Fault, UpstreamFault
-from tollgate_router.upstream.labelled import Labelled
 from tollgate_router.upstream.upstream import ERROR_BODY_MAX, Upstream
 
 # An error's body is worth this much waiting, no more: the call has failed already.
@@ -137,10 +136,9 @@ class Attempts:
         self._log = log
         self.health = routing.KeyHealth(rules)
         self._retries = routing.RetryBudget()
-        attempts = metrics.counter(
+        self._attempts = metrics.counter(
             "attempts_total", "Attempts at upstreams, by transport result.", ("provider", "result")
         )
-        self._attempts_by = Labelled(attempts)
         # Worth an alert: nobody but the operator can fill the account.
         self._out_of_funds = metrics.counter(
             "provider_keys_out_of_funds_total",
@@ -202,7 +200,7 @@ class Attempts:
     ) -> None:
         """Feed what became of an attempt to the key's health and the metrics."""
         self.health.record(candidate, result, now_ms=self._now_ms(), retry_after_ms=wait_ms)
-        self._attempts_by[candidate.provider, result.value].inc()
+        self._attempts.labels(candidate.provider, result.value).inc()
 
     async def _open_key(self, candidate: Candidate) -> OpenKey | None:
         try:

@@ -32,7 +32,6 @@ from tollgate_router.config import ExecuteConfig
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.stream import Stream
 from tollgate_router.upstream.fault import Fault, UpstreamFault
-from tollgate_router.upstream.labelled import Labelled
 from tollgate_router.upstream.upstream import UpstreamConfig
 
 # After its last event a stream's connection is worth this much waiting, to be used again.
@@ -75,14 +74,12 @@ class Executor:
         self._execute = execute
         self._clock = clock
         self._log = log
-        calls = metrics.counter(
-            "calls_total", "Calls, by end and source of usage.", ("reason", "usage_source")
+        self._calls = metrics.counter(
+            "upstream_calls_total", "Calls, by end and source of usage.", ("reason", "usage_source")
         )
-        seconds = metrics.histogram(
-            "call_seconds", "From admission to the end of a call.", ("provider",)
+        self._seconds = metrics.histogram(
+            "upstream_call_seconds", "From admission to the end of a call.", ("provider",)
         )
-        self._calls_by = Labelled(calls)
-        self._seconds_by = Labelled(seconds)
         # By provider and its model: one upstream's streams look alike.
         self._shapes: defaultdict[tuple[str, str], Shapes] = defaultdict(Shapes)
         self._orphans = metrics.counter("orphans_total", "Calls whose edge vanished.")
@@ -246,8 +243,8 @@ class Executor:
         """Count a call; one canonical line, always for one that did not complete."""
         provider = call.candidate.provider if call.candidate else ""
         seconds = self._clock.monotonic() - call.began
-        self._calls_by[reason.value, charged.source.value].inc()
-        self._seconds_by[(provider,)].observe(seconds)
+        self._calls.labels(reason.value, charged.source.value).inc()
+        self._seconds.labels(provider).observe(seconds)
         if not self._execute.log_calls and reason is EndReason.COMPLETED:
             return
         self._log.info(

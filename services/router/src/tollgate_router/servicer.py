@@ -57,6 +57,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             self,
             router_pb2.DESCRIPTOR.services_by_name["RouterService"],
             router_pb2.SessionResponse,
+            metrics=metrics,
             log=log,
         )
 

@@ -1,12 +1,16 @@
 """Channels and calls to other services. Raises Failure, never grpc.RpcError."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import grpc
 
 from tollgate_kit.config import PeerConfig, TlsConfig
+from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc import errors as rpc_errors
+from tollgate_kit.rpc.measures import RpcMeasures
 from tollgate_kit.rpc.server import IDENTITY_SUFFIX, MESSAGE_BYTES_MAX
 
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -47,6 +51,35 @@ def _channel(
     # The peer proves its role, not its address.
     name = (("grpc.ssl_target_name_override", identity + IDENTITY_SUFFIX),)
     return grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS + name + extra)
+
+
+class CountedChannel:
+    """Given to a stub in place of its channel: counts the unary calls, by the stub's names."""
+
+    def __init__(self, channel: grpc.aio.Channel, metrics: Metrics) -> None:
+        self._channel = channel
+        self._measures = RpcMeasures(metrics, "client")
+        self.unary_stream = channel.unary_stream
+        self.stream_stream = channel.stream_stream
+
+    def unary_unary(self, path: str, **how: Any) -> Callable[..., Any]:
+        rpc: Any = self._channel.unary_unary(path, **how)
+        ended = partial(self._measures.ended, path[1:])
+
+        async def counted(request: Any, *, timeout: float) -> Any:  # noqa: ASYNC109 - gRPC's name
+            began = time.monotonic()
+            code = "CANCELLED"
+            try:
+                answer = await rpc(request, timeout=timeout)
+                code = "OK"
+                return answer
+            except grpc.aio.AioRpcError as error:
+                code = error.code().name
+                raise
+            finally:
+                ended(code, began)
+
+        return counted
 
 
 async def call(rpc: Any, request: Any, timeout_s: float) -> Any:

@@ -10,6 +10,7 @@ Failure                 raised by servicers, and by clients for a failed call
 import grpc
 
 from tollgate.common.v1 import errors_pb2
+from tollgate_kit.logs import Log
 
 DOMAIN = "tollgate"
 _PREFIX = "ERROR_REASON_"
@@ -39,6 +40,16 @@ def from_wire(code: int, reason: str, metadata: dict[str, str]) -> Failure:
     """A Failure as a peer sent it; an unknown code or reason becomes INTERNAL."""
     known = reason if reason in REASONS else "INTERNAL"
     return Failure(_CODES.get(code, grpc.StatusCode.UNKNOWN), known, **metadata)
+
+
+def from_exception(error: Exception, method: str, log: Log) -> Failure:
+    """What the caller is told of a servicer's exception; what is no Failure is a bug and logged."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, TimeoutError):
+        return deadline_exceeded()
+    log.exception("rpc.bug", error, method=method)  # noqa: LOG004 - our Log is given the error
+    return internal()
 
 
 def invalid_field(field: str, why: str = "") -> Failure:

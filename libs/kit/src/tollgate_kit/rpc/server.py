@@ -7,8 +7,9 @@ served fails the start (letsencrypt/boulder's rule).
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -19,7 +20,8 @@ from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc import errors as rpc_errors
 from tollgate_kit.rpc.context import caller, set_caller
-from tollgate_kit.rpc.failure import Failure, deadline_exceeded, internal
+from tollgate_kit.rpc.failure import Failure, from_exception
+from tollgate_kit.rpc.measures import UNKNOWN_METHOD, RpcMeasures
 
 __all__ = ["IDENTITY_SUFFIX", "SERVER_OPTIONS", "RpcServer", "caller"]
 
@@ -115,10 +117,7 @@ class _Guard(grpc.aio.ServerInterceptor):
         self._allow = {service: frozenset(callers) for service, callers in allow.items()}
         self._log = log
         self.served: set[str] = set()
-        self._handled = metrics.counter(
-            "rpc_handled_total", "RPCs answered, by method and status.", ("method", "code")
-        )
-        self._seconds = metrics.histogram("rpc_seconds", "Time to answer an RPC.", ("method",))
+        self._measures = RpcMeasures(metrics, "server")
 
     async def intercept_service(
         self,
@@ -127,8 +126,9 @@ class _Guard(grpc.aio.ServerInterceptor):
     ) -> Any:
         handler = await continuation(details)
         if handler is None:
+            self._measures.ended(UNKNOWN_METHOD, "UNIMPLEMENTED", time.monotonic())
             return None
-        method = details.method
+        method = details.method[1:]
         wrap = self._wrap_stream if handler.response_streaming else self._wrap_unary
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -143,7 +143,7 @@ class _Guard(grpc.aio.ServerInterceptor):
         )
 
     def _admit(self, method: str, context: Any) -> None:
-        service = method[1:].partition("/")[0]
+        service = method.partition("/")[0]
         identity = _identity(context.auth_context())
         if service != HEALTH_SERVICE and identity not in self._allow.get(service, frozenset()):
             self._log.warning("rpc.caller_refused", method=method, caller=identity)
@@ -153,60 +153,42 @@ class _Guard(grpc.aio.ServerInterceptor):
         if left is not None and left < DEADLINE_SECONDS_MIN:
             raise Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT")
 
-    def _classify(self, method: str, error: Exception) -> Failure:
-        if isinstance(error, Failure):
-            return error
-        if isinstance(error, TimeoutError):
-            return deadline_exceeded()
-        self._log.exception("rpc.bug", error, method=method)
-        return internal()
+    @contextlib.asynccontextmanager
+    async def _handling(self, method: str, context: Any) -> AsyncIterator[None]:
+        """Around one RPC: admit it, tell its caller how it failed, count its end."""
+        began = time.monotonic()
+        code = "OK"
+        try:
+            self._admit(method, context)
+            yield
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        except Exception as error:  # noqa: BLE001 - classified below
+            failure = from_exception(error, method, self._log)
+            code = failure.code.name
+            await context.abort(failure.code, failure.reason, rpc_errors.to_trailers(failure))
+        finally:
+            self._measures.ended(method, code, began)
 
     def _wrap_unary(self, method: str, inner: Behaviour) -> Behaviour:
         async def handle(request: Any, context: Any) -> Any:
-            began = time.monotonic()
-            code = "OK"
-            try:
-                self._admit(method, context)
+            async with self._handling(method, context):
                 return await inner(request, context)
-            except asyncio.CancelledError:
-                code = "CANCELLED"
-                raise
-            except Exception as error:  # noqa: BLE001 - classified below
-                failure = self._classify(method, error)
-                code = failure.code.name
-                await _abort(context, failure)
-            finally:
-                self._handled.labels(method, code).inc()
-                self._seconds.labels(method).observe(time.monotonic() - began)
 
         return handle
 
     def _wrap_stream(self, method: str, inner: Behaviour) -> Behaviour:
         async def handle(request: Any, context: Any) -> None:
-            code = "OK"
-            try:
-                self._admit(method, context)
+            async with self._handling(method, context):
                 answers = inner(request, context)
                 if hasattr(answers, "__aiter__"):
                     async for answer in answers:
                         await context.write(answer)
                 else:
                     await answers
-            except asyncio.CancelledError:
-                code = "CANCELLED"
-                raise
-            except Exception as error:  # noqa: BLE001 - classified below
-                failure = self._classify(method, error)
-                code = failure.code.name
-                await _abort(context, failure)
-            finally:
-                self._handled.labels(method, code).inc()
 
         return handle
-
-
-async def _abort(context: Any, failure: Failure) -> None:
-    await context.abort(failure.code, failure.reason, rpc_errors.to_trailers(failure))
 
 
 def _identity(auth: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ before the call was sent.
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
@@ -29,6 +30,7 @@ from tollgate_kit.rpc.failure import (
     overloaded,
     session_broken,
 )
+from tollgate_kit.rpc.measures import RpcMeasures
 from tollgate_kit.rpc.outbox import Outbox
 from tollgate_kit.rpc.session_server import CALLS_MAX
 
@@ -39,6 +41,8 @@ CREDIT_STEP = STREAM_CREDIT // 2
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 # The client stops before the server may have given up: its own timer has this much slack.
 CLIENT_SLACK_SECONDS = 0.05
+# Ends of a call at which its server may still be at work.
+_GIVEN_UP = ("CANCELLED", "DEADLINE_EXCEEDED")
 
 
 T = TypeVar("T", bound=Message)
@@ -182,41 +186,52 @@ class Stream(Generic[T]):
     def __init__(
         self,
         pick: Callable[[], _Link],
+        measures: RpcMeasures,
         method: str,
         payload: bytes,
         response_type: type[T],
         timeout_s: float,
     ) -> None:
         self._pick = pick
+        self._measures = measures
         self._method = method
         self._payload = payload
         self._response_type = response_type
         self._timeout_s = timeout_s
         self._taken = 0
-        self._ended = False
+        self._began = time.monotonic()
+        # How the call ended, once it has.
+        self._code = ""
 
     async def __aenter__(self) -> Self:
-        self._link = self._pick()
-        self._call = self._link.open(self._method, self._payload, self._timeout_s, STREAM_CREDIT)
+        try:
+            self._link = self._pick()
+            self._call = self._link.open(
+                self._method, self._payload, self._timeout_s, STREAM_CREDIT
+            )
+        except Failure as failure:
+            self._measures.ended(self._method, failure.code.name, self._began)
+            raise
         self._payload = b""  # a large one, and the answers may take minutes
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._link.forget(self._call, cancel=not self._ended)
+        self._link.forget(self._call, cancel=not self._code)
+        self._measures.ended(self._method, self._code or "CANCELLED", self._began)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
-        if self._ended:
+        if self._code:
             raise StopAsyncIteration
         try:
             payload = await self._call.next()
-        except Failure:
-            self._ended = True
+        except Failure as failure:
+            self._code = failure.code.name
             raise
         if payload is None:
-            self._ended = True
+            self._code = "OK"
             raise StopAsyncIteration
         self._taken += 1
         if self._taken >= CREDIT_STEP:
@@ -249,10 +264,9 @@ class SessionPool:
         self._retiring: set[asyncio.Task[None]] = set()
         self._keepers: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
-        name = peer.identity.replace("-", "_")
-        self._broken_total = metrics.counter(
-            f"session_{name}_broken_total", f"Sessions with {peer.identity} that broke."
-        )
+        self._measures = RpcMeasures(metrics, "client", f"{service}/")
+        broken = metrics.counter("session_broken_total", "Sessions that broke, by peer.", ("peer",))
+        self._broken_total = broken.labels(peer.identity)
 
     async def start(self, wait_s: float = 0.0) -> None:
         """Connect to every replica in the background; optionally wait for the first."""
@@ -283,25 +297,30 @@ class SessionPool:
         self, method: str, request: Any, response_type: type[T], *, timeout_s: float
     ) -> T:
         """Make a call with one answer. Raises Failure."""
-        link = self._pick()
-        call = link.open(method, request.SerializeToString(), timeout_s, 1)
-        answered = False
+        began = time.monotonic()
+        link = call = None
+        code = "CANCELLED"
         try:
+            link = self._pick()
+            call = link.open(method, request.SerializeToString(), timeout_s, 1)
             payload = await call.next()
-            answered = True
+            code = "OK"
             assert payload is not None, "a unary call ends with its payload"
             return response_type.FromString(payload)
-        except Failure:
-            answered = call.failure is None or call.failure.reason != "DEADLINE_EXCEEDED"
+        except Failure as failure:
+            code = failure.code.name
             raise
         finally:
-            link.forget(call, cancel=not answered)
+            if link is not None and call is not None:
+                link.forget(call, cancel=code in _GIVEN_UP)
+            self._measures.ended(method, code, began)
 
     def stream(
         self, method: str, request: Any, response_type: type[T], *, timeout_s: float
     ) -> "Stream[T]":
         """Make a call with a stream of answers; leaving the block early cancels it."""
-        return Stream(self._pick, method, request.SerializeToString(), response_type, timeout_s)
+        payload = request.SerializeToString()
+        return Stream(self._pick, self._measures, method, payload, response_type, timeout_s)
 
     def _pick(self) -> _Link:
         """The least loaded link that takes calls. Raises Failure at once when there is none."""

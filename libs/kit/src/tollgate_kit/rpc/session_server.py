@@ -8,6 +8,7 @@ write. A slow reader stops its own call, not its neighbours.
 
 import asyncio
 import inspect
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -18,7 +19,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from tollgate.common.v1 import session_pb2
 from tollgate_kit.logs import Log
-from tollgate_kit.rpc.failure import Failure, deadline_exceeded, internal, overloaded
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.rpc.failure import Failure, deadline_exceeded, from_exception, overloaded
+from tollgate_kit.rpc.measures import UNKNOWN_METHOD, RpcMeasures
 from tollgate_kit.rpc.outbox import Outbox
 
 Frame = session_pb2.Frame
@@ -53,6 +56,7 @@ class _Method:
     """How to run one RPC of the service."""
 
     def __init__(self, descriptor: MethodDescriptor, handler: Callable[..., Any]) -> None:
+        self.name = descriptor.name
         self.request_type = GetMessageClass(descriptor.input_type)
         self.streams = descriptor.server_streaming
         self.handler = handler
@@ -67,9 +71,11 @@ class SessionServer:
         service: ServiceDescriptor,
         response_type: Callable[..., Any],
         *,
+        metrics: Metrics,
         log: Log,
     ) -> None:
         self._response_type = response_type
+        self._measures = RpcMeasures(metrics, "server", f"{service.full_name}/")
         self._log = log
         self._sessions: set[Outbox] = set()
         self._in_flight = 0
@@ -145,15 +151,16 @@ class SessionServer:
     def _open(self, frame: Any, calls: dict[int, _Call], outbox: Outbox) -> None:
         call_id = frame.call_id
         method = self._methods.get(frame.method)
-        refusal = None
         if method is None:
-            refusal = Failure(grpc.StatusCode.UNIMPLEMENTED, "INVALID_FIELD", field="method")
-        elif self._draining:
-            refusal = Failure(grpc.StatusCode.UNAVAILABLE, "DRAINING")
-        elif len(calls) >= CALLS_MAX:
-            refusal = overloaded("session")
-        if method is None or refusal is not None:
-            outbox.put(_ending(call_id, refusal or internal()))
+            unknown = Failure(grpc.StatusCode.UNIMPLEMENTED, "INVALID_FIELD", field="method")
+            self._refuse(call_id, UNKNOWN_METHOD, unknown, outbox)
+            return
+        if self._draining:
+            draining = Failure(grpc.StatusCode.UNAVAILABLE, "DRAINING")
+            self._refuse(call_id, method.name, draining, outbox)
+            return
+        if len(calls) >= CALLS_MAX:
+            self._refuse(call_id, method.name, overloaded("session"), outbox)
             return
         call = calls[call_id] = _Call(frame.credit)
         self._in_flight += 1
@@ -161,10 +168,16 @@ class SessionServer:
             self._run(method, frame, call, calls, outbox)
         )
 
+    def _refuse(self, call_id: int, method: str, failure: Failure, outbox: Outbox) -> None:
+        self._measures.ended(method, failure.code.name, time.monotonic())
+        outbox.put(_ending(call_id, failure))
+
     async def _run(
         self, method: _Method, frame: Any, call: _Call, calls: dict[int, _Call], outbox: Outbox
     ) -> None:
         call_id = frame.call_id
+        began = time.monotonic()
+        code = "OK"
         timer = None
         if frame.timeout_ms:
             task = asyncio.current_task()
@@ -189,10 +202,15 @@ class SessionServer:
             # Ours, from the deadline; or the peer's cancel; or the end of the session.
             outbox.put(_ending(call_id, deadline_exceeded()))
             if cancelled.args != ("deadline",):
+                code = "CANCELLED"
                 raise
+            code = "DEADLINE_EXCEEDED"
         except Exception as error:  # noqa: BLE001 - classified here, as the interceptor does
-            outbox.put(_ending(call_id, self._classify(frame.method, error)))
+            failure = from_exception(error, method.name, self._log)
+            code = failure.code.name
+            outbox.put(_ending(call_id, failure))
         finally:
+            self._measures.ended(method.name, code, began)
             if timer is not None:
                 timer.cancel()
             calls.pop(call_id, None)
@@ -220,14 +238,6 @@ class SessionServer:
         finally:
             if inspect.isasyncgen(answers):
                 await answers.aclose()
-
-    def _classify(self, method: str, error: Exception) -> Failure:
-        if isinstance(error, Failure):
-            return error
-        if isinstance(error, TimeoutError):
-            return deadline_exceeded()
-        self._log.exception("session.bug", error, method=method)
-        return internal()
 
 
 def _ending(call_id: int, failure: Failure) -> Any:

@@ -1,7 +1,5 @@
 """What is seen of a call from outside: one log line and the metrics. Labels are bounded."""
 
-from prometheus_client import Counter
-
 from tollgate_edge.api.call.call import Call
 from tollgate_edge.errors.money import usd
 from tollgate_kit.clock import Clock
@@ -22,7 +20,6 @@ class Observation:
         self._calls = metrics.counter(
             "calls_total", "Calls ended, by protocol and outcome.", ("protocol", "outcome")
         )
-        self._counters: dict[tuple[str, str], Counter] = {}
         self._added = metrics.histogram(
             "added_seconds", "Time a call spent in the edge before router and after its end."
         )
@@ -41,11 +38,8 @@ class Observation:
         seconds = now - call.began_at
         protocol = call.exchange.face.protocol.value
         outcome = self._outcome(call)
-        counter = self._counters.get((protocol, outcome))
-        if counter is None:
-            # Both labels are of closed sets, so this has a bound.
-            counter = self._counters[protocol, outcome] = self._calls.labels(protocol, outcome)
-        counter.inc()
+        # Both labels are of closed sets, so this has a bound.
+        self._calls.labels(protocol, outcome).inc()
         self._total.observe(seconds)
         added = None
         if call.sent_at is not None and call.ended_at is not None:
