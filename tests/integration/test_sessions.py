@@ -381,3 +381,14 @@ async def test_a_unary_call_is_counted_once_on_each_side_and_no_peer_makes_up_a_
     now = counted(mesh.metrics, "server")
     assert 4 == now["unknown", "UNIMPLEMENTED"] - before[0].get(("unknown", "UNIMPLEMENTED"), 0)
     assert not [method for method, _ in now if "canary" in method or "Two" in method]
+
+
+async def test_a_call_that_is_cancelled_before_its_first_step_leaves_nothing_behind(mesh):
+    """Opened and given up in one batch of frames: it is over, is counted, and no drain waits."""
+    servicer = Scripted()
+    async with serve(mesh, servicer) as address, connect(mesh, address) as pool:
+        async with execute(pool, "wait"):
+            pass
+        await until(lambda: ("Execute", "CANCELLED") in counted(servicer.metrics, "server"))
+        async with asyncio.timeout(1):
+            await servicer.sessions.drain(5)

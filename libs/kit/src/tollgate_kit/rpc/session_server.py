@@ -44,6 +44,11 @@ class _Call:
         if self.more is not None:
             self.more.set()
 
+    def cancel(self) -> None:
+        """Cancel the task after its first step: one that took none would skip its clean-up."""
+        assert self.task is not None, "set when the call was opened"
+        asyncio.get_running_loop().call_soon(self.task.cancel)
+
     async def spend(self) -> None:
         """Wait until the reader takes one more message."""
         while self.credit <= 0:
@@ -116,8 +121,7 @@ class SessionServer:
             self._sessions.discard(outbox)
             outbox.close()
             for call in calls.values():
-                if call.task is not None:
-                    call.task.cancel()
+                call.cancel()
             writer.cancel()
 
     async def drain(self, seconds: float) -> None:
@@ -143,8 +147,8 @@ class SessionServer:
             if frame.method:
                 self._open(frame, calls, outbox)
             return  # credit or cancel for a call that has ended in the meantime
-        if frame.cancel and call.task is not None:
-            call.task.cancel()
+        if frame.cancel:
+            call.cancel()
         elif frame.credit:
             call.add_credit(frame.credit)
 
