@@ -36,28 +36,3 @@ def test_readme_names_only_commands_that_exist(live: Live):
     assert len(commands) >= 5
     for command in commands:
         assert 0 == live.cli(*command.split(), "--help").returncode, command
-
-
-def test_every_link_of_the_readme_leads_somewhere():
-    """No document links to a file that is not there."""
-    for name in ("README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text()):
-            assert (ROOT / target).exists(), f"{name}: {target}"
-
-
-def test_every_file_that_the_documents_name_is_there():
-    """ARCHITECTURE, the red lines and the READMEs name files that exist, wherever they stand."""
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    documents = [n for n in tracked if n.endswith(".md") and not n.startswith("docs/adr/")]
-    assert len(documents) > 10
-    missing = []
-    for document in documents:
-        for name in re.findall(
-            r"`([\w*./-]+/[\w*.-]+\.(?:py|md|toml|proto|lua))`", (ROOT / document).read_text()
-        ):
-            pattern = re.compile(re.escape(name).replace(r"\*", r"[^/]*") + "$")
-            if "$" not in name and not any(pattern.search("/" + path) for path in tracked):
-                missing.append((document, name))
-    assert [] == missing
