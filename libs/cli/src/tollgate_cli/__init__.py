@@ -1,0 +1,1 @@
+"""The `tollgate` command, and the embedded suite that it starts."""

@@ -99,7 +99,7 @@ class MustFinish:
 
 
 class Lifecycle:
-    """What a composition root is given: when to stop, and what to do then."""
+    """Tells a process when to stop, and runs in order what is to be done then."""
 
     def __init__(self, log: Log) -> None:
         self._log = log

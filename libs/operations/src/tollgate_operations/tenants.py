@@ -14,7 +14,10 @@ from tollgate_operations.services import Services
 
 
 class NewTenant(NamedTuple):
-    """`replayed`: it existed; its account may then have another limit than was asked for."""
+    """A tenant and its account, as they are now.
+
+    `replayed`: it existed; its account may then have another limit than was asked for.
+    """
 
     tenant: authz_pb2.Tenant
     account: budget_pb2.Account
@@ -22,7 +25,7 @@ class NewTenant(NamedTuple):
 
 
 class NewGroup(NamedTuple):
-    """As NewTenant."""
+    """A group and its account, as they are now; `replayed` as in NewTenant."""
 
     group: authz_pb2.Group
     account: budget_pb2.Account

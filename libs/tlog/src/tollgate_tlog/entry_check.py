@@ -41,7 +41,7 @@ class Charge:
 
 @dataclass(slots=True)
 class EntryCheck:
-    """Fed every entry in log order."""
+    """Checks producers' sequences and calls; is fed every entry, in the order of the log."""
 
     report: Report
     charged: Callable[[Charge], None]

@@ -20,7 +20,7 @@ _SCRATCH = ".tmp"  # where a directory store writes before it links; never part 
 
 
 class LogCheck:
-    """One pass over one directory."""
+    """Reads one published log from its directory, once, and checks each file against the others."""
 
     def __init__(
         self,

@@ -1,0 +1,1 @@
+"""Evidence: takes entries, orders them, publishes them as a signed Merkle log."""

@@ -17,7 +17,7 @@ _PAGE_BYTES_MAX = 16 * 1024 * 1024
 
 
 class AuditReadServicer(audit_pb2_grpc.AuditReadServiceServicer):
-    """GetCheckpoint and ListEntries."""
+    """Serves GetCheckpoint and ListEntries to operators."""
 
     def __init__(self, store: PostgresStore, worm: Worm, evidence: EvidenceCheck) -> None:
         self._store = store

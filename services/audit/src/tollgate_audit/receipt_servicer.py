@@ -18,7 +18,7 @@ from tollgate_kit.rpc import failure
 
 
 class AuditReceiptServicer(audit_pb2_grpc.AuditReceiptServiceServicer):
-    """GetCall."""
+    """Serves GetCall: the entries of one call, to the tenant whose call it was."""
 
     def __init__(self, store: PostgresStore, evidence: EvidenceCheck) -> None:
         self._store = store

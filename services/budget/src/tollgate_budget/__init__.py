@@ -1,0 +1,1 @@
+"""Money and rates: whether a call may be paid for, and the books."""

@@ -43,7 +43,7 @@ class LedgerConfig:
 
 @dataclass(frozen=True)
 class BudgetConfig:
-    """The whole file."""
+    """budget.toml as a whole."""
 
     rpc: RpcConfig
     metrics: MetricsConfig

@@ -57,7 +57,7 @@ class _Item:
 
 
 class GroupCommit:
-    """Between the servicers and the two stores of budget."""
+    """Collects what waits into batches: one trip to Redis, then one transaction, for each."""
 
     def __init__(
         self,

@@ -22,7 +22,10 @@ CHECK_SHARE = 50
 
 
 class Keeper:
-    """Two loops; both go on when the store does not answer, and try again at the next turn."""
+    """Quarantines what timed out and checks the sums, each in a loop.
+
+    Both loops go on when the store does not answer, and try again at the next turn.
+    """
 
     def __init__(
         self,

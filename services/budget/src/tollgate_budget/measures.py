@@ -1,4 +1,4 @@
-"""What budget tells Prometheus: one name for each thing, made once."""
+"""Budget's own metrics; those of its RPCs are the kit's."""
 
 from tollgate_kit.metrics import Metrics
 

@@ -15,9 +15,10 @@ from tollgate_kit.rpc.session_server import SessionServer
 
 
 class BudgetServicer(budget_pb2_grpc.BudgetServiceServicer):
-    """Outcomes are answers; a Failure says that there is none.
+    """Reserves and settles. A denial is an answer; a Failure says that there is none.
 
-    Then nothing was changed, unless it is OUTCOME_UNKNOWN: the same id is to be sent again.
+    After a Failure nothing was changed, unless it is OUTCOME_UNKNOWN: the same id is to be sent
+    again.
     """
 
     def __init__(

@@ -1,0 +1,1 @@
+"""The public side: listeners, the order of a call, the words of every error."""

@@ -43,7 +43,7 @@ CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Peers:
-    """The connections of the process."""
+    """The sessions with budget, router and audit."""
 
     budget: SessionPool
     router: SessionPool

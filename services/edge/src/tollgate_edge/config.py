@@ -138,7 +138,7 @@ class SettleConfig:
 
 @dataclass(frozen=True)
 class EdgeApiConfig:
-    """The whole file."""
+    """edge-api.toml as a whole."""
 
     tls: TlsConfig
     api: ListenConfig

@@ -1,0 +1,1 @@
+"""Egress: the only process that holds upstream keys and calls providers."""

@@ -40,7 +40,7 @@ class CatalogueConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All of it."""
+    """router.toml as a whole."""
 
     rpc: RpcConfig
     metrics: MetricsConfig

@@ -29,7 +29,7 @@ OUTPUT_TOKENS_MAX = 100_000_000
 
 
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
-    """Serves edges. Nothing reaches an upstream but through _claims."""
+    """Serves Execute and ListModels to edges; no call is made before `_claims` took its token."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from tollgate_router.upstream.fault import Fault, UpstreamFault
 
 
 class Stream:
-    """One stream. `step` until `ended`."""
+    """One streamed answer of an upstream: `step` is to be called until `ended`."""
 
     def __init__(self, call: UpstreamCall, opened: Opened, bytes_max: int, shapes: Shapes) -> None:
         self._call = call

@@ -15,7 +15,7 @@ _ABSURD: Final = 10**12
 
 @dataclass(frozen=True)
 class Script:
-    """The default is an honest answer at once."""
+    """How one answer goes on; by default honestly and at once."""
 
     delay_ms: int = 0
     gap_ms: int = 0

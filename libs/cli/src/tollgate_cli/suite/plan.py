@@ -44,7 +44,7 @@ _POLL_S = 0.05
 
 
 class Plan:
-    """One start."""
+    """Prepares one start, and says which processes it consists of."""
 
     def __init__(
         self,

@@ -56,7 +56,7 @@ class Options:
 
 
 class Suite:
-    """One suite below one home."""
+    """Starts, stops and describes the embedded suite of one home."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ _ERRORS = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
 
 
 class Pipe:
-    """A connection that is used for trips only, from its start to its end."""
+    """One Postgres connection: a trip sends several prepared statements, then reads all results."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

@@ -60,7 +60,7 @@ class AdminRequest:
 
 
 class LedgerStore(Protocol):
-    """Six verbs. Everything that decides is in ledger.py."""
+    """Where the ledger's rows live. It decides nothing: the rules are in ledger.py."""
 
     async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[StepOutcome]:
         """Carry steps out in order, all in one transaction; an outcome for each.

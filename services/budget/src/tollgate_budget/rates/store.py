@@ -21,7 +21,7 @@ class RateCall:
 
 
 class RateStore(Protocol):
-    """One verb, for many calls at once."""
+    """Spends and gives back rates, for many calls in one trip."""
 
     async def spend(self, calls: Sequence[RateCall]) -> list[Limited | None]:
         """Spend or refund each call in its order, wholly or not at all; None if it was.

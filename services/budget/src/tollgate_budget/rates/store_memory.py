@@ -8,7 +8,7 @@ from tollgate_budget.rates.store import RateCall
 
 
 class MemoryRates:
-    """A RateStore that forgets."""
+    """A RateStore in memory, which ends with its process."""
 
     def __init__(self, now_us: Callable[[], int]) -> None:
         self._now_us = now_us

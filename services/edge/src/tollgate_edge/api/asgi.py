@@ -32,7 +32,7 @@ _ALIAS = re.compile(
 
 
 class EdgeApp:
-    """Dispatches a request."""
+    """The ASGI application: gives each request to the pipeline, to FastAPI, or refuses it."""
 
     def __init__(
         self, pipeline: Pipeline, others: Any, *, origins: CrossOrigin, ids: Ids, log: Log

@@ -60,7 +60,7 @@ class Connection:
 
 
 class Exchange:
-    """What a route is given."""
+    """One request and its one answer, as a route is given them."""
 
     __slots__ = (
         "_lingers", "_receive", "_send", "connection", "face", "headers", "request_id", "scope",

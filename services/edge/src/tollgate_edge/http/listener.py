@@ -31,7 +31,7 @@ class ListenRefused(Exception):  # noqa: N818 - it is what happened
 
 
 class _Server(uvicorn.Server):
-    """Signals belong to the process's lifecycle."""
+    """uvicorn's server without its signal handlers: signals are the process's lifecycle's."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ WAITING_BYTES_MAX = 64 * 1024
 
 
 class TurnTransport:
-    """A transport that gathers; whatever else is asked of it, the one it stands for answers."""
+    """Joins the writes of one turn of the loop; everything else is the wrapped transport's."""
 
     __slots__ = ("_bytes", "_loop", "_parts", "_transport")
 

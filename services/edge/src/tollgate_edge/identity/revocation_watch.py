@@ -1,4 +1,4 @@
-"""Hears of every change that can turn an allow into a deny, and keeps the decision cache honest.
+"""Consumes authz's revocation stream: drops cached grants, and says when it was last heard.
 
 Promises: the cache is told of a heartbeat only when a message arrived; after a break the stream
 resumes where it was, and whatever cannot be resumed empties the cache.

@@ -48,7 +48,7 @@ def may_retry(result: Result) -> bool:
 
 
 class Keyed(Protocol):
-    """A candidate, as far as its health goes."""
+    """What KeyHealth needs to know of a candidate."""
 
     @property
     def key_id(self) -> str: ...

@@ -54,7 +54,7 @@ class Answer(ABC):
 
 
 class UnaryAnswer(Answer):
-    """Kept whole until the end is durable."""
+    """A unary answer: kept whole until CALL_FINISHED is durable."""
 
     beats = False
 
@@ -81,7 +81,7 @@ class UnaryAnswer(Answer):
 
 
 class StreamAnswer(Answer):
-    """Released event by event; the terminal event waits."""
+    """A stream: released event by event; its last event waits until CALL_FINISHED is durable."""
 
     beats = True
 

@@ -17,7 +17,7 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}")
 
 @dataclass(slots=True)
 class Call:
-    """Filled step by step."""
+    """What is known of one call; each step of the pipeline adds to it."""
 
     exchange: Exchange
     # On the monotonic clock.
