@@ -237,6 +237,6 @@ async def test_reading_is_by_tenant_and_by_page(store):
 async def test_a_subject_key_is_made_once(store):
     """Two replicas that need a tenant's key first end with the same one."""
     assert await store.subject_key("T1") is None
-    made = await asyncio.gather(*(store.add_subject_key("T1", f"sealed{n}") for n in range(5)))
+    made = await asyncio.gather(*(store.add_subject_key("T1", f"encrypted{n}") for n in range(5)))
     assert len(set(made)) == 1
     assert await store.subject_key("T1") == made[0]

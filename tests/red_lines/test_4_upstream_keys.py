@@ -86,7 +86,7 @@ def _bytes(path: Path) -> bytes:
         return b""
 
 
-def test_keys_are_sealed_at_rest_and_bound_to_their_place(live: Live):
+def test_keys_are_encrypted_at_rest_and_bound_to_their_place(live: Live):
     """In router's store a key is ciphertext, and a row moved to another host does not open."""
     model = live.model("demo-gpt", OPENAI)
     key = live.key(live.tenant())

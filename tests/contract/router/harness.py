@@ -271,8 +271,8 @@ class Harness:
             for number in range(keys_each):
                 key_id = f"pk-{place}-{number}"
                 secret = Secret(f"{KEY}-{place}-{number}")
-                sealed = await self.keys.seal("shared", key_id, address, secret)
-                keys.append(ProviderKey(key_id, "shared", sealed))
+                encrypted = await self.keys.encrypt("shared", key_id, address, secret)
+                keys.append(ProviderKey(key_id, "shared", encrypted))
             served = tuple(ProviderModel(model, model) for model in models)
             providers.append(
                 Provider(

@@ -138,7 +138,7 @@ async def test_a_provider_keeps_that_it_refuses_include_usage(tmp_path, postgres
         assert added["without_include_usage"]
 
 
-async def test_the_key_is_stored_sealed_only(tmp_path, postgres_dsn):
+async def test_the_key_is_stored_encrypted_only(tmp_path, postgres_dsn):
     """No table, log line or audit entry holds the key, nor a digest made from it alone."""
     dsn = postgres_dsn()
     async with fake_upstream() as up, router_on_postgres(tmp_path, dsn) as router:

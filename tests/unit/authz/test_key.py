@@ -1,4 +1,4 @@
-"""Proof of a presented key: only the key that was sealed is proven, and each try is the same work."""
+"""Proof of a presented key: only the stored key is proven, and each try is the same work."""
 
 import hmac
 import string
@@ -34,10 +34,10 @@ class CountingMac:
 
 
 @given(keys)
-def test_a_sealed_key_is_proven(key):
-    """The key that was sealed is proven, and what is stored holds no part of its secret."""
+def test_a_stored_key_is_proven(key):
+    """The stored key is proven, and what is stored holds no part of its secret."""
     peppers = Peppers(PEPPERS)
-    stored = peppers.seal(key)
+    stored = peppers.mac(key)
     assert peppers.proves(key, stored) is True
     assert 32 == len(stored.mac)
     assert key.secret.reveal_bytes()[:8] not in stored.mac
@@ -47,7 +47,7 @@ def test_a_sealed_key_is_proven(key):
 def test_any_other_key_is_refused(key, data):
     """One other character in any part, or another part, and the key is not proven."""
     peppers = Peppers(PEPPERS)
-    stored = peppers.seal(key)
+    stored = peppers.mac(key)
     other = data.draw(keys.filter(lambda k: k != key))
     mixed = [
         VirtualKey(other.environment, key.public_id, key.secret),
@@ -63,7 +63,7 @@ def test_an_unknown_key_costs_the_same_work():
     peppers = Peppers(PEPPERS, mac=mac)
     key = VirtualKey("live", "A" * 12, Secret("b" * 32))
     wrong = VirtualKey("live", "A" * 12, Secret("c" * 32))
-    stored = peppers.seal(key)
+    stored = peppers.mac(key)
     for presented, kept, proven in (
         (key, stored, True),
         (wrong, stored, False),
@@ -83,11 +83,11 @@ def test_nobody_is_never_proven():
 def test_peppers_rotate():
     """New keys go under the newest pepper; a key under an older one is still proven."""
     key = VirtualKey("live", "A" * 12, Secret("b" * 32))
-    old = Peppers({1: PEPPERS[1]}).seal(key)
+    old = Peppers({1: PEPPERS[1]}).mac(key)
     both = Peppers(PEPPERS)
     assert both.proves(key, old) is True
-    assert 2 == both.seal(key).pepper_version
-    assert both.seal(key).mac != old.mac
+    assert 2 == both.mac(key).pepper_version
+    assert both.mac(key).mac != old.mac
 
 
 def test_a_pepper_that_is_not_there_is_not_a_denial():
@@ -103,4 +103,4 @@ def test_the_stored_mac_is_fixed():
     """Keys that were issued stay valid: the MAC's input never changes."""
     key = VirtualKey("live", "AbCdEfGh1234", Secret("0123456789abcdefghijklmnopqrstuv"))
     text = b"tollgate virtual key 1\0live\0AbCdEfGh1234\x000123456789abcdefghijklmnopqrstuv"
-    assert hmac.digest(b"p" * 32, text, "sha256") == Peppers({1: PEPPERS[1]}).seal(key).mac
+    assert hmac.digest(b"p" * 32, text, "sha256") == Peppers({1: PEPPERS[1]}).mac(key).mac

@@ -26,7 +26,7 @@ KEYS = {
 
 
 def ensure(directory: Path) -> None:
-    """Makes the keyrings that are missing; never replaces one, for what it sealed would be lost.
+    """Makes the keyrings that are missing; never replaces one, for what it encrypted would be lost.
 
     Raises Fault for one that does not open.
     """

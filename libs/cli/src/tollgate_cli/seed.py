@@ -85,7 +85,7 @@ async def _providers(operator: Operator, demo: Demo) -> None:
     port = demo.provider_url.rpartition(":")[2]
     for model, protocol in MODELS.items():
         usual = f"demo-{protocol}"
-        # A key is sealed for one address: an upstream that moved (its port was taken) is another.
+        # A key is for one address: an upstream that moved (its port was taken) is another.
         name = usual if _free_or_here(known.get(usual), base_url) else f"{usual}-{port}"
         for other in known.values():
             if other.name != name and other.enabled and _is_demo(other.name, usual):

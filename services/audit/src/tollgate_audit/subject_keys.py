@@ -1,6 +1,6 @@
-"""The per-tenant keys under which entries name people: made on first use, sealed at rest.
+"""The per-tenant keys under which entries name people: made on first use, encrypted at rest.
 
-Promises: a key exists only sealed in Postgres and, for a few minutes, in this process's bounded
+Promises: a key exists only encrypted in Postgres and, for a few minutes, in this process's bounded
 cache, so that deleting the row unlinks the tenant's pseudonyms everywhere soon after. Never logs
 or returns a key to a caller over the network.
 """
@@ -22,14 +22,14 @@ _CACHE_SECONDS = 300.0
 
 
 class SubjectKeyStore(Protocol):
-    """Where the sealed keys are."""
+    """Where the encrypted keys are."""
 
     async def subject_key(self, tenant_id: str) -> str | None:
-        """The sealed key of a tenant, if it has one."""
+        """The encrypted key of a tenant, if it has one."""
         ...
 
-    async def add_subject_key(self, tenant_id: str, sealed: str) -> str:
-        """Keep this sealed key unless there is one already; the one that is kept."""
+    async def add_subject_key(self, tenant_id: str, encrypted: str) -> str:
+        """Keep this encrypted key unless there is one already; the one that is kept."""
         ...
 
 
@@ -49,13 +49,13 @@ class SubjectKeys:
         cached = self._cache.get(tenant_id)
         if cached is not None and cached[0] > now:
             return cached[1].reveal_bytes()
-        sealed = await self._store.subject_key(tenant_id)
-        if sealed is None:
+        encrypted = await self._store.subject_key(tenant_id)
+        if encrypted is None:
             fresh = Secret(self._ids.random(_KEY_BYTES))
-            sealed = await self._store.add_subject_key(
-                tenant_id, await self._keyring.seal(KEYRING_KEY, _context(tenant_id), fresh)
+            encrypted = await self._store.add_subject_key(
+                tenant_id, await self._keyring.encrypt(KEYRING_KEY, _context(tenant_id), fresh)
             )
-        key = await self._keyring.unseal(KEYRING_KEY, _context(tenant_id), sealed)
+        key = await self._keyring.decrypt(KEYRING_KEY, _context(tenant_id), encrypted)
         self._cache[tenant_id] = (now + _CACHE_SECONDS, key)
         self._cache.move_to_end(tenant_id)
         while len(self._cache) > _CACHE_MAX:

@@ -170,7 +170,7 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         secret = Secret(self._ids.base62(virtual_key.SECRET_LENGTH))
         text = virtual_key.make(key.environment, key.public_id, secret)
         made = virtual_key.VirtualKey(key.environment, key.public_id, secret)
-        effect = AddKey(key, self._peppers.seal(made))
+        effect = AddKey(key, self._peppers.mac(made))
         answer = authz_pb2.IssueKeyResponse(key=wire.key(key))
         applied = await self._apply(request, effect, answer, _issued(key))
         stored = authz_pb2.IssueKeyResponse.FromString(applied.answer)

@@ -39,7 +39,7 @@ class Peppers:
         self._newest = max(by_version)
         self._mac = mac
 
-    def seal(self, key: VirtualKey) -> KeyMac:
+    def mac(self, key: VirtualKey) -> KeyMac:
         """What to store of a new key."""
         return KeyMac(mac=self._digest(key, self._newest), pepper_version=self._newest)
 

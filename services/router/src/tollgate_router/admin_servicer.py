@@ -121,10 +121,10 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         except InvalidField as bad:
             raise invalid_field(bad.field, bad.why) from None
         provider = await self._provider(request.provider)
-        # Whether the deployment allows it is asked on every use; the seal only needs its origin.
+        # Whether the deployment allows it is asked on every use; encryption only needs its origin.
         address = base_url.parse(provider.base_url, allow_private=True)
         key_id = f"pk-{self._ids.base62(12)}"
-        sealed = await self._keys.seal(SHARED_TENANT, key_id, address, secret)
+        encrypted = await self._keys.encrypt(SHARED_TENANT, key_id, address, secret)
         answer = router_pb2.AddProviderKeyResponse(key_id=key_id)
         intended = answer.SerializeToString()
         await self._intend(remembered, "add_provider_key", provider=provider.name, key_id=key_id)
@@ -134,7 +134,7 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
             lambda: self._store.add_key(
                 remembered,
                 provider.name,
-                ProviderKey(key_id, SHARED_TENANT, sealed),
+                ProviderKey(key_id, SHARED_TENANT, encrypted),
                 answer=intended,
             ),
         )
@@ -243,8 +243,8 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         key = next((key for key in provider.keys if key.key_id == key_id), None)
         try:
             address = base_url.parse(provider.base_url, allow_private=True)
-            same = key is not None and secret == await self._keys.unseal(
-                key.tenant, key_id, address, key.sealed
+            same = key is not None and secret == await self._keys.decrypt(
+                key.tenant, key_id, address, key.encrypted
             )
         except KeyringFault:
             same = False

@@ -111,7 +111,7 @@ def price_from(message: router_pb2.Price, *, version: int, source: str) -> Price
 
 
 def provider_message(provider: Provider) -> router_pb2.Provider:
-    """A provider without its sealed keys."""
+    """A provider without its encrypted keys."""
     return router_pb2.Provider(
         name=provider.name,
         protocol=_PROTOCOL_NUMBERS[provider.protocol],

@@ -10,7 +10,12 @@ import orjson
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_router.providers import base_url
-from tollgate_router.providers.catalogue import Candidate, Provider, ProviderModel, seal_context
+from tollgate_router.providers.catalogue import (
+    Candidate,
+    Provider,
+    ProviderModel,
+    encryption_context,
+)
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.routing import refusal, routing
 from tollgate_router.upstream.answer import Answer
@@ -56,7 +61,7 @@ class ProviderTest:
             address = base_url.parse(provider.base_url, allow_private=self._allow_private)
         except base_url.BadBaseUrl:
             return Found("address_not_allowed")
-        context = seal_context(key.tenant, key.key_id, address)
+        context = encryption_context(key.tenant, key.key_id, address)
         candidate = Candidate(
             provider.name, provider.protocol, address, key, served.upstream_model, context
         )

@@ -1,7 +1,7 @@
 import pytest
 
 from tollgate_kit.config import KeyringConfig
-from tollgate_kit.keyring.base import KeyMissing, KeyringFault, SealBroken
+from tollgate_kit.keyring.base import DecryptFailed, KeyMissing, KeyringFault
 from tollgate_kit.keyring.file import FileKeyring, create
 from tollgate_kit.secret import Secret
 
@@ -26,32 +26,32 @@ def ring(place):
     return FileKeyring.open(KeyringConfig(place / "ring.json", place / "unlock"))
 
 
-async def test_sealing_is_bound_to_name_and_context(ring):
-    """What is sealed opens only under the same key and context: a moved row stays shut."""
-    sealed = await ring.seal("upstream-keys", "t1|k1|https://a:443", Secret("sk-1"))
-    assert Secret("sk-1") == await ring.unseal("upstream-keys", "t1|k1|https://a:443", sealed)
-    with pytest.raises(SealBroken):
-        await ring.unseal("upstream-keys", "t1|k1|https://evil:443", sealed)
+async def test_encryption_is_bound_to_name_and_context(ring):
+    """What is encrypted decrypts only under the same key and context: a moved row stays shut."""
+    ciphertext = await ring.encrypt("upstream-keys", "t1|k1|https://a:443", Secret("sk-1"))
+    assert Secret("sk-1") == await ring.decrypt("upstream-keys", "t1|k1|https://a:443", ciphertext)
+    with pytest.raises(DecryptFailed):
+        await ring.decrypt("upstream-keys", "t1|k1|https://evil:443", ciphertext)
 
 
-async def test_an_altered_seal_does_not_open(ring):
+async def test_an_altered_ciphertext_does_not_decrypt(ring):
     """Every altered character, and every malformed text, is refused."""
-    sealed = await ring.seal("upstream-keys", "c", Secret("sk-1"))
-    for position in range(4, len(sealed), 7):
-        other = "A" if sealed[position] != "A" else "B"
-        with pytest.raises(SealBroken):
-            await ring.unseal(
-                "upstream-keys", "c", sealed[:position] + other + sealed[position + 1 :]
+    ciphertext = await ring.encrypt("upstream-keys", "c", Secret("sk-1"))
+    for position in range(4, len(ciphertext), 7):
+        other = "A" if ciphertext[position] != "A" else "B"
+        with pytest.raises(DecryptFailed):
+            await ring.decrypt(
+                "upstream-keys", "c", ciphertext[:position] + other + ciphertext[position + 1 :]
             )
-    for text in ("", "tg1..", "x.y.z", sealed + "."):
-        with pytest.raises(SealBroken):
-            await ring.unseal("upstream-keys", "c", text)
+    for text in ("", "tg1..", "x.y.z", ciphertext + "."):
+        with pytest.raises(DecryptFailed):
+            await ring.decrypt("upstream-keys", "c", text)
 
 
 async def test_a_keyring_has_only_its_own_keys(ring):
     """A service without a key cannot decrypt, and a key of one kind does not serve as another."""
     with pytest.raises(KeyMissing):
-        await ring.unseal("pepper", "c", "tg1.AAAA.AAAA")
+        await ring.decrypt("pepper", "c", "tg1.AAAA.AAAA")
     with pytest.raises(KeyMissing):
         await ring.mac_key("upstream-keys")
 
@@ -82,5 +82,7 @@ def test_wrong_passphrase_loose_file_and_overwriting_are_refused(place, tmp_path
     wrong.chmod(0o644)
     with pytest.raises(KeyringFault, match="can be read by others"):
         FileKeyring.open(KeyringConfig(place / "ring.json", wrong))
+    with pytest.raises(KeyringFault, match=r"read by others: chmod 0400; .*absent.json: FileNot"):
+        FileKeyring.open(KeyringConfig(place / "absent.json", wrong))
     with pytest.raises(FileExistsError):
         create(place / "ring.json", Secret("x"), KEYS)

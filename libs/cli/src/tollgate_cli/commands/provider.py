@@ -56,7 +56,7 @@ async def add_provider(
 
 
 async def add_key(operator: Operator, *, provider: str, secret: str, request_id: str) -> str:
-    """Hands a key to router, which seals it; returns its name."""
+    """Hands a key to router, which encrypts it; returns its name."""
     request = router_pb2.AddProviderKeyRequest(
         request_id=request_id, provider=provider, secret=secret
     )

@@ -1,24 +1,27 @@
-"""The keyring seam: who can seal, unseal, authenticate and sign, and with which keys.
+"""The keyring seam: who can encrypt, decrypt, authenticate and sign, and with which keys.
 
 A service holds a keyring with only its own keys, so that what it cannot do it cannot be made
-to do. Two implementations: keyring_file (embedded) and, in a later issue, Vault transit.
+to do. Implementations: file.py; which one a process opens is chosen in open.py.
 
 KeyringFault            the keyring cannot answer
- ├ SealBroken           the sealed text is not of this keyring, name or context
+ ├ DecryptFailed        the ciphertext is not of this keyring, name or context
  └ KeyMissing           this keyring has no such key
 """
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tollgate_kit.secret import Secret
 
+# What a key is for: encrypt and decrypt, HMAC-SHA256, or sign. One key serves one of them.
+Kind = Literal["aes256", "mac", "ed25519"]
+
 
 class KeyringFault(Exception):  # noqa: N818 - the base of a tree; its leaves say what happened
-    """The keyring cannot answer. Carries no key material and no sealed text."""
+    """The keyring cannot answer. Carries no key material and no ciphertext."""
 
 
-class SealBroken(KeyringFault):
-    """Unsealing failed: altered, or sealed under another key, name or context."""
+class DecryptFailed(KeyringFault):
+    """Altered, or encrypted under another key, name or context."""
 
 
 class KeyMissing(KeyringFault):
@@ -28,12 +31,12 @@ class KeyMissing(KeyringFault):
 class Keyring(Protocol):
     """What a service may do with its keys. Raises KeyringFault."""
 
-    async def seal(self, name: str, context: str, plaintext: Secret) -> str:
-        """Encrypt under the named key, bound to context: it unseals with no other context."""
+    async def encrypt(self, name: str, context: str, plaintext: Secret) -> str:
+        """Encrypt under the named key, bound to context: no other context decrypts it."""
         ...
 
-    async def unseal(self, name: str, context: str, sealed: str) -> Secret:
-        """Decrypt what seal() returned for the same name and context."""
+    async def decrypt(self, name: str, context: str, ciphertext: str) -> Secret:
+        """The plaintext of what encrypt() returned for the same name and context."""
         ...
 
     async def mac_key(self, name: str) -> Secret:

@@ -1,9 +1,9 @@
 """The keyring in a file: keys wrapped with AES-256-GCM under a passphrase or a 0400 key file.
 
 The wrapping key is scrypt(unlock, salt) (RFC 7914, N=2^15, r=8, p=1: ~100 ms and 32 MB once at
-start). Each key is wrapped alone, bound to its name and kind. Sealed texts are
+start). Each key is wrapped alone, bound to its name and kind. Ciphertexts are
 "tg1.<base64url nonce>.<base64url ciphertext>" under a key derived per context with HKDF
-(RFC 5869), so that a sealed text moved to another row does not open.
+(RFC 5869), so that a ciphertext moved to another row does not decrypt.
 """
 
 import base64
@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,14 +21,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from tollgate_kit.config import KeyringConfig
-from tollgate_kit.keyring.base import KeyMissing, KeyringFault, SealBroken
+from tollgate_kit.keyring.base import DecryptFailed, KeyMissing, KeyringFault, Kind
 from tollgate_kit.secret import Secret
 
-KINDS = ("aes256", "mac", "ed25519")
+KINDS = get_args(Kind)
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _FORMAT = "tollgate-keyring-1"
-_SEALED_PREFIX = "tg1"
+_PREFIX = "tg1"
 
 
 def create(
@@ -41,7 +41,7 @@ def create(
 ) -> None:
     """Write a new keyring with a fresh key per (name, kind); `given` sets some keys' bytes.
 
-    Raises FileExistsError: a keyring is never overwritten, for what it sealed would be lost.
+    Raises FileExistsError: a keyring is never overwritten, for what it encrypted would be lost.
     """
     salt = random_bytes(16)
     wrap = AESGCM(_wrapping_key(unlock, salt))
@@ -72,29 +72,35 @@ class FileKeyring:
     @classmethod
     def open(cls, config: KeyringConfig) -> "FileKeyring":
         """Unlock a keyring file. Raises KeyringFault; its text names files, no content."""
-        _check_private(config.unlock_file)
+        unlock, document = None, None
+        faults: list[str] = []
         try:
-            unlock = Secret(config.unlock_file.read_bytes().strip())
+            unlock = _private(config.unlock_file)
+        except KeyringFault as fault:
+            faults.append(str(fault))
+        try:
             document = json.loads(config.path.read_text())
         except (OSError, ValueError, RecursionError) as error:
-            raise KeyringFault(f"{config.path}: {type(error).__name__}") from None
+            faults.append(f"{config.path}: {type(error).__name__}")
+        if unlock is None or faults:
+            raise KeyringFault("; ".join(faults))
         return cls(_unwrap(document, unlock, config.path))
 
-    async def seal(self, name: str, context: str, plaintext: Secret) -> str:
+    async def encrypt(self, name: str, context: str, plaintext: Secret) -> str:
         nonce = os.urandom(_NONCE_BYTES)
         box = self._cipher(name, context)
-        sealed = box.encrypt(nonce, plaintext.reveal_bytes(), context.encode())
-        return f"{_SEALED_PREFIX}.{_b64(nonce)}.{_b64(sealed)}"
+        data = box.encrypt(nonce, plaintext.reveal_bytes(), context.encode())
+        return f"{_PREFIX}.{_b64(nonce)}.{_b64(data)}"
 
-    async def unseal(self, name: str, context: str, sealed: str) -> Secret:
+    async def decrypt(self, name: str, context: str, ciphertext: str) -> Secret:
         try:
-            prefix, nonce, ciphertext = sealed.split(".")
-            if prefix != _SEALED_PREFIX:
+            prefix, nonce, data = ciphertext.split(".")
+            if prefix != _PREFIX:
                 raise ValueError(prefix)  # noqa: TRY301 - one exit for every malformed text
             box = self._cipher(name, context)
-            return Secret(box.decrypt(_unb64(nonce), _unb64(ciphertext), context.encode()))
+            return Secret(box.decrypt(_unb64(nonce), _unb64(data), context.encode()))
         except (InvalidTag, ValueError):
-            raise SealBroken(f"cannot unseal with key {name}") from None
+            raise DecryptFailed(f"cannot decrypt with key {name}") from None
 
     async def mac_key(self, name: str) -> Secret:
         return self._key(name, "mac")
@@ -114,6 +120,7 @@ class FileKeyring:
 
     def _cipher(self, name: str, context: str) -> AESGCM:
         key = self._key(name, "aes256").reveal_bytes()
+        # "seal" is the older word; it is part of the format of what is stored.
         info = f"tollgate seal|{name}|{context}".encode()
         return AESGCM(HKDF(hashes.SHA256(), _KEY_BYTES, None, info).derive(key))
 
@@ -145,13 +152,15 @@ def _wrapping_key(unlock: Secret, salt: bytes) -> bytes:
     return Scrypt(salt=salt, length=_KEY_BYTES, n=2**15, r=8, p=1).derive(unlock.reveal_bytes())
 
 
-def _check_private(path: Path) -> None:
+def _private(path: Path) -> Secret:
+    """What stands in a file that nobody else can read."""
     try:
         mode = path.stat().st_mode
+        if mode & 0o077:
+            raise KeyringFault(f"{path} can be read by others: chmod 0400")
+        return Secret(path.read_bytes().strip())
     except OSError as error:
         raise KeyringFault(f"{path}: {type(error).__name__}") from None
-    if mode & 0o077:
-        raise KeyringFault(f"{path} can be read by others: chmod 0400")
 
 
 def _b64(data: bytes) -> str:

@@ -214,19 +214,20 @@ class PostgresStore:
         return [Row(*row) for row in rows], rows[-1][0] + 1 if len(rows) == limit else end
 
     async def subject_key(self, tenant_id: str) -> str | None:
-        """The tenant's sealed subject key. Raises StoreUnavailable."""
+        """The tenant's encrypted subject key. Raises StoreUnavailable."""
+        # The column's name is an older word for encrypted.
         rows = await self._fetch(
             "select sealed from subject_key where tenant_id = %s", (tenant_id,)
         )
         return rows[0][0] if rows else None
 
-    async def add_subject_key(self, tenant_id: str, sealed: str) -> str:
-        """The tenant's sealed subject key: this one, unless another was first."""
+    async def add_subject_key(self, tenant_id: str, encrypted: str) -> str:
+        """The tenant's encrypted subject key: this one, unless another was first."""
         await self._run(
             "insert into subject_key (tenant_id, sealed) values (%s, %s) on conflict do nothing",
-            (tenant_id, sealed),
+            (tenant_id, encrypted),
         )
-        return await self.subject_key(tenant_id) or sealed
+        return await self.subject_key(tenant_id) or encrypted
 
     async def _fetch(self, query: str, parameters: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg] # rows differ by query
         try:

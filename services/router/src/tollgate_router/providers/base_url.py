@@ -83,7 +83,7 @@ class BaseUrl:
 
     @property
     def origin(self) -> str:
-        """scheme://host:port, always with the port: what a sealed key is bound to."""
+        """scheme://host:port, always with the port: what an encrypted key is bound to."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 

@@ -2,7 +2,7 @@
 
 Owns which candidates serve a model on a protocol, and which price a version names. Promises that
 a route exists only for a priced model of an enabled provider with a key and an allowed address.
-Holds sealed keys only.
+Holds encrypted keys only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,11 +26,11 @@ class ProviderModel:
 
 @dataclass(frozen=True, slots=True)
 class ProviderKey:
-    """A sealed key. It unseals only for this tenant, this id and the provider's origin."""
+    """An encrypted key. It decrypts only for this tenant, this id and the provider's origin."""
 
     key_id: str
     tenant: str
-    sealed: str
+    encrypted: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Candidate:
     address: base_url.BaseUrl
     key: ProviderKey
     upstream_model: str
-    # What the sealed key is bound to: a key cannot follow a moved address.
+    # What the encrypted key is bound to: a key cannot follow a moved address.
     key_context: str
     without_include_usage: bool = False
 
@@ -86,7 +86,7 @@ class Snapshot:
     models: tuple[ListedModel, ...]
     prices: Mapping[tuple[str, int], Price]
     key_ids: frozenset[str]
-    # What the keys in use are sealed for.
+    # What the keys in use are encrypted for.
     key_contexts: frozenset[str]
     # Names of providers whose address this deployment does not allow.
     barred: tuple[str, ...]
@@ -101,7 +101,7 @@ class Snapshot:
         return self.prices.get((model, version))
 
 
-def seal_context(tenant: str, key_id: str, address: base_url.BaseUrl) -> str:
+def encryption_context(tenant: str, key_id: str, address: base_url.BaseUrl) -> str:
     """tenant|key id|scheme://host:port."""
     return f"{tenant}|{key_id}|{address.origin}"
 
@@ -163,7 +163,7 @@ def _ways(provider: Provider, address: base_url.BaseUrl, served: ProviderModel) 
             address,
             key,
             served.upstream_model,
-            seal_context(key.tenant, key.key_id, address),
+            encryption_context(key.tenant, key.key_id, address),
             provider.without_include_usage,
         )
         for key in provider.keys

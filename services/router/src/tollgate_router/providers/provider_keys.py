@@ -1,4 +1,4 @@
-"""Provider keys in the clear: unsealed on use, kept for a minute at most, never shown.
+"""Provider keys in the clear: decrypted on use, kept for a minute at most, never shown.
 
 Owns every plaintext key of the suite. Promises: a key is in memory only after a call needed it,
 for `KEEP_SECONDS` at most or as long as a call that was sent with it runs (references are dropped
@@ -14,10 +14,10 @@ from tollgate_kit.keyring.base import Keyring, KeyringFault
 from tollgate_kit.secret import Secret
 from tollgate_router.providers import endpoint
 from tollgate_router.providers.base_url import BaseUrl
-from tollgate_router.providers.catalogue import Candidate, seal_context
+from tollgate_router.providers.catalogue import Candidate, encryption_context
 from tollgate_router.providers.request_head import RequestHead
 
-KEY_NAME = "upstream-keys"
+KEYRING_KEY = "upstream-keys"
 KEEP_SECONDS = 60.0
 KEYS_MAX = 4096
 
@@ -31,42 +31,44 @@ class OpenKey:
 
 
 class ProviderKeys:
-    """Seals new keys and opens stored ones."""
+    """Encrypts new keys and opens stored ones."""
 
     def __init__(self, keyring: Keyring, *, clock: Clock) -> None:
         self._keyring = keyring
         self._clock = clock
-        # Context -> (sealed text it came from, when it was opened, the key).
+        # Context -> (ciphertext it came from, when it was opened, the key).
         self._open: dict[str, tuple[str, float, OpenKey]] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    async def seal(self, tenant: str, key_id: str, address: BaseUrl, key: Secret) -> str:
-        """Seal a key for one origin. Raises KeyringFault."""
-        return await self._keyring.seal(KEY_NAME, seal_context(tenant, key_id, address), key)
+    async def encrypt(self, tenant: str, key_id: str, address: BaseUrl, key: Secret) -> str:
+        """Encrypt a key for one origin. Raises KeyringFault."""
+        return await self._keyring.encrypt(
+            KEYRING_KEY, encryption_context(tenant, key_id, address), key
+        )
 
-    async def unseal(self, tenant: str, key_id: str, address: BaseUrl, sealed: str) -> Secret:
+    async def decrypt(self, tenant: str, key_id: str, address: BaseUrl, encrypted: str) -> Secret:
         """Open a key once, without keeping it. Raises KeyringFault."""
-        context = seal_context(tenant, key_id, address)
-        return await self._keyring.unseal(KEY_NAME, context, sealed)
+        context = encryption_context(tenant, key_id, address)
+        return await self._keyring.decrypt(KEYRING_KEY, context, encrypted)
 
     def at_hand(self, candidate: Candidate) -> OpenKey | None:
         """The key when it is open already: the hot path, which awaits nothing."""
         found = self._open.get(candidate.key_context)
-        if found is None or found[0] != candidate.key.sealed:
+        if found is None or found[0] != candidate.key.encrypted:
             return None
         return None if self._clock.monotonic() - found[1] >= KEEP_SECONDS else found[2]
 
     async def open(self, candidate: Candidate) -> OpenKey:
-        """The key, unsealed if need be. Raises KeyringFault."""
+        """The key, decrypted if need be. Raises KeyringFault."""
         if key := self.at_hand(candidate):
             return key
         async with self._one_at_a_time:
             if key := self.at_hand(candidate):
                 return key
             context = candidate.key_context
-            secret = await self._keyring.unseal(KEY_NAME, context, candidate.key.sealed)
+            secret = await self._keyring.decrypt(KEYRING_KEY, context, candidate.key.encrypted)
             if not endpoint.is_sendable_key(secret.reveal()):
-                raise KeyringFault("the unsealed key cannot stand in a header")
+                raise KeyringFault("the decrypted key cannot stand in a header")
             head = RequestHead.post(
                 endpoint.url(candidate.address, candidate.protocol),
                 endpoint.headers(candidate.protocol, secret.reveal()),
@@ -74,7 +76,7 @@ class ProviderKeys:
             opened = OpenKey(secret, head)
             while len(self._open) >= KEYS_MAX:
                 del self._open[next(iter(self._open))]
-            self._open[context] = (candidate.key.sealed, self._clock.monotonic(), opened)
+            self._open[context] = (candidate.key.encrypted, self._clock.monotonic(), opened)
             return opened
 
     def sweep(self, *, keep: frozenset[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The catalogue's store: providers, sealed keys, price versions and admin answers in Postgres.
+"""The catalogue's store: providers, encrypted keys, price versions and admin answers in Postgres.
 
 Promises: every change is one transaction that also bumps the revision and keeps the answer under
 its request id; a price version is never changed; a repeat of a request changes nothing. Holds no
@@ -87,8 +87,10 @@ class PostgresStore:
                 "select provider, model, upstream_model from provider_model order by place"
             )
             models = await cursor.fetchall()
+            # The column's name is an older word for encrypted.
             await cursor.execute(
-                "select provider, key_id, tenant, sealed from provider_key order by create_revision"
+                "select provider, key_id, tenant, sealed as encrypted from provider_key"
+                " order by create_revision"
             )
             keys = await cursor.fetchall()
             prices = await _prices(cursor, PRICE_VERSIONS_KEPT)
@@ -141,12 +143,12 @@ class PostgresStore:
     async def add_key(
         self, request: Request, provider: str, key: ProviderKey, *, answer: bytes
     ) -> None:
-        """Keep a sealed key. Raises Repeated."""
+        """Keep an encrypted key. Raises Repeated."""
         async with self._change(request, answer) as (connection, revision):
             await connection.execute(
                 "insert into provider_key (key_id, provider, tenant, sealed, create_revision,"
                 " create_unix_ms) values (%s, %s, %s, %s, %s, %s)",
-                (key.key_id, provider, key.tenant, key.sealed, revision, self._clock.unix_ms()),
+                (key.key_id, provider, key.tenant, key.encrypted, revision, self._clock.unix_ms()),
             )
 
     async def set_enabled(
@@ -269,7 +271,7 @@ def _providers(
                 if m["provider"] == row["name"]
             ),
             keys=tuple(
-                ProviderKey(k["key_id"], k["tenant"], k["sealed"])
+                ProviderKey(k["key_id"], k["tenant"], k["encrypted"])
                 for k in keys
                 if k["provider"] == row["name"]
             ),
