@@ -23,18 +23,21 @@ from tollgate_audit.log.entry_mac import EntryMac
 from tollgate_audit.log.evidence_check import EvidenceCheck
 from tollgate_audit.log.publish_lead import PublishLeads
 from tollgate_audit.log.sealer import Sealer
+from tollgate_audit.log.signer import KEYRING_KEY as LOG_KEY
 from tollgate_audit.log.signer import Signer
 from tollgate_audit.log.store_postgres import PostgresStore
 from tollgate_audit.read_servicer import AuditReadServicer
 from tollgate_audit.receipt_servicer import AuditReceiptServicer
 from tollgate_audit.servicer import AuditServicer
+from tollgate_audit.subject_keys import KEYRING_KEY as SUBJECT_KEYS_KEY
 from tollgate_audit.subject_keys import SubjectKeys
 from tollgate_audit.worm.directory import LocalWorm
 from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.file import FileKeyring
+from tollgate_kit.keyring.base import Keyring
+from tollgate_kit.keyring.open import open_keyring
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -54,7 +57,7 @@ class UnsafeDatabase(Exception):  # noqa: N818 - it is what was found
 async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     clock = SystemClock()
     metrics = Metrics("audit")
-    keyring = FileKeyring.open(settings.keyring)
+    keyring = await _keyring(settings)
     signer = await Signer.open(keyring, settings.log.origin)
     _show_key(settings.log.verifier_key_path, f"{signer.verifier_key}\n")
 
@@ -105,6 +108,10 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     await life.until_stopped()
 
 
+async def _keyring(settings: AuditConfig) -> Keyring:
+    return await open_keyring(settings.keyring, {LOG_KEY: "ed25519", SUBJECT_KEYS_KEY: "aes256"})
+
+
 def _show_key(path: Path, text: str) -> None:
     """Write the verifier key for auditors; one that stands there is left alone (a full disk)."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
@@ -123,7 +130,7 @@ async def _check_durability(pool: AsyncConnectionPool) -> None:
 
 
 async def _vkey(settings: AuditConfig, _log: Log, _life: Lifecycle) -> None:
-    signer = await Signer.open(FileKeyring.open(settings.keyring), settings.log.origin)
+    signer = await Signer.open(await _keyring(settings), settings.log.origin)
     sys.stdout.write(f"{signer.verifier_key}\n")
 
 
@@ -135,7 +142,7 @@ async def _migrate(settings: AuditConfig, log: Log, _life: Lifecycle) -> None:
     async with await AsyncConnection.connect(owner.dsn.reveal(), autocommit=True) as connection:
         await rights.grant(connection, str(writer))
         if MARKS in applied:
-            signer = await Signer.open(FileKeyring.open(settings.keyring), settings.log.origin)
+            signer = await Signer.open(await _keyring(settings), settings.log.origin)
             marked = await rights.mark_unpublished(connection, EntryMac(await signer.secret()))
             log.info("marked", entries=marked)
     log.info("migrated", applied=applied)

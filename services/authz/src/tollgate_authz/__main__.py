@@ -16,7 +16,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.file import FileKeyring
+from tollgate_kit.keyring.open import open_keyring
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -33,9 +33,9 @@ async def _migrate(config: AuthzConfig, log: Log, _life: Lifecycle) -> None:
 
 
 async def _peppers(config: AuthzConfig) -> Peppers:
-    keyring = FileKeyring.open(config.keyring)
-    versions = config.pepper_versions
-    return Peppers({version: await keyring.mac_key(pepper_name(version)) for version in versions})
+    names = {version: pepper_name(version) for version in config.pepper_versions}
+    keyring = await open_keyring(config.keyring, dict.fromkeys(names.values(), "mac"))
+    return Peppers({version: await keyring.mac_key(name) for version, name in names.items()})
 
 
 async def _serve(config: AuthzConfig, log: Log, life: Lifecycle) -> None:

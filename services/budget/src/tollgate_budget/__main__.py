@@ -21,7 +21,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.file import FileKeyring
+from tollgate_kit.keyring.open import open_keyring
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -30,6 +30,7 @@ from tollgate_kit.rpc.server import RpcServer
 
 IDENTITY: Final = "budget"
 PACKAGE: Final = "tollgate_budget"
+RESERVATION_KEY: Final = "reservation"  # the keyring's name of it; router has it, too
 SESSION_DRAIN_S: Final = 10.0
 
 
@@ -57,7 +58,8 @@ async def _open_ledger(config: BudgetConfig, measures: Measures, life: Lifecycle
 async def _serve(config: BudgetConfig, log: Log, life: Lifecycle) -> None:
     clock, metrics = SystemClock(), Metrics(IDENTITY)
     measures = Measures(metrics)
-    tokens = TokenMaker(await FileKeyring.open(config.keyring).mac_key("reservation"))
+    keyring = await open_keyring(config.keyring, {RESERVATION_KEY: "mac"})
+    tokens = TokenMaker(await keyring.mac_key(RESERVATION_KEY))
     ledger = await _open_ledger(config, measures, life)
     rates = RedisRates(open_redis(config.redis.url))
     life.on_stop("redis", rates.close)

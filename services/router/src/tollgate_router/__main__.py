@@ -11,7 +11,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.file import FileKeyring
+from tollgate_kit.keyring.open import open_keyring
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -24,6 +24,7 @@ from tollgate_router.execute import Executor
 from tollgate_router.migrate import migrate
 from tollgate_router.provider_test import ProviderTest
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
+from tollgate_router.providers.provider_keys import KEYRING_KEY as PROVIDER_KEYS_KEY
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import PostgresStore
 from tollgate_router.reservation import UsedReservations
@@ -31,6 +32,7 @@ from tollgate_router.servicer import RouterServicer
 from tollgate_router.upstream.upstream import Upstream
 
 PACKAGE = "tollgate_router"
+RESERVATION_KEY = "reservation"  # the keyring's name of it; budget has it, too
 DRAIN_SECONDS = 20.0
 
 
@@ -47,8 +49,10 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     clock, metrics = SystemClock(), Metrics("router")
     common: _Common = {"clock": clock, "log": log, "metrics": metrics}
     private = config.catalogue.allow_private_upstreams
-    keyring = FileKeyring.open(config.keyring)
-    reservation_key = await keyring.mac_key("reservation")
+    keyring = await open_keyring(
+        config.keyring, {RESERVATION_KEY: "mac", PROVIDER_KEYS_KEY: "aes256"}
+    )
+    reservation_key = await keyring.mac_key(RESERVATION_KEY)
     pool = await pg.open_pool(config.postgres, name="router")
     life.on_stop("postgres", pool.close)
     await pg.check_schema(pool, package=PACKAGE)

@@ -1,1 +1,1 @@
-"""Encrypts and decrypts what a service alone may read: the seam, and its file."""
+"""Encrypts and decrypts what a service alone may read: the opener, the seam, and its file."""
