@@ -5,8 +5,7 @@ from functools import partial
 import pytest
 
 from tests.contract.ledger_on_postgres import NOW, ids
-from tollgate_budget.ledger.postgres_settings import connect_durable
-from tollgate_budget.ledger.postgres_writer import PostgresWriter
+from tollgate_budget.ledger.postgres_writer import PostgresWriter, connect
 from tollgate_budget.ledger.store import AdminRequest, SetLimit
 from tollgate_budget.ledger.store_postgres import PostgresLedger
 from tollgate_budget.ledger.window import NanoUsd
@@ -21,7 +20,7 @@ async def dsn(postgres_dsn):
     config = PostgresConfig(Secret(dsn), 1, 2)
     await pg.migrate(config, package="tollgate_budget")
     pool = await pg.open_pool(config, name="test")
-    writer = PostgresWriter(partial(connect_durable, config.dsn))
+    writer = PostgresWriter(partial(connect, config.dsn))
     ledger = PostgresLedger(writer, pool)
     for account in ("key:a", "tenant:c"):
         change = SetLimit(account, NanoUsd(100))

@@ -7,8 +7,7 @@ import psycopg
 
 from tollgate_budget.ledger.ledger import Reserve
 from tollgate_budget.ledger.month import month_start_ms
-from tollgate_budget.ledger.postgres_settings import connect_durable
-from tollgate_budget.ledger.postgres_writer import PostgresWriter
+from tollgate_budget.ledger.postgres_writer import PostgresWriter, connect
 from tollgate_budget.ledger.window import NanoUsd
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.ids import Ids
@@ -20,7 +19,7 @@ ids = Ids(SystemClock())
 
 @contextlib.asynccontextmanager
 async def writing(dsn, **options):
-    writer = PostgresWriter(partial(connect_durable, Secret(dsn)), **options)
+    writer = PostgresWriter(partial(connect, Secret(dsn)), **options)
     try:
         yield writer
     finally:

@@ -285,7 +285,7 @@ async def test_a_database_that_forgets_is_refused(tmp_path, postgres):
     await process.run("migrate")
     code, out = await process.run()
     assert code == 1
-    assert "synchronous_commit is off, must be on or remote_apply" in out
+    assert "synchronous_commit is 'off' for this role, must be on or remote_apply" in out
 
 
 def test_the_sample_configuration_is_whole(tmp_path):

@@ -14,14 +14,13 @@ CHILD = """
 import asyncio, sys
 from functools import partial
 from tollgate_budget.ledger.ledger import Reserve, Reserved, Settle
-from tollgate_budget.ledger.postgres_settings import connect_durable
-from tollgate_budget.ledger.postgres_writer import PostgresWriter
+from tollgate_budget.ledger.postgres_writer import PostgresWriter, connect
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.ids import Ids
 from tollgate_kit.secret import Secret
 
 async def main():
-    writer = PostgresWriter(partial(connect_durable, Secret(sys.argv[1])))
+    writer = PostgresWriter(partial(connect, Secret(sys.argv[1])))
     ids = Ids(SystemClock())
     while True:
         steps = [

@@ -17,9 +17,10 @@ from tollgate_budget.ledger.ledger import (
     Settled,
     Settlement,
 )
-from tollgate_budget.ledger.postgres_settings import UnsafeSettings, connect_durable
+from tollgate_budget.ledger.postgres_writer import connect
 from tollgate_budget.ledger.store import OutcomeUnknown, StoreUnavailable, WriteRefused
 from tollgate_budget.ledger.window import NanoUsd
+from tollgate_kit.postgres.durability import NotDurable
 from tollgate_kit.secret import Secret
 
 WRONG = {
@@ -305,8 +306,8 @@ async def test_unsafe_settings_are_refused_all_at_once(dsn):
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("ALTER ROLE CURRENT_USER SET synchronous_commit = off")
         connection.execute("ALTER ROLE CURRENT_USER SET default_transaction_read_only = on")
-    with pytest.raises(UnsafeSettings) as refused:
-        await connect_durable(Secret(dsn), standby_required=True)
+    with pytest.raises(NotDurable) as refused:
+        await connect(Secret(dsn), standby_required=True)
     faults = " ".join(refused.value.faults)
     assert all(
         name in faults for name in ("synchronous_commit", "read-only", "synchronous_standby_names")

@@ -24,8 +24,7 @@ from tollgate_budget.ledger.ledger import (
     State,
 )
 from tollgate_budget.ledger.month import month_of, month_start_ms
-from tollgate_budget.ledger.postgres_settings import connect_durable
-from tollgate_budget.ledger.postgres_writer import PostgresWriter
+from tollgate_budget.ledger.postgres_writer import PostgresWriter, connect
 from tollgate_budget.ledger.store import AdminRequest, SetLimit
 from tollgate_budget.ledger.store_memory import MemoryLedger
 from tollgate_budget.ledger.store_postgres import PostgresLedger
@@ -64,7 +63,7 @@ async def open_store(request):
 
     async def another():
         pool = await pg.open_pool(config, name="test")
-        writer = PostgresWriter(partial(connect_durable, config.dsn))
+        writer = PostgresWriter(partial(connect, config.dsn))
         opened.append((writer, pool))
         return PostgresLedger(writer, pool)
 

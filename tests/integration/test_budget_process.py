@@ -16,8 +16,7 @@ import pytest
 
 from tests.mesh import Mesh
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
-from tollgate_budget.ledger.postgres_settings import connect_durable
-from tollgate_budget.ledger.postgres_writer import PostgresWriter
+from tollgate_budget.ledger.postgres_writer import PostgresWriter, connect
 from tollgate_budget.ledger.store import AdminRequest, SetLimit
 from tollgate_budget.ledger.store_postgres import PostgresLedger
 from tollgate_cli.suite.processes.ports import free_port
@@ -123,7 +122,7 @@ async def budget(tmp_path, postgres_dsn, redis_url):
     assert 0 == budget.run("migrate").returncode
     config = PostgresConfig(Secret(budget.dsn), 1, 2)
     pool = await pg.open_pool(config, name="test")
-    writer = PostgresWriter(partial(connect_durable, config.dsn))
+    writer = PostgresWriter(partial(connect, config.dsn))
     ledger = PostgresLedger(writer, pool)
     for account in ("key:a", "tenant:c"):
         request = AdminRequest(ids.uuid7(), SetLimit(account, 10**9))

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import AsyncConnectionPool
 
 from tollgate.audit.v1 import audit_pb2_grpc
-from tollgate_audit import durability, rights
+from tollgate_audit import rights
 from tollgate_audit.config import AuditConfig
 from tollgate_audit.log.batcher import Batcher
 from tollgate_audit.log.entry_mac import EntryMac
@@ -50,10 +49,6 @@ MARKS = "0002_mark.sql"  # the migration from which on entries carry marks
 DRAIN_SECONDS = 10.0
 
 
-class UnsafeDatabase(Exception):  # noqa: N818 - it is what was found
-    """Postgres may forget acknowledged commits: every unsafe setting is listed."""
-
-
 async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     clock = SystemClock()
     metrics = Metrics("audit")
@@ -65,7 +60,6 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     life.on_stop("pool", pool.close)
     await pg.check_schema(pool, package=PACKAGE)
     await rights.check_writer(pool)
-    await _check_durability(pool)
     mac = EntryMac(await signer.secret())
     store = PostgresStore(pool, mac=mac, unpublished_max=settings.log.unpublished_entries_max)
 
@@ -117,16 +111,6 @@ def _show_key(path: Path, text: str) -> None:
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     path.write_text(text, encoding="utf-8")
-
-
-async def _check_durability(pool: AsyncConnectionPool) -> None:
-    async with pool.connection() as connection:
-        cursor = await connection.execute(
-            "select name, setting from pg_settings where name = any(%s)", (list(durability.SAFE),)
-        )
-        faults = durability.unsafe(dict(await cursor.fetchall()))
-    if faults:
-        raise UnsafeDatabase("Postgres is not durable: " + "; ".join(faults))
 
 
 async def _vkey(settings: AuditConfig, _log: Log, _life: Lifecycle) -> None:

@@ -9,7 +9,7 @@ from tollgate_budget.admin_servicer import BudgetAdminServicer
 from tollgate_budget.config import BudgetConfig
 from tollgate_budget.group_commit import GroupCommit, Limits
 from tollgate_budget.keeper import Keeper
-from tollgate_budget.ledger.postgres_settings import connect_durable
+from tollgate_budget.ledger import postgres_writer
 from tollgate_budget.ledger.postgres_writer import PostgresWriter
 from tollgate_budget.ledger.store_postgres import PostgresLedger
 from tollgate_budget.measures import Measures
@@ -40,16 +40,13 @@ async def _migrate(config: BudgetConfig, log: Log, _life: Lifecycle) -> None:
 
 
 async def _open_ledger(config: BudgetConfig, measures: Measures, life: Lifecycle) -> PostgresLedger:
-    """Refuses a database that may forget, before anything listens."""
-    pool = await pg.open_pool(config.postgres, name=PACKAGE)
+    standby_required = config.ledger.standby_required
+    pool = await pg.open_pool(config.postgres, name=PACKAGE, standby_required=standby_required)
     life.on_stop("postgres", pool.close)
     await pg.check_schema(pool, package=PACKAGE)
     connect = partial(
-        connect_durable,
-        config.postgres.dsn,
-        standby_required=config.ledger.standby_required,
+        postgres_writer.connect, config.postgres.dsn, standby_required=standby_required
     )
-    await (await connect()).close()
     writer = PostgresWriter(connect, on_unknown=measures.commits_unknown.inc)
     life.on_stop("writer", writer.close)
     return PostgresLedger(writer, pool)

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_audit import durability
 from tollgate_audit.log import entry
 from tollgate_audit.log.entry import EntryRefused
 from tollgate_kit import canonical
@@ -89,18 +88,3 @@ def test_a_pseudonym_links_one_subject_under_one_key_only():
     assert one != entry.pseudonym(b"1" * 32, "operator:alice")
     assert len(one) == 22
     assert json.dumps(one) == f'"{one}"'
-
-
-def test_every_unsafe_setting_is_named():
-    """A database that may forget a commit is refused, each reason listed."""
-    safe = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
-    assert durability.unsafe(safe) == []
-    assert durability.unsafe(safe | {"synchronous_commit": "remote_apply"}) == []
-    assert len(durability.unsafe({})) == 3
-    assert durability.unsafe({"fsync": "off", "full_page_writes": "off"} | {}) == [
-        "fsync is off, must be on",
-        "full_page_writes is off, must be on",
-        "synchronous_commit is unknown, must be on or remote_apply",
-    ]
-    for weak in ("off", "local", "remote_write"):
-        assert len(durability.unsafe(safe | {"synchronous_commit": weak})) == 1

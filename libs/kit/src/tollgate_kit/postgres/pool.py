@@ -1,12 +1,14 @@
 """Postgres: the pool of a service, and its migrations."""
 
 import hashlib
+from functools import partial
 from importlib import resources
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from tollgate_kit.config import PostgresConfig
+from tollgate_kit.postgres.durability import NotDurable, connect_durable, require_durable
 
 # Advisory lock under which migrations run, one process at a time: "tollgate" in ASCII, 63 bits.
 _MIGRATION_LOCK = 0x746F6C6C67617465 & 0x7FFFFFFFFFFFFFFF
@@ -29,13 +31,28 @@ class SchemaFault(Exception):  # noqa: N818 - it is what was found
 
 
 async def open_pool(
-    config: PostgresConfig, *, name: str, check: bool = True
+    config: PostgresConfig, *, name: str, check: bool = True, standby_required: bool = False
 ) -> AsyncConnectionPool:
-    """Connections in autocommit mode. Raises psycopg.OperationalError or PoolTimeout.
+    """Durable connections in autocommit mode. Raises NotDurable, OperationalError or PoolTimeout.
 
     Each connection is checked before it is lent, so that none that died with the last server
     fails a request; `check=False` spares that round trip where the caller tries again anyhow.
     """
+    options = {
+        "autocommit": True,
+        "application_name": name,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        # A server that vanished without a word must not keep a connection for ever.
+        "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
+    }
+    # A pool would only say that it has no connection: ask once, so that the reason is told.
+    try:
+        first = await connect_durable(config.dsn, standby_required=standby_required, **options)
+        await first.close()
+    except NotDurable:
+        raise
+    except psycopg.OperationalError:
+        pass  # it may still be starting: the pool waits for it
     pool = AsyncConnectionPool(
         config.dsn.reveal(),
         min_size=config.pool_min,
@@ -46,13 +63,8 @@ async def open_pool(
         reconnect_timeout=RECONNECT_TIMEOUT_S,
         max_waiting=1000,
         check=AsyncConnectionPool.check_connection if check else None,
-        kwargs={
-            "autocommit": True,
-            "application_name": name,
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            # A server that vanished without a word must not keep a connection for ever.
-            "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
-        },
+        configure=partial(require_durable, standby_required=standby_required),
+        kwargs=options,
     )
     try:
         await pool.open(wait=True, timeout=2 * CONNECT_TIMEOUT_S)

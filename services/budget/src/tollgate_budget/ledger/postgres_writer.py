@@ -18,11 +18,15 @@ from tollgate_budget.ledger import postgres_batch
 from tollgate_budget.ledger.ledger import DenialReason, Denied, Reserved, Step, StepOutcome
 from tollgate_budget.ledger.month import Month, month_of
 from tollgate_budget.ledger.postgres_pipe import Command, Connection, Pipe, refusal
-from tollgate_budget.ledger.postgres_settings import UnsafeSettings
 from tollgate_budget.ledger.store import OutcomeUnknown, StoreUnavailable, WriteRefused
+from tollgate_kit.postgres.durability import connect_durable
+from tollgate_kit.secret import Secret
 
 TRIES_MAX = 3
 WATCHDOG_S = 3.0
+CONNECT_TIMEOUT_S = 3
+# How long a batch waits for another program's row locks before it gives up and tries again.
+LOCK_TIMEOUT_MS = 2000
 # Between two tries; together with the tries this bounds how long a caller waits.
 PAUSE_S = 0.05
 
@@ -47,6 +51,17 @@ _COMMIT: Command = (b"commit", ())
 _ROLLBACK: Command = (b"rollback", ())
 
 Connect = Callable[[], Awaitable[Connection]]
+
+
+async def connect(dsn: Secret, *, standby_required: bool = False) -> Connection:
+    """A fresh connection for commits. Raises NotDurable or psycopg.OperationalError."""
+    return await connect_durable(
+        dsn,
+        standby_required=standby_required,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        application_name="tollgate_budget_writer",
+        options=f"-c lock_timeout={LOCK_TIMEOUT_MS}",
+    )
 
 
 class _Unknown(Exception):  # noqa: N818
@@ -179,7 +194,7 @@ class PostgresWriter:
     async def _open(self) -> Pipe:
         try:
             connection = await self._connect()
-        except (OSError, UnsafeSettings) as error:
+        except OSError as error:
             raise psycopg.OperationalError(type(error).__name__) from None
         connection.add_notice_handler(self._notice)
         self._pipe = Pipe(connection)

@@ -1,12 +1,8 @@
-"""What budget refuses to start on: a database that may forget, a configuration that cannot be."""
-
-from pathlib import Path
+"""What no service works on: a database that may forget what it acknowledged."""
 
 import pytest
 
-from tollgate_budget.config import BudgetConfig, LedgerConfig
-from tollgate_budget.ledger.postgres_settings import faults
-from tollgate_kit.config import load
+from tollgate_kit.postgres.durability import NotDurable, faults
 
 SAFE = {
     "fsync": "on",
@@ -57,31 +53,9 @@ def test_all_faults_are_listed_at_once():
     assert 9 == len(faults({}, standby_required=True))
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"batch_steps_max": 0},
-        {"queue_steps_max": 200},
-        {"pace_ms": 101},
-        {"sweep_ms": 1},
-        {"check_ms": 0},
-    ],
-)
-def test_bounds_that_cannot_work_are_refused(wrong):
-    """No silent clamp."""
-    with pytest.raises(ValueError, match="must be"):
-        LedgerConfig(**wrong)
-
-
-def test_the_sample_configuration_loads(tmp_path):
-    """deploy/config/budget.toml names every field, and nothing else, with the defaults in it."""
-    sample = Path("deploy/config/budget.toml").read_text()
-    for name in ("budget-postgres-dsn", "budget-redis-url"):
-        (tmp_path / "secrets").mkdir(exist_ok=True)
-        (tmp_path / "secrets" / name).write_text("x")
-    place = tmp_path / "config" / "budget.toml"
-    place.parent.mkdir()
-    place.write_text(sample)
-    config = load(place, BudgetConfig)
-    assert LedgerConfig() == config.ledger
-    assert all(f"\n{name} = " in sample for name in LedgerConfig.__dataclass_fields__)
+def test_the_failure_says_all_of_it():
+    """Whoever reads the line that a process ended with knows every setting to change."""
+    found = faults({**SAFE, "fsync": "off", "in_recovery": "true"}, standby_required=False)
+    assert (
+        "Postgres is not durable: fsync is 'off', must be on; this server is a standby, not the primary"
+    ) == str(NotDurable(found))
