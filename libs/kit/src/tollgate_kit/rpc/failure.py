@@ -70,6 +70,11 @@ def not_found(kind: str, identifier: str) -> Failure:
     return Failure(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", kind=kind, id=identifier)
 
 
+def outcome_unknown() -> Failure:
+    """Something was sent to a store and its fate could not be read back."""
+    return Failure(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN")
+
+
 def store_unavailable(store: str) -> Failure:
     return Failure(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", store=store)
 
