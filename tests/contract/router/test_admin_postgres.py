@@ -147,7 +147,7 @@ async def test_the_key_is_stored_encrypted_only(tmp_path, postgres_dsn):
         await router.call()
         dump = ""
         async with await psycopg.AsyncConnection.connect(dsn) as connection:
-            for table in ("provider", "provider_key", "provider_model", "price", "admin_request"):
+            for table in ("provider", "provider_key", "provider_model", "price", "change_request"):
                 cursor = await connection.execute(f"select t::text from {table} t")
                 dump += str(await cursor.fetchall())
         assert "pk-" in dump
@@ -223,6 +223,19 @@ async def test_concurrent_twins_are_one(tmp_path, postgres_dsn):
         )
         assert 1 == len({answer.key_id for answer in keys})
         assert 1 == len((await router.store.load()).providers[0].keys)
+        assert 2 == len(router.evidence.entries)
+
+
+async def test_prices_set_at_once_are_versions_one_after_the_other(tmp_path, postgres_dsn):
+    """Two operators at the same moment: each change is made, and none takes the other's number."""
+    async with router_on_postgres(tmp_path, postgres_dsn()) as router:
+        made = await asyncio.gather(
+            *(
+                router.admin.SetPrice(price_request(f"x{n}", input_pico_usd=n), None)
+                for n in range(5)
+            )
+        )
+        assert [1, 2, 3, 4, 5] == sorted(answer.price.version for answer in made)
 
 
 async def test_prices_are_immutable_versions(tmp_path, postgres_dsn):

@@ -11,7 +11,6 @@ from tollgate_router.providers.base_url import BaseUrl
 from tollgate_router.providers.catalogue import ProviderModel
 
 MODELS_MAX = 500
-REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MODEL = re.compile(r"[\x21-\x7e]{1,256}")
 
@@ -23,11 +22,6 @@ class InvalidField(ValueError):  # noqa: N818 - it is what was found
         super().__init__(f"{field}: {why}")
         self.field = field
         self.why = why
-
-
-def request_id(text: str) -> str:
-    """The id of an admin request."""
-    return _matching("request_id", text, REQUEST_ID, "1 to 128 letters, digits, '_', '.' or '-'")
 
 
 def provider_name(text: str) -> str:

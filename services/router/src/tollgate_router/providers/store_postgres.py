@@ -1,46 +1,31 @@
-"""The catalogue's store: providers, encrypted keys, price versions and admin answers in Postgres.
+"""The catalogue's store: providers, encrypted keys and price versions in Postgres.
 
-Promises: every change is one transaction that also bumps the revision and keeps the answer under
-its request id; a price version is never changed; a repeat of a request changes nothing. Holds no
-plaintext key. Not on the hot path: calls are served from the snapshot.
+Promises: every change is one transaction that also bumps the revision, and is made once for its
+request (tollgate_kit.changes); a price version is never changed. Holds no plaintext key. Not on the
+hot path: calls are served from the snapshot.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
+from google.protobuf.message import Message
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.price import Price
+from tollgate_kit.changes.once import Changes
+from tollgate_kit.changes.request import Applied, ChangeRequest
 from tollgate_kit.clock import Clock
-from tollgate_kit.rpc.failure import already_exists, store_unavailable
+from tollgate_kit.rpc.failure import store_unavailable
 from tollgate_router.providers.catalogue import Provider, ProviderKey, ProviderModel
+from tollgate_router.providers.change_postgres import PRICE_FIELDS, CatalogueChange, Connection
 
-_PRICE_FIELDS = tuple(field.name for field in fields(Price))
 # A call in flight, or an edge with an older catalogue, names a price that was newest a while ago.
 PRICE_VERSIONS_KEPT = 16
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
-    """What an admin request was answered before."""
-
-    method: str
-    content_sha256: bytes
-    answer: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An admin request, as far as it is remembered."""
-
-    request_id: str
-    method: str
-    content_sha256: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +37,12 @@ class Rows:
     prices: tuple[Price, ...]
 
 
-class Repeated(Exception):  # noqa: N818 - it is what happened
-    """The request id was taken in the meantime; nothing was changed. Look its answer up."""
-
-
 class PostgresStore:
     """The catalogue in Postgres. Raises Failure STORE_UNAVAILABLE when it cannot answer."""
 
     def __init__(self, pool: AsyncConnectionPool, *, clock: Clock) -> None:
         self._pool = pool
+        self._changes = Changes(pool)
         self._clock = clock
 
     async def revision(self) -> int:
@@ -102,69 +84,20 @@ class PostgresStore:
             cursor = connection.cursor(row_factory=dict_row)
             return await _prices(cursor, 1, model=model)
 
-    async def answered(self, request_id: str) -> StoredAnswer | None:
-        """What this request was answered, if it was."""
-        async with self._connection() as connection:
-            cursor = await connection.execute(
-                "select method, content_sha256, answer from admin_request where request_id = %s",
-                (request_id,),
-            )
-            row = await cursor.fetchone()
-        return None if row is None else StoredAnswer(*row)
+    async def change(
+        self, request: ChangeRequest, make: Callable[[CatalogueChange], Awaitable[Message]]
+    ) -> Applied:
+        """Carry a request out at most once; `make` says what is changed, and the answer.
 
-    async def add_provider(self, request: Request, provider: Provider, *, answer: bytes) -> None:
-        """Register a provider without keys. Raises Repeated, or Failure ALREADY_EXISTS."""
-        async with self._change(request, answer) as (connection, revision):
-            cursor = await connection.execute(
-                "insert into provider (name, protocol, base_url, enabled, create_revision,"
-                " create_unix_ms, without_include_usage) values (%s, %s, %s, %s, %s, %s, %s)"
-                " on conflict do nothing returning name",
-                (
-                    provider.name,
-                    provider.protocol.value,
-                    provider.base_url,
-                    provider.enabled,
-                    revision,
-                    provider.create_unix_ms,
-                    provider.without_include_usage,
-                ),
-            )
-            if await cursor.fetchone() is None:
-                raise already_exists("provider", provider.name)
-            await cursor.executemany(
-                "insert into provider_model (provider, place, model, upstream_model)"
-                " values (%s, %s, %s, %s)",
-                [
-                    (provider.name, place, served.model, served.upstream_model)
-                    for place, served in enumerate(provider.models)
-                ],
-            )
+        Raises what Changes.once() raises.
+        """
 
-    async def add_key(
-        self, request: Request, provider: str, key: ProviderKey, *, answer: bytes
-    ) -> None:
-        """Keep an encrypted key. Raises Repeated."""
-        async with self._change(request, answer) as (connection, revision):
-            await connection.execute(
-                "insert into provider_key (key_id, provider, tenant, sealed, create_revision,"
-                " create_unix_ms) values (%s, %s, %s, %s, %s, %s)",
-                (key.key_id, provider, key.tenant, key.encrypted, revision, self._clock.unix_ms()),
-            )
+        async def carried_out(connection: Connection) -> bytes:
+            change = await CatalogueChange.begin(connection, now_ms=now_ms)
+            return (await make(change)).SerializeToString()
 
-    async def set_enabled(
-        self, request: Request, provider: str, *, enabled: bool, answer: bytes
-    ) -> None:
-        """Take a provider out of the routes, or back in. Raises Repeated."""
-        async with self._change(request, answer) as (connection, _):
-            await connection.execute(
-                "update provider set enabled = %s where name = %s", (enabled, provider)
-            )
-
-    async def set_price(self, request: Request, price: Price, *, answer: bytes) -> None:
-        """Keep a new version, numbered by the caller. Raises Repeated when it is taken."""
-        async with self._change(request, answer) as (connection, _):
-            if not await self._insert_price(connection, price):
-                raise Repeated
+        now_ms = self._clock.unix_ms()
+        return await self._changes.once(request, carried_out, now_ms=now_ms)
 
     async def seed_prices(self, seed: Iterable[Price]) -> int:
         """Install shipped prices; how many versions were made.
@@ -173,7 +106,7 @@ class PostgresStore:
         """
         made = 0
         async with self._connection() as connection, connection.transaction():
-            await _next_revision(connection)
+            change = await CatalogueChange.begin(connection, now_ms=self._clock.unix_ms())
             cursor = connection.cursor(row_factory=dict_row)
             newest = {price.model: price for price in await _prices(cursor, 1)}
             for price in seed:
@@ -184,44 +117,11 @@ class PostgresStore:
                 wanted = replace(price, version=version, source="seed")
                 if old is not None and replace(wanted, version=old.version) == old:
                     continue
-                made += await self._insert_price(connection, wanted)
+                await change.add_price(wanted)
+                made += 1
             if not made:
                 raise psycopg.Rollback
         return made
-
-    async def _insert_price(self, connection: psycopg.AsyncConnection, price: Price) -> bool:
-        names = (*_PRICE_FIELDS, "create_unix_ms")
-        values = [getattr(price, name) for name in _PRICE_FIELDS]
-        cursor = await connection.execute(
-            # The names are this program's own.
-            f"insert into price ({', '.join(names)})"  # noqa: S608
-            f" values ({', '.join(['%s'] * len(names))})"
-            " on conflict do nothing returning version",
-            [*values, self._clock.unix_ms()],
-        )
-        return await cursor.fetchone() is not None
-
-    @asynccontextmanager
-    async def _change(
-        self, request: Request, answer: bytes
-    ) -> AsyncIterator[tuple[psycopg.AsyncConnection, int]]:
-        async with self._connection() as connection, connection.transaction():
-            revision = await _next_revision(connection)
-            cursor = await connection.execute(
-                "insert into admin_request (request_id, method, content_sha256, answer,"
-                " create_unix_ms) values (%s, %s, %s, %s, %s)"
-                " on conflict do nothing returning request_id",
-                (
-                    request.request_id,
-                    request.method,
-                    request.content_sha256,
-                    answer,
-                    self._clock.unix_ms(),
-                ),
-            )
-            if await cursor.fetchone() is None:
-                raise Repeated
-            yield connection, revision
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
@@ -232,19 +132,10 @@ class PostgresStore:
             raise store_unavailable("postgres") from None
 
 
-async def _next_revision(connection: psycopg.AsyncConnection) -> int:
-    cursor = await connection.execute(
-        "update catalogue_revision set revision = revision + 1 returning revision"
-    )
-    row = await cursor.fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 async def _prices(
     cursor: psycopg.AsyncCursor[dict[str, Any]], versions: int, *, model: str = ""
 ) -> tuple[Price, ...]:
-    names = ", ".join(_PRICE_FIELDS)
+    names = ", ".join(PRICE_FIELDS)
     await cursor.execute(
         # The names are this program's own.
         f"select {names} from (select *, row_number() over (partition by model"  # noqa: S608
