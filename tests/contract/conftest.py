@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from tests.contract.ledger_on_postgres import NOW, ids
+from tests.contract.ledger_on_postgres import NOW, ids, nothing
 from tollgate_budget.ledger.postgres_writer import PostgresWriter, connect
 from tollgate_budget.ledger.store import AdminRequest, SetLimit
 from tollgate_budget.ledger.store_postgres import PostgresLedger
@@ -24,7 +24,7 @@ async def dsn(postgres_dsn):
     ledger = PostgresLedger(writer, pool)
     for account in ("key:a", "tenant:c"):
         change = SetLimit(account, NanoUsd(100))
-        await ledger.administer(AdminRequest(ids.uuid7(), change), now_ms=NOW)
+        await ledger.administer(AdminRequest(ids.uuid7(), change), nothing, now_ms=NOW)
     yield dsn
     # Whatever a test did: the sums still follow from the transfers.
     assert 0 == await ledger.violations()

@@ -17,6 +17,10 @@ NOW = month_start_ms(202611) + 86_400_000
 ids = Ids(SystemClock())
 
 
+async def nothing():
+    """Where a change's evidence would be recorded."""
+
+
 @contextlib.asynccontextmanager
 async def writing(dsn, **options):
     writer = PostgresWriter(partial(connect, Secret(dsn)), **options)

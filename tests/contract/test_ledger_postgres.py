@@ -38,8 +38,8 @@ FORBIDDEN = (
     "DELETE FROM transfer",
     "DELETE FROM account_window",
     "TRUNCATE transfer",
-    "DELETE FROM admin_request",
-    "UPDATE admin_request SET answer = ''",
+    "DELETE FROM change_request",
+    "UPDATE change_request SET answer = ''",
 )
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from tests.contract.ledger_on_postgres import nothing
 from tollgate_budget.group_commit import GroupCommit, Limits
 from tollgate_budget.ledger.ledger import (
     DenialReason,
@@ -37,6 +38,7 @@ from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.postgres import pool as pg
+from tollgate_kit.rpc.failure import Failure, audit_not_durable
 from tollgate_kit.secret import Secret
 
 NOW = month_start_ms(202611) + 86_400_000
@@ -84,7 +86,8 @@ async def store(open_store):
 
 async def limit(store, account, value, *, now_ms=NOW, request_id=None):
     change = SetLimit(account, NanoUsd(value))
-    return await store.administer(AdminRequest(request_id or ids.uuid7(), change), now_ms=now_ms)
+    request = AdminRequest(request_id or ids.uuid7(), change)
+    return await store.administer(request, nothing, now_ms=now_ms)
 
 
 def reserve(amount, *accounts, name=None, **other):
@@ -224,7 +227,9 @@ async def test_an_operator_resolves_once_per_request(store):
 
     async def resolve(amount, request_id):
         change = Resolve(step.id, NanoUsd(amount))
-        return await store.administer(AdminRequest(request_id, change), now_ms=NOW + 60_000)
+        return await store.administer(
+            AdminRequest(request_id, change), nothing, now_ms=NOW + 60_000
+        )
 
     assert Resolved(Resolution.NOT_QUARANTINED) == await resolve(3, "r1")
     await store.apply([Quarantine(step.id)], now_ms=NOW + 60_000)
@@ -235,7 +240,8 @@ async def test_an_operator_resolves_once_per_request(store):
         first.transfer.posted,
     )
     assert first == await resolve(3, "r1")
-    assert Mismatch("request_id") == await resolve(4, "r1")
+    with pytest.raises(Failure, match="IDEMPOTENCY_MISMATCH"):
+        await resolve(4, "r1")
     assert Resolved(Resolution.CONFLICT) == await resolve(4, "r2")
     assert (3, 0, 0) == await sums(store)
 
@@ -261,16 +267,17 @@ async def test_what_only_opens_keeps_the_limit_of_an_account_that_is_open(store)
     """Whoever was first decides: opening answers with the limit in force, and changes nothing."""
     await limit(store, A, 70)
     opens = AdminRequest("open-a", SetLimit(A, NO_LIMIT, open_only=True))
-    first = await store.administer(opens, now_ms=NOW)
+    first = await store.administer(opens, nothing, now_ms=NOW)
     assert 70 == first.limit == (await store.accounts([A], NOVEMBER))[A].limit
     new = AccountId("key:new")
     opens = AdminRequest("open-new", SetLimit(new, NanoUsd(9), open_only=True))
-    assert 9 == (await store.administer(opens, now_ms=NOW)).limit
+    assert 9 == (await store.administer(opens, nothing, now_ms=NOW)).limit
     await limit(store, new, 5)
-    assert 9 == (await store.administer(opens, now_ms=NOW)).limit
+    assert 9 == (await store.administer(opens, nothing, now_ms=NOW)).limit
     assert 5 == (await store.accounts([new], NOVEMBER))[new].limit
     changed = AdminRequest("open-new", SetLimit(new, NanoUsd(9)))
-    assert Mismatch("request_id") == await store.administer(changed, now_ms=NOW)
+    with pytest.raises(Failure, match="IDEMPOTENCY_MISMATCH"):
+        await store.administer(changed, nothing, now_ms=NOW)
 
 
 async def test_a_limit_that_waited_over_the_months_end_binds_the_new_month_too(store):
@@ -299,8 +306,38 @@ async def test_set_limit_is_idempotent_by_request(store):
     await limit(store, A, 700, request_id="r2")
     assert first == await limit(store, A, 500, request_id="r1")
     assert 700 == (await store.accounts([A], NOVEMBER))[A].limit
-    assert Mismatch("request_id") == await limit(store, B, 500, request_id="r1")
+    with pytest.raises(Failure, match="IDEMPOTENCY_MISMATCH"):
+        await limit(store, B, 500, request_id="r1")
     assert 100 == (await store.accounts([B], NOVEMBER))[B].limit
+
+
+async def test_a_change_is_made_after_its_evidence_which_is_recorded_once(store):
+    """No evidence, no change, and the id stays free; a repeat, or other content, records nothing."""
+    step = reserve(10)
+    await store.apply([step], now_ms=NOW)
+    await store.apply([Quarantine(step.id)], now_ms=NOW + 60_000)
+    recorded = []
+
+    async def record():
+        seen = (await store.accounts([A], NOVEMBER))[A]
+        recorded.append((seen.limit, seen.posted))
+
+    async def fails():
+        raise audit_not_durable()
+
+    for change in (SetLimit(A, NanoUsd(500)), Resolve(step.id, NanoUsd(3))):
+        request = AdminRequest(type(change).__name__, change)
+        with pytest.raises(Failure, match="AUDIT_NOT_DURABLE"):
+            await store.administer(request, fails, now_ms=NOW)
+        answers = [await store.administer(request, record, now_ms=NOW) for _ in range(2)]
+        assert answers[0] == answers[1]
+        with pytest.raises(Failure, match="IDEMPOTENCY_MISMATCH"):
+            await store.administer(
+                AdminRequest(request.request_id, SetLimit(A, NanoUsd(9))), fails, now_ms=NOW
+            )
+    assert [(100, 0), (500, 0)] == recorded
+    window = (await store.accounts([A], NOVEMBER))[A]
+    assert (500, 3) == (window.limit, window.posted)
 
 
 async def test_transfers_are_listed_newest_first_by_account_and_state(store):

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import psycopg
 import pytest
 
+from tests.contract.ledger_on_postgres import nothing
 from tests.mesh import Mesh
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate_budget.ledger.postgres_writer import PostgresWriter, connect
@@ -126,7 +127,7 @@ async def budget(tmp_path, postgres_dsn, redis_url):
     ledger = PostgresLedger(writer, pool)
     for account in ("key:a", "tenant:c"):
         request = AdminRequest(ids.uuid7(), SetLimit(account, 10**9))
-        await ledger.administer(request, now_ms=clock.unix_ms())
+        await ledger.administer(request, nothing, now_ms=clock.unix_ms())
     budget.ledger = ledger
     yield budget
     assert 0 == await ledger.violations()

@@ -61,6 +61,10 @@ class Rates(MemoryRates):
         return await super().spend(calls)
 
 
+async def nothing():
+    """Where a change's evidence would be recorded."""
+
+
 class Bench:
     def __init__(self, **limits):
         self.ledger, self.rates = Ledger(), Rates()
@@ -75,7 +79,8 @@ class Bench:
 
     async def __aenter__(self):
         change = SetLimit("key:a", 100)
-        await self.ledger.administer(AdminRequest("r", change), now_ms=SystemClock().unix_ms())
+        request = AdminRequest("r", change)
+        await self.ledger.administer(request, nothing, now_ms=SystemClock().unix_ms())
         self.group.start()
         return self
 

@@ -297,9 +297,11 @@ async def test_promise_22_evidence_before_effect():
         )
         await service.limit(200, account_id="tenant:t1")
         assert "t1" == service.evidence.entries[-1][1]["tenant_id"]
+        entries = len(service.evidence.entries)
         with pytest.raises(Failure, match="MISMATCH"):
             await service.limit(300, request_id="r1")
         assert 200 == (await service.limit(200, request_id="r1")).limit_nano_usd
+        assert entries == len(service.evidence.entries)
 
 
 async def test_case_M13_a_limit_is_an_amount_or_none_and_a_tenant_always_has_one():

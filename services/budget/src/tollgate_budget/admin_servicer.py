@@ -1,17 +1,15 @@
 """BudgetAdminService: limits, and what timed out. Every change is evidence before it is made.
 
 Promises: the intent is durable in audit, or nothing happens (AUDIT_NOT_DURABLE). The same
-request id gives the first answer again; its intent is then in the log once more, under that id.
+request gets its first answer again, and makes no further entry.
 """
 
 from typing import Any
 
-import grpc
-
 from tollgate.audit.v1 import audit_pb2
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate_budget import wire
-from tollgate_budget.ledger.ledger import Mismatch, Resolution, Resolve, Resolved
+from tollgate_budget.ledger.ledger import Resolution, Resolve, Resolved
 from tollgate_budget.ledger.store import AdminRequest, LedgerStore, OutcomeUnknown, SetLimit
 from tollgate_budget.ledger.store import StoreUnavailable as Unavailable
 from tollgate_budget.ledger.window import NO_LIMIT, Window
@@ -19,7 +17,13 @@ from tollgate_kit.changes.intent import record_intent
 from tollgate_kit.clock import Clock
 from tollgate_kit.evidence import OPERATOR_TENANT, EvidenceProducer
 from tollgate_kit.logs import Log
-from tollgate_kit.rpc.failure import Failure, invalid_field, mismatch, not_found, store_unavailable
+from tollgate_kit.rpc.failure import (
+    invalid_field,
+    mismatch,
+    not_found,
+    outcome_unknown,
+    store_unavailable,
+)
 
 
 class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
@@ -41,7 +45,7 @@ class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
             wire.account_id(request.account_id), wire.limit(request), open_only=request.open_only
         )
         answer = await self._change(
-            AdminRequest(wire.request_id(request.request_id), change),
+            AdminRequest(request.request_id, change),
             change.account_id,
             {
                 "action": "open_account" if change.open_only else "set_limit",
@@ -61,7 +65,7 @@ class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
             wire.settled_amount(request.amount_nano_usd),
         )
         answer = await self._change(
-            AdminRequest(wire.request_id(request.request_id), change),
+            AdminRequest(request.request_id, change),
             f"reservation:{change.id}",
             {
                 "action": "resolve_quarantine",
@@ -85,23 +89,25 @@ class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
     ) -> Window | Resolved:
         """Evidence, then effect."""
         kind, _, owner = subject.partition(":")
-        await record_intent(
-            self._evidence,
-            audit_pb2.ENTRY_KIND_BUDGET_CHANGED,
-            intent,
-            # Whose a key, a group or a reservation is, authz and the entries of its calls say.
-            tenant_id=owner if kind == "tenant" else OPERATOR_TENANT,
-            subject=subject,
-            request_id=request.request_id,
-            time_unix_ms=self._clock.unix_ms(),
-        )
+        now_ms = self._clock.unix_ms()
+
+        async def record() -> None:
+            await record_intent(
+                self._evidence,
+                audit_pb2.ENTRY_KIND_BUDGET_CHANGED,
+                intent,
+                # Whose a key, a group or a reservation is, authz and the entries of its calls say.
+                tenant_id=owner if kind == "tenant" else OPERATOR_TENANT,
+                subject=subject,
+                request_id=request.request_id,
+                time_unix_ms=now_ms,
+            )
+
         try:
-            answer = await self._store.administer(request, now_ms=self._clock.unix_ms())
+            answer = await self._store.administer(request, record, now_ms=now_ms)
         except Unavailable:
             raise store_unavailable("postgres") from None
         except OutcomeUnknown:
-            raise Failure(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN") from None
-        if isinstance(answer, Mismatch):
-            raise mismatch(request.request_id, answer.field)
+            raise outcome_unknown() from None
         self._log.info("budget.changed", action=intent["action"], request_id=request.request_id)
         return answer

@@ -37,7 +37,6 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _BUCKET = re.compile(r"[!-z|~]{1,160}")
 _TRACE = re.compile(r"[!-~]{1,128}")
 _MODEL = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
-_REQUEST = re.compile(r"[!-~]{1,128}")
 
 
 def read_reserve(request: budget_pb2.ReserveRequest) -> tuple[Reserve, tuple[Cost, ...]]:
@@ -115,10 +114,6 @@ def reservation_id(text: str) -> TransferId:
 
 def account_id(text: str) -> AccountId:
     return AccountId(_match(_ACCOUNT, text, "account_id"))
-
-
-def request_id(text: str) -> str:
-    return _match(_REQUEST, text, "request_id")
 
 
 def settled_amount(value: int) -> NanoUsd:

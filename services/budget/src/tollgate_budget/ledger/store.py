@@ -3,12 +3,11 @@
 Promises: apply() is atomic and durable when it returns; what it raises says what is known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from tollgate_budget.ledger.ledger import (
-    Mismatch,
     Resolve,
     Resolved,
     State,
@@ -19,6 +18,9 @@ from tollgate_budget.ledger.ledger import (
 )
 from tollgate_budget.ledger.month import Month
 from tollgate_budget.ledger.window import AccountId, NanoUsd, Window
+
+# Records the evidence of a change; whatever it raises, the change is not made.
+Record = Callable[[], Awaitable[object]]
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - a state of the world, not a bug
@@ -70,9 +72,13 @@ class LedgerStore(Protocol):
         ...
 
     async def administer(
-        self, request: AdminRequest, *, now_ms: int
-    ) -> Window | Resolved | Mismatch:
-        """Carry out an operator's change once; a repeat gets the first answer."""
+        self, request: AdminRequest, record: Record, *, now_ms: int
+    ) -> Window | Resolved:
+        """Carry out an operator's change once, after its evidence; a repeat gets the first answer.
+
+        Raises StoreUnavailable, OutcomeUnknown, and the kit's Failure: IDEMPOTENCY_MISMATCH for
+        other content, and what `record` raises.
+        """
         ...
 
     async def overdue(self, *, now_ms: int, limit: int) -> list[TransferId]:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from tollgate_budget.ledger.ledger import (
     Book,
-    Mismatch,
     Reserve,
     Reserved,
     Resolution,
@@ -20,8 +19,9 @@ from tollgate_budget.ledger.ledger import (
     TransferId,
 )
 from tollgate_budget.ledger.month import Month, month_of
-from tollgate_budget.ledger.store import AdminRequest, SetLimit
+from tollgate_budget.ledger.store import AdminRequest, Record, SetLimit
 from tollgate_budget.ledger.window import AccountId, NanoUsd, Window, WindowKey, open_window
+from tollgate_kit.changes.request import ChangeRequest, replay
 
 
 class MemoryLedger:
@@ -31,7 +31,7 @@ class MemoryLedger:
         self._limits: dict[AccountId, int] = {}
         self._windows: dict[WindowKey, Window] = {}
         self._transfers: dict[TransferId, Transfer] = {}
-        self._requests: dict[str, tuple[str, Window | Resolved]] = {}
+        self._requests: dict[str, tuple[bytes, Window | Resolved]] = {}
 
     async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[StepOutcome]:
         month = month_of(now_ms)
@@ -45,11 +45,13 @@ class MemoryLedger:
         return [_detached(outcome) for outcome in outcomes]
 
     async def administer(
-        self, request: AdminRequest, *, now_ms: int
-    ) -> Window | Resolved | Mismatch:
-        stored = self._requests.get(request.request_id)
-        if stored is not None:
-            return stored[1] if stored[0] == request.content else Mismatch("request_id")
+        self, request: AdminRequest, record: Record, *, now_ms: int
+    ) -> Window | Resolved:
+        asked = ChangeRequest.of(request.request_id, request.content.encode())
+        if kept := self._requests.get(asked.request_id):
+            replay(asked, (kept[0], b""))  # refuses other content
+            return kept[1]
+        await record()
         change = request.change
         answer: Window | Resolved
         if isinstance(change, SetLimit):
@@ -69,7 +71,7 @@ class MemoryLedger:
             if outcome.result is not Resolution.RESOLVED:
                 return outcome
             answer = outcome
-        self._requests[request.request_id] = (request.content, answer)
+        self._requests[asked.request_id] = (asked.content_sha256, answer)
         return answer
 
     async def overdue(self, *, now_ms: int, limit: int) -> list[TransferId]:

@@ -16,7 +16,6 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from tollgate_budget.ledger import postgres_batch
 from tollgate_budget.ledger.ledger import (
-    Mismatch,
     Resolution,
     Resolve,
     Resolved,
@@ -28,8 +27,10 @@ from tollgate_budget.ledger.ledger import (
 )
 from tollgate_budget.ledger.month import Month, month_of
 from tollgate_budget.ledger.postgres_writer import PostgresWriter
-from tollgate_budget.ledger.store import AdminRequest, OutcomeUnknown, SetLimit, StoreUnavailable
+from tollgate_budget.ledger.store import AdminRequest, Record, SetLimit, StoreUnavailable
 from tollgate_budget.ledger.window import AccountId, Window, open_window
+from tollgate_kit.changes.once import Changes
+from tollgate_kit.changes.request import ChangeRequest
 
 Connection = AsyncConnection[tuple[Any, ...]]
 
@@ -87,44 +88,47 @@ class PostgresLedger:
     def __init__(self, writer: PostgresWriter, pool: AsyncConnectionPool) -> None:
         self._writer = writer
         self._pool = pool
+        self._changes = Changes(pool)
 
     async def apply(self, steps: Sequence[Step], *, now_ms: int) -> list[StepOutcome]:
         return await self._writer.apply(steps, now_ms=now_ms)
 
     async def administer(
-        self, request: AdminRequest, *, now_ms: int
-    ) -> Window | Resolved | Mismatch:
+        self, request: AdminRequest, record: Record, *, now_ms: int
+    ) -> Window | Resolved:
+        asked = ChangeRequest.of(request.request_id, request.content.encode())
         if isinstance(request.change, Resolve):
-            return await self._resolve(request, request.change, now_ms)
-        return await self._set_limit(request, request.change, now_ms)
+            return await self._resolve(asked, request.change, record, now_ms)
+        return await self._set_limit(asked, request.change, record, now_ms)
 
     async def _set_limit(
-        self, request: AdminRequest, change: SetLimit, now_ms: int
-    ) -> Window | Mismatch:
-        """The account's row is locked first, so that no month of it opens with the old limit."""
-        async with self._changing() as connection:
-            stored = await _answered(connection, request)
-            if isinstance(stored, Mismatch):
-                return stored
-            if stored is not None:
-                return Window(**json.loads(stored))
+        self, asked: ChangeRequest, change: SetLimit, record: Record, now_ms: int
+    ) -> Window:
+        async def make(connection: Connection) -> bytes:
+            # Before any row of the account is locked: calls do not wait while audit answers.
+            await record()
             window = await _put_limit(connection, change, month_of(now_ms))
-            await _answer(connection, request, json.dumps(asdict(window)), now_ms)
-            return window
+            return json.dumps(asdict(window)).encode()
+
+        answer = await self._changes.once(asked, make, now_ms=now_ms)
+        return Window(**json.loads(answer.answer))
 
     async def _resolve(
-        self, request: AdminRequest, change: Resolve, now_ms: int
-    ) -> Resolved | Mismatch:
-        """The change is idempotent by its own ids; the request is written down after it."""
-        async with self._changing() as connection:
-            stored = await _answered(connection, request)
-        if isinstance(stored, Mismatch):
-            return stored
+        self, asked: ChangeRequest, change: Resolve, record: Record, now_ms: int
+    ) -> Resolved:
+        """The writer's connection commits it; by its own ids it comes to the same when repeated."""
+
+        async def make(_connection: Connection) -> bytes | Resolved:
+            await record()
+            outcome = await self._resolved(change, now_ms)
+            return b"{}" if outcome.result is Resolution.RESOLVED else outcome
+
+        answer = await self._changes.once(asked, make, now_ms=now_ms)
+        return answer if isinstance(answer, Resolved) else await self._resolved(change, now_ms)
+
+    async def _resolved(self, change: Resolve, now_ms: int) -> Resolved:
         (outcome,) = await self._writer.apply([change], now_ms=now_ms)
         assert isinstance(outcome, Resolved)
-        if outcome.result is Resolution.RESOLVED and stored is None:
-            async with self._changing() as connection:
-                await _answer(connection, request, "{}", now_ms)
         return outcome
 
     async def overdue(self, *, now_ms: int, limit: int) -> list[TransferId]:
@@ -182,21 +186,11 @@ class PostgresLedger:
         except (PoolTimeout, TooManyRequests, psycopg.OperationalError):
             raise StoreUnavailable from None
 
-    @asynccontextmanager
-    async def _changing(self) -> AsyncIterator[Connection]:
-        """A transaction on a pooled connection; one that breaks may have been committed."""
-        try:
-            async with self._pool.connection() as connection, connection.transaction():
-                yield connection
-        except (PoolTimeout, TooManyRequests):
-            raise StoreUnavailable from None
-        except psycopg.OperationalError:
-            raise OutcomeUnknown from None
-
 
 async def _put_limit(connection: Connection, change: SetLimit, month: Month) -> Window:
     """The account's window in that month, with the limit that is now in force.
 
+    The account's row is locked first, so that no month of it opens with the old limit.
     A month that began while this waited has a window already: it gets the limit, too.
     """
     await connection.execute(
@@ -222,28 +216,6 @@ async def _put_limit(connection: Connection, change: SetLimit, month: Month) -> 
             (window.limit, window.ceiling, window.frozen, change.account_id, window.month),
         )
     return windows[0]
-
-
-async def _answered(connection: Connection, request: AdminRequest) -> str | Mismatch | None:
-    """What the request was answered before; holds back others with its id until the commit."""
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (request.request_id,)
-    )
-    rows = await connection.execute(
-        "SELECT content, answer FROM admin_request WHERE request_id = %s", (request.request_id,)
-    )
-    row = await rows.fetchone()
-    if row is None:
-        return None
-    return str(row[1]) if row[0] == request.content else Mismatch("request_id")
-
-
-async def _answer(connection: Connection, request: AdminRequest, answer: str, now_ms: int) -> None:
-    await connection.execute(
-        "INSERT INTO admin_request (request_id, content, answer, create_unix_ms)"
-        " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        (request.request_id, request.content, answer, now_ms),
-    )
 
 
 def _one(row: tuple[Any, ...] | None) -> tuple[Any, ...]:
