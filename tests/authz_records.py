@@ -1,6 +1,5 @@
 """Records of authz for tests: each with every field set, to be changed with dataclasses.replace."""
 
-import hashlib
 import itertools
 
 from tollgate_authz.directory import (
@@ -16,6 +15,7 @@ from tollgate_authz.directory import (
     Subject,
     Tenant,
 )
+from tollgate_kit.changes.request import ChangeRequest
 
 NOW = 1_700_000_000_000
 _counter = itertools.count(1)
@@ -80,12 +80,12 @@ def subject(*, tenant_enabled=True, **fields) -> Subject:
     )
 
 
-def change(effect: Effect, *, request_id: str = "", content: str = "", answer=b"a") -> Change:
+def change(effect: Effect, *, request_id: str = "", content: str = "", answer="a") -> Change:
+    """A change that is answered with `answer` and the head of the revision log after it."""
     return Change(
-        request_id=request_id or new_id(),
-        content_sha256=hashlib.sha256(content.encode()).digest(),
+        request=ChangeRequest.of(request_id or new_id(), content.encode()),
         effect=effect,
-        answer=answer,
+        answer=lambda head: f"{answer} at {head}".encode(),
         create_unix_ms=NOW,
     )
 

@@ -1,7 +1,6 @@
 """What tollgate_authz.store.Store promises, by the twin in memory and by the real Postgres."""
 
 import asyncio
-from dataclasses import replace
 
 import psycopg
 import pytest
@@ -11,9 +10,7 @@ from tollgate_authz.directory import (
     AddGroup,
     AddKey,
     AddTenant,
-    Applied,
     KeyState,
-    Mismatch,
     Missing,
     RevokedForGood,
     SetKeyState,
@@ -22,8 +19,10 @@ from tollgate_authz.directory import (
 )
 from tollgate_authz.store_memory import MemoryStore
 from tollgate_authz.store_postgres import PostgresStore
+from tollgate_kit.changes.request import Applied
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.postgres import pool as pg
+from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.secret import Secret
 
 KEPT = 5
@@ -131,7 +130,7 @@ async def test_refusals_change_nothing(store):
     ):
         asked = change(effect)
         assert outcome == await store.apply(asked, never)
-        retried = replace(asked, effect=AddTenant(tenant()), content_sha256=b"x" * 32)
+        retried = change(AddTenant(tenant()), request_id=asked.request.request_id, content="x")
         assert isinstance(await store.apply(retried, nothing), Applied)
     found = await store.find(issued.public_id)
     assert (KeyState.REVOKED, 2) == (found.subject.key.state, found.revision)
@@ -145,12 +144,13 @@ async def test_a_request_is_carried_out_once(store):
         told.append(1)
 
     _, issued = await filled(store)
-    first = change(revoke(issued.key_id), request_id="R", content="c", answer=b"first")
-    again = change(revoke(issued.key_id), request_id="R", content="c", answer=b"again")
+    first = change(revoke(issued.key_id), request_id="R", content="c", answer="first")
+    again = change(revoke(issued.key_id), request_id="R", content="c", answer="again")
     other = change(revoke(issued.key_id), request_id="R", content="d")
-    assert Applied(revision=2, answer=b"first", replayed=False) == await store.apply(first, tell)
-    assert Applied(revision=2, answer=b"first", replayed=True) == await store.apply(again, tell)
-    assert Mismatch() == await store.apply(other, tell)
+    assert Applied(b"first at 2", replayed=False) == await store.apply(first, tell)
+    assert Applied(b"first at 2", replayed=True) == await store.apply(again, tell)
+    with pytest.raises(Failure, match="IDEMPOTENCY_MISMATCH"):
+        await store.apply(other, tell)
     assert [1] == told
     assert 2 == (await store.find(issued.public_id)).revision
 
@@ -198,7 +198,7 @@ async def test_no_effect_without_evidence(store):
         await store.apply(asked, fail)
     found = await store.find(issued.public_id)
     assert (KeyState.ENABLED, 1) == (found.subject.key.state, found.revision)
-    assert Applied(revision=2, answer=b"a", replayed=False) == await store.apply(asked, nothing)
+    assert Applied(b"a at 2", replayed=False) == await store.apply(asked, nothing)
 
 
 async def test_only_what_takes_away_has_a_revision(store):
@@ -278,9 +278,8 @@ async def test_revisions_become_visible_in_order(store):
 async def test_the_database_alone_refuses_what_the_code_would_not_write(postgres_dsn):
     """The schema keeps a key in its tenant's groups, and one head of the log."""
     config = PostgresConfig(Secret(postgres_dsn()), 1, 4)
-    assert ["0001_directory.sql", "0002_caps_are_budgets.sql"] == await pg.migrate(
-        config, package="tollgate_authz"
-    )
+    applied = await pg.migrate(config, package="tollgate_authz")
+    assert ["0001_directory.sql", "0002_caps_are_budgets.sql", "0003_change_request.sql"] == applied
     assert [] == await pg.migrate(config, package="tollgate_authz")
     async with await psycopg.AsyncConnection.connect(
         config.dsn.reveal(), autocommit=True
@@ -289,7 +288,7 @@ async def test_the_database_alone_refuses_what_the_code_would_not_write(postgres
             "INSERT INTO revision_head (revision) VALUES (9)",
             "UPDATE revision_head SET revision = 0",
             "INSERT INTO revocation VALUES (2, NULL, NULL, '')",
-            "INSERT INTO change_request VALUES ('R', 'short', '', 1, 1)",
+            "INSERT INTO change_request VALUES ('R', 'short', '', 1)",
             f"INSERT INTO tenant_group VALUES ('{new_id()}', 'nobody', 'n', 1)",
         ):
             with pytest.raises(psycopg.IntegrityError):

@@ -5,11 +5,9 @@ revision, are durable; the same request_id is carried out once; a key's secret i
 answer alone and nowhere else. Audit entries and logs hold ids, never names or secrets.
 """
 
-import asyncio
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -20,15 +18,14 @@ from tollgate_authz.directory import (
     AddGroup,
     AddKey,
     AddTenant,
-    Applied,
     Change,
-    ChangeOutcome,
+    ChangeDenied,
     Effect,
     Group,
     Key,
     KeyState,
-    Mismatch,
     Missing,
+    Revision,
     RevokedForGood,
     SetKeyState,
     SetTenantEnabled,
@@ -41,6 +38,7 @@ from tollgate_authz.revocations import RevocationFeed
 from tollgate_authz.store import LIST_MAX, Store
 from tollgate_kit import virtual_key
 from tollgate_kit.changes.intent import Evidence, record_intent
+from tollgate_kit.changes.request import Applied, ChangeRequest
 from tollgate_kit.clock import Clock
 from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
@@ -48,7 +46,6 @@ from tollgate_kit.rpc.failure import (
     Failure,
     already_exists,
     invalid_field,
-    mismatch,
     not_found,
     overloaded,
 )
@@ -56,8 +53,9 @@ from tollgate_kit.rpc.server import caller
 from tollgate_kit.secret import Secret
 
 T = TypeVar("T")
-# A change holds a connection while audit answers; the others of the pool are for Check.
-CHANGES_AT_ONCE: Final = 2
+A = TypeVar("A", bound=Message)
+# What answers a change of a key's state.
+S = TypeVar("S", authz_pb2.SetKeyEnabledResponse, authz_pb2.RevokeKeyResponse)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +89,6 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         self._ids = ids
         self._clock = clock
         self._log = log
-        self._changing = asyncio.Semaphore(CHANGES_AT_ONCE)
 
     async def CreateTenant(
         self, request: authz_pb2.CreateTenantRequest, _context: Any
@@ -108,11 +105,15 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
             subject=f"tenant:{tenant.tenant_id}",
             payload={"change": "tenant_created"},
         )
-        answer = authz_pb2.CreateTenantResponse(tenant=wire.tenant(tenant))
-        applied = await self._apply(request, AddTenant(tenant), answer, entry)
-        stored = authz_pb2.CreateTenantResponse.FromString(applied.answer)
-        stored.replayed = applied.replayed
-        return stored
+        answer, replayed = await self._apply(
+            request,
+            AddTenant(tenant),
+            entry,
+            authz_pb2.CreateTenantResponse,
+            lambda _: authz_pb2.CreateTenantResponse(tenant=wire.tenant(tenant)),
+        )
+        answer.replayed = replayed
+        return answer
 
     async def ListTenants(
         self, _request: authz_pb2.ListTenantsRequest, _context: Any
@@ -131,8 +132,14 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
             payload={"change": "tenant_resumed" if request.enabled else "tenant_suspended"},
         )
         effect = SetTenantEnabled(tenant_id=tenant_id, enabled=request.enabled)
-        applied = await self._apply(request, effect, None, entry)
-        return authz_pb2.SetTenantEnabledResponse(revision=applied.revision)
+        answer, _ = await self._apply(
+            request,
+            effect,
+            entry,
+            authz_pb2.SetTenantEnabledResponse,
+            lambda head: authz_pb2.SetTenantEnabledResponse(revision=head),
+        )
+        return answer
 
     async def CreateGroup(
         self, request: authz_pb2.CreateGroupRequest, _context: Any
@@ -150,11 +157,15 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
             subject=f"group:{group.group_id}",
             payload={"change": "group_created", "group_id": group.group_id},
         )
-        answer = authz_pb2.CreateGroupResponse(group=wire.group(group))
-        applied = await self._apply(request, AddGroup(group), answer, entry)
-        stored = authz_pb2.CreateGroupResponse.FromString(applied.answer)
-        stored.replayed = applied.replayed
-        return stored
+        answer, replayed = await self._apply(
+            request,
+            AddGroup(group),
+            entry,
+            authz_pb2.CreateGroupResponse,
+            lambda _: authz_pb2.CreateGroupResponse(group=wire.group(group)),
+        )
+        answer.replayed = replayed
+        return answer
 
     async def ListGroups(
         self, request: authz_pb2.ListGroupsRequest, _context: Any
@@ -170,14 +181,17 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         secret = Secret(self._ids.base62(virtual_key.SECRET_LENGTH))
         text = virtual_key.make(key.environment, key.public_id, secret)
         made = virtual_key.VirtualKey(key.environment, key.public_id, secret)
-        effect = AddKey(key, self._peppers.mac(made))
-        answer = authz_pb2.IssueKeyResponse(key=wire.key(key))
-        applied = await self._apply(request, effect, answer, _issued(key))
-        stored = authz_pb2.IssueKeyResponse.FromString(applied.answer)
-        stored.replayed = applied.replayed
-        if not applied.replayed:
-            stored.secret = text.reveal()
-        return stored
+        answer, replayed = await self._apply(
+            request,
+            AddKey(key, self._peppers.mac(made)),
+            _issued(key),
+            authz_pb2.IssueKeyResponse,
+            lambda _: authz_pb2.IssueKeyResponse(key=wire.key(key)),
+        )
+        answer.replayed = replayed
+        if not replayed:
+            answer.secret = text.reveal()
+        return answer
 
     async def GetKey(
         self, request: authz_pb2.GetKeyRequest, _context: Any
@@ -194,32 +208,33 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
     async def SetKeyEnabled(
         self, request: authz_pb2.SetKeyEnabledRequest, _context: Any
     ) -> authz_pb2.SetKeyEnabledResponse:
-        key = await self._key(request.key_id)
         state = KeyState.ENABLED if request.enabled else KeyState.DISABLED
-        entry = _Entry(
-            kind=audit_pb2.ENTRY_KIND_KEY_CHANGED,
-            tenant_id=key.tenant_id,
-            subject=f"key:{key.key_id}",
-            payload={"change": f"key_{state.value}", "key_id": key.key_id},
-        )
-        effect = SetKeyState(key_id=key.key_id, state=state, reason="")
-        applied = await self._apply(request, effect, None, entry)
-        return authz_pb2.SetKeyEnabledResponse(revision=applied.revision)
+        return await self._set_key_state(request, state, authz_pb2.SetKeyEnabledResponse)
 
     async def RevokeKey(
         self, request: authz_pb2.RevokeKeyRequest, _context: Any
     ) -> authz_pb2.RevokeKeyResponse:
         reason = fields.reason("reason", request.reason)
+        return await self._set_key_state(
+            request, KeyState.REVOKED, authz_pb2.RevokeKeyResponse, reason
+        )
+
+    async def _set_key_state(
+        self, request: Any, state: KeyState, answer_type: type[S], reason: str = ""
+    ) -> S:
         key = await self._key(request.key_id)
+        revoked = state is KeyState.REVOKED
         entry = _Entry(
-            kind=audit_pb2.ENTRY_KIND_KEY_REVOKED,
+            kind=audit_pb2.ENTRY_KIND_KEY_REVOKED if revoked else audit_pb2.ENTRY_KIND_KEY_CHANGED,
             tenant_id=key.tenant_id,
             subject=f"key:{key.key_id}",
-            payload={"change": "key_revoked", "key_id": key.key_id},
+            payload={"change": f"key_{state.value}", "key_id": key.key_id},
         )
-        effect = SetKeyState(key_id=key.key_id, state=KeyState.REVOKED, reason=reason)
-        applied = await self._apply(request, effect, None, entry)
-        return authz_pb2.RevokeKeyResponse(revision=applied.revision)
+        effect = SetKeyState(key_id=key.key_id, state=state, reason=reason)
+        answer, _ = await self._apply(
+            request, effect, entry, answer_type, lambda head: answer_type(revision=head)
+        )
+        return answer
 
     def _now(self) -> UnixMs:
         return UnixMs(self._clock.unix_ms())
@@ -256,15 +271,22 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         return found
 
     async def _apply(
-        self, request: Any, effect: Effect, answer: Message | None, entry: _Entry
-    ) -> Applied:
-        """Carry a change out: evidence, then effect, then the word to the watchers."""
-        request_id = fields.identifier("request_id", request.request_id)
+        self,
+        request: Any,
+        effect: Effect,
+        entry: _Entry,
+        answer_type: type[A],
+        answer: Callable[[Revision], A],
+    ) -> tuple[A, bool]:
+        """Carry a change out: evidence, then effect, then the word to the watchers.
+
+        What the request is answered with, and whether it had been answered before.
+        """
+        asked = ChangeRequest.of_message(request)
         change = Change(
-            request_id=request_id,
-            content_sha256=_content_sha256(request),
+            request=asked,
             effect=effect,
-            answer=b"" if answer is None else answer.SerializeToString(deterministic=True),
+            answer=lambda head: answer(head).SerializeToString(deterministic=True),
             create_unix_ms=self._now(),
         )
 
@@ -275,12 +297,11 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
                 entry.payload,
                 tenant_id=entry.tenant_id,
                 subject=entry.subject,
-                request_id=request_id,
+                request_id=asked.request_id,
                 time_unix_ms=change.create_unix_ms,
             )
 
-        async with self._changing:
-            outcome = await self._store.apply(change, record)
+        outcome = await self._store.apply(change, record)
         self._log.info(
             "authz.change",
             change=entry.payload["change"],
@@ -288,19 +309,13 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
             replayed=isinstance(outcome, Applied) and outcome.replayed,
             subject=entry.subject,
             tenant_id=entry.tenant_id,
-            request_id=request_id,
+            request_id=asked.request_id,
             actor=caller(),
         )
         if not isinstance(outcome, Applied):
-            raise _refused(outcome, request_id)
+            raise _refused(outcome)
         self._feed.changed()
-        return outcome
-
-
-def _content_sha256(request: Any) -> bytes:
-    """What two requests with one request_id must share."""
-    name = request.DESCRIPTOR.full_name.encode()
-    return hashlib.sha256(name + b"\0" + request.SerializeToString(deterministic=True)).digest()
+        return answer_type.FromString(outcome.answer), outcome.replayed
 
 
 def _issued(key: Key) -> _Entry:
@@ -322,10 +337,8 @@ def _issued(key: Key) -> _Entry:
     )
 
 
-def _refused(outcome: ChangeOutcome, request_id: str) -> Failure:
-    match outcome:
-        case Mismatch():
-            return mismatch(request_id, "content")
+def _refused(denied: ChangeDenied) -> Failure:
+    match denied:
         case Missing(kind=kind, identifier=identifier):
             return not_found(kind, identifier)
         case Taken(kind=kind):
@@ -333,8 +346,6 @@ def _refused(outcome: ChangeOutcome, request_id: str) -> Failure:
             return already_exists(kind, "name")
         case RevokedForGood():
             return invalid_field("key_id", "a revoked key stays revoked; issue another")
-        case Applied():
-            raise AssertionError("an applied change is not refused")
 
 
 def _whole(found: Sequence[T]) -> Sequence[T]:

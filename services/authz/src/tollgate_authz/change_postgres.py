@@ -1,7 +1,7 @@
 """One change, inside the transaction that store_postgres opened for it.
 
-Owns the writing statements. Locks are taken in one order, request, tenant or key, revision head, so
-changes never wait for one another in a circle.
+Owns the writing statements. Locks are taken in one order, request (tollgate_kit.changes), tenant or
+key, revision head, so changes never wait for one another in a circle.
 """
 
 from typing import Any
@@ -12,16 +12,13 @@ from tollgate_authz.directory import (
     AddGroup,
     AddKey,
     AddTenant,
-    Applied,
-    Change,
+    ChangeDenied,
     Effect,
     Group,
     Key,
     KeyMac,
     KeyState,
-    Mismatch,
     Missing,
-    Revision,
     RevokedForGood,
     SetKeyState,
     SetTenantEnabled,
@@ -30,34 +27,6 @@ from tollgate_authz.directory import (
 )
 
 Connection = psycopg.AsyncConnection[dict[str, Any]]
-ChangeDenied = Missing | Taken | RevokedForGood
-
-
-async def claim(connection: Connection, change: Change) -> Applied | Mismatch | None:
-    """Take the request_id, waiting for a concurrent holder; None when it was free."""
-    taken = await connection.execute(
-        """INSERT INTO change_request (request_id, content_sha256, answer, revision, create_unix_ms)
-           VALUES (%(request_id)s, %(content_sha256)s, %(answer)s, 0, %(create_unix_ms)s)
-           ON CONFLICT (request_id) DO NOTHING""",
-        {
-            "request_id": change.request_id,
-            "content_sha256": change.content_sha256,
-            "answer": change.answer,
-            "create_unix_ms": change.create_unix_ms,
-        },
-    )
-    if taken.rowcount == 1:
-        return None
-    found = await connection.execute(
-        """SELECT content_sha256, answer, revision FROM change_request
-            WHERE request_id = %(request_id)s""",
-        {"request_id": change.request_id},
-    )
-    row = await found.fetchone()
-    assert row is not None, "requests are never deleted"
-    if bytes(row["content_sha256"]) != change.content_sha256:
-        return Mismatch()
-    return Applied(revision=Revision(row["revision"]), answer=bytes(row["answer"]), replayed=True)
 
 
 async def write(connection: Connection, effect: Effect) -> ChangeDenied | None:

@@ -3,10 +3,12 @@
 Owns the records that stores read and write. Never holds a key's secret: only its MAC.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NewType
+
+from tollgate_kit.changes.request import Applied, ChangeRequest
 
 UnixMs = NewType("UnixMs", int)
 Revision = NewType("Revision", int)
@@ -111,28 +113,14 @@ Effect = AddTenant | AddGroup | AddKey | SetTenantEnabled | SetKeyState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One operator's change. The same request_id and content is carried out at most once."""
+    """One operator's change. The same request is carried out at most once."""
 
-    request_id: str
-    content_sha256: bytes
+    request: ChangeRequest
     effect: Effect
-    # What a replay of this request is answered with; never the secret.
-    answer: bytes
+    # What the request is answered with, given the head of the revision log after the change; never
+    # the secret.
+    answer: Callable[[Revision], bytes]
     create_unix_ms: UnixMs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """The change is durable. `revision` is the head of the revision log after it."""
-
-    revision: Revision
-    answer: bytes
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """The request_id was used before, with other content. Nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +143,8 @@ class RevokedForGood:
     """The key is revoked and can be neither enabled nor disabled."""
 
 
-ChangeOutcome = Applied | Mismatch | Missing | Taken | RevokedForGood
+ChangeDenied = Missing | Taken | RevokedForGood
+ChangeOutcome = Applied | ChangeDenied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,15 +8,14 @@ from tollgate_authz.directory import (
     AddGroup,
     AddKey,
     AddTenant,
-    Applied,
     Change,
+    ChangeDenied,
     ChangeOutcome,
     Effect,
     Group,
     Key,
     KeyMac,
     KeyState,
-    Mismatch,
     Missing,
     Revision,
     Revocations,
@@ -29,8 +28,7 @@ from tollgate_authz.directory import (
     takes_away,
 )
 from tollgate_authz.store import FIRST_REVISION, LIST_MAX, REVISIONS_KEPT, BeforeCommit, Found
-
-_Refusal = Missing | Taken | RevokedForGood
+from tollgate_kit.changes.request import Applied, replay
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class MemoryStore:
         self._groups: dict[str, Group] = {}
         self._keys: dict[str, Key] = {}
         self._macs: dict[str, KeyMac] = {}
-        self._requests: dict[str, tuple[bytes, Applied]] = {}
+        self._requests: dict[str, tuple[bytes, bytes]] = {}
         self._log: list[_Revoked] = []
         self._head = FIRST_REVISION
         self._changing = asyncio.Lock()
@@ -67,22 +65,19 @@ class MemoryStore:
 
     async def apply(self, change: Change, before_commit: BeforeCommit) -> ChangeOutcome:
         async with self._changing:
-            known = self._requests.get(change.request_id)
-            if known is not None:
-                digest, applied = known
-                if digest != change.content_sha256:
-                    return Mismatch()
-                return replace(applied, replayed=True)
+            request = change.request
+            if known := replay(request, self._requests.get(request.request_id)):
+                return known
             refusal = self._refusal(change.effect)
             if refusal is not None:
                 return refusal
             await before_commit()
             self._carry_out(change.effect)
-            applied = Applied(revision=self._head, answer=change.answer, replayed=False)
-            self._requests[change.request_id] = (change.content_sha256, applied)
-            return applied
+            answer = change.answer(self._head)
+            self._requests[request.request_id] = (request.content_sha256, answer)
+            return Applied(answer, replayed=False)
 
-    def _refusal(self, effect: Effect) -> _Refusal | None:
+    def _refusal(self, effect: Effect) -> ChangeDenied | None:
         match effect:
             case AddTenant(tenant):
                 taken = any(t.name == tenant.name for t in self._tenants.values())
@@ -100,7 +95,7 @@ class MemoryStore:
                 final = kept.state is KeyState.REVOKED and state is not KeyState.REVOKED
                 return RevokedForGood() if final else None
 
-    def _group_refusal(self, group: Group) -> _Refusal | None:
+    def _group_refusal(self, group: Group) -> ChangeDenied | None:
         taken = any(
             (g.tenant_id, g.name) == (group.tenant_id, group.name) for g in self._groups.values()
         )

@@ -9,15 +9,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import grpc
 import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from tollgate_authz import change_postgres
 from tollgate_authz.directory import (
-    Applied,
     Change,
+    ChangeDenied,
     ChangeOutcome,
     Effect,
     Group,
@@ -33,7 +32,8 @@ from tollgate_authz.directory import (
     takes_away,
 )
 from tollgate_authz.store import LIST_MAX, REVISIONS_KEPT, BeforeCommit, Found
-from tollgate_kit.rpc.failure import Failure, store_unavailable
+from tollgate_kit.changes.once import Changes
+from tollgate_kit.rpc.failure import store_unavailable
 
 Row = Mapping[str, Any]
 Connection = psycopg.AsyncConnection[dict[str, Any]]
@@ -71,6 +71,7 @@ class PostgresStore:
 
     def __init__(self, pool: Pool, *, revisions_kept: int = REVISIONS_KEPT) -> None:
         self._pool = pool
+        self._changes = Changes(pool)
         self._revisions_kept = revisions_kept
 
     async def find(self, public_id: str) -> Found:
@@ -85,37 +86,15 @@ class PostgresStore:
         return Found(subject=subject, revision=Revision(row["revision"]))
 
     async def apply(self, change: Change, before_commit: BeforeCommit) -> ChangeOutcome:
-        committing = False
-        try:
-            async with self._connection() as connection, connection.transaction() as transaction:
-                outcome = await self._carry_out(connection, change, before_commit)
-                if not isinstance(outcome, Applied) or outcome.replayed:
-                    raise psycopg.Rollback(transaction)
-                committing = True
-        except psycopg.Error as error:
-            if not _is_outage(error):
-                raise
-            if committing:
-                raise Failure(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN") from error
-            raise store_unavailable(_STORE) from error
-        return outcome
+        async def make(connection: Connection) -> bytes | ChangeDenied:
+            connection.row_factory = dict_row
+            denied = await change_postgres.write(connection, change.effect)
+            if denied is not None:
+                return denied
+            await before_commit()
+            return change.answer(await self._take_revision(connection, change.effect))
 
-    async def _carry_out(
-        self, connection: Connection, change: Change, before_commit: BeforeCommit
-    ) -> ChangeOutcome:
-        replay = await change_postgres.claim(connection, change)
-        if replay is not None:
-            return replay
-        refusal = await change_postgres.write(connection, change.effect)
-        if refusal is not None:
-            return refusal
-        await before_commit()
-        revision = await self._take_revision(connection, change.effect)
-        await connection.execute(
-            "UPDATE change_request SET revision = %(revision)s WHERE request_id = %(request_id)s",
-            {"revision": revision, "request_id": change.request_id},
-        )
-        return Applied(revision=revision, answer=change.answer, replayed=False)
+        return await self._changes.once(change.request, make, now_ms=change.create_unix_ms)
 
     async def _take_revision(self, connection: Connection, effect: Effect) -> Revision:
         """The head after the change. Its lock is held from here to the commit, no longer."""
