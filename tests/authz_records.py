@@ -2,7 +2,7 @@
 
 import itertools
 
-from tollgate_authz.directory import (
+from tollgate_authz.tenants.directory import (
     AddGroup,
     AddKey,
     AddTenant,

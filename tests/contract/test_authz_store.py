@@ -1,4 +1,4 @@
-"""What tollgate_authz.store.Store promises, by the twin in memory and by the real Postgres."""
+"""What tollgate_authz.tenants.store.Store promises, by the twin in memory and by the real Postgres."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.authz_records import change, filled, group, key, key_mac, new_id, nothing, tenant
-from tollgate_authz.directory import (
+from tollgate_authz.tenants.directory import (
     AddGroup,
     AddKey,
     AddTenant,
@@ -17,8 +17,8 @@ from tollgate_authz.directory import (
     SetTenantEnabled,
     Taken,
 )
-from tollgate_authz.store_memory import MemoryStore
-from tollgate_authz.store_postgres import PostgresStore
+from tollgate_authz.tenants.store_memory import MemoryStore
+from tollgate_authz.tenants.store_postgres import PostgresStore
 from tollgate_kit.changes.request import Applied
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.postgres import pool as pg

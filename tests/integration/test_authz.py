@@ -18,10 +18,10 @@ from tests import engines
 from tests.mesh import Mesh
 from tollgate.authz.v1 import authz_pb2, authz_pb2_grpc
 from tollgate_authz.admin_servicer import AuthzAdminServicer
-from tollgate_authz.key import Peppers
-from tollgate_authz.revocations import RevocationFeed
+from tollgate_authz.keys.key import Peppers
+from tollgate_authz.keys.revocations import RevocationFeed
 from tollgate_authz.servicer import AuthzServicer
-from tollgate_authz.store_postgres import PostgresStore
+from tollgate_authz.tenants.store_postgres import PostgresStore
 from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig, PostgresConfig

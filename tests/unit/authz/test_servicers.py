@@ -9,10 +9,10 @@ from tollgate.audit.v1 import audit_pb2
 from tollgate.authz.v1 import authz_pb2
 from tollgate_authz import admin_servicer
 from tollgate_authz.admin_servicer import AuthzAdminServicer
-from tollgate_authz.key import Peppers, hmac_sha256
-from tollgate_authz.revocations import RevocationFeed
+from tollgate_authz.keys.key import Peppers, hmac_sha256
+from tollgate_authz.keys.revocations import RevocationFeed
 from tollgate_authz.servicer import AuthzServicer
-from tollgate_authz.store_memory import MemoryStore
+from tollgate_authz.tenants.store_memory import MemoryStore
 from tollgate_kit import canonical, virtual_key
 from tollgate_kit.clock import ManualClock
 from tollgate_kit.ids import Ids

@@ -8,10 +8,10 @@ from typing import Final
 from tollgate.authz.v1 import authz_pb2_grpc
 from tollgate_authz.admin_servicer import AuthzAdminServicer
 from tollgate_authz.config import AuthzConfig, pepper_name
-from tollgate_authz.key import Peppers
-from tollgate_authz.revocations import RevocationFeed
+from tollgate_authz.keys.key import Peppers
+from tollgate_authz.keys.revocations import RevocationFeed
 from tollgate_authz.servicer import AuthzServicer
-from tollgate_authz.store_postgres import PostgresStore
+from tollgate_authz.tenants.store_postgres import PostgresStore
 from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence

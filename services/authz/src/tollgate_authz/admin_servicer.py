@@ -14,7 +14,9 @@ from google.protobuf.message import Message
 from tollgate.audit.v1 import audit_pb2
 from tollgate.authz.v1 import authz_pb2, authz_pb2_grpc
 from tollgate_authz import fields, wire
-from tollgate_authz.directory import (
+from tollgate_authz.keys.key import Peppers
+from tollgate_authz.keys.revocations import RevocationFeed
+from tollgate_authz.tenants.directory import (
     AddGroup,
     AddKey,
     AddTenant,
@@ -33,9 +35,7 @@ from tollgate_authz.directory import (
     Tenant,
     UnixMs,
 )
-from tollgate_authz.key import Peppers
-from tollgate_authz.revocations import RevocationFeed
-from tollgate_authz.store import LIST_MAX, Store
+from tollgate_authz.tenants.store import LIST_MAX, Store
 from tollgate_kit import virtual_key
 from tollgate_kit.changes.intent import Evidence, record_intent
 from tollgate_kit.changes.request import Applied, ChangeRequest

@@ -6,8 +6,8 @@ from typing import Final
 
 from google.protobuf import timestamp_pb2
 
-from tollgate_authz import policy
-from tollgate_authz.directory import UnixMs
+from tollgate_authz.keys import policy
+from tollgate_authz.tenants.directory import UnixMs
 from tollgate_kit import virtual_key
 from tollgate_kit.rpc.failure import invalid_field
 

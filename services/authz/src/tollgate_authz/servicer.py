@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from tollgate.authz.v1 import authz_pb2, authz_pb2_grpc
-from tollgate_authz import fields, policy, wire
-from tollgate_authz.directory import UnixMs
-from tollgate_authz.key import Peppers
-from tollgate_authz.revocations import RevocationFeed
-from tollgate_authz.store import Store
+from tollgate_authz import fields, wire
+from tollgate_authz.keys import policy
+from tollgate_authz.keys.key import Peppers
+from tollgate_authz.keys.revocations import RevocationFeed
+from tollgate_authz.tenants.directory import UnixMs
+from tollgate_authz.tenants.store import Store
 from tollgate_kit import virtual_key
 from tollgate_kit.clock import Clock
 from tollgate_kit.metrics import Metrics

@@ -5,8 +5,8 @@ from typing import Final
 from google.protobuf import timestamp_pb2
 
 from tollgate.authz.v1 import authz_pb2
-from tollgate_authz import policy
-from tollgate_authz.directory import Group, Key, KeyState, Revocations, Tenant, UnixMs
+from tollgate_authz.keys import policy
+from tollgate_authz.tenants.directory import Group, Key, KeyState, Revocations, Tenant, UnixMs
 from tollgate_kit import virtual_key
 
 _REASONS: Final = {

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.authz_records import NOW, subject
-from tollgate_authz import policy
-from tollgate_authz.directory import KeyState
-from tollgate_authz.policy import Reason
+from tollgate_authz.keys import policy
+from tollgate_authz.keys.policy import Reason
+from tollgate_authz.tenants.directory import KeyState
 
 HOME = "203.0.113.7"
 

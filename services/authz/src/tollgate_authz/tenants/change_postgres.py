@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from tollgate_authz.directory import (
+from tollgate_authz.tenants.directory import (
     AddGroup,
     AddKey,
     AddTenant,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tollgate_authz.directory import (
+from tollgate_authz.tenants.directory import (
     AddGroup,
     AddKey,
     AddTenant,
@@ -27,7 +27,13 @@ from tollgate_authz.directory import (
     Tenant,
     takes_away,
 )
-from tollgate_authz.store import FIRST_REVISION, LIST_MAX, REVISIONS_KEPT, BeforeCommit, Found
+from tollgate_authz.tenants.store import (
+    FIRST_REVISION,
+    LIST_MAX,
+    REVISIONS_KEPT,
+    BeforeCommit,
+    Found,
+)
 from tollgate_kit.changes.request import Applied, replay
 
 
@@ -39,7 +45,7 @@ class _Revoked:
 
 
 class MemoryStore:
-    """tollgate_authz.store.Store over dictionaries."""
+    """tollgate_authz.tenants.store.Store over dictionaries."""
 
     def __init__(self, *, revisions_kept: int = REVISIONS_KEPT) -> None:
         self._revisions_kept = revisions_kept

@@ -7,10 +7,10 @@ import io
 import pytest
 
 from tests.authz_records import change, filled, nothing
-from tollgate_authz import revocations
-from tollgate_authz.directory import KeyState, SetKeyState, SetTenantEnabled
-from tollgate_authz.revocations import RevocationFeed
-from tollgate_authz.store_memory import MemoryStore
+from tollgate_authz.keys import revocations
+from tollgate_authz.keys.revocations import RevocationFeed
+from tollgate_authz.tenants.directory import KeyState, SetKeyState, SetTenantEnabled
+from tollgate_authz.tenants.store_memory import MemoryStore
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics

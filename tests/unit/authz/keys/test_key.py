@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_authz.directory import KeyMac
-from tollgate_authz.key import Peppers, UnknownPepper, hmac_sha256
+from tollgate_authz.keys.key import Peppers, UnknownPepper, hmac_sha256
+from tollgate_authz.tenants.directory import KeyMac
 from tollgate_kit.secret import Secret
 from tollgate_kit.virtual_key import VirtualKey
 

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tollgate_authz.directory import KeyMac
+from tollgate_authz.tenants.directory import KeyMac
 from tollgate_kit.secret import Secret
 from tollgate_kit.virtual_key import VirtualKey
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from tollgate_authz.directory import Key, KeyState, Subject, UnixMs
+from tollgate_authz.tenants.directory import Key, KeyState, Subject, UnixMs
 
 MAX_AGE_MS: Final = 30_000
 _PERIOD_MS: Final = 60_000

@@ -13,8 +13,8 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from tollgate_authz import change_postgres
-from tollgate_authz.directory import (
+from tollgate_authz.tenants import change_postgres
+from tollgate_authz.tenants.directory import (
     Change,
     ChangeDenied,
     ChangeOutcome,
@@ -31,7 +31,7 @@ from tollgate_authz.directory import (
     Tenant,
     takes_away,
 )
-from tollgate_authz.store import LIST_MAX, REVISIONS_KEPT, BeforeCommit, Found
+from tollgate_authz.tenants.store import LIST_MAX, REVISIONS_KEPT, BeforeCommit, Found
 from tollgate_kit.changes.once import Changes
 from tollgate_kit.rpc.failure import store_unavailable
 
@@ -67,7 +67,7 @@ _REVOCATIONS: Final = """
 
 
 class PostgresStore:
-    """tollgate_authz.store.Store over a pool of connections in autocommit."""
+    """tollgate_authz.tenants.store.Store over a pool of connections in autocommit."""
 
     def __init__(self, pool: Pool, *, revisions_kept: int = REVISIONS_KEPT) -> None:
         self._pool = pool

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from tollgate_authz.directory import (
+from tollgate_authz.tenants.directory import (
     Change,
     ChangeOutcome,
     Group,

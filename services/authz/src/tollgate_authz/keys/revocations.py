@@ -13,8 +13,8 @@ from typing import Final
 
 import grpc
 
-from tollgate_authz.directory import Revocations
-from tollgate_authz.store import Store
+from tollgate_authz.tenants.directory import Revocations
+from tollgate_authz.tenants.store import Store
 from tollgate_kit.clock import Clock
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
