@@ -54,8 +54,15 @@ from tollgate_kit.secret import Secret
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Message)
-# What answers a change of a key's state.
-S = TypeVar("S", authz_pb2.SetKeyEnabledResponse, authz_pb2.RevokeKeyResponse)
+C = TypeVar(
+    "C", authz_pb2.CreateTenantResponse, authz_pb2.CreateGroupResponse, authz_pb2.IssueKeyResponse
+)
+S = TypeVar(
+    "S",
+    authz_pb2.SetTenantEnabledResponse,
+    authz_pb2.SetKeyEnabledResponse,
+    authz_pb2.RevokeKeyResponse,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,21 +106,9 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
             enabled=True,
             create_unix_ms=self._now(),
         )
-        entry = _Entry(
-            kind=audit_pb2.ENTRY_KIND_TENANT_CHANGED,
-            tenant_id=tenant.tenant_id,
-            subject=f"tenant:{tenant.tenant_id}",
-            payload={"change": "tenant_created"},
-        )
-        answer, replayed = await self._apply(
-            request,
-            AddTenant(tenant),
-            entry,
-            authz_pb2.CreateTenantResponse,
-            lambda _: authz_pb2.CreateTenantResponse(tenant=wire.tenant(tenant)),
-        )
-        answer.replayed = replayed
-        return answer
+        answer = authz_pb2.CreateTenantResponse(tenant=wire.tenant(tenant))
+        entry = _tenant_changed(tenant.tenant_id, "tenant_created")
+        return await self._create(request, AddTenant(tenant), entry, answer)
 
     async def ListTenants(
         self, _request: authz_pb2.ListTenantsRequest, _context: Any
@@ -125,21 +120,11 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         self, request: authz_pb2.SetTenantEnabledRequest, _context: Any
     ) -> authz_pb2.SetTenantEnabledResponse:
         tenant_id = fields.identifier("tenant_id", request.tenant_id)
-        entry = _Entry(
-            kind=audit_pb2.ENTRY_KIND_TENANT_CHANGED,
-            tenant_id=tenant_id,
-            subject=f"tenant:{tenant_id}",
-            payload={"change": "tenant_resumed" if request.enabled else "tenant_suspended"},
+        entry = _tenant_changed(
+            tenant_id, "tenant_resumed" if request.enabled else "tenant_suspended"
         )
         effect = SetTenantEnabled(tenant_id=tenant_id, enabled=request.enabled)
-        answer, _ = await self._apply(
-            request,
-            effect,
-            entry,
-            authz_pb2.SetTenantEnabledResponse,
-            lambda head: authz_pb2.SetTenantEnabledResponse(revision=head),
-        )
-        return answer
+        return await self._set(request, effect, entry, authz_pb2.SetTenantEnabledResponse)
 
     async def CreateGroup(
         self, request: authz_pb2.CreateGroupRequest, _context: Any
@@ -157,15 +142,8 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
             subject=f"group:{group.group_id}",
             payload={"change": "group_created", "group_id": group.group_id},
         )
-        answer, replayed = await self._apply(
-            request,
-            AddGroup(group),
-            entry,
-            authz_pb2.CreateGroupResponse,
-            lambda _: authz_pb2.CreateGroupResponse(group=wire.group(group)),
-        )
-        answer.replayed = replayed
-        return answer
+        answer = authz_pb2.CreateGroupResponse(group=wire.group(group))
+        return await self._create(request, AddGroup(group), entry, answer)
 
     async def ListGroups(
         self, request: authz_pb2.ListGroupsRequest, _context: Any
@@ -181,17 +159,12 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         secret = Secret(self._ids.base62(virtual_key.SECRET_LENGTH))
         text = virtual_key.make(key.environment, key.public_id, secret)
         made = virtual_key.VirtualKey(key.environment, key.public_id, secret)
-        answer, replayed = await self._apply(
-            request,
-            AddKey(key, self._peppers.mac(made)),
-            _issued(key),
-            authz_pb2.IssueKeyResponse,
-            lambda _: authz_pb2.IssueKeyResponse(key=wire.key(key)),
-        )
-        answer.replayed = replayed
-        if not replayed:
-            answer.secret = text.reveal()
-        return answer
+        effect = AddKey(key, self._peppers.mac(made))
+        answer = authz_pb2.IssueKeyResponse(key=wire.key(key))
+        stored = await self._create(request, effect, _issued(key), answer)
+        if not stored.replayed:
+            stored.secret = text.reveal()
+        return stored
 
     async def GetKey(
         self, request: authz_pb2.GetKeyRequest, _context: Any
@@ -231,10 +204,7 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
             payload={"change": f"key_{state.value}", "key_id": key.key_id},
         )
         effect = SetKeyState(key_id=key.key_id, state=state, reason=reason)
-        answer, _ = await self._apply(
-            request, effect, entry, answer_type, lambda head: answer_type(revision=head)
-        )
-        return answer
+        return await self._set(request, effect, entry, answer_type)
 
     def _now(self) -> UnixMs:
         return UnixMs(self._clock.unix_ms())
@@ -269,6 +239,19 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
         if found is None:
             raise not_found("key", key_id)
         return found
+
+    async def _create(self, request: Any, effect: Effect, entry: _Entry, answer: C) -> C:
+        """Make something new; a repeat is answered with what was made first."""
+        stored, replayed = await self._apply(request, effect, entry, type(answer), lambda _: answer)
+        stored.replayed = replayed
+        return stored
+
+    async def _set(self, request: Any, effect: Effect, entry: _Entry, answer_type: type[S]) -> S:
+        """Change what is there; answered with the head of the revision log after it."""
+        answer, _ = await self._apply(
+            request, effect, entry, answer_type, lambda head: answer_type(revision=head)
+        )
+        return answer
 
     async def _apply(
         self,
@@ -316,6 +299,15 @@ class AuthzAdminServicer(authz_pb2_grpc.AuthzAdminServiceServicer):
             raise _refused(outcome)
         self._feed.changed()
         return answer_type.FromString(outcome.answer), outcome.replayed
+
+
+def _tenant_changed(tenant_id: str, change: str) -> _Entry:
+    return _Entry(
+        kind=audit_pb2.ENTRY_KIND_TENANT_CHANGED,
+        tenant_id=tenant_id,
+        subject=f"tenant:{tenant_id}",
+        payload={"change": change},
+    )
 
 
 def _issued(key: Key) -> _Entry:

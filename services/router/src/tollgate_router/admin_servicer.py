@@ -5,7 +5,8 @@ audit, and its transaction commits. Without audit nothing changes. No RPC return
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -92,10 +93,8 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         public.CopyFrom(request)
         public.ClearField("secret")
         asked = ChangeRequest.of_message(public)
-        try:
+        with _checked():
             admission.key(request.secret)
-        except InvalidField as bad:
-            raise invalid_field(bad.field, bad.why) from None
         provider = await self._provider(request.provider)
         # Whether the deployment allows it is asked on every use; encryption only needs its origin.
         address = base_url.parse(provider.base_url, allow_private=True)
@@ -167,11 +166,10 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         own.price.ClearField("version")
         own.price.ClearField("source")
         asked = ChangeRequest.of_message(own)
-        try:
+        with _checked():
             admission.model_name(request.price.model, field="price.model")
+        try:
             wanted = messages.price_from(request.price, version=1, source="operator")
-        except InvalidField as bad:
-            raise invalid_field(bad.field, bad.why) from None
         except ValueError as bad:
             raise invalid_field("price", str(bad)) from None
 
@@ -194,12 +192,10 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         protocol = messages.PROTOCOLS.get(request.protocol)
         if protocol is None:
             raise invalid_field("protocol")
-        try:
+        with _checked():
             name = admission.provider_name(request.name)
             address = admission.address(request.base_url, allow_private=self._allow_private)
             models = admission.models([(m.model, m.upstream_model) for m in request.models])
-        except InvalidField as bad:
-            raise invalid_field(bad.field, bad.why) from None
         return Provider(
             name, protocol, str(address), models, (), enabled=True,
             create_unix_ms=self._clock.unix_ms(),
@@ -257,3 +253,12 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         answer = await self._store.change(request, make)
         await self._watch.refresh()
         return answer_type.FromString(answer.answer)
+
+
+@contextmanager
+def _checked() -> Iterator[None]:
+    """A field that breaks a rule is INVALID_FIELD."""
+    try:
+        yield
+    except InvalidField as bad:
+        raise invalid_field(bad.field, bad.why) from None
