@@ -49,8 +49,15 @@ async def add(connection: psycopg.AsyncConnection) -> bytes:
 
 async def test_twins_are_one_change_and_get_one_answer(pool):
     """Ten copies at once, over two processes' worth of callers: one is made, all are answered."""
+
+    async def slowly(connection):
+        await asyncio.sleep(0.1)
+        return await add(connection)
+
     changes = Changes(pool), Changes(pool)
-    answers = await asyncio.gather(*(changes[n % 2].once(ASKED, add, now_ms=1) for n in range(10)))
+    answers = await asyncio.gather(
+        *(changes[n % 2].once(ASKED, slowly, now_ms=1) for n in range(10))
+    )
     assert {b"answer"} == {answer.answer for answer in answers}
     assert (1, 9) == (await made(pool), sum(answer.replayed for answer in answers))
 
