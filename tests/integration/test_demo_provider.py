@@ -16,6 +16,7 @@ from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.usage import UsageSource
+from tollgate_dialects.registry import DIALECTS
 
 KEY = "sk-demo-provider-0123456789abcdef"
 PATHS = {OPENAI: "/v1/chat/completions", ANTHROPIC: "/v1/messages"}
@@ -60,7 +61,7 @@ def stats(client):
 
 def metered(answer, protocol, *, stream):
     make = StreamMeter if stream else BodyMeter
-    meter = make(PROTOCOLS[protocol], secrets=[KEY])
+    meter = make(DIALECTS[PROTOCOLS[protocol]].answer, secrets=[KEY])
     passed = meter.feed(answer.content) + meter.finish()
     return meter, passed
 
@@ -147,9 +148,8 @@ def test_refusals_are_said_with_their_words_and_without_their_secrets(client, pr
     """The refusal holds key, URL and organisation; what we would say of it holds none."""
     answer = ask(client, protocol, f"demo-{status}-2" if status == 429 else f"demo-{status}")
     assert (status, True) == (answer.status_code, KEY in answer.text)
-    said = upstream_error.describe(
-        status, answer.content, answer.headers, PROTOCOLS[protocol], [KEY]
-    )
+    codes = DIALECTS[PROTOCOLS[protocol]].answer.error_codes
+    said = upstream_error.describe(status, answer.content, answer.headers, codes, [KEY])
     for leak in (KEY, "org-Demo", "internal.provider", "req_011"):
         assert leak not in " ".join(said)
     assert (status in upstream_error.DESCRIBED_STATUSES) is bool(said.message)
@@ -194,18 +194,18 @@ def test_red_line_3_no_failure_says_key_or_canary_after_metering(provider, failu
     assert KEY.encode() in wire
     assert CANARY.encode() in wire
     _, _, payload = wire.partition(b"\r\n\r\n")
-    protocol = PROTOCOLS[failure.protocol]
+    rules = DIALECTS[PROTOCOLS[failure.protocol]].answer
     if failure.stream and failure.status == 200:
         # What an HTTP client would hand over: the data of the chunks.
         data = re.sub(rb"(?:^|\r\n)[0-9a-f]+\r\n", b"", payload)
-        meter = StreamMeter(protocol, strip_usage=True, secrets=[KEY])
+        meter = StreamMeter(rules, strip_usage=True, secrets=[KEY])
         shown = meter.feed(data) + meter.finish() + repr(meter.error).encode()
     elif failure.status == 200:
-        meter = BodyMeter(protocol, secrets=[KEY])
+        meter = BodyMeter(rules, secrets=[KEY])
         meter.feed(payload)
         shown = meter.finish() + repr(meter.error).encode()
     else:
-        said = upstream_error.describe(failure.status, payload, {}, protocol, [KEY])
+        said = upstream_error.describe(failure.status, payload, {}, rules.error_codes, [KEY])
         shown = " ".join(said).encode()
     assert KEY.encode() not in shown
     assert CANARY.encode() not in shown

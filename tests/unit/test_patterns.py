@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from tollgate_dialects.answer import template
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import DIALECTS
 
 PACKAGES = (
     "dialects",
@@ -25,7 +27,12 @@ PACKAGES = (
     "audit",
 )
 ONE_CHARACTER = (code.LITERAL, code.NOT_LITERAL, code.IN, code.ANY)
-FRAME = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+FRAMES = {
+    Protocol.OPENAI_CHAT: b'data: {"id":"c","object":"chat.completion.chunk",'
+    b'"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n',
+    Protocol.ANTHROPIC_MESSAGES: b'event: content_block_delta\ndata: {"type":"content_block_delta",'
+    b'"index":0,"delta":{"type":"text_delta","text":"a"}}\n\n',
+}
 
 
 def patterns_in(value: object) -> Iterator[re.Pattern[Any]]:
@@ -57,9 +64,16 @@ def possessive_groups(parsed: Iterable[Any]) -> Iterator[Any]:
 
 def all_patterns() -> dict[str, re.Pattern[Any]]:
     """Every pattern of every module, and one that is made while streams are read."""
-    made = template.of(FRAME)
-    assert made is not None
-    found = {"template.of": made}
+    found: dict[str, re.Pattern[Any]] = {}
+    for protocol, dialect in DIALECTS.items():
+        words = dialect.answer.vocabulary
+        made = template.of(FRAMES[protocol], words)
+        assert made is not None
+        for name, pattern in (
+            ("template.of", made), ("variable", words.variable), ("fixed", words.fixed),
+            ("text", dialect.answer.text),
+        ):  # fmt: skip
+            found[f"{protocol.value} {name}"] = pattern
     for package in (importlib.import_module(f"tollgate_{name}") for name in PACKAGES):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name.endswith("__main__"):

@@ -11,6 +11,7 @@ import pytest
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.usage import UsageSource
+from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request, rewrite
 
 ROOT = Path(__file__).parents[3]
@@ -122,7 +123,7 @@ def test_recorded_streams_meter_to_what_they_state(exchanges):
             for report in (document.get("usage"), (document.get("message") or {}).get("usage"))
             if report
         ]
-        meter = StreamMeter(protocol, strip_usage=False)
+        meter = StreamMeter(DIALECTS[protocol].answer, strip_usage=False)
         out = b"".join(meter.feed(raw[at : at + 97]) for at in range(0, len(raw), 97))
         out += meter.finish()
         if meter.error:
@@ -141,7 +142,7 @@ def test_recorded_streams_meter_to_what_they_state(exchanges):
         assert (stated, UsageSource.UPSTREAM) == (facts_of(meter.usage), meter.usage_source), (
             exchange["id"]
         )
-        stripped = StreamMeter(protocol, strip_usage=True)
+        stripped = StreamMeter(DIALECTS[protocol].answer, strip_usage=True)
         kept = list(documents(stripped.feed(raw) + stripped.finish()))
         if protocol is Protocol.OPENAI_CHAT:
             wanted = [
@@ -163,7 +164,7 @@ def test_recorded_bodies_meter_to_what_they_state(exchanges):
         if exchange["stream"] or exchange["status"] != 200 or "resp_text" not in exchange:
             continue
         raw = exchange["resp_text"].encode()
-        meter = BodyMeter(protocol)
+        meter = BodyMeter(DIALECTS[protocol].answer)
         meter.feed(raw)
         out = meter.finish()
         document = json.loads(raw) if raw.startswith(b"{") else None
@@ -198,13 +199,13 @@ def test_recorded_requests_are_read(exchanges):
             continue
         body = json.dumps(exchange["req"]).encode()
         try:
-            facts = request.read(body, protocol)
+            facts = request.read(body, DIALECTS[protocol].request)
         except request.BadRequest as refusal:
             code, param = refusal.code.value, refusal.param
         else:
             code, param = "accepted", "unbounded" if facts.unbounded_input else ""
             after = rewrite.upstream_body(
-                body, protocol, asked=facts, model="x",
+                body, DIALECTS[protocol].request, asked=facts, model="x",
                 max_output_tokens=facts.max_output_tokens or 77,
             )  # fmt: skip
             owned = ("model", "max_tokens", "max_completion_tokens", "stream_options")
@@ -227,7 +228,7 @@ def test_recorded_input_never_exceeds_its_bound(exchanges):
             continue
         try:
             compact = json.dumps(exchange["req"], separators=(",", ":"), ensure_ascii=False)
-            facts = request.read(compact.encode(), protocol)
+            facts = request.read(compact.encode(), DIALECTS[protocol].request)
         except request.BadRequest:
             continue
         stated = expected(protocol, [u] if (u := json.loads(exchange["resp_text"]).get("usage"))

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tollgate_dialects.answer import upstream_error
-from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.dialect import Dialect
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.request import rewrite
-from tollgate_dialects.request.request import RequestFacts
+from tollgate_dialects.request.rules import RequestFacts
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.secret import Secret
 from tollgate_router.charge import EndReason
-from tollgate_router.providers import endpoint
 from tollgate_router.providers.catalogue import Candidate, Snapshot
 from tollgate_router.providers.provider_keys import OpenKey, ProviderKeys
 from tollgate_router.providers.request_head import RequestHead
@@ -50,7 +49,7 @@ class UpstreamCall:
 
     trace_id: str
     reservation_id: str
-    protocol: Protocol
+    dialect: Dialect
     model: str
     # What the body says.
     asked: RequestFacts
@@ -151,7 +150,7 @@ class Attempts:
     ) -> Opened | NotOpened | ContactRefused:
         """Try candidates until one answers 2xx, refuses the request itself, or none is left."""
         self._retries.call()
-        candidates = catalogue.candidates(call.protocol, call.model)
+        candidates = catalogue.candidates(call.dialect.protocol, call.model)
         order = self.health.order(candidates, now_ms=self._now_ms())
         if order.wait_ms:
             return NotOpened(
@@ -218,7 +217,7 @@ class Attempts:
     ) -> tuple[Opened | NotOpened, routing.Result]:
         body = rewrite.upstream_body(
             call.body,
-            call.protocol,
+            call.dialect.request,
             asked=call.asked,
             model=candidate.upstream_model,
             max_output_tokens=call.max_output_tokens,
@@ -235,10 +234,10 @@ class Attempts:
         if refusal.result_of(answer.status) is routing.Result.OK:
             self._record(candidate, routing.Result.OK)
             return Opened(answer, candidate, key.secret), routing.Result.OK
-        return await self._refused(answer, candidate, key)
+        return await self._refused(call, answer, candidate, key)
 
     async def _refused(
-        self, answer: Answer, candidate: Candidate, key: OpenKey
+        self, call: UpstreamCall, answer: Answer, candidate: Candidate, key: OpenKey
     ) -> tuple[NotOpened, routing.Result]:
         start = b""
         try:
@@ -254,7 +253,11 @@ class Attempts:
         if result in routing.OPERATORS_FAULT:
             self._alarm(candidate, result, answer.status)
         message, code, param = upstream_error.describe(
-            status, start, answer.headers, candidate.protocol, [key.secret.reveal()]
+            status,
+            start,
+            answer.headers,
+            call.dialect.answer.error_codes,
+            [key.secret.reveal()],
         )
         refused = NotOpened(
             EndReason.UPSTREAM_ERROR, status, message, code, param, retry_after_ms=wait_ms
@@ -277,7 +280,7 @@ class Attempts:
 
 
 def _head(call: UpstreamCall, key: OpenKey) -> RequestHead:
-    passed = endpoint.passed_on(call.protocol, call.protocol_headers)
+    passed = call.dialect.endpoint.passed_on(call.protocol_headers).kept
     return key.head.with_headers(passed) if passed else key.head
 
 

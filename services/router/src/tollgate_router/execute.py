@@ -147,7 +147,7 @@ class Executor:
     async def _unary(self, call: UpstreamCall, opened: Opened) -> router_pb2.ExecuteResponse:
         """Read the whole body and meter it; a body that is no answer is not passed on."""
         answer = opened.answer
-        meter = BodyMeter(call.protocol, secrets=(opened.secret.reveal(),))
+        meter = BodyMeter(call.dialect.answer, secrets=(opened.secret.reveal(),))
         data, reason = b"", EndReason.UPSTREAM_ERROR
         try:
             meter.feed(await answer.read_all(self._upstream.answer_bytes_max))

@@ -7,10 +7,10 @@ from google.protobuf.message import DecodeError
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.bound import worst_case
+from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request as requests
-from tollgate_dialects.request.request import RequestFacts
+from tollgate_dialects.request.rules import RequestFacts, RequestRules
 from tollgate_kit.clock import Clock
 from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.logs import Log
@@ -99,6 +99,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         protocol = messages.PROTOCOLS.get(request.client_protocol)
         if protocol is None:
             raise invalid_field("client_protocol")
+        dialect = DIALECTS[protocol]
         if not 0 < len(request.trace_id) <= TRACE_ID_MAX:
             raise invalid_field("trace_id")
         if not 0 <= request.max_output_tokens <= OUTPUT_TOKENS_MAX:
@@ -109,7 +110,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         price = self._watch.snapshot.price(claims.model, request.price_version)
         if price is None:
             raise invalid_field("price_version")
-        asked = _asked(request, protocol)
+        asked = _asked(request, dialect.request)
         # The most that the call may cost, worked out from its body: an edge is not believed.
         bound = worst_case(asked, price, output_cap=request.max_output_tokens or None)
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
@@ -121,7 +122,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         return UpstreamCall(
             trace_id=request.trace_id,
             reservation_id=claims.reservation_id,
-            protocol=protocol,
+            dialect=dialect,
             model=claims.model,
             asked=asked,
             max_output_tokens=bound.sent_max_output_tokens,
@@ -171,10 +172,10 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         return messages.reservation_refused()
 
 
-def _asked(request: router_pb2.ExecuteRequest, protocol: Protocol) -> RequestFacts:
+def _asked(request: router_pb2.ExecuteRequest, rules: RequestRules) -> RequestFacts:
     """Read the body. Raises INVALID_FIELD if the request's own fields contradict it."""
     try:
-        asked = requests.read(request.body, protocol)
+        asked = requests.read(request.body, rules)
     except requests.BadRequest:
         raise invalid_field("body") from None
     if asked.stream is not request.stream:

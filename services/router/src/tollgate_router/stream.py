@@ -27,7 +27,7 @@ class Stream:
         self.answer = opened.answer
         self.candidate = opened.candidate
         self._meter = StreamMeter(
-            call.protocol,
+            call.dialect.answer,
             choices=call.asked.choices,
             strip_usage=not call.asked.wants_usage,
             secrets=(opened.secret.reveal(),),

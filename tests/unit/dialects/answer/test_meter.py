@@ -13,8 +13,10 @@ from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.common import sse
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
+from tollgate_dialects.registry import DIALECTS
 
-OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
+OPENAI = DIALECTS[Protocol.OPENAI_CHAT].answer
+ANTHROPIC = DIALECTS[Protocol.ANTHROPIC_MESSAGES].answer
 
 
 def data(document, end="\n\n", name=""):
@@ -204,7 +206,7 @@ def test_trust_59_too_few_tokens_for_the_text_are_flagged():
 def test_promise_8_openai_dialects_become_disjoint_classes(report, expected):
     """Each vendor's subsets, extras and omissions: no token twice, none negative."""
     base = {"prompt_tokens": 10, "completion_tokens": 5}
-    assert expected == reported.from_openai({**base, **report})
+    assert expected == reported.usage_of({**base, **report}, OPENAI.usage)
 
 
 def test_promise_8_anthropic_reports_are_merged_and_the_last_wins():

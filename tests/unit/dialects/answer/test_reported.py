@@ -7,10 +7,12 @@ import pytest
 from tollgate_dialects.answer import reported, upstream_error
 from tollgate_dialects.answer import schema as answer_schema
 from tollgate_dialects.answer.meter import StreamMeter
+from tollgate_dialects.anthropic import usage as message_usage
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request, rewrite
 
-OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
+OPENAI, ANTHROPIC = DIALECTS[Protocol.OPENAI_CHAT], DIALECTS[Protocol.ANTHROPIC_MESSAGES]
 
 
 def chunk(text: str, reason: object, **more: object) -> bytes:
@@ -21,7 +23,7 @@ def chunk(text: str, reason: object, **more: object) -> bytes:
 @pytest.mark.parametrize("reason", ["", None])
 def test_an_empty_finish_reason_ends_nothing(reason):
     """ollama#4357: without a word a choice has not ended: no end is supplied, no usage is final."""
-    meter = StreamMeter(OPENAI)
+    meter = StreamMeter(OPENAI.answer)
     usage = {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}
     passed = meter.feed(chunk("Hello", reason, usage=usage)) + meter.feed(chunk(" wor", reason))
     passed += meter.finish()
@@ -31,7 +33,7 @@ def test_an_empty_finish_reason_ends_nothing(reason):
 
 def test_an_empty_stop_reason_ends_nothing():
     """The same for Anthropic: message_stop is not supplied."""
-    meter = StreamMeter(ANTHROPIC)
+    meter = StreamMeter(ANTHROPIC.answer)
     event = {"type": "message_delta", "delta": {"stop_reason": ""}, "usage": {"output_tokens": 1}}
     meter.feed(b"event: message_delta\ndata: " + json.dumps(event).encode() + b"\n\n")
     assert b"message_stop" not in meter.finish()
@@ -41,29 +43,30 @@ def test_an_empty_stop_reason_ends_nothing():
 def test_a_word_about_funds_wins_over_a_number():
     """FastGPT#1056: 429 with insufficient_quota is the operator's empty account, not a rate."""
     said = {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": 429}
-    fault = upstream_error.in_stream(said, OPENAI)
+    fault = upstream_error.in_stream(said, OPENAI.answer.error_codes)
     assert (402, "") == (fault.http_status, fault.message)
 
 
 def test_zeros_do_not_take_back_a_count():
     """ai-gateway PR#1631: a delta that repeats input counters as 0 leaves them as they were."""
     merged: dict = {}
-    reported.merge_anthropic(
+    message_usage.merge(
         merged, {"input_tokens": 2500, "cache_read_input_tokens": 900, "output_tokens": 1}
     )
-    reported.merge_anthropic(
+    message_usage.merge(
         merged, {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 150}
     )
-    usage = reported.from_anthropic(merged)
+    usage = reported.usage_of(merged, ANTHROPIC.answer.usage)
     assert usage is not None
     assert (2500, 900, 150) == (usage.input_tokens, usage.cache_read_tokens, usage.output_tokens)
 
 
 def test_a_zero_under_one_name_does_not_hide_another():
     """workbuddy-manager#39: cached_tokens 0 beside prompt_cache_hit_tokens 1024."""
-    usage = reported.from_openai(
+    usage = reported.usage_of(
         {"prompt_tokens": 1204, "completion_tokens": 5, "total_tokens": 1209,
-         "prompt_tokens_details": {"cached_tokens": 0}, "prompt_cache_hit_tokens": 1024}
+         "prompt_tokens_details": {"cached_tokens": 0}, "prompt_cache_hit_tokens": 1024},
+        OPENAI.answer.usage,
     )  # fmt: skip
     assert usage is not None
     assert (180, 1024) == (usage.input_tokens, usage.cache_read_tokens)
@@ -82,7 +85,7 @@ def test_a_zero_under_one_name_does_not_hide_another():
 def test_what_carries_reasoning_passes(member):
     """litellm#35021, dayu-agent#45: signatures and reasoning of Copilot and Gemini reach clients."""
     document = {"choices": [{"index": 0, "delta": {"content": "x", **member}}]}
-    assert document == answer_schema.kept(document, answer_schema.OPENAI)
+    assert document == answer_schema.kept(document, OPENAI.answer.body)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +100,8 @@ def test_what_carries_reasoning_passes(member):
 def test_the_limit_has_the_name_that_the_model_takes(model, key):
     """litellm#13714: a reasoning model behind a deployment's own name takes no max_tokens."""
     sent = b'{"model":"m","messages":[]}'
-    asked = request.read(sent, OPENAI)
-    body = rewrite.upstream_body(sent, OPENAI, asked=asked, model=model, max_output_tokens=9)
+    asked = request.read(sent, OPENAI.request)
+    body = rewrite.upstream_body(
+        sent, OPENAI.request, asked=asked, model=model, max_output_tokens=9
+    )
     assert 9 == json.loads(body)[key]

@@ -8,8 +8,10 @@ from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.common import sse
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.usage import Usage, UsageSource
+from tollgate_dialects.registry import DIALECTS
 
-OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
+OPENAI = DIALECTS[Protocol.OPENAI_CHAT].answer
+ANTHROPIC = DIALECTS[Protocol.ANTHROPIC_MESSAGES].answer
 LEAK = "Error at http://10.0.0.7:8000 on gpu-node-17"
 
 
@@ -28,13 +30,13 @@ def event(kind, **more):
 
 
 WORD, LAST = data(chunk()), data(chunk(finish="stop"))
-DONE = sse.TERMINAL[OPENAI]
+DONE = OPENAI.end.frame
 USAGE = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
 START = event("message_start", message={"type": "message", "content": [],
                                         "usage": {"input_tokens": 9, "output_tokens": 1}})  # fmt: skip
 SAID = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "abcdef"})
 STOP = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 5})
-END = sse.TERMINAL[ANTHROPIC]
+END = ANTHROPIC.end.frame
 
 
 def stream(protocol, raw, size=None, **options):
@@ -290,16 +292,19 @@ def test_case_R3_the_end_of_a_stream_is_found_however_it_is_written(end, size):
     out, meter = stream(OPENAI, WORD + LAST + end, size)
     assert (WORD + LAST + DONE, True, None) == (out, meter.finished, meter.error)
     if end.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")):
-        assert len(WORD) == sse.end_of(WORD + end + WORD, OPENAI)
+        assert len(WORD) == sse.end_of(WORD + end + WORD, OPENAI.end)
 
 
 def test_case_R3_a_text_that_speaks_of_the_end_is_no_end():
     """[DONE] and message_stop inside of words are words."""
     said = data(chunk("data: [DONE]\n\ndata:[DONE]")), data(chunk("[DONE]"))
-    assert [-1, -1] == [sse.end_of(frame, OPENAI) for frame in said]
+    assert [-1, -1] == [sse.end_of(frame, OPENAI.end) for frame in said]
     delta = {"type": "text_delta", "text": "event: message_stop\n\n"}
     said = event("content_block_delta", index=0, delta=delta)
-    assert (-1, len(said)) == (sse.end_of(said, ANTHROPIC), sse.end_of(said + END, ANTHROPIC))
+    assert (-1, len(said)) == (
+        sse.end_of(said, ANTHROPIC.end),
+        sse.end_of(said + END, ANTHROPIC.end),
+    )
 
 
 def test_case_P2_a_stream_without_its_last_event_is_complete_when_all_choices_ended():

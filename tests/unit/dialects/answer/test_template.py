@@ -10,8 +10,9 @@ from tollgate_dialects.answer import schema as answer_schema
 from tollgate_dialects.answer.meter import StreamMeter
 from tollgate_dialects.answer.template import Shapes
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import DIALECTS
 
-OPENAI = Protocol.OPENAI_CHAT
+OPENAI = DIALECTS[Protocol.OPENAI_CHAT].answer
 
 
 def text(index: int, word: str = "abc", **more: object) -> bytes:
@@ -66,12 +67,12 @@ def test_shapes_are_bounded_and_the_latest_are_kept():
     shapes = Shapes()
     names = [f"x{'y' * count}" for count in range(40)]
     for name in names:
-        shapes.learn(text(0, **{name: None}), [0])
+        shapes.learn(text(0, **{name: None}), OPENAI.vocabulary, [0])
     assert shapes.match(text(0, **{names[0]: None}), 0) is None
     assert shapes.match(text(0, **{names[-1]: None}), 0) is not None
 
 
-@pytest.mark.parametrize("kind", [answer_schema.OPENAI, answer_schema.MESSAGE])
+@pytest.mark.parametrize("kind", [OPENAI.body, DIALECTS[Protocol.ANTHROPIC_MESSAGES].answer.body])
 @given(data=st.data())
 def test_what_is_kept_of_an_answer_is_kept_again(kind, data):
     """The quick look and the slow one agree: what was kept holds nothing to drop."""
@@ -107,7 +108,7 @@ def test_what_is_no_json_is_never_of_a_known_shape(odd):
     """A frame that a reader would refuse or mend is read, whatever others have taught."""
     shapes = Shapes()
     plain = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}],"created":1}\n\n'
-    shapes.learn(plain, [0])
+    shapes.learn(plain, OPENAI.vocabulary, [0])
     assert shapes.match(plain, 0) is not None
     assert shapes.match(b"data: %b\n\n" % odd, 0) is None
 

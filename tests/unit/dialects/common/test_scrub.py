@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.scrub import MAX_CHARACTERS, scrub
+from tollgate_dialects.registry import DIALECTS
 
-OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
+OPENAI = DIALECTS[Protocol.OPENAI_CHAT].answer.error_codes
+ANTHROPIC = DIALECTS[Protocol.ANTHROPIC_MESSAGES].answer.error_codes
 
 
 @pytest.mark.parametrize(

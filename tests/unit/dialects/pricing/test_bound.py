@@ -13,8 +13,9 @@ from tollgate_dialects.pricing import bound, seed
 from tollgate_dialects.pricing.cost import cost_nano_usd
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.usage import Usage
+from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import normalisation, request
-from tollgate_dialects.request.request import RequestFacts
+from tollgate_dialects.request.rules import RequestFacts
 
 PRICE = Price(
     model="m", version=1, source="seed", input_pico_usd=1_000_000, output_pico_usd=5_000_000,
@@ -24,6 +25,7 @@ PRICE = Price(
 FACTS = RequestFacts(
     model="m", stream=False, max_output_tokens=100, choices=1, wants_usage=False,
     input_token_bound=1_000, unbounded_input=False, cache_write="none",
+    limit_names=(), present=frozenset(),
 )  # fmt: skip
 
 amounts = st.integers(0, 10**9)
@@ -51,6 +53,7 @@ def calls(draw):
         model="m", stream=draw(st.booleans()), max_output_tokens=draw(st.none() | counts),
         choices=draw(st.integers(1, 128)), wants_usage=False, input_token_bound=draw(counts),
         unbounded_input=draw(st.booleans()), cache_write=draw(st.sampled_from(["none", "5m", "1h"])),
+        limit_names=(), present=frozenset(),
     )  # fmt: skip
     cap = draw(st.none() | counts)
     most = price.max_input_tokens
@@ -238,7 +241,7 @@ def test_promise_rule_2_a_text_has_no_more_utf8_bytes_than_its_bound(text):
     for ascii_only in (True, False):
         body = json.dumps({"model": "m", "messages": [{"content": text}]}, ensure_ascii=ascii_only)
         try:
-            facts = request.read(body.encode(), Protocol.OPENAI_CHAT)
+            facts = request.read(body.encode(), DIALECTS[Protocol.OPENAI_CHAT].request)
         except (request.BadRequest, UnicodeEncodeError):
             continue
         for form in ("NFC", "NFKC"):

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request
 from tollgate_dialects.request.request import BadRequest
 
-OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
+OPENAI = DIALECTS[Protocol.OPENAI_CHAT].request
+ANTHROPIC = DIALECTS[Protocol.ANTHROPIC_MESSAGES].request
 
 
 def refusal(body: str, protocol=OPENAI) -> str:
@@ -176,7 +178,7 @@ PLACES = (
 
 
 @pytest.mark.parametrize("place", PLACES)
-@given(value=anything, protocol=st.sampled_from(list(Protocol)))
+@given(value=anything, protocol=st.sampled_from([OPENAI, ANTHROPIC]))
 def test_case_P17_any_json_in_any_place_is_read_or_refused(place, value, protocol):
     """A value of a kind that nobody expects is a 400 at most, never a failure of ours."""
     wrapped = {
@@ -232,11 +234,13 @@ MEASURE = """
 import json, resource, sys
 from tollgate_dialects.request import request
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import DIALECTS
 text = json.loads(sys.argv[1])
+rules = DIALECTS[Protocol.OPENAI_CHAT].request
 head = '{"model":"m","messages":[{"content":"'
 body = (head + text * (8_000_000 // len(text.encode())) + '"}]}').encode()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-request.read(body, Protocol.OPENAI_CHAT)
+request.read(body, rules)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / len(body))
 """
 

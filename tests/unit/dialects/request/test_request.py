@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_dialects.common.protocol import Protocol, forwarded_betas
+from tollgate_dialects.anthropic.endpoint import forwarded_betas
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request
 from tollgate_dialects.request.request import BadRequest
 
-OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
+OPENAI = DIALECTS[Protocol.OPENAI_CHAT].request
+ANTHROPIC = DIALECTS[Protocol.ANTHROPIC_MESSAGES].request
 BASE = {
     OPENAI: {"model": "m", "messages": [{"role": "user", "content": "hi"}]},
     ANTHROPIC: {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]},

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from tollgate_dialects.common import members
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request, rewrite
 
-OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
+OPENAI = DIALECTS[Protocol.OPENAI_CHAT].request
+ANTHROPIC = DIALECTS[Protocol.ANTHROPIC_MESSAGES].request
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 values = st.recursive(
@@ -158,3 +160,27 @@ def test_case_P5_a_limit_that_is_said_twice_is_rewritten_twice():
     body = b'{"model":"m","max_tokens":5,"max_completion_tokens":5}'
     after = rewritten(body, OPENAI, "m", 4)
     assert b'{"model":"m","max_tokens":4,"max_completion_tokens":4}' == after
+
+
+def test_a_body_is_not_parsed_again(monkeypatch):
+    """What is not there is put in unseen; what is there is sought no further than it stands."""
+    tail = b',"messages":[{"role":"user","content":"' + b"x" * 1_000 + b'"}]}'
+    body = b'{"stream":true,"model":"m"' + tail
+    asked = request.read(body, OPENAI)
+    seen = []
+    scan = members.scan
+
+    def watched(text, start=0, **sought):
+        found = scan(text, start, **sought)
+        seen.extend(found)
+        return found
+
+    monkeypatch.setattr(members, "scan", watched)
+    added = b'{"max_tokens":9,"stream_options":{"include_usage":true},"stream":true,"model":"m"'
+    assert added + tail == rewrite.upstream_body(
+        body, OPENAI, asked=asked, model="m", max_output_tokens=9
+    )
+    assert [] == seen
+    after = rewrite.upstream_body(body, OPENAI, asked=asked, model="n", max_output_tokens=None)
+    assert after.endswith(b'"model":"n"' + tail)
+    assert ["stream", "model"] == [key for key, *_ in seen]

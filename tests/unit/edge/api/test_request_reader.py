@@ -6,11 +6,13 @@ import json
 import pytest
 
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request
 from tollgate_edge.api import request_reader
 from tollgate_edge.api.request_reader import LARGE_BYTES, ReaderLost, RequestReader
 
 CHAT = Protocol.OPENAI_CHAT
+RULES = DIALECTS[CHAT].request
 
 
 def body(size: int, **fields: object) -> bytes:
@@ -29,10 +31,10 @@ async def test_the_same_is_read_here_and_there(reader):
     """Facts and refusals, on either side of the size, one after another."""
     for size in (10, LARGE_BYTES, 3 * LARGE_BYTES):
         text = body(size, stream=True, max_tokens=7)
-        assert request.read(text, CHAT) == await reader.read(text, CHAT)
+        assert request.read(text, RULES) == await reader.read(text, CHAT)
         for fault in (body(size, max_tokens="7"), body(size)[:-1], b'{"n":1,"n":2,' + text[1:]):
             with pytest.raises(request.BadRequest) as here:
-                request.read(fault, CHAT)
+                request.read(fault, RULES)
             with pytest.raises(request.BadRequest) as there:
                 await reader.read(fault, CHAT)
             assert vars(here.value) == vars(there.value)

@@ -96,7 +96,7 @@ def test_every_body_satisfies_both_sdks():
     """Each refusal has the two envelopes at once, a plain code, a kind of its protocol."""
     for refusal in every_refusal():
         for face in FACES:
-            kind = face.error_kind(refusal.status)
+            kind = face.dialect.errors.kind(refusal.status)
             body = public_errors.body(refusal, kind=kind, trace_id="T", request_id="R")
             error = body["error"]
             assert ("error", "R", "T") == (body["type"], body["request_id"], error["trace_id"])

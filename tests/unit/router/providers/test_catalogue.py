@@ -6,6 +6,7 @@ import pytest
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.registry import DIALECTS
 from tollgate_router.providers import admission, base_url, catalogue, endpoint
 from tollgate_router.providers.admission import InvalidField
 from tollgate_router.providers.catalogue import Provider, ProviderKey, ProviderModel
@@ -88,13 +89,13 @@ def test_endpoints(protocol, address, wanted):
 def test_only_well_formed_protocol_headers_pass():
     """Versions and betas pass when well formed; nothing passes to OpenAI; prices are not changed."""
     good = {"anthropic-version": "2023-06-01", "anthropic-beta": "a-1, b.2", "x-evil": "1"}
-    assert {"anthropic-version": "2023-06-01", "anthropic-beta": "a-1,b.2"} == endpoint.passed_on(
-        ANTHROPIC, good
-    )
-    assert {} == endpoint.passed_on(OPENAI, good)
+    passed_on = DIALECTS[ANTHROPIC].endpoint.passed_on
+    passed = {"anthropic-version": "2023-06-01", "anthropic-beta": "a-1,b.2"}
+    assert (passed, ()) == passed_on(good)
+    assert {} == DIALECTS[OPENAI].endpoint.passed_on(good).kept
     for bad in ("a\r\nb", "a;b", "é", "a" * 101, ",", "a b"):
-        assert {} == endpoint.passed_on(ANTHROPIC, {"anthropic-beta": bad})
-    assert {} == endpoint.passed_on(ANTHROPIC, {"anthropic-beta": "context-1m-2025-08-07"})
+        assert {} == passed_on({"anthropic-beta": bad}).kept
+    assert {} == passed_on({"anthropic-beta": "context-1m-2025-08-07"}).kept
 
 
 @pytest.mark.parametrize("key", ["", "a b", "a\r\nx: y", "ключ", "a\x00", "x" * 4097])

@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 
 from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.answer.upstream_error import UpstreamFault
-from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
 
 # What is odd about a report: refused counts, or far fewer output tokens than text.
@@ -22,15 +21,6 @@ _BYTES_PER_ESTIMATED_TOKEN = 3
 # A report of fewer tokens than this for the text that was seen is marked, not changed.
 _MAX_BYTES_PER_TOKEN = 64
 _FREE_BYTES = 256
-
-_STRING = rb'"\s*+:\s*+"((?>(?:[^"\\]++|\\.)*))"'
-_TEXT = {
-    Protocol.OPENAI_CHAT: re.compile(
-        rb'"(?:content|reasoning_content|reasoning_text|reasoning|refusal|arguments|input)'
-        + _STRING
-    ),
-    Protocol.ANTHROPIC_MESSAGES: re.compile(rb'"(?:text|partial_json|thinking|data)' + _STRING),
-}
 
 
 def estimated_tokens(size_bytes: int) -> int:
@@ -42,19 +32,17 @@ class AnswerMeter:
     """What both meters know of usage."""
 
     def __init__(
-        self,
-        protocol: Protocol,
-        *,
-        secrets: Sequence[str] = (),
+        self, text: re.Pattern[bytes], error_codes: Sequence[str], secrets: Sequence[str]
     ) -> None:
-        self._protocol = protocol
-        self._text = _TEXT[protocol]
+        """`text` finds the words of an answer, `error_codes` is where an error has its code."""
+        self._text = text
+        self._error_codes = error_codes
         self._secrets = tuple(secrets)
-        self._reported: Usage | None = None
+        self.reported: Usage | None = None
         self._is_output_reported = False
         self._implausible = False
         # The answer's text is complete, as far as the protocol says so before its last event.
-        self._is_final = False
+        self.is_final = False
         # Bytes of text in all, and since the last report.
         self._produced_bytes = 0
         self._unreported_bytes = 0
@@ -72,11 +60,11 @@ class AnswerMeter:
     @property
     def has_final_usage(self) -> bool:
         """Whether the upstream's own report of the whole answer was seen."""
-        return self._is_final and self.usage_source is UsageSource.UPSTREAM
+        return self.is_final and self.usage_source is UsageSource.UPSTREAM
 
     @property
     def usage_source(self) -> UsageSource:
-        if self._reported is not None:
+        if self.reported is not None:
             complete = self._is_output_reported and not self._unreported_bytes
             return UsageSource.UPSTREAM if complete else UsageSource.PARTIAL
         if self._produced_bytes or self._implausible or (self.finished and not self.error):
@@ -89,49 +77,51 @@ class AnswerMeter:
         source = self.usage_source
         if source is UsageSource.NONE:
             return NOTHING
-        if self._reported is None:
+        if self.reported is None:
             return Usage(output_tokens=self.output_units)
         if source is UsageSource.UPSTREAM:
-            return self._reported
-        return replace(self._reported, output_tokens=self.output_units)
+            return self.reported
+        return replace(self.reported, output_tokens=self.output_units)
 
     @property
     def output_units(self) -> int:
         """Output tokens so far: reported, and estimated for what was produced since."""
         unreported = estimated_tokens(self._unreported_bytes)
-        if self._reported is None:
+        if self.reported is None:
             return unreported
         if self._is_output_reported:
-            return self._reported.output_tokens + unreported
-        return max(self._reported.output_tokens, unreported)
+            return self.reported.output_tokens + unreported
+        return max(self.reported.output_tokens, unreported)
 
     @property
     def flag(self) -> Flag:
         if self._implausible:
             return "implausible"
-        if self.usage_source is UsageSource.UPSTREAM and self._reported is not None:
-            explained = self._reported.output_tokens * _MAX_BYTES_PER_TOKEN + _FREE_BYTES
+        if self.usage_source is UsageSource.UPSTREAM and self.reported is not None:
+            explained = self.reported.output_tokens * _MAX_BYTES_PER_TOKEN + _FREE_BYTES
             return "below_output" if self._produced_bytes > explained else ""
         return ""
 
-    def _produce(self, text: bytes) -> None:
+    def produce(self, text: bytes) -> None:
+        """Count the text in some of an answer's bytes."""
         size = sum(map(len, self._text.findall(text)))
         self._produced_bytes += size
         self._unreported_bytes += size
 
-    def _report(self, usage: Usage | None, *, has_output: bool = True) -> None:
+    def report(self, usage: Usage | None, *, has_output: bool = True) -> None:
+        """Take the upstream's word; None: it gave one that cannot be."""
         if usage is None:
             self._implausible = True
-            self._reported = None
+            self.reported = None
             self._unreported_bytes = self._produced_bytes
             return
         self._implausible = False
-        self._reported = usage
+        self.reported = usage
         self._is_output_reported = has_output
         if has_output:
             self._unreported_bytes = 0
 
-    def _fail(self, error: object = None, *, told: bool = False) -> None:
-        """`told`: the upstream said in so many words that it failed."""
+    def fail(self, error: object = None, *, told: bool = False) -> None:
+        """End with an error. `told`: the upstream said in so many words that it failed."""
         self.is_failure_told = told
-        self.error = upstream_error.in_stream(error, self._protocol, self._secrets)
+        self.error = upstream_error.in_stream(error, self._error_codes, self._secrets)

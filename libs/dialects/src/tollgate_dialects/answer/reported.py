@@ -1,11 +1,10 @@
-"""An upstream's own usage report, read into disjoint classes.
+"""An upstream's own usage report: where it stands, and what can be a count.
 
-Owns what the dialects of each protocol mean by their counts. Promises that no
-count is negative, fractional or absurd and that no token is counted twice: a report that breaks
-this is refused whole (None), never repaired.
+What the counts mean, their dialect knows. Promises that no count is negative, fractional or absurd:
+a report that breaks this is refused whole (None), never repaired.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tollgate_dialects.pricing.usage import Usage
@@ -14,12 +13,12 @@ from tollgate_dialects.pricing.usage import Usage
 MAX_TOKENS: Final = 1_000_000_000
 
 
-class _ImplausibleError(ValueError):
+class ImplausibleError(ValueError):
     """A count that cannot be a count."""
 
 
-def _count(report: Any, *names: str) -> int | None:
-    """The first of the names that is there."""
+def count(report: Any, *names: str) -> int | None:
+    """The first of the names that is there. Raises ImplausibleError for what is no count."""
     if not isinstance(report, dict):
         return None
     for name in names:
@@ -27,7 +26,7 @@ def _count(report: Any, *names: str) -> int | None:
         if value is None:
             continue
         if type(value) is not int or not 0 <= value <= MAX_TOKENS:
-            raise _ImplausibleError
+            raise ImplausibleError
         return value
     return None
 
@@ -56,91 +55,9 @@ def _usage_in(holder: object) -> dict[str, Any] | None:
     return usage if isinstance(usage, dict) and usage else None
 
 
-def from_openai(report: Mapping[str, Any]) -> Usage | None:
-    """Cached and written tokens are subsets of the prompt's, reasoning of the completion's."""
+def usage_of(report: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Usage]) -> Usage | None:
+    """The usage in a report, as its dialect reads it; None for one that cannot be."""
     try:
-        return _from_openai(report)
-    except _ImplausibleError:
+        return read(report)
+    except ImplausibleError:
         return None
-
-
-def _from_openai(report: Mapping[str, Any]) -> Usage:
-    # The other names are those of the Responses API, which some vendors use for chats too.
-    prompt = _count(report, "prompt_tokens", "input_tokens")
-    completion = _count(report, "completion_tokens", "output_tokens")
-    if prompt is None or completion is None:
-        raise _ImplausibleError
-    prompt_details = report.get("prompt_tokens_details", report.get("input_tokens_details"))
-    details = report.get("completion_tokens_details", report.get("output_tokens_details"))
-    # DeepSeek, Moonshot and Mistral write it outside; a zero in one place says nothing of another.
-    cached = max(
-        _count(prompt_details, "cached_tokens") or 0,
-        _count(report, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens") or 0,
-    )
-    written = (
-        _count(
-            prompt_details,
-            "cache_write_tokens",
-            "cache_creation_input_tokens",
-            "cache_creation_tokens",
-        )
-        or 0
-    )
-    reasoning = _count(details, "reasoning_tokens") or 0
-    total = _count(report, "total_tokens") or 0
-    if cached + written > prompt:
-        # No subset of the prompt: this upstream (Grok on Azure) reports the classes disjoint.
-        prompt += cached + written
-        total += (cached + written) if total else 0
-    # xAI and Gemini leave reasoning out of the completion; only the total shows it.
-    hidden = max(0, total - prompt - completion)
-    if reasoning > completion:
-        hidden = max(hidden, reasoning)
-    return Usage(
-        input_tokens=prompt - cached - written,
-        output_tokens=completion + hidden,
-        cache_read_tokens=cached,
-        cache_write_5m_tokens=written,
-        reasoning_tokens=max(reasoning, hidden),
-    )
-
-
-def merge_anthropic(earlier: dict[str, Any], report: Mapping[str, Any]) -> None:
-    """Later reports are cumulative and may leave fields out: the last of each field wins.
-
-    A count that has begun does not fall to zero: some write zeros where they mean to leave out.
-    """
-    for name, value in report.items():
-        if value is None or (value == 0 and type(value) is int and earlier.get(name)):
-            continue
-        earlier[name] = value
-
-
-def from_anthropic(report: Mapping[str, Any]) -> Usage | None:
-    """Input, cache reads and cache writes exclude one another; output includes thinking."""
-    try:
-        return _from_anthropic(report)
-    except _ImplausibleError:
-        return None
-
-
-def _from_anthropic(report: Mapping[str, Any]) -> Usage:
-    fresh = _count(report, "input_tokens")
-    output = _count(report, "output_tokens")
-    if fresh is None or output is None:
-        raise _ImplausibleError
-    split = report.get("cache_creation")
-    hour = _count(split, "ephemeral_1h_input_tokens") or 0
-    written = _count(report, "cache_creation_input_tokens")
-    if written is None:
-        written = hour + (_count(split, "ephemeral_5m_input_tokens") or 0)
-    hour = min(hour, written)
-    reasoning = _count(report.get("output_tokens_details"), "thinking_tokens") or 0
-    return Usage(
-        input_tokens=fresh,
-        output_tokens=output,
-        cache_read_tokens=_count(report, "cache_read_input_tokens") or 0,
-        cache_write_5m_tokens=written - hour,
-        cache_write_1h_tokens=hour,
-        reasoning_tokens=min(reasoning, output),
-    )

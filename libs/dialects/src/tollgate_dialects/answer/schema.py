@@ -1,15 +1,14 @@
-"""What an answer of each protocol may hold: the one list of members that reach a client.
+"""What passes of an answer: what its dialect's list of members says, and nothing else.
 
-Owns the allow-lists (the protocols' own members and the extensions that vendors send and clients
-read) and what is no answer at all. Promises that a member that is not listed is dropped, that a
-listed one has a value of its kind, and that an error inside an answer is told apart from one.
+Owns the kinds of members and the walk through a document. Promises that a member that is not listed
+is dropped, that a listed one has a value of its kind, and that an error inside an answer is told
+apart from one.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.scrub import scrub
 
 # A kind is one of the three below, a mapping of members to kinds, or a list with the kind of its
@@ -29,123 +28,10 @@ _FACT_WORD = re.compile(r"[A-Za-z0-9_.:/@\-]{0,128}\Z")
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
-def _scalars(names: str) -> dict[str, Kind]:
+def scalars(names: str) -> dict[str, Kind]:
+    """Members that hold scalars, by their names with blanks between."""
     return dict.fromkeys(names.split(), SCALAR)
 
-
-_CALL: Final = {
-    **_scalars("index id type thought_signature"),
-    "function": {**_scalars("name arguments thought_signature"), "parsed_arguments": WHOLE},
-    "custom": _scalars("name input"),
-    "extra_content": WHOLE,  # Google's thought signature
-    "provider_specific_fields": WHOLE,
-}
-_SAID: Final = {
-    "content": (SCALAR, [WHOLE]),  # Mistral: a list of parts
-    **_scalars("role refusal name reasoning_content channel phase prefix end_turn tool_call_id"),
-    **_scalars("reasoning_text reasoning_opaque thought_signature"),  # Copilot, Gemini
-    "extra_content": WHOLE,
-    "reasoning": (SCALAR, WHOLE),
-    "reasoning_details": [WHOLE],  # OpenRouter
-    "tool_calls": [_CALL],
-    "function_call": _scalars("name arguments"),
-    "audio": _scalars("id data expires_at transcript"),
-    "annotations": [WHOLE],
-    "citations": [WHOLE],
-    "images": [WHOLE],
-    "executed_tools": [WHOLE],  # Groq
-    "thinking_blocks": [WHOLE],  # LiteLLM
-    "context": WHOLE,  # Azure, on your data
-    "parsed": WHOLE,
-    "provider_specific_fields": WHOLE,
-}
-_CHOICE: Final = {
-    **_scalars("index finish_reason native_finish_reason seed stop_reason matched_stop"),
-    "delta": _SAID,
-    "message": _SAID,
-    "logprobs": WHOLE,
-    "usage": FACTS,  # Moonshot
-    "content_filter_results": FACTS,  # Azure
-    "content_filter_result": FACTS,
-    "content_filter_offsets": FACTS,
-    "finish_details": FACTS,
-    "token_ids": FACTS,  # vLLM
-    "provider_specific_fields": FACTS,
-}
-OPENAI: Final[Mapping[str, Kind]] = {
-    **_scalars("id object created model system_fingerprint service_tier obfuscation p"),
-    **_scalars("provider request_id"),
-    "choices": [_CHOICE],
-    "usage": FACTS,
-    "usage_breakdown": FACTS,
-    "x_groq": {**_scalars("id seed"), "usage": FACTS},
-    "prompt_filter_results": [FACTS],  # Azure
-    "moderation": FACTS,
-    "time_info": FACTS,  # Cerebras
-    "timings": FACTS,  # llama.cpp
-    "sla_metrics": FACTS,
-    "metadata": FACTS,
-    "prompt": [FACTS],  # Together
-    "citations": [WHOLE],  # Perplexity, xAI
-    "search_results": [WHOLE],
-    "images": [WHOLE],
-    "related_questions": [WHOLE],
-    "web_search": [WHOLE],  # z.ai
-    "prompt_logprobs": WHOLE,  # vLLM
-    "prompt_token_ids": FACTS,
-}
-
-_CONTAINER: Final = {**_scalars("id expires_at"), "skills": [_scalars("skill_id type version")]}
-_BLOCK: Final = {
-    **_scalars("type text id name tool_use_id is_error data thinking signature server_name"),
-    **_scalars("encrypted_content"),
-    "input": WHOLE,
-    "content": WHOLE,  # results of server tools, and compaction
-    "citations": (SCALAR, [WHOLE]),
-    "caller": _scalars("type tool_id"),
-    "from": _scalars("model"),
-    "to": _scalars("model"),
-    "trigger": _scalars("type category"),
-}
-_STOP: Final = {
-    **_scalars("stop_reason stop_sequence"),
-    "stop_details": _scalars(
-        "type category explanation recommended_model fallback_credit_token"
-        " fallback_has_prefill_claim"
-    ),
-    "container": _CONTAINER,
-}
-_MANAGEMENT: Final = {"applied_edits": [FACTS]}
-MESSAGE: Final[Mapping[str, Kind]] = {
-    **_scalars("id type role model"),
-    **_STOP,
-    "content": [_BLOCK],
-    "usage": FACTS,
-    "context_management": _MANAGEMENT,
-}
-# Each event's own members; `type` is in all of them.
-EVENTS: Final[Mapping[str, Mapping[str, Kind]]] = {
-    "message_start": {"type": SCALAR, "message": MESSAGE},
-    "content_block_start": {**_scalars("type index"), "content_block": _BLOCK},
-    "content_block_delta": {
-        **_scalars("type index"),
-        "delta": {
-            **_scalars("type text partial_json thinking signature encrypted_content data"),
-            "citation": WHOLE,
-            "content": WHOLE,
-            "estimated_tokens": SCALAR,
-        },
-    },
-    "content_block_stop": _scalars("type index"),
-    "message_delta": {
-        "type": SCALAR,
-        "delta": _STOP,
-        "usage": FACTS,
-        "context_management": _MANAGEMENT,
-    },
-    "message_stop": {"type": SCALAR, "amazon-bedrock-invocationMetrics": FACTS},
-    "ping": _scalars("type"),
-}
 
 _NOTHING: Final = object()
 
@@ -252,21 +138,6 @@ def error_in(document: Mapping[str, Any]) -> object:
     return None
 
 
-def is_body(document: Mapping[str, Any], protocol: Protocol) -> bool:
-    """Whether a whole answer has the protocol's shape."""
-    if protocol is Protocol.ANTHROPIC_MESSAGES:
-        return document.get("type") == "message" and _are_objects(document.get("content"))
-    # Azure leaves the message out where its filter stopped it.
-    return is_chunk(document) and all(
-        isinstance(choice.get("message"), dict) or choice.get("finish_reason")
-        for choice in document["choices"]
-    )
-
-
-def is_chunk(document: Mapping[str, Any]) -> bool:
-    """Whether an OpenAI document has the shape of a chunk or a completion."""
-    return _are_objects(document.get("choices"))
-
-
-def _are_objects(items: object) -> bool:
+def are_objects(items: object) -> bool:
+    """Return True for a list of nothing but objects."""
     return isinstance(items, list) and all(isinstance(item, dict) for item in items)

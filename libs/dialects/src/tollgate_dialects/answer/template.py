@@ -12,49 +12,55 @@ from typing import Final, NamedTuple
 # Shapes that are remembered in a process; each costs about a fifth of a millisecond to compile.
 MAX_TEMPLATES: Final = 512
 
-_TEXTS = (
-    rb"id|model|system_fingerprint|service_tier|provider|request_id|obfuscation|p|name|content|"
-    rb"reasoning_content|reasoning|refusal|arguments|text|partial_json|thinking|signature"
-)
 # Halves of a surrogate pair are read: alone they are no text.
 _STRING = (
     rb'"[^"\\\x00-\x1f]*+(?>(?:\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})'
     rb'[^"\\\x00-\x1f]*+)*)"'
 )
 _NUMBER = rb"-?(?:0|[1-9]\d*+)(?>(?:\.\d++)?)"
-_VARIABLE = re.compile(
-    rb'("(?:%b)"\s*+:\s*+)(?:%b)|("(?!index"|finish_reason")[a-z_]++"\s*+:\s*+)(?:%b)(?=[,}\s])'
-    % (_TEXTS, _STRING, _NUMBER)
-)
-# What may be left of a frame of text when the above is out: keys, and words that name its shape.
-_WORDS = rb"chat\.completion\.chunk|assistant|function|content_block_delta|\w+_delta"
-_FIXED = re.compile(
-    rb"(?:event: \w+\n)?data: "
-    rb'(?:[{}\[\],:\s]|(?!"usage"\s*+:\s*+\{)"[a-z_]+"\s*+:|(?:(?<="index":)|(?<="index": ))\d++|'
-    rb'null|true|false|\x00|\x01|"(?:%b)")+\n\n' % _WORDS
-)
 _MAX_SHAPE_BYTES = 4_096
 # Shapes of one upstream's frames: text, reasoning, tool arguments, the first frame, and more.
 _MAX_KNOWN = 12
-_compiled: dict[bytes, re.Pattern[bytes]] = {}
 
 
-def of(frame: bytes) -> re.Pattern[bytes] | None:
+class Vocabulary:
+    """What a dialect's frames of plain text are made of."""
+
+    def __init__(self, *, texts: str, words: str) -> None:
+        """Both joined by `|`: members whose texts may differ, and words that name a shape."""
+        self.variable: Final = re.compile(
+            rb'("(?:%b)"\s*+:\s*+)(?:%b)'
+            rb'|("(?!index"|finish_reason")[a-z_]++"\s*+:\s*+)(?:%b)(?=[,}\s])'
+            % (texts.encode(), _STRING, _NUMBER)
+        )
+        # What may be left of such a frame when the above is out: keys, and the words.
+        self.fixed: Final = re.compile(
+            rb"(?:event: \w+\n)?data: "
+            rb'(?:[{}\[\],:\s]|(?!"usage"\s*+:\s*+\{)"[a-z_]+"\s*+:'
+            rb'|(?:(?<="index":)|(?<="index": ))\d++|'
+            rb'null|true|false|\x00|\x01|"(?:%b)")+\n\n' % words.encode()
+        )
+
+
+_compiled: dict[tuple[Vocabulary, bytes], re.Pattern[bytes]] = {}
+
+
+def of(frame: bytes, vocabulary: Vocabulary) -> re.Pattern[bytes] | None:
     """What matches one or more whole frames of this one's shape; None where it is no plain text.
 
     The caller has found the frame to be an answer that passes as it is, without end or usage.
     """
     if b"\x00" in frame or b"\x01" in frame:
         return None
-    shape = _VARIABLE.sub(_hole, frame)
-    if (found := _compiled.get(shape)) is not None:
+    shape = vocabulary.variable.sub(_hole, frame)
+    if (found := _compiled.get((vocabulary, shape))) is not None:
         return found
-    if len(shape) > _MAX_SHAPE_BYTES or _FIXED.fullmatch(shape) is None:
+    if len(shape) > _MAX_SHAPE_BYTES or vocabulary.fixed.fullmatch(shape) is None:
         return None
     if len(_compiled) >= MAX_TEMPLATES:
         _compiled.clear()
     pattern = re.escape(shape).replace(b"\x00", _STRING).replace(b"\x01", _NUMBER)
-    found = _compiled[shape] = re.compile(b"(?>(?:%b)+)" % pattern)
+    found = _compiled[vocabulary, shape] = re.compile(b"(?>(?:%b)+)" % pattern)
     return found
 
 
@@ -97,9 +103,9 @@ class Shapes:
                 return (known, found.end()) if _is_utf8(found[0]) else None
         return None
 
-    def learn(self, frame: bytes, choices: Iterable[int]) -> None:
+    def learn(self, frame: bytes, vocabulary: Vocabulary, choices: Iterable[int]) -> None:
         """Remember a frame's shape, if it is plain text; see `of` for what has been checked."""
-        pattern = of(frame)
+        pattern = of(frame, vocabulary)
         if pattern is not None:
             self._known.insert(0, Known(pattern, tuple(choices)))
             del self._known[_MAX_KNOWN:]

@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.scrub import REDACTED, scrub
 
 DESCRIBED_STATUSES: Final = frozenset((400, 404, 413, 422, 429))
@@ -111,13 +110,16 @@ def describe(
     status: int,
     body: bytes,
     headers: Mapping[str, str],
-    protocol: Protocol,
+    codes: Sequence[str],
     secrets: Sequence[str] = (),
 ) -> Description:
-    """The scrubbed message, code and parameter of a refused call."""
+    """The scrubbed message, code and parameter of a refused call.
+
+    `codes`: where the dialect has an error's code, the first that is a plain word.
+    """
     if status not in DESCRIBED_STATUSES:
         return Description()
-    return _described(_error_of(_document(body, headers)), protocol, secrets)
+    return _described(_error_of(_document(body, headers)), codes, secrets)
 
 
 def words(body: bytes, headers: Mapping[str, str]) -> Words:
@@ -150,7 +152,7 @@ def _document(body: bytes, headers: Mapping[str, str]) -> object:
     return document
 
 
-def in_stream(error: object, protocol: Protocol, secrets: Sequence[str] = ()) -> UpstreamFault:
+def in_stream(error: object, codes: Sequence[str], secrets: Sequence[str] = ()) -> UpstreamFault:
     """The same for an error that arrived as an event; `error` is its parsed error member."""
     status = 0
     if isinstance(error, dict):
@@ -165,7 +167,7 @@ def in_stream(error: object, protocol: Protocol, secrets: Sequence[str] = ()) ->
         status = next(filter(None, words + numbers), 0)
     if status not in DESCRIBED_STATUSES:
         return UpstreamFault(http_status=status)
-    described = _described(error, protocol, secrets)
+    described = _described(error, codes, secrets)
     return UpstreamFault(http_status=status, **described._asdict())
 
 
@@ -222,20 +224,19 @@ def _place(detail: Mapping[str, Any]) -> str:
     return ".".join(str(step) for step in place[place[:1] == ["body"] :])
 
 
-def _described(error: object, protocol: Protocol, secrets: Sequence[str]) -> Description:
+def _described(error: object, codes: Sequence[str], secrets: Sequence[str]) -> Description:
     if isinstance(error, str):
         return Description(message=scrub(error, secrets))
     if not isinstance(error, dict):
         return Description()
-    keys = ("code", "type") if protocol is Protocol.OPENAI_CHAT else ("type", "code")
-    codes = (_word(error.get(key), _CODE, secrets) for key in keys)
+    words = (_word(error.get(name), _CODE, secrets) for name in codes)
     param = error.get("param")
     details = error.get("detail")
     if isinstance(details, list) and details and isinstance(details[0], dict):
         param = _place(details[0])
     return Description(
         message=scrub(_message_of(error), secrets),
-        code=next(filter(None, codes), ""),
+        code=next(filter(None, words), ""),
         param=_word(param, _PARAM, secrets),
     )
 

@@ -8,6 +8,7 @@ is a byte offset. Never judges a document: text that is not valid JSON is a call
 
 import json
 import re
+from collections.abc import Set as AbstractSet
 from itertools import accumulate
 from typing import Final, NamedTuple, TypeAlias
 
@@ -38,12 +39,16 @@ _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[{]}")
 _skip_container = json.JSONDecoder(parse_int=float).raw_decode
 
 
-def scan(text: str, start: int = 0) -> list[Member]:
-    """The members of the object that opens at or after `start`, in order, duplicates included."""
+def scan(text: str, start: int = 0, *, sought: AbstractSet[str] = frozenset()) -> list[Member]:
+    """The members of the object that opens at or after `start`, in order, duplicates included.
+
+    With names that are `sought`, no further than the last of them: each is there, and once.
+    """
     opened = _OPEN.match(text, start)
     assert opened, "scan() is for JSON objects"
     position = opened.end()
     members: list[Member] = []
+    left = len(sought)
     if text[position] == "}":
         return members
     while True:
@@ -59,8 +64,10 @@ def scan(text: str, start: int = 0) -> list[Member]:
             closing = _SEPARATOR.match(text, value_end)
             assert closing, "scan() is for valid JSON"
             separator, position = closing[1], closing.end()
-        members.append((_key(raw_key), member.start(1), value_start, value_end))
-        if separator == "}":
+        key = _key(raw_key)
+        members.append((key, member.start(1), value_start, value_end))
+        left -= key in sought
+        if separator == "}" or (sought and not left):
             return members
 
 

@@ -6,10 +6,9 @@ one answer to "is this the end of the stream", for whoever meters and for whoeve
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NamedTuple
-
-from tollgate_dialects.common.protocol import Protocol
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
 
@@ -19,17 +18,6 @@ _LONGEST_BLANK_LINE = len(b"\r\n\r\n")
 _LINES = re.compile(_LINE_END)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELDS = (b"data", b"event", b"id", b"retry")
-
-# How each protocol's stream ends, as it is always written to a client.
-TERMINAL: Final[Mapping[Protocol, bytes]] = {
-    Protocol.OPENAI_CHAT: b"data: [DONE]\n\n",
-    Protocol.ANTHROPIC_MESSAGES: b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
-}
-# No terminal event is without one of these.
-_TERMINAL_MARKER: Final[Mapping[Protocol, bytes]] = {
-    Protocol.OPENAI_CHAT: b"[DONE]",
-    Protocol.ANTHROPIC_MESSAGES: b"message_stop",
-}
 
 
 class FrameTooLongError(Exception):
@@ -45,6 +33,20 @@ class Event(NamedTuple):
     is_simple: bool
     # Some line is a field or a comment.
     is_event: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamEnd:
+    """How a protocol's stream ends."""
+
+    # The last event, as it is always written to a client.
+    frame: bytes
+    # No last event is without it.
+    marker: bytes
+    # Whether an event is the last one, however its lines are written.
+    is_last: Callable[[Event], bool]
+    # The last event is a document like the others, and no bare word.
+    is_document: bool
 
 
 class FrameBuffer:
@@ -140,16 +142,9 @@ def parse(frame: bytes) -> Event:
     return Event(name, b"\n".join(data), is_simple, is_event)
 
 
-def is_terminal(event: Event, protocol: Protocol) -> bool:
-    """Whether an event is the last of its protocol's stream, however its lines are written."""
-    if protocol is Protocol.OPENAI_CHAT:
-        return event.data.strip() == b"[DONE]"
-    return event.name == b"message_stop"
-
-
-def end_of(frames: bytes, protocol: Protocol) -> int:
+def end_of(frames: bytes, end: StreamEnd) -> int:
     """Where the terminal event begins in whole frames; -1 when it is not there."""
-    marker = _TERMINAL_MARKER[protocol]
+    marker = end.marker
     at = frames.find(marker)
     if at < 0:
         return -1
@@ -157,7 +152,7 @@ def end_of(frames: bytes, protocol: Protocol) -> int:
     blank = -1 if b"\r" in frames else frames.rfind(b"\n\n", 0, at)
     position = blank + 2 if blank >= 0 else 0
     for frame in split(frames[position:]):
-        if marker in frame and is_terminal(parse(frame), protocol):
+        if marker in frame and end.is_last(parse(frame)):
             return position
         position += len(frame)
     return -1

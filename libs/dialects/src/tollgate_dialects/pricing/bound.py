@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tollgate_dialects.pricing.cost import ceil_nano_usd
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.request.content import CacheWrite
-from tollgate_dialects.request.request import RequestFacts
+from tollgate_dialects.request.rules import RequestFacts
 
 # A shorter answer is none: an injected limit is never made smaller to fit into the context.
 _ANSWER_TOKENS_MIN = 16

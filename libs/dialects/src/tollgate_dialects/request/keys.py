@@ -8,45 +8,26 @@ Never looks into free-form places (a tool's schema or input, metadata): names th
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from tollgate_dialects.common import members
-from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.refusal import BadRequest, Code
-from tollgate_dialects.request import features
+from tollgate_dialects.request import content, values
 
-# What each protocol calls the limit of an answer's tokens; another protocol's name is refused.
-LIMITS: Mapping[Protocol, tuple[str, ...]] = {
-    Protocol.OPENAI_CHAT: ("max_completion_tokens", "max_tokens"),
-    Protocol.ANTHROPIC_MESSAGES: ("max_tokens",),
-}
-_LIMIT_NAMES = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-FOREIGN_LIMITS: Mapping[Protocol, tuple[str, ...]] = {
-    protocol: tuple(name for name in _LIMIT_NAMES if name not in own)
-    for protocol, own in LIMITS.items()
-}
-# At the top: what decides price, model, stream, limit, or one of the refusals of `features`.
-_TOP: Mapping[Protocol, frozenset[str]] = {
-    protocol: frozenset(
-        (*refused, *_LIMIT_NAMES, "model", "stream", "stream_options", "n", "messages", "system",
-         "tools", "functions", "cache_control", "thinking")
-    )
-    for protocol, refused in features.REFUSED.items()
-}  # fmt: skip
-# Objects that carry content which may cost more than its bytes.
-MEDIA = frozenset(
-    ("image_url", "image", "input_image", "source", "file", "input_file", "video", "video_url",
-     "audio", "audio_url", "input_audio", "image_embeds", "document")
+# At the top: what decides price, model, stream or limit, beside what a dialect refuses.
+_TOP = frozenset(
+    (*values.LIMITS, "model", "stream", "stream_options", "n", "messages", "system", "tools",
+     "functions", "cache_control", "thinking")
 )  # fmt: skip
 # Below the top, in the places of _PATHS.
-_NESTED = MEDIA | frozenset(
+_NESTED = content.MEDIA | frozenset(
     ("type", "content", "url", "data", "media_type", "citations", "enabled", "cache_control", "ttl",
      "edits", "include_usage", "budget_tokens")
 )  # fmt: skip
 # Where keys that bear on price are; everything else below the top is free-form or of no weight.
 _ROOTS = ("messages", "system", "tools", "thinking", "stream_options", "cache_control",
           "context_management", "functions")  # fmt: skip
-_PATHS = frozenset(("content", "cache_control", "citations", "edits")) | MEDIA
+_PATHS = frozenset(("content", "cache_control", "citations", "edits")) | content.MEDIA
 
 # Frequent keys that are clearly none of the above; only spares the folding.
 _HARMLESS_TOP = frozenset(
@@ -71,17 +52,29 @@ def _fold(key: str) -> str:
     return key.partition("\0")[0].casefold().translate(_FOLDED_AWAY)
 
 
-_TOP_FOLDED = {protocol: frozenset(map(_fold, names)) for protocol, names in _TOP.items()}
-_TOP_PLAIN = {protocol: names | _HARMLESS_TOP for protocol, names in _TOP.items()}
+class TopKeys(NamedTuple):
+    """The names at the top of one protocol's documents."""
+
+    # Names that decide something, folded; and those that may stand there as they are.
+    folded: frozenset[str]
+    plain: frozenset[str]
+
+
+def top_keys(refused: Iterable[str]) -> TopKeys:
+    """The names of a protocol that refuses these parameters."""
+    names = _TOP.union(refused)
+    return TopKeys(frozenset(map(_fold, names)), names | _HARMLESS_TOP)
+
+
 _NESTED_FOLDED = frozenset(map(_fold, _NESTED))
 _NESTED_PLAIN = _NESTED | _HARMLESS_NESTED
 
 
-def check(body: bytes, printed: bytes, document: Mapping[str, Any], protocol: Protocol) -> None:
+def check(body: bytes, printed: bytes, document: Mapping[str, Any], top: TopKeys) -> None:
     """`printed` is `document` as orjson prints it. Raises BadRequest."""
     if members.were_lost(body, printed):
         raise BadRequest(Code.DUPLICATE_KEY, "A key occurs twice in one object.", _twice(body))
-    _check_spelling(document.keys() - _TOP_PLAIN[protocol], _TOP_FOLDED[protocol])
+    _check_spelling(document.keys() - top.plain, top.folded)
     for root in _ROOTS:
         value = document.get(root)
         if value:

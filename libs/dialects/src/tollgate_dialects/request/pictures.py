@@ -1,15 +1,14 @@
 """How many input tokens an inline picture can be, by its size in pixels.
 
-Owns the rules in the vendors' manuals and reads the size from the headers of PNG, JPEG,
-GIF and WebP, decoding only those few bytes of the base64. Promises never to be below the dearest
-vendor of the protocol; a header that is not understood counts as the dearest picture there is.
+Reads the size from the headers of PNG, JPEG, GIF and WebP, decoding only those few bytes of the
+base64; the rule for it is the dialect's, and never below the dearest vendor of its protocol. A
+header that is not understood counts as the dearest picture there is.
 """
 
 import binascii
 import re
-from typing import Final, NamedTuple
-
-from tollgate_dialects.common.protocol import Protocol
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
 
 # gpt-4o-mini at high detail, 2,833 + 8 tiles of 5,667: more than 16,384 (Qwen-VL), 12,000 (patches
 # of 32 pixels at OpenAI), 10,500 (40 tiles of InternVL), 4,784 (Anthropic), 4,128 (Gemini).
@@ -17,9 +16,6 @@ DEAREST_TOKENS: Final = 50_000
 
 _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
-# OpenAI scales a picture down to these edges before it cuts tiles.
-_SQUARE: Final = 2_048
-_SHORT: Final = 768
 # No decoder takes pictures with longer edges.
 _EDGE_MAX = 65_535
 # As far into a JPEG segment and a GIF image descriptor as the size stands, in bytes.
@@ -27,6 +23,9 @@ _SEGMENT_HEAD: Final = 9
 _GIF_FRAME_HEAD: Final = 10
 # Pieces of metadata that are skipped; each is one look at ten bytes.
 _SEGMENTS_MAX = 128
+
+# (width, height) in pixels -> tokens, at most.
+Rule: TypeAlias = Callable[[int, int], int]
 
 
 class Picture(NamedTuple):
@@ -36,51 +35,29 @@ class Picture(NamedTuple):
     encoded_bytes: int
 
 
-def of_data_url(url: str, protocol: Protocol) -> Picture:
+def of_data_url(url: str, rule: Rule) -> Picture:
     """A picture in a `data:image/...` URL."""
     prefix = _DATA_URL.match(url)
     if prefix is None:
         return Picture(DEAREST_TOKENS, 0)
-    return _picture(url, prefix.end(), protocol)
+    return _picture(url, prefix.end(), rule)
 
 
-def of_base64(media_type: object, data: object, protocol: Protocol) -> Picture:
+def of_base64(media_type: object, data: object, rule: Rule) -> Picture:
     """A picture in Anthropic's `source`."""
     if not isinstance(media_type, str) or not media_type.startswith("image/"):
         return Picture(DEAREST_TOKENS, 0)
-    return _picture(data, 0, protocol) if isinstance(data, str) else Picture(DEAREST_TOKENS, 0)
+    return _picture(data, 0, rule) if isinstance(data, str) else Picture(DEAREST_TOKENS, 0)
 
 
-def _picture(text: str, start: int, protocol: Protocol) -> Picture:
+def _picture(text: str, start: int, rule: Rule) -> Picture:
     encoded_bytes = len(text) - start
     if encoded_bytes % 4 or not _BASE64.fullmatch(text, start):
         return Picture(DEAREST_TOKENS, 0)
     size = _size(_Encoded(text, start))
     if size is None or not all(0 < edge <= _EDGE_MAX for edge in size):
         return Picture(DEAREST_TOKENS, encoded_bytes)
-    bound = _openai_tokens if protocol is Protocol.OPENAI_CHAT else _anthropic_tokens
-    return Picture(min(bound(*size), DEAREST_TOKENS), encoded_bytes)
-
-
-def _openai_tokens(width: int, height: int) -> int:
-    """OpenAI's tiles at gpt-4o-mini's rate: above every other vendor's rule at every size.
-
-    Fitted into 2,048 squared, then the short edge to 768, then tiles of 512 (rounded up twice).
-    """
-    long, short = max(width, height), min(width, height)
-    if long > _SQUARE:
-        long, short = _SQUARE, -(-short * _SQUARE // long)
-    if short > _SHORT:
-        long, short = -(-long * _SHORT // short), _SHORT
-    return 2_833 + 5_667 * -(-long // 512) * -(-short // 512)
-
-
-def _anthropic_tokens(width: int, height: int) -> int:
-    """Width x height / 750 at Anthropic, patches of 28 at Qwen-VL: 27 covers both.
-
-    At least what Anthropic's older models take at most; at most what Qwen-VL takes.
-    """
-    return min(max(-(-width // 27) * -(-height // 27) + 100, 1_600), 16_384)
+    return Picture(min(rule(*size), DEAREST_TOKENS), encoded_bytes)
 
 
 class _Encoded:

@@ -1,32 +1,15 @@
 """The client's bytes as they go upstream.
 
-Promises that only model, the output limit and, for OpenAI streams, `stream_options.include_usage`
-(all of `stream_options` for an upstream that refuses it) differ from what the client sent; every
-other byte is the same. Takes bodies that `request.read` has
-accepted, with what it found.
-
-The output limit keeps the keys that the client used. A client that used none gets `max_tokens`,
-which every OpenAI-compatible server knows, except for OpenAI's reasoning models, which only take
-`max_completion_tokens`; or no limit at all, where None is asked for.
+Promises that only the members that a dialect's `changes` name differ from what the client sent
+(model, output limit, whether a stream tells its usage); every other byte is the same. Takes bodies
+that `request.read` has accepted, with what it found: the body is not looked at for what is not
+there, and else no further than to the last member that changes.
 """
 
-import re
 from typing import NamedTuple
 
-import orjson
-
 from tollgate_dialects.common import members
-from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.request import keys
-from tollgate_dialects.request.request import RequestFacts
-
-# o1, o3-mini, gpt-5.2, codex-mini, also behind a vendor's prefix ("openai/o3", "ft:o4-mini:org").
-_REASONING_MODEL = re.compile(
-    r"(?:.*[/:.])?(?:azure-)?(?:o[1-9]|codex)(?![a-z0-9])"
-    # Behind any deployment's name; gpt-35 is how Azure writes 3.5.
-    r"|(?:.*[/:._@-])?gpt-?(?:[5-9]|[12]\d)(?![a-z0-9])",
-    re.IGNORECASE,
-)
+from tollgate_dialects.request.rules import RequestFacts, RequestRules, Wanted, Within
 
 
 class _Edit(NamedTuple):
@@ -37,7 +20,7 @@ class _Edit(NamedTuple):
 
 def upstream_body(
     body: bytes,
-    protocol: Protocol,
+    rules: RequestRules,
     *,
     asked: RequestFacts,
     model: str,
@@ -46,65 +29,57 @@ def upstream_body(
 ) -> bytes:
     """The body with its top level spliced: nothing else changes. `asked`: what it says now.
 
+    The output limit keeps the members that the client used; None: the client's own stands.
     `without_include_usage`: for an upstream that refuses the option: the client's own is left out.
     """
-    stream = asked.stream and protocol is Protocol.OPENAI_CHAT
-    asks = stream and not without_include_usage
-    is_as_wanted = not stream or (asks and asked.wants_usage)
-    is_limited = max_output_tokens in (None, asked.max_output_tokens)
-    if model == asked.model and is_limited and is_as_wanted:
+    changes = rules.changes(asked, Wanted(model, max_output_tokens, without_include_usage))
+    if not changes:
         return body
-    text = body.decode("latin-1")
-    scanned = members.scan(text)
-    found = {key: (start, end) for key, _, start, end in scanned}
-    wanted: dict[str, bytes] = {"model": orjson.dumps(model)}
-    if max_output_tokens is not None:
-        for key in _limit_keys(text, found, protocol, model):
-            wanted[key] = b"%d" % max_output_tokens
     edits: list[_Edit] = []
-    if stream and not asks:
-        edits += [_left_out(text, member) for member in scanned if member[0] == "stream_options"]
-    elif asks:
-        span = found.get("stream_options")
-        if span and text[span[0]] == "{":
-            edits.append(_ask_for_usage(text, span[0]))
-        else:
-            wanted["stream_options"] = b'{"include_usage":true}'
-    inserted: list[bytes] = []
-    for key, value in wanted.items():
-        span = found.get(key)
-        if span is None:
-            inserted.append(b'"%s":%s,' % (key.encode(), value))
-        elif orjson.loads(body[span[0] : span[1]]) != orjson.loads(value):
-            edits.append(_Edit(*span, value))
+    there = asked.present & changes.keys()
+    if there:
+        text = body.decode("latin-1")  # a character is a byte
+        scanned = members.scan(text, sought=there)
+        edits += [_edit(text, each, changes[each[0]]) for each in scanned if each[0] in there]
+    inserted = [
+        b'"%s":%s,' % (name.encode(), _whole(value))
+        for name, value in changes.items()
+        if name not in there
+    ]
     if inserted:
         opening = body.index(b"{") + 1
         edits.append(_Edit(opening, opening, b"".join(inserted)))
     return _splice(body, edits)
 
 
-def _limit_keys(
-    text: str, found: dict[str, tuple[int, int]], protocol: Protocol, model: str
-) -> list[str]:
-    if protocol is Protocol.ANTHROPIC_MESSAGES:
-        return ["max_tokens"]
-    names = keys.LIMITS[protocol]
-    used = [name for name in names if name in found and text[slice(*found[name])] != "null"]
-    return used or ["max_completion_tokens" if _REASONING_MODEL.match(model) else "max_tokens"]
+def _whole(value: bytes | Within | None) -> bytes:
+    assert value is not None, "only what is there can be left out"
+    if isinstance(value, Within):
+        return b'{"%s":%s}' % (value.name.encode(), value.value)
+    return value
 
 
-def _ask_for_usage(text: str, start: int) -> _Edit:
-    options = members.scan(text, start)
-    for key, _, value_start, value_end in options:
-        if key == "include_usage":
-            return _Edit(value_start, value_end, b"true")
+def _edit(text: str, member: members.Member, value: bytes | Within | None) -> _Edit:
+    _, start, value_start, value_end = member
+    if value is None:
+        return _left_out(text, start, value_end)
+    if isinstance(value, Within) and text[value_start] == "{":
+        return _set_within(text, value_start, value)
+    return _Edit(value_start, value_end, _whole(value))
+
+
+def _set_within(text: str, start: int, wanted: Within) -> _Edit:
+    held = members.scan(text, start)
+    for key, _, value_start, value_end in held:
+        if key == wanted.name:
+            return _Edit(value_start, value_end, wanted.value)
     opening = start + 1
-    return _Edit(opening, opening, b'"include_usage":true' + (b"," if options else b""))
+    set_first = b'"%s":%s' % (wanted.name.encode(), wanted.value)
+    return _Edit(opening, opening, set_first + (b"," if held else b""))
 
 
-def _left_out(text: str, member: members.Member) -> _Edit:
+def _left_out(text: str, start: int, end: int) -> _Edit:
     """Without one of several members and a comma: the one behind it, or before it if it is last."""
-    _, start, _, end = member
     after = end
     while text[after] in " \t\n\r":
         after += 1
@@ -114,8 +89,6 @@ def _left_out(text: str, member: members.Member) -> _Edit:
 
 
 def _splice(body: bytes, edits: list[_Edit]) -> bytes:
-    if not edits:
-        return body
     pieces: list[bytes] = []
     position = 0
     for edit in sorted(edits):

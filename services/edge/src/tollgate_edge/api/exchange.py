@@ -171,7 +171,7 @@ class Exchange:
         """Answer with an error of the table; after the head, with the protocol's error event."""
         body = self.error_body(refusal)
         if self.started:
-            await self.end(self.face.error_event(body))
+            await self.end(self.face.dialect.errors.event(body))
             return
         headers = refusal_headers(refusal, facts)
         if self.connection.whole:
@@ -210,7 +210,7 @@ class Exchange:
         return orjson.dumps(
             public_errors.body(
                 refusal,
-                kind=self.face.error_kind(refusal.status),
+                kind=self.face.dialect.errors.kind(refusal.status),
                 trace_id=self.trace_id,
                 request_id=self.request_id,
             )

@@ -1,28 +1,31 @@
-"""What a client protocol is to the pipeline: its names, its error shapes, its stream's end.
+"""What a client protocol is to the pipeline: its dialect, and how it lists models.
 
 Owns the shape; openai_api.py and anthropic_api.py fill it. Never decides about a call.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.dialect import Dialect
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
     """One protocol that clients speak."""
 
-    protocol: Protocol
-    path: str
-    # HTTP status → error.type in the protocol's vocabulary.
-    error_kinds: Mapping[int, str]
-    # An error body as the event that ends a broken stream.
-    error_event: Callable[[bytes], bytes]
-    # Request headers of the protocol that go on to the upstream.
-    forwards: tuple[str, ...] = ()
+    dialect: Dialect
+    # The answers to GET /v1/models and to GET /v1/models/{id}, of the catalogue's models.
+    models: Callable[[Iterable[Any]], dict[str, Any]]
+    model: Callable[[Any], dict[str, Any]]
 
-    def error_kind(self, status: int) -> str:
-        """error.type for a status."""
-        kind = self.error_kinds.get(status)
-        return kind if kind is not None else self.error_kinds[500 if status >= 500 else 400]  # noqa: PLR2004 - HTTP's classes
+    @property
+    def protocol(self) -> Protocol:
+        """Its name in the catalogue, in entries and in metrics."""
+        return self.dialect.protocol
+
+    @property
+    def path(self) -> str:
+        """Where its calls are made."""
+        return self.dialect.endpoint.path

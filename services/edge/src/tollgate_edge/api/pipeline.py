@@ -10,7 +10,6 @@ import dataclasses
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
-from tollgate_dialects.common import protocol as protocols
 from tollgate_dialects.pricing import bound as bounds
 from tollgate_dialects.request import request as requests
 from tollgate_edge.api.admission import NOT_RECORDED, Admission
@@ -375,15 +374,9 @@ def _execute_request(
 ) -> Any:
     assert call.request is not None
     exchange = call.exchange
-    forwarded = {
-        name: value
-        for name in exchange.face.forwards
-        if (value := exchange.headers.protocol.get(name))
-    }
-    if "anthropic-beta" in forwarded:
-        # Without the betas that change the price: the body that was priced does not show them.
-        betas = protocols.forwarded_betas(forwarded["anthropic-beta"])
-        forwarded["anthropic-beta"], call.dropped_betas = betas
+    # Without the betas that change the price: the body that was priced does not show them.
+    passed = exchange.face.dialect.endpoint.passed_on(exchange.headers.protocol)
+    call.dropped_betas = passed.dropped
     return router_pb2.ExecuteRequest(
         trace_id=exchange.trace_id,
         tenant_id=grant.tenant_id,
@@ -395,5 +388,5 @@ def _execute_request(
         body=call.body,
         price_version=model.price.version,
         client_wants_usage=call.request.wants_usage,
-        protocol_headers=forwarded,
+        protocol_headers=passed.kept,
     )

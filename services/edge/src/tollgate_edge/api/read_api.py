@@ -5,7 +5,6 @@ tenant comes from the key, never from the request.
 """
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import orjson
@@ -73,7 +72,7 @@ class ReadApi:
         if not self._catalogue.loaded:
             return _refused(exchange, public_errors.own("CATALOGUE_EMPTY"))
         entries = self._catalogue.entries(grant.allowed_models, exchange.face.protocol)
-        return _answered(exchange, 200, _shapes(exchange).models(entries))
+        return _answered(exchange, 200, exchange.face.models(entries))
 
     async def model(self, request: Request, model: str) -> Response:
         """GET /v1/models/{id}, an id with slashes included: exactly what the list shows of it."""
@@ -88,7 +87,7 @@ class ReadApi:
             return _refused(exchange, public_errors.own("MODEL_UNKNOWN"))
         if not entry.serves(exchange.face.protocol):
             return _refused(exchange, public_errors.own("MODEL_NOT_ON_PROTOCOL"))
-        return _answered(exchange, 200, _shapes(exchange).model(entry))
+        return _answered(exchange, 200, exchange.face.model(entry))
 
     async def receipt(self, request: Request, trace_id: str) -> Response:
         """GET /v1/receipts/{trace_id}."""
@@ -144,10 +143,6 @@ class ReadApi:
 def _exchange(request: Request) -> Exchange:
     exchange: Exchange = request.scope[EXCHANGE]
     return exchange
-
-
-def _shapes(exchange: Exchange) -> ModuleType:
-    return anthropic_api if exchange.face is anthropic_api.FACE else openai_api
 
 
 def _answered(exchange: Exchange, status: int, document: Any) -> Response:

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator
 from typing import IO
 
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request as requests
 
 # Read in under a millisecond (docs/adr/0021); above it the way to the other process is cheaper.
@@ -48,7 +49,7 @@ class RequestReader:
     async def read(self, body: bytes, protocol: Protocol) -> requests.RequestFacts:
         """As tollgate_dialects.request.request.read. Raises BadRequest, ReaderLost."""
         if len(body) <= LARGE_BYTES:
-            return requests.read(body, protocol)
+            return requests.read(body, DIALECTS[protocol].request)
         async with self._turn(len(body)):
             try:
                 async with asyncio.timeout(READ_SECONDS):
@@ -162,7 +163,9 @@ def serve(bodies: IO[bytes], answers: IO[bytes]) -> None:
             if len(body) < length:
                 return
             try:
-                data = pickle.dumps((requests.read(body, _PROTOCOLS[protocol]), (), {}))
+                data = pickle.dumps(
+                    (requests.read(body, DIALECTS[_PROTOCOLS[protocol]].request), (), {})
+                )
             except requests.BadRequest as bad:
                 data = pickle.dumps((None, bad.args, vars(bad)))
             del body

@@ -104,7 +104,7 @@ class HttpListener:
 def malformed_answer(trace_id: str) -> bytes:
     """The whole answer to bytes that are not HTTP/1.1."""
     refusal = public_errors.own("HTTP_MALFORMED")
-    kind = openai_api.FACE.error_kind(refusal.status)
+    kind = openai_api.FACE.dialect.errors.kind(refusal.status)
     body = orjson.dumps(
         public_errors.body(refusal, kind=kind, trace_id=trace_id, request_id=trace_id)
     )

@@ -26,7 +26,7 @@ def test_however_it_is_cut_only_the_terminal_event_is_held(stream, draw):
     face, events, terminal = stream
     whole = b"".join(events) + terminal
     cuts = sorted(draw.draw(st.lists(st.integers(0, len(whole)), max_size=12)))
-    tail = EventTail(face.protocol)
+    tail = EventTail(face.dialect.answer.end)
     sent = b""
     for start, stop in zip([0, *cuts], [*cuts, len(whole)], strict=True):
         sent += tail.feed(whole[start:stop])
@@ -37,14 +37,14 @@ def test_however_it_is_cut_only_the_terminal_event_is_held(stream, draw):
 @pytest.mark.parametrize(("face", "events", "terminal"), STREAMS)
 def test_a_whole_event_never_waits(face, events, terminal):
     """No event but the terminal one is delayed by even one read."""
-    tail = EventTail(face.protocol)
+    tail = EventTail(face.dialect.answer.end)
     for event in events:
         assert event == tail.feed(event)
 
 
 def test_what_comes_after_the_terminal_event_is_dropped():
     """An upstream cannot send on after its end."""
-    tail = EventTail(OPENAI.protocol)
+    tail = EventTail(OPENAI.dialect.answer.end)
     assert b"" == tail.feed(b"data: [DONE]\n\ndata: more\n\n")
     assert b"" == tail.feed(b"data: yet more\n\n")
     assert b"data: [DONE]\n\n" == tail.held
@@ -52,7 +52,7 @@ def test_what_comes_after_the_terminal_event_is_dropped():
 
 def test_a_stream_without_terminal_event_ends_with_its_part():
     """What was begun and never ended is told apart, so that an error can replace it."""
-    tail = EventTail(OPENAI.protocol)
+    tail = EventTail(OPENAI.dialect.answer.end)
     assert b"data: 1\n\n" == tail.feed(b"data: 1\n\ndata: {half")
     assert (b"", b"data: {half") == (tail.held, tail.part)
 
@@ -66,13 +66,13 @@ def test_a_stream_without_terminal_event_ends_with_its_part():
 def test_case_R3_no_spelling_of_the_end_leaves_before_the_record(end, size):
     """Spaces, tabs, CR line ends, other fields: what a client may take for the end is held."""
     whole = b"data: 1\n\n" + end + b"data: 2\n\n"
-    tail = EventTail(OPENAI.protocol)
+    tail = EventTail(OPENAI.dialect.answer.end)
     sent = b"".join(tail.feed(whole[at : at + size]) for at in range(0, len(whole), size))
     assert (b"data: 1\n\n", end) == (sent, tail.held)
 
 
 def test_an_oversized_event_is_refused():
     """Router passes no event above the bound: memory stays bounded here too."""
-    tail = EventTail(OPENAI.protocol)
+    tail = EventTail(OPENAI.dialect.answer.end)
     with pytest.raises(sse.FrameTooLongError):
         tail.feed(b"data: " + b"x" * (sse.MAX_FRAME_BYTES + 10))

@@ -88,7 +88,7 @@ class StreamAnswer(Answer):
     def __init__(self, exchange: Exchange, *, admitted: Admitted) -> None:
         super().__init__(exchange)
         self._admitted = admitted
-        self._tail = EventTail(exchange.face.protocol)
+        self._tail = EventTail(exchange.face.dialect.answer.end)
 
     async def beat(self) -> None:
         """A comment between two events. The head goes out with the first one, after the barrier."""

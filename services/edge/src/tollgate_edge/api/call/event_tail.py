@@ -6,14 +6,13 @@ which `sse` tells; a part of an event waits for its end up to a bound. Never par
 """
 
 from tollgate_dialects.common import sse
-from tollgate_dialects.common.protocol import Protocol
 
 
 class EventTail:
     """Feed it what arrives; send what it gives back; `held` is the terminal event."""
 
-    def __init__(self, protocol: Protocol) -> None:
-        self._protocol = protocol
+    def __init__(self, end: sse.StreamEnd) -> None:
+        self._end = end
         self._frames = sse.FrameBuffer()
         self._held = b""
 
@@ -37,7 +36,7 @@ class EventTail:
         if self._held:
             return b""
         whole = self._frames.push(chunk)
-        end = sse.end_of(whole, self._protocol)
+        end = sse.end_of(whole, self._end)
         if end < 0:
             return whole
         self._held = sse.split(whole[end:])[0]

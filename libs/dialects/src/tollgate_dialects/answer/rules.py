@@ -1,0 +1,67 @@
+"""What the meters of answers ask of a dialect."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tollgate_dialects.answer.answer_usage import AnswerMeter
+from tollgate_dialects.answer.schema import Kind
+from tollgate_dialects.answer.template import Vocabulary
+from tollgate_dialects.common import sse
+from tollgate_dialects.pricing.usage import Usage
+
+# A document without its protocol's shape: the meter finds out whether it is harmless.
+FOREIGN: Final = object()
+
+_STRING = rb'"\s*+:\s*+"((?>(?:[^"\\]++|\\.)*))"'
+
+
+def words_of(names: str) -> re.Pattern[bytes]:
+    """What finds the texts of an answer's members with these names, joined by `|`."""
+    return re.compile(b'"(?:%b)' % names.encode() + _STRING)
+
+
+class StreamReader(ABC):
+    """Reads the events of one stream, in their order, and tells its meter what they say."""
+
+    # The last event was read.
+    has_ended = False
+
+    @abstractmethod
+    def __init__(self, *, choices: int, strip_usage: bool) -> None:
+        """`choices`: how many were asked for; a report nobody asked for may be left out."""
+
+    @abstractmethod
+    def read(self, meter: AnswerMeter, event: sse.Event, document: dict[str, Any]) -> Any:
+        """What passes of a document; None: nothing; FOREIGN: it is none of the protocol's."""
+
+    def goes_on(self, _choices: Iterable[int]) -> bool:
+        """More text of these choices came. Return True if one of them had not begun."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AnswerRules:
+    """A dialect's part in metering an answer."""
+
+    # The words of the model, wherever an answer has them.
+    text: re.Pattern[bytes]
+    # Members of a whole answer; and whether a document is one at all.
+    body: Mapping[str, Kind]
+    is_body: Callable[[Mapping[str, Any]], bool]
+    # A report as usage. Raises ImplausibleError.
+    usage: Callable[[Mapping[str, Any]], Usage]
+    stream_reader: type[StreamReader]
+    # The names of events that a stream has; none where events have no names.
+    events: frozenset[str]
+    # The name under which a document passes; empty for none.
+    event_name: Callable[[Mapping[str, Any]], bytes]
+    # The choices that a document of a stream belongs to.
+    choices: Callable[[Mapping[str, Any]], Iterable[int]]
+    end: sse.StreamEnd
+    # What frames of plain text are made of.
+    vocabulary: Vocabulary
+    # Where an error has its code: the first member that is a plain word.
+    error_codes: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""Anthropic's messages, and what those who speak them have made of them."""

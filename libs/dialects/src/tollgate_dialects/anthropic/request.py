@@ -1,0 +1,75 @@
+"""What a message may ask for, and how it is asked of an upstream.
+
+Owns the list of parameters and tools that token classes do not price. A stream tells its usage
+unasked, and there is one answer to a request.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from tollgate_dialects.anthropic import content, limits
+from tollgate_dialects.common.refusal import unsupported
+from tollgate_dialects.request import keys
+from tollgate_dialects.request.features import Allowed, never, one_of
+from tollgate_dialects.request.rules import Changes, RequestFacts, RequestRules, Wanted
+
+# Tools that the client runs itself; every other typed tool runs at the upstream.
+_CLIENT_SIDE_TOOLS = ("bash_", "text_editor_", "computer_", "memory_")
+
+
+def _free_edits(value: Any) -> bool:
+    """Clearing old blocks is free; compaction is a second, separately billed call."""
+    if not isinstance(value, dict) or not value.keys() <= {"edits"}:
+        return False
+    edits = value.get("edits", [])
+    return isinstance(edits, list) and all(
+        isinstance(edit, dict) and str(edit.get("type", "")).startswith("clear_") for edit in edits
+    )
+
+
+_REFUSED: Final[Mapping[str, Allowed]] = {
+    "container": never,
+    "context_management": _free_edits,
+    "extra_body": never,
+    "fallbacks": never,
+    "inference_geo": one_of("global"),
+    "mcp_servers": lambda value: value == [],
+    "models": never,
+    "n": never,
+    "service_tier": one_of("auto", "standard_only", "standard"),
+    "speed": one_of("standard"),
+    "thread": never,
+}
+
+
+def _check_tool(tool: Mapping[str, Any]) -> None:
+    kind = tool.get("type")
+    if kind is None or kind == "custom":
+        return
+    if not isinstance(kind, str) or not kind.startswith(_CLIENT_SIDE_TOOLS):
+        raise unsupported("tools")
+
+
+def _changes(asked: RequestFacts, wanted: Wanted) -> Changes:
+    changes: dict[str, bytes] = {}
+    if wanted.model != asked.model:
+        changes["model"] = orjson.dumps(wanted.model)
+    if wanted.max_output_tokens not in (None, asked.max_output_tokens):
+        changes[limits.NAME] = b"%d" % wanted.max_output_tokens
+    return changes
+
+
+RULES: Final = RequestRules(
+    top=keys.top_keys(_REFUSED),
+    refused=_REFUSED,
+    check_tool=_check_tool,
+    output_limit=limits.output_limit,
+    choices=lambda _document: 1,
+    wants_usage=lambda _document: True,
+    content=content.content_of,
+    cache_write=content.cache_write,
+    rewritten=frozenset(("model", limits.NAME)),
+    changes=_changes,
+)

@@ -1,0 +1,60 @@
+"""What a dialect is: all that one wire protocol means to the gateway, in one record.
+
+The engines (`request`, `answer`) take the part that is theirs, so nothing outside of a dialect's
+own folder knows which one it is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tollgate_dialects.answer.rules import AnswerRules
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.request.rules import RequestRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ErrorShape:
+    """How a client of the protocol is told of an error."""
+
+    # HTTP status -> error.type in the protocol's vocabulary.
+    kinds: Mapping[int, str]
+    # An error body as the event that ends a broken stream.
+    event: Callable[[bytes], bytes]
+
+    def kind(self, status: int) -> str:
+        """error.type for a status."""
+        kind = self.kinds.get(status)
+        return kind if kind is not None else self.kinds[500 if status >= 500 else 400]  # noqa: PLR2004 - HTTP's classes
+
+
+class PassedHeaders(NamedTuple):
+    """`kept` goes upstream; `dropped` are flags that do not, and may be any text."""
+
+    kept: dict[str, str]
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Endpoint:
+    """Where and under which headers calls of the protocol are made."""
+
+    # Where clients make them here.
+    path: str
+    # From the path of a provider's base URL to what follows it.
+    path_below: Callable[[str], str]
+    # The headers that an upstream key makes.
+    key_headers: Callable[[str], Mapping[str, str]]
+    # Of the protocol's own headers that a client sent, by lower-case name, what goes upstream.
+    passed_on: Callable[[Mapping[str, str]], PassedHeaders]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dialect:
+    """One wire protocol."""
+
+    protocol: Protocol
+    request: RequestRules
+    answer: AnswerRules
+    errors: ErrorShape
+    endpoint: Endpoint

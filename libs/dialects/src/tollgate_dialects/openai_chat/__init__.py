@@ -1,0 +1,1 @@
+"""OpenAI's chat completions, and what those who speak it have made of them."""

@@ -1,0 +1,97 @@
+"""The parts of a chat's messages: which bytes bound, which pixels, which nothing.
+
+A part is judged by what it carries as well as by its type: some servers go by the one, some by the
+other. Text, refusals and inline pictures are bounded; audio is refused, and all else is unbounded.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tollgate_dialects.common.refusal import unsupported, wrong_type
+from tollgate_dialects.request import pictures
+from tollgate_dialects.request.content import MEDIA, CacheWrite, Content, contents_of, kind_of
+
+# Hidden prompts of upstreams: compatible vendors add up to 655 to any call.
+_OVERHEAD_TOKENS: Final = 700
+
+_BOUNDED_PARTS = frozenset(("text", "refusal"))
+_AUDIO_PARTS = frozenset(("input_audio", "audio_url", "audio"))
+_PICTURE_PARTS = frozenset(("image_url", "input_image"))
+# A template of the client's own writes what it wants; a picture may be made larger.
+_UNBOUNDED = frozenset(("chat_template", "mm_processor_kwargs"))
+# Members that may hold an object or an array and are no more than their bytes.
+_MESSAGE_MEMBERS = frozenset(
+    ("content", "tool_calls", "function_call", "annotations", "reasoning_details", "reasoning",
+     "thinking_blocks", "citations", "context", "extra_content", "provider_specific_fields",
+     "cache_control", "parsed")
+)  # fmt: skip
+_PART_MEMBERS = frozenset(("cache_control", "annotations", "citations", "logprobs"))
+
+# OpenAI scales a picture down to these edges before it cuts tiles.
+_SQUARE: Final = 2_048
+_SHORT: Final = 768
+
+
+def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
+    """What a chat holds beside text. Raises BadRequest."""
+    found = Content(_OVERHEAD_TOKENS)
+    # A file that the operator's account has is read by its name alone (Qwen-Long).
+    found.unbounded = b"fileid://" in printed or bool(document.keys() & _UNBOUNDED)
+    for content in contents_of(document):
+        for part in content:
+            _judge(part, found)
+    for message in document.get("messages") or ():
+        if _carries_more(message, _MESSAGE_MEMBERS):
+            found.unbounded = True
+    return found
+
+
+def cache_write(_printed: bytes) -> CacheWrite:
+    """Newer OpenAI models write implicitly, at the one write price they have."""
+    return "5m"
+
+
+def picture_tokens(width: int, height: int) -> int:
+    """OpenAI's tiles at gpt-4o-mini's rate: above every other vendor's rule at every size.
+
+    Fitted into 2,048 squared, then the short edge to 768, then tiles of 512 (rounded up twice).
+    """
+    long, short = max(width, height), min(width, height)
+    if long > _SQUARE:
+        long, short = _SQUARE, -(-short * _SQUARE // long)
+    if short > _SHORT:
+        long, short = -(-long * _SHORT // short), _SHORT
+    return 2_833 + 5_667 * -(-long // 512) * -(-short // 512)
+
+
+def _carries_more(thing: Mapping[str, Any], known: frozenset[str]) -> bool:
+    """Whether a message or part holds an object or array that no protocol knows there."""
+    for name, value in thing.items():
+        if name not in known and isinstance(value, (dict, list)):
+            return True
+    return False
+
+
+def _judge(part: Any, found: Content) -> None:
+    if isinstance(part, str):
+        return
+    if not isinstance(part, dict):
+        raise wrong_type("content", "an array of objects")
+    kind = kind_of(part)
+    if kind in _AUDIO_PARTS:
+        raise unsupported("messages")
+    # Some servers go by the object that a part carries, whatever type it says.
+    carried = part.keys() & MEDIA
+    if kind in _BOUNDED_PARTS:
+        if carried or _carries_more(part, _PART_MEMBERS):
+            found.unbounded = True
+        return
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) else image
+    is_inline = isinstance(url, str) and url.startswith("data:image/")
+    plain = not isinstance(image, dict) or image.keys() <= {"url", "detail"}
+    if kind in _PICTURE_PARTS and is_inline and plain and carried == {"image_url"}:
+        assert isinstance(url, str)
+        found.add(pictures.of_data_url(url, picture_tokens))
+    else:
+        found.unbounded = True

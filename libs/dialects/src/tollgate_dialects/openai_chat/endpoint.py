@@ -1,0 +1,13 @@
+"""Where chats are completed: the base URL of OpenAI's SDK includes the version."""
+
+from typing import Final
+
+from tollgate_dialects.dialect import Endpoint, PassedHeaders
+
+ENDPOINT: Final = Endpoint(
+    path="/v1/chat/completions",
+    path_below=lambda _base_path: "/chat/completions",
+    key_headers=lambda key: {"Authorization": f"Bearer {key}"},
+    # The protocol has no headers of its own that bear on an answer.
+    passed_on=lambda _headers: PassedHeaders({}, ()),
+)

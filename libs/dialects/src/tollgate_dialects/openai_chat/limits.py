@@ -1,0 +1,49 @@
+"""The output limit of a chat: two names for one number, and which of them a model takes."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tollgate_dialects.common.refusal import BadRequest, Code
+from tollgate_dialects.request import values
+from tollgate_dialects.request.rules import OutputLimit
+
+NAMES: Final = ("max_completion_tokens", "max_tokens")
+_FOREIGN = values.foreign_limits(NAMES)
+
+# o1, o3-mini, gpt-5.2, codex-mini, also behind a vendor's prefix ("openai/o3", "ft:o4-mini:org").
+_REASONING_MODEL = re.compile(
+    r"(?:.*[/:.])?(?:azure-)?(?:o[1-9]|codex)(?![a-z0-9])"
+    # Behind any deployment's name; gpt-35 is how Azure writes 3.5.
+    r"|(?:.*[/:._@-])?gpt-?(?:[5-9]|[12]\d)(?![a-z0-9])",
+    re.IGNORECASE,
+)
+
+
+def output_limit(document: Mapping[str, Any]) -> OutputLimit:
+    """The limit that a request sets, if it sets one. Raises BadRequest for two that differ."""
+    values.refuse_foreign_limit(document, _FOREIGN)
+    found: int | None = None
+    names: list[str] = []
+    for name in NAMES:
+        limit = values.integer(document, name, lowest=1, highest=values.MAX_OUTPUT_TOKENS)
+        if limit is None:
+            continue
+        if found not in (None, limit):
+            raise BadRequest(
+                Code.CONFLICTING_PARAMETERS,
+                "max_tokens and max_completion_tokens must not differ.",
+                "max_tokens",
+            )
+        found = limit
+        names.append(name)
+    return found, tuple(names)
+
+
+def name_for(model: str) -> str:
+    """The name to limit a client by that named none.
+
+    Every compatible server knows `max_tokens`, except for OpenAI's reasoning models, which only
+    take `max_completion_tokens`.
+    """
+    return "max_completion_tokens" if _REASONING_MODEL.match(model) else "max_tokens"

@@ -1,0 +1,95 @@
+"""What a chat may ask for, and how it is asked of an upstream.
+
+Owns the list of parameters that token classes do not price, `n`, and `stream_options`: a stream is
+asked for its usage whether or not the client wants to see it, for calls are charged by it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from tollgate_dialects.common.refusal import unsupported, wrong_type
+from tollgate_dialects.openai_chat import content, limits
+from tollgate_dialects.request import keys, values
+from tollgate_dialects.request.features import Allowed, never, one_of
+from tollgate_dialects.request.rules import Changes, RequestFacts, RequestRules, Wanted, Within
+
+MAX_CHOICES: Final = 128
+
+
+def _text_only(value: Any) -> bool:
+    return isinstance(value, list) and all(item == "text" for item in value)
+
+
+_REFUSED: Final[Mapping[str, Allowed]] = {
+    "audio": never,
+    "best_of": one_of(),
+    "compound_custom": never,
+    "enable_code_interpreter": one_of(False),
+    "enable_search": one_of(False),
+    "extra_body": never,
+    "fallbacks": never,
+    "modalities": _text_only,
+    "models": never,
+    "plugins": never,
+    "prediction": never,
+    "preset": never,
+    "provider": never,
+    "route": never,
+    "search_options": never,
+    "search_parameters": never,
+    "search_settings": never,
+    # Ordinary tiers: "on_demand" is Groq's, "standard" Gemini's. A cheaper one ("flex") is refused
+    # as well: the bound would hold, but the charge would be too high.
+    "service_tier": one_of("auto", "default", "on_demand", "standard"),
+    "speed": one_of("standard"),
+    "web_search_options": never,
+}
+
+
+def _check_tool(tool: Mapping[str, Any]) -> None:
+    kind = tool.get("type", "function")
+    if kind not in ("function", "custom"):
+        raise unsupported("tools")
+
+
+def _choices(document: Mapping[str, Any]) -> int:
+    choices = values.integer(document, "n", lowest=1, highest=MAX_CHOICES)
+    return 1 if choices is None else choices
+
+
+def _wants_usage(document: Mapping[str, Any]) -> bool:
+    options = document.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise wrong_type("stream_options", "an object")
+    return values.boolean(options, "include_usage") if options else False
+
+
+def _changes(asked: RequestFacts, wanted: Wanted) -> Changes:
+    changes: dict[str, bytes | Within | None] = {}
+    if wanted.model != asked.model:
+        changes["model"] = orjson.dumps(wanted.model)
+    if wanted.max_output_tokens not in (None, asked.max_output_tokens):
+        for name in asked.limit_names or (limits.name_for(wanted.model),):
+            changes[name] = b"%d" % wanted.max_output_tokens
+    if asked.stream and wanted.without_include_usage:
+        if "stream_options" in asked.present:
+            changes["stream_options"] = None
+    elif asked.stream and not asked.wants_usage:
+        changes["stream_options"] = Within("include_usage", b"true")
+    return changes
+
+
+RULES: Final = RequestRules(
+    top=keys.top_keys(_REFUSED),
+    refused=_REFUSED,
+    check_tool=_check_tool,
+    output_limit=limits.output_limit,
+    choices=_choices,
+    wants_usage=_wants_usage,
+    content=content.content_of,
+    cache_write=content.cache_write,
+    rewritten=frozenset(("model", "stream_options", *limits.NAMES)),
+    changes=_changes,
+)

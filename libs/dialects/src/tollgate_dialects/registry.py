@@ -1,0 +1,14 @@
+"""The dialects that there are, by protocol: looked up once, where a call enters."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.dialect import Dialect
+from tollgate_dialects.openai_chat.dialect import OPENAI_CHAT
+
+DIALECTS: Final[Mapping[Protocol, Dialect]] = MappingProxyType(
+    {dialect.protocol: dialect for dialect in (OPENAI_CHAT, ANTHROPIC_MESSAGES)}
+)

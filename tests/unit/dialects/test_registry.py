@@ -1,0 +1,47 @@
+"""The registry, and the promise that nobody else knows which dialects there are."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tollgate_dialects
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import DIALECTS
+
+ROOT = Path(tollgate_dialects.__file__).parent
+FOLDERS = {"openai_chat", "anthropic"}
+ENGINES = [
+    path
+    for path in sorted(ROOT.rglob("*.py"))
+    if path.parent.name not in FOLDERS and path.name not in ("registry.py", "protocol.py")
+]
+
+
+def test_every_protocol_has_its_dialect():
+    """A protocol that a client may name is answered for."""
+    assert {protocol: protocol for protocol in Protocol} == {
+        protocol: dialect.protocol for protocol, dialect in DIALECTS.items()
+    }
+
+
+@pytest.mark.parametrize("path", ENGINES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_engine_asks_which_dialect_it_has(path):
+    """Outside of a dialect's folder no code names a protocol: it takes what it is given."""
+    names = {
+        each.attr
+        for each in ast.walk(ast.parse(path.read_text()))
+        if isinstance(each, ast.Attribute)
+    }
+    assert not names & {protocol.name for protocol in Protocol}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.protocol.value)
+def test_a_dialect_reads_the_end_that_it_writes(dialect):
+    """What is supplied where an upstream left its last event out is itself a last event."""
+    end = dialect.answer.end
+    assert end.marker in end.frame
+    from tollgate_dialects.common import sse
+
+    assert 0 == sse.end_of(end.frame, end)
+    assert dialect.request.rewritten >= {"model"}
