@@ -27,9 +27,28 @@ def ended(raw: bytes) -> list[bytes]:
     return frames
 
 
+def split(frames: bytes) -> list[bytes]:
+    """Frames and the blank lines before them, in turn."""
+    pieces, position = [], 0
+    while position < len(frames):
+        start, end = sse.frame_at(frames, position)
+        assert position <= start <= end
+        pieces += [frames[position:start], frames[start:end]]
+        position = end
+    return pieces
+
+
 def joined(frames: bytes) -> list[bytes]:
-    pieces = (LINE.sub(b"|", piece.strip(b"\r\n")) for piece in sse.split(frames))
+    pieces = (LINE.sub(b"|", piece.strip(b"\r\n")) for piece in split(frames))
     return [piece for piece in pieces if piece]
+
+
+@given(st.binary(max_size=300) | st.text("\r\na:", max_size=40).map(str.encode))
+def test_no_byte_is_in_two_frames_or_none(raw):
+    """Frames and what is between them, joined, are what came in; no frame begins with a blank."""
+    pieces = split(raw)
+    assert raw == b"".join(pieces)
+    assert not any(frame.startswith((b"\r", b"\n")) for frame in pieces[1::2])
 
 
 @given(

@@ -170,8 +170,8 @@ class StreamMeter(AnswerMeter):
                 shape, end = known
                 passed.append(self._pass_known(frames[position:end], shape))
             else:
-                end = sse.end_of_first(frames, position)
-                frame = frames[position:end].lstrip(b"\r\n")
+                start, end = sse.frame_at(frames, position)
+                frame = frames[start:end]
                 if len(frame) > sse.MAX_FRAME_BYTES:
                     self.fail()
                 elif frame:

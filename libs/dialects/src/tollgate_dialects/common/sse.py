@@ -16,6 +16,7 @@ _LINE_END = rb"(?:\r\n|\n|\r)"
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))" + _LINE_END)
 _LONGEST_BLANK_LINE = len(b"\r\n\r\n")
 _LINES = re.compile(_LINE_END)
+_BLANKS = re.compile(rb"[\r\n]*+")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELDS = (b"data", b"event", b"id", b"retry")
 
@@ -85,41 +86,27 @@ class FrameBuffer:
         return rest
 
 
-def _last_boundary(held: bytes | bytearray, start: int) -> int:
-    """Return where the last blank line at or after `start` ends; 0 when there is none.
+def _last_boundary(held: bytes | bytearray, start: int, end: int | None = None) -> int:
+    """Return where the last blank line between two positions ends; 0 when there is none.
 
     A CR at the very end may be half of a CRLF: it ends nothing yet.
     """
-    if held.find(b"\r", start) < 0:
-        at = held.rfind(b"\n\n", start)
+    end = len(held) if end is None else end
+    if held.find(b"\r", start, end) < 0:  # as nearly everybody writes
+        at = held.rfind(b"\n\n", start, end)
         return at + 2 if at >= 0 else 0
-    end = 0
-    for found in _BLANK_LINE.finditer(held, start):
-        if found.end() < len(held) or held[-1:] == b"\n":
-            end = found.end()
-    return end
+    ends = [found.end() for found in _BLANK_LINE.finditer(held, start, end)]
+    if ends and ends[-1] == end and held[end - 1 : end] == b"\r":
+        del ends[-1]
+    return ends[-1] if ends else 0
 
 
-def end_of_first(frames: bytes, position: int) -> int:
-    """Return where the frame at a position ends: after its blank line, else at the very end."""
-    found = _BLANK_LINE.search(frames, position)
-    return found.end() if found else len(frames)
-
-
-def split(frames: bytes) -> list[bytes]:
-    """Whole frames, one by one; a last one without its blank line is kept.
-
-    Blank lines before a frame are a piece of their own: they arrive with either neighbour.
-    """
-    ends = [found.end() for found in _BLANK_LINE.finditer(frames)]
-    if not ends or ends[-1] != len(frames):
-        ends.append(len(frames))
-    starts = [0, *ends[:-1]]
-    pieces: list[bytes] = []
-    for start, end in zip(starts, ends, strict=True):
-        frame = frames[start:end].lstrip(b"\r\n")
-        pieces += [frames[start : end - len(frame)], frame]
-    return [piece for piece in pieces if piece]
+def frame_at(frames: bytes, position: int) -> tuple[int, int]:
+    """Where the next frame begins, behind blank lines, and ends: after its own, or with all."""
+    blanks = _BLANKS.match(frames, position)
+    assert blanks, "matches anything"
+    found = _BLANK_LINE.search(frames, blanks.end())
+    return blanks.end(), found.end() if found else len(frames)
 
 
 def parse(frame: bytes) -> Event:
@@ -144,15 +131,13 @@ def parse(frame: bytes) -> Event:
 
 def end_of(frames: bytes, end: StreamEnd) -> int:
     """Where the terminal event begins in whole frames; -1 when it is not there."""
-    marker = end.marker
-    at = frames.find(marker)
+    at = frames.find(end.marker)
     if at < 0:
         return -1
-    # As nearly everybody writes them, frames before the one with the marker need no look.
-    blank = -1 if b"\r" in frames else frames.rfind(b"\n\n", 0, at)
-    position = blank + 2 if blank >= 0 else 0
-    for frame in split(frames[position:]):
-        if marker in frame and end.is_last(parse(frame)):
-            return position
-        position += len(frame)
+    position = _last_boundary(frames, 0, at)
+    while position < len(frames):
+        start, position = frame_at(frames, position)
+        frame = frames[start:position]
+        if end.marker in frame and end.is_last(parse(frame)):
+            return start
     return -1

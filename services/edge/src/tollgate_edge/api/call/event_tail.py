@@ -39,5 +39,5 @@ class EventTail:
         end = sse.end_of(whole, self._end)
         if end < 0:
             return whole
-        self._held = sse.split(whole[end:])[0]
+        self._held = whole[slice(*sse.frame_at(whole, end))]
         return whole[:end]
