@@ -15,6 +15,7 @@ from tollgate_cli.demo_provider.failures import ANTHROPIC, CANARY, FAILURES, OPE
 from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import UsageSource
 from tollgate_dialects.registry import DIALECTS
 
@@ -78,10 +79,10 @@ def test_what_is_reported_is_what_was_billed(client, protocol, stream, model):
     meter, _ = metered(answer, protocol, stream=stream)
     truth = stats(client)["calls"][trace]
     assert (truth["input_tokens"], truth["output_tokens"], UsageSource.UPSTREAM) == (
-        meter.usage.total_input_tokens, meter.usage.output_tokens, meter.usage_source
+        meter.usage.total_input_tokens, meter.usage[Unit.OUTPUT], meter.usage_source
     )  # fmt: skip
     assert 8 == truth["output_tokens"]
-    assert (model == "demo-cache") is (meter.usage.cache_read_tokens > 0)
+    assert (model == "demo-cache") is (meter.usage[Unit.CACHE_READ] > 0)
 
 
 @BOTH

@@ -17,6 +17,8 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
+from tollgate_dialects.pricing.units import Unit
+
 TABLE = "litellm-data/model_prices_and_context_window_backup.json.gz"
 OUTPUT = Path(__file__).parents[1] / "src/tollgate_dialects/pricing/seed_prices.json"
 
@@ -88,6 +90,8 @@ def trim(entry: dict, owned_by: str) -> dict:
     """Our fields of a source entry."""
     ranges = entry.get("tiered_pricing")
     base = tier(ranges[0] if ranges else entry)
+    if base.keys() != {unit.word for unit in Unit}:
+        raise SystemExit("tier() must give a price for each unit")
     trimmed = {
         "owned_by": owned_by,
         **base,

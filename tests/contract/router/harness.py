@@ -194,7 +194,7 @@ def price(model: str, **changes: int) -> Price:
         "max_input_tokens": 100_000,
         "max_output_tokens": 4_096,
     }
-    return Price(model=model, version=1, source="seed", **(values | changes))
+    return Price.of(model=model, version=1, source="seed", **(values | changes))
 
 
 class Harness:

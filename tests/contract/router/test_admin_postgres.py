@@ -250,7 +250,7 @@ async def test_prices_are_immutable_versions(tmp_path, postgres_dsn):
         listed = await router.admin.ListPrices(pb.ListPricesRequest(model="m"), None)
         assert [3] == [p.version for p in listed.prices]
         await router.watch.refresh()
-        assert 1 == router.watch.snapshot.price("m", 2).input_pico_usd
+        assert 1 == router.watch.snapshot.price("m", 2).fields()["input_pico_usd"]
         async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
             for statement in ("update price set input_pico_usd = 0", "delete from price"):
                 with pytest.raises(psycopg.errors.RaiseException):
@@ -266,14 +266,14 @@ async def test_seeding_makes_versions_only_for_changes(tmp_path, postgres_dsn):
         assert 0 == await router.store.seed_prices(seed)
         assert revision == await router.store.revision()
         await router.admin.SetPrice(price_request(), None)
-        dearer = [replace(p, input_pico_usd=5_000_000) for p in seed]
+        dearer = [replace(p, rates=(5_000_000, *p.rates[1:])) for p in seed]
         assert 1 == await router.store.seed_prices(dearer)
         newest = {p.model: p for p in await router.store.newest_prices()}
         assert ("operator", 2) == (newest["m"].source, newest["m"].version)
         assert ("seed", 2, 5_000_000) == (
             newest["n"].source,
             newest["n"].version,
-            newest["n"].input_pico_usd,
+            newest["n"].fields()["input_pico_usd"],
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import UsageSource
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request, rewrite
@@ -105,8 +106,8 @@ def expected(protocol, reports):
 
 
 def facts_of(usage):
-    written = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
-    return usage.total_input_tokens, usage.cache_read_tokens, written, usage.output_tokens
+    written = usage[Unit.CACHE_WRITE_5M] + usage[Unit.CACHE_WRITE_1H]
+    return usage.total_input_tokens, usage[Unit.CACHE_READ], written, usage[Unit.OUTPUT]
 
 
 def test_recorded_streams_meter_to_what_they_state(exchanges):

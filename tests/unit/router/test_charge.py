@@ -5,11 +5,12 @@ from hypothesis import strategies as st
 
 from tollgate_dialects.pricing.cost import cost_nano_usd
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
 from tollgate_router import charge
 from tollgate_router.charge import FREE, EndReason, Seen
 
-PRICE = Price(
+PRICE = Price.of(
     model="m",
     version=1,
     input_pico_usd=1_000_000,
@@ -23,7 +24,7 @@ PRICE = Price(
 )
 COUNTS = st.integers(0, 10**6)
 USAGES = st.builds(
-    Usage, input_tokens=COUNTS, output_tokens=COUNTS, cache_read_tokens=COUNTS,
+    Usage.of, input_tokens=COUNTS, output_tokens=COUNTS, cache_read_tokens=COUNTS,
     cache_write_5m_tokens=COUNTS, cache_write_1h_tokens=COUNTS,
 )  # fmt: skip
 
@@ -76,7 +77,7 @@ def test_case_M1_an_unknown_end_is_never_zero(reason, usage, output):
 
 def test_case_M1_an_upstream_that_broke_off_is_unknown_whatever_was_seen():
     """Nobody knows what it went on to do, hidden reasoning included: the reservation stays."""
-    started = Usage(input_tokens=500, output_tokens=3)
+    started = Usage.of(input_tokens=500, output_tokens=3)
     for reason in (EndReason.UPSTREAM_ERROR, EndReason.UPSTREAM_TIMEOUT):
         charged = of(reason, started, output=True)
         assert (True, 0, started) == (charged.is_unknown, charged.cost_nano_usd, charged.usage)
@@ -84,15 +85,17 @@ def test_case_M1_an_upstream_that_broke_off_is_unknown_whatever_was_seen():
 
 def test_an_upstream_that_says_that_it_failed_is_believed():
     """Free before it produced anything; after that what it produced is charged."""
-    started = Usage(input_tokens=500, output_tokens=3)
+    started = Usage.of(input_tokens=500, output_tokens=3)
     assert FREE == of(EndReason.UPSTREAM_ERROR, started, told=True)
     assert of(EndReason.UPSTREAM_ERROR, started, told=True, output=True).cost_nano_usd > 0
 
 
 def test_missing_input_is_estimated():
     """Output without a report of input is charged with an estimate of it."""
-    charged = of(EndReason.COMPLETED, Usage(output_tokens=10), UsageSource.ESTIMATED, output=True)
-    assert (100, 10) == (charged.usage.input_tokens, charged.usage.output_tokens)
+    charged = of(
+        EndReason.COMPLETED, Usage.of(output_tokens=10), UsageSource.ESTIMATED, output=True
+    )
+    assert (100, 10) == (charged.usage[Unit.INPUT], charged.usage[Unit.OUTPUT])
 
 
 def test_media_are_not_text():
@@ -104,8 +107,8 @@ def test_media_are_not_text():
 @given(st.integers(1, 4_096), st.integers(1, 9))
 def test_an_honest_stream_is_never_cut(tokens, bytes_per_token):
     """A stream within the limit it was reserved with is not cut, escaped Chinese included."""
-    reserved = cost_nano_usd(Usage(output_tokens=tokens), PRICE)
-    counted = Usage(output_tokens=-(-tokens * bytes_per_token // 3))
+    reserved = cost_nano_usd(Usage.of(output_tokens=tokens), PRICE)
+    counted = Usage.of(output_tokens=-(-tokens * bytes_per_token // 3))
     assert not charge.is_spent(
         counted, UsageSource.ESTIMATED, price=PRICE, reserved_nano_usd=reserved
     )
@@ -114,14 +117,14 @@ def test_an_honest_stream_is_never_cut(tokens, bytes_per_token):
 @given(st.integers(1, 4_096))
 def test_an_endless_stream_is_cut(tokens):
     """Beyond sixteen bytes for each reserved token a stream is cut."""
-    reserved = cost_nano_usd(Usage(output_tokens=tokens), PRICE)
-    counted = Usage(output_tokens=(tokens + 1) * 16 // 3 + 1)
+    reserved = cost_nano_usd(Usage.of(output_tokens=tokens), PRICE)
+    counted = Usage.of(output_tokens=(tokens + 1) * 16 // 3 + 1)
     assert charge.is_spent(counted, UsageSource.ESTIMATED, price=PRICE, reserved_nano_usd=reserved)
 
 
 def test_a_free_model_is_not_cut():
     """A price of zero reserves nothing and spends nothing."""
-    free = Price(**{f: 0 for f in Price.__dataclass_fields__ if f.endswith("pico_usd")}, model="m",
+    free = Price.of(**{unit.price_field: 0 for unit in Unit}, model="m",
                  version=1, max_input_tokens=1, max_output_tokens=1, source="seed")  # fmt: skip
-    usage = Usage(output_tokens=10**6)
+    usage = Usage.of(output_tokens=10**6)
     assert not charge.is_spent(usage, UsageSource.UPSTREAM, price=free, reserved_nano_usd=0)

@@ -232,7 +232,7 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         kind = audit_pb2.ENTRY_KIND_PROVIDER_CHANGED
         if price is not None:
             kind = audit_pb2.ENTRY_KIND_PRICE_CHANGED
-            facts = {field: getattr(price, field) for field in Price.__dataclass_fields__}
+            facts = dict(price.fields())
         await record_intent(
             self._evidence,
             kind,

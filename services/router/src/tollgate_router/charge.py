@@ -9,12 +9,12 @@ counted until somebody does.
 
 import enum
 import re
-from dataclasses import replace
 from typing import NamedTuple
 
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.pricing.cost import cost_nano_usd
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
 
 # A plain estimate of the input, for upstreams that report none: text at three bytes a token, high
@@ -97,15 +97,15 @@ def of_call(
     if seen.is_failure_told and not seen.has_output:
         return FREE
     if not usage.total_input_tokens:
-        usage = replace(usage, input_tokens=estimated_input_tokens(body))
+        usage = usage.with_count(Unit.INPUT, estimated_input_tokens(body))
     return Charge(usage, source, min(cost_nano_usd(usage, price), reserved_nano_usd))
 
 
 def is_spent(usage: Usage, source: UsageSource, *, price: Price, reserved_nano_usd: int) -> bool:
     """Whether a running stream costs more than was reserved for it, counted low."""
     if source is not UsageSource.UPSTREAM:
-        low = usage.output_tokens * _CUT_NUMERATOR // _CUT_DENOMINATOR
-        usage = replace(usage, output_tokens=low)
+        low = usage[Unit.OUTPUT] * _CUT_NUMERATOR // _CUT_DENOMINATOR
+        usage = usage.with_count(Unit.OUTPUT, low)
     return cost_nano_usd(usage, price) > reserved_nano_usd
 
 

@@ -14,6 +14,7 @@ from tollgate.router.v1 import router_pb2
 from tollgate_dialects.answer.answer_usage import Flag
 from tollgate_dialects.answer.meter import BodyMeter
 from tollgate_dialects.answer.template import Shapes
+from tollgate_dialects.pricing.units import Unit
 from tollgate_kit.clock import Clock
 from tollgate_kit.lifecycle import MustFinish
 from tollgate_kit.logs import Log
@@ -229,12 +230,8 @@ class Executor:
             reservation_id=call.reservation_id,
             cost_nano_usd=end.cost_nano_usd,
             usage_source=router_pb2.UsageSource.Name(end.usage_source),
-            input_tokens=end.usage.input_tokens,
-            output_tokens=end.usage.output_tokens,
-            cache_read_tokens=end.usage.cache_read_tokens,
-            cache_write_5m_tokens=end.usage.cache_write_5m_tokens,
-            cache_write_1h_tokens=end.usage.cache_write_1h_tokens,
             price_version=end.price_version,
+            **{unit.count_field: getattr(end.usage, unit.count_field) for unit in Unit},
         )
 
     def _finished(

@@ -1,21 +1,17 @@
 """Between the wire and the core: protobuf messages to values and back. No decisions here."""
 
-from dataclasses import fields
-
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.price import PRICE_FIELDS, Price
 from tollgate_dialects.pricing.usage import UsageSource
 from tollgate_kit.rpc.failure import Failure
 from tollgate_router.attempts import NotOpened, UpstreamCall
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.providers.catalogue import ListedModel, Provider
-
-_PRICE_FIELDS = tuple(field.name for field in fields(Price))
 
 PROTOCOLS: dict[router_pb2.ClientProtocol.ValueType, Protocol] = {
     router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT: Protocol.OPENAI_CHAT,
@@ -42,17 +38,9 @@ def end(
     call: UpstreamCall, reason: EndReason, charge: Charge, failure: NotOpened | None = None
 ) -> router_pb2.End:
     """How a call ended, what it used and costs."""
-    usage = charge.usage
     message = router_pb2.End(
         reason=_REASONS[reason],
-        usage=router_pb2.Usage(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cache_write_5m_tokens=usage.cache_write_5m_tokens,
-            cache_write_1h_tokens=usage.cache_write_1h_tokens,
-            cache_read_tokens=usage.cache_read_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-        ),
+        usage=router_pb2.Usage(**charge.usage.fields()),
         cost_nano_usd=charge.cost_nano_usd,
         usage_source=_SOURCES[charge.source],
         price_version=call.price.version,
@@ -101,13 +89,13 @@ def _upstream_error(failure: NotOpened) -> router_pb2.UpstreamError:
 
 def price_message(price: Price) -> router_pb2.Price:
     """A price version on the wire."""
-    return router_pb2.Price(**{name: getattr(price, name) for name in _PRICE_FIELDS})
+    return router_pb2.Price(**price.fields())
 
 
 def price_from(message: router_pb2.Price, *, version: int, source: str) -> Price:
     """A price from the wire. Raises ValueError naming the field that makes no sense."""
-    values = {name: getattr(message, name) for name in _PRICE_FIELDS}
-    return Price(**(values | {"version": version, "source": source}))
+    values = {name: getattr(message, name) for name in PRICE_FIELDS}
+    return Price.of(**(values | {"version": version, "source": source}))
 
 
 def provider_message(provider: Provider) -> router_pb2.Provider:

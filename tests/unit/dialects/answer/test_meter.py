@@ -12,6 +12,7 @@ from tollgate_dialects.answer.answer_usage import estimated_tokens
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.common import sse
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
 from tollgate_dialects.registry import DIALECTS
 
@@ -31,7 +32,7 @@ def words(count, end="\n\n"):
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14,
          "prompt_tokens_details": {"cached_tokens": 3}}  # fmt: skip
-READ = Usage(input_tokens=7, output_tokens=4, cache_read_tokens=3)
+READ = Usage.of(input_tokens=7, output_tokens=4, cache_read_tokens=3)
 USAGE_ONLY = data({"choices": [], "usage": USAGE})
 USAGE_LAST = data({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": USAGE, "id": "z"})
 DONE = b"data: [DONE]\n\n"
@@ -150,11 +151,11 @@ def test_promise_6_a_cut_stream_is_estimated_and_says_so():
     out, meter = run(OPENAI, words(10))
     assert b"".join(words(10)) == out
     assert UsageSource.ESTIMATED is meter.usage_source
-    assert Usage(output_tokens=10) == meter.usage
+    assert Usage.of(output_tokens=10) == meter.usage
     assert 10 == meter.output_units
     _, meter = run(ANTHROPIC, claude(end=False, stop=False))
     assert UsageSource.PARTIAL is meter.usage_source
-    assert Usage(input_tokens=9, output_tokens=2) == meter.usage
+    assert Usage.of(input_tokens=9, output_tokens=2) == meter.usage
 
 
 def test_promise_7_zero_is_zero_and_nothing_is_nothing():
@@ -172,7 +173,7 @@ def test_trust_59_impossible_counts_are_refused_and_flagged(bad):
     usage = {"prompt_tokens": 5, "completion_tokens": bad}
     _, meter = run(OPENAI, [*words(4), data({"choices": [], "usage": usage}), DONE])
     assert (UsageSource.ESTIMATED, "implausible", 4) == (
-        meter.usage_source, meter.flag, meter.usage.output_tokens
+        meter.usage_source, meter.flag, meter.usage[Unit.OUTPUT]
     )  # fmt: skip
     _, meter = run(ANTHROPIC, claude(end={"output_tokens": bad}))
     assert (UsageSource.ESTIMATED, "implausible") == (meter.usage_source, meter.flag)
@@ -188,19 +189,19 @@ def test_trust_59_too_few_tokens_for_the_text_are_flagged():
 @pytest.mark.parametrize(
     ("report", "expected"),
     [
-        ({"prompt_cache_hit_tokens": 4}, Usage(input_tokens=6, output_tokens=5,
+        ({"prompt_cache_hit_tokens": 4}, Usage.of(input_tokens=6, output_tokens=5,
                                                cache_read_tokens=4)),
-        ({"cached_tokens": 4}, Usage(input_tokens=6, output_tokens=5, cache_read_tokens=4)),
+        ({"cached_tokens": 4}, Usage.of(input_tokens=6, output_tokens=5, cache_read_tokens=4)),
         ({"prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 5}},
-         Usage(input_tokens=1, output_tokens=5, cache_read_tokens=4, cache_write_5m_tokens=5)),
+         Usage.of(input_tokens=1, output_tokens=5, cache_read_tokens=4, cache_write_5m_tokens=5)),
         ({"completion_tokens_details": {"reasoning_tokens": 3}, "total_tokens": 15},
-         Usage(input_tokens=10, output_tokens=5, reasoning_tokens=3)),
+         Usage.of(input_tokens=10, output_tokens=5, reasoning_tokens=3)),
         ({"completion_tokens_details": {"reasoning_tokens": 30}, "total_tokens": 45},
-         Usage(input_tokens=10, output_tokens=35, reasoning_tokens=30)),
-        ({"total_tokens": 115}, Usage(input_tokens=10, output_tokens=105, reasoning_tokens=100)),
+         Usage.of(input_tokens=10, output_tokens=35, reasoning_tokens=30)),
+        ({"total_tokens": 115}, Usage.of(input_tokens=10, output_tokens=105, reasoning_tokens=100)),
         ({"prompt_tokens_details": {"cached_tokens": 40}, "total_tokens": 15},
-         Usage(input_tokens=10, output_tokens=5, cache_read_tokens=40)),
-        ({"prompt_tokens_details": None}, Usage(input_tokens=10, output_tokens=5)),
+         Usage.of(input_tokens=10, output_tokens=5, cache_read_tokens=40)),
+        ({"prompt_tokens_details": None}, Usage.of(input_tokens=10, output_tokens=5)),
     ],
 )  # fmt: skip
 def test_promise_8_openai_dialects_become_disjoint_classes(report, expected):
@@ -218,13 +219,13 @@ def test_promise_8_anthropic_reports_are_merged_and_the_last_wins():
            "output_tokens_details": {"thinking_tokens": 2}}  # fmt: skip
     out, meter = run(ANTHROPIC, claude(start=start, end=end), size=9)
     assert b"".join(claude(start=start, end=end)) == out
-    assert Usage(
+    assert Usage.of(
         input_tokens=11, output_tokens=7, cache_read_tokens=100, cache_write_5m_tokens=10,
         cache_write_1h_tokens=20, reasoning_tokens=2,
     ) == meter.usage  # fmt: skip
     second_start = claude(start=start, end=end)[0]
     again = claude(start=start, end=end, stop=False)
-    assert 7 == run(ANTHROPIC, [*again, second_start])[1].usage.output_tokens
+    assert 7 == run(ANTHROPIC, [*again, second_start])[1].usage[Unit.OUTPUT]
 
 
 def test_a_frame_without_end_is_refused():
@@ -291,7 +292,7 @@ def test_a_body_without_usage_is_estimated():
     meter.feed(body)
     assert estimated_tokens(len(body)) == meter.output_units
     assert body == meter.finish()
-    assert (Usage(output_tokens=10), UsageSource.ESTIMATED) == (
+    assert (Usage.of(output_tokens=10), UsageSource.ESTIMATED) == (
         meter.usage, meter.usage_source
     )  # fmt: skip
 

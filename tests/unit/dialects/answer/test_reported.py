@@ -9,6 +9,7 @@ from tollgate_dialects.answer import schema as answer_schema
 from tollgate_dialects.answer.meter import StreamMeter
 from tollgate_dialects.anthropic import usage as message_usage
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request, rewrite
 
@@ -58,7 +59,7 @@ def test_zeros_do_not_take_back_a_count():
     )
     usage = reported.usage_of(merged, ANTHROPIC.answer.usage)
     assert usage is not None
-    assert (2500, 900, 150) == (usage.input_tokens, usage.cache_read_tokens, usage.output_tokens)
+    assert (2500, 900, 150) == (usage[Unit.INPUT], usage[Unit.CACHE_READ], usage[Unit.OUTPUT])
 
 
 def test_a_zero_under_one_name_does_not_hide_another():
@@ -69,7 +70,7 @@ def test_a_zero_under_one_name_does_not_hide_another():
         OPENAI.answer.usage,
     )  # fmt: skip
     assert usage is not None
-    assert (180, 1024) == (usage.input_tokens, usage.cache_read_tokens)
+    assert (180, 1024) == (usage[Unit.INPUT], usage[Unit.CACHE_READ])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.common import sse
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import Usage, UsageSource
 from tollgate_dialects.registry import DIALECTS
 
@@ -98,7 +99,7 @@ def test_case_R1_unknown_members_of_an_answer_are_dropped(more):
     out, meter = body(OPENAI, completion(**more))
     assert ("hello", True) == (json.loads(out)["choices"][0]["message"]["content"], meter.finished)
     assert (10, 2, False) == (
-        meter.usage.input_tokens, meter.usage.output_tokens, b"gpu-node" in out
+        meter.usage[Unit.INPUT], meter.usage[Unit.OUTPUT], b"gpu-node" in out
     )  # fmt: skip
 
 
@@ -193,7 +194,7 @@ def test_case_R1_a_frame_of_metadata_is_dropped_and_the_stream_goes_on(odd, size
     ):
         out, meter = stream(OPENAI, raw, size)
         assert (WORD + LAST + usage + DONE, None, True) == (out, meter.error, meter.finished)
-        assert (10, UsageSource.UPSTREAM) == (meter.usage.input_tokens, meter.usage_source)
+        assert (10, UsageSource.UPSTREAM) == (meter.usage[Unit.INPUT], meter.usage_source)
     # Without a finish reason, the last event is the answer's end as long as text came behind.
     out, meter = stream(OPENAI, WORD + plain + WORD + DONE, size)
     assert (WORD + WORD + DONE, 2) == (out, meter.output_units)
@@ -323,7 +324,7 @@ def test_case_P2_a_stream_without_its_last_event_is_complete_when_all_choices_en
         out, meter = stream(OPENAI, raw, 7)
         assert (False, False) == (meter.finished, DONE in out)
     out, meter = stream(ANTHROPIC, START + SAID + STOP, 7)
-    assert (START + SAID + STOP + END, True, 5) == (out, meter.finished, meter.usage.output_tokens)
+    assert (START + SAID + STOP + END, True, 5) == (out, meter.finished, meter.usage[Unit.OUTPUT])
     for raw in (START + SAID, START + event("message_delta", delta={}, usage={"output_tokens": 5})):
         assert not stream(ANTHROPIC, raw)[1].finished
 
@@ -361,7 +362,7 @@ def test_case_P2_a_choice_that_never_began_has_not_ended():
 def test_case_M11_usage_is_read_wherever_vendors_put_it(place):
     """Moonshot in the choice, Groq in x_groq, others at the top: 10 in, 2 out are charged."""
     _, meter = stream(OPENAI, WORD + LAST + data(place) + DONE)
-    assert (Usage(input_tokens=10, output_tokens=2), UsageSource.UPSTREAM) == (
+    assert (Usage.of(input_tokens=10, output_tokens=2), UsageSource.UPSTREAM) == (
         meter.usage, meter.usage_source
     )  # fmt: skip
     assert (True, True) == (meter.produced, meter.has_final_usage)

@@ -12,12 +12,13 @@ from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing import bound, seed
 from tollgate_dialects.pricing.cost import cost_nano_usd
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import Usage
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import normalisation, request
 from tollgate_dialects.request.rules import RequestFacts
 
-PRICE = Price(
+PRICE = Price.of(
     model="m", version=1, source="seed", input_pico_usd=1_000_000, output_pico_usd=5_000_000,
     cache_read_pico_usd=100_000, cache_write_5m_pico_usd=1_250_000,
     cache_write_1h_pico_usd=2_000_000, max_input_tokens=200_000, max_output_tokens=64_000,
@@ -34,12 +35,11 @@ counts = st.integers(1, 10**7)
 
 @st.composite
 def prices(draw):
-    names = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
-    values = {f"{name}_pico_usd": draw(amounts) for name in names}
+    values = {unit.price_field: draw(amounts) for unit in Unit}
     threshold = draw(st.just(0) | counts)
     if threshold:
-        values |= {f"long_{name}_pico_usd": draw(amounts) for name in names}
-    return Price(
+        values |= {f"long_{unit.price_field}": draw(amounts) for unit in Unit}
+    return Price.of(
         model="m", version=1, source="seed", max_input_tokens=draw(counts),
         max_output_tokens=draw(counts), long_context_tokens=threshold, **values,
     )  # fmt: skip
@@ -69,7 +69,7 @@ def calls(draw):
         write_5m = 0
     if facts.cache_write != "1h":
         write_1h = 0
-    usage = Usage(
+    usage = Usage.of(
         input_tokens=total - read - write_5m - write_1h, cache_read_tokens=read,
         cache_write_5m_tokens=write_5m, cache_write_1h_tokens=write_1h,
         output_tokens=draw(st.integers(0, limit * facts.choices)),
@@ -106,9 +106,13 @@ def test_what_is_said_to_fit_fits_and_one_more_does_not(call, budget):
 def test_a_cost_is_exact_and_rounded_up_once(price, values):
     """The cost is the ceiling of the exact sum; no float is near it."""
     read, output, cached, five, hour = values
-    usage = Usage(input_tokens=read, output_tokens=output, cache_read_tokens=cached,
+    usage = Usage.of(input_tokens=read, output_tokens=output, cache_read_tokens=cached,
                   cache_write_5m_tokens=five, cache_write_1h_tokens=hour)  # fmt: skip
-    tier = price.tier(long=0 < price.long_context_tokens < usage.total_input_tokens)
+    tier = (
+        price.long_rates
+        if 0 < price.long_context_tokens < usage.total_input_tokens
+        else price.rates
+    )
     exact = sum(Fraction(c * p, 1000) for c, p in zip(values, tier, strict=True))
     cost = cost_nano_usd(usage, price)
     assert isinstance(cost, int)
@@ -184,7 +188,7 @@ def test_a_worst_case_by_hand():
 def test_a_price_that_cannot_be_bounded_is_refused(changes):
     """No negative amount, no missing limit, no half tier."""
     with pytest.raises(ValueError, match=r"must|need"):
-        replace(PRICE, **changes)
+        Price.of(**PRICE.fields() | changes)
 
 
 def test_seed_prices_are_whole_and_sane():
@@ -199,7 +203,7 @@ def test_seed_prices_are_whole_and_sane():
         price = model.price
         assert "seed" == price.source
         for long in (False, bool(price.long_context_tokens)):
-            read, output, cached, five, hour = price.tier(long=long)
+            read, output, cached, five, hour = price.long_rates if long else price.rates
             assert 0 < cached <= read <= five <= hour
             assert output >= read
 
@@ -207,7 +211,7 @@ def test_seed_prices_are_whole_and_sane():
 def test_a_seed_price_by_hand():
     """claude-sonnet-4-5: $3 in, $15 out, $0.30 read, $3.75 and $6 written, a million tokens."""
     found = {model.price.model: model.price for model in seed.models()}["claude-sonnet-4-5"]
-    assert (3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000) == found.tier(long=False)
+    assert (3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000) == found.rates
 
 
 def test_characters_that_grow_are_all_known():

@@ -6,6 +6,7 @@ import pytest
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.registry import DIALECTS
 from tollgate_router.providers import admission, base_url, catalogue, endpoint
 from tollgate_router.providers.admission import InvalidField
@@ -15,10 +16,8 @@ OPENAI, ANTHROPIC = Protocol.OPENAI_CHAT, Protocol.ANTHROPIC_MESSAGES
 
 
 def price(model: str) -> Price:
-    amounts = {
-        f: 1 for f in Price.__dataclass_fields__ if f.endswith("pico_usd") and "long" not in f
-    }
-    return Price(
+    amounts = {unit.price_field: 1 for unit in Unit}
+    return Price.of(
         model=model, version=1, source="seed", max_input_tokens=1, max_output_tokens=1, **amounts
     )
 

@@ -11,10 +11,13 @@ from tollgate_cli.commands import callable_models, present, session
 from tollgate_cli.commands.session import AsJson, ConfigFile
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
+from tollgate_dialects.pricing.units import Unit
 from tollgate_operations.request_ids import new_request_id
 
 prices = typer.Typer(help="Prices that customers are charged by.", no_args_is_help=True)
 
+# Of a table: the rest is shown model by model.
+_COLUMNS = (Unit.INPUT, Unit.OUTPUT, Unit.CACHE_READ)
 _MTOK = "Dollars per million tokens."
 # What a model without bounds of its own may be asked for: a call is reserved for no more.
 _BOUNDS: dict[str, Any] = {"max_input_tokens": 200_000, "max_output_tokens": 32_000}
@@ -29,9 +32,10 @@ def price_list(as_json: AsJson = False, config: ConfigFile = None) -> None:
 def _row(item: dict[str, Any]) -> dict[str, object]:
     return {
         "model": item["model"],
-        "input": money.format_usd_per_mtok(item["input_pico_usd"]),
-        "output": money.format_usd_per_mtok(item["output_pico_usd"]),
-        "cache read": money.format_usd_per_mtok(item["cache_read_pico_usd"]),
+        **{
+            unit.word.replace("_", " "): money.format_usd_per_mtok(item[unit.price_field])
+            for unit in _COLUMNS
+        },
         "version": item["version"],
         "source": item["source"],
     }
@@ -74,12 +78,11 @@ def price_set(
     config: ConfigFile = None,
 ) -> None:
     """Make a new version of a model's price. What is not given stays as it is."""
+    rates = (input_usd, output_usd, cache_read_usd, cache_write_5m_usd, cache_write_1h_usd)
     given = {
-        "input_pico_usd": session.pico_usd(input_usd),
-        "output_pico_usd": session.pico_usd(output_usd),
-        "cache_read_pico_usd": session.pico_usd(cache_read_usd),
-        "cache_write_5m_pico_usd": session.pico_usd(cache_write_5m_usd),
-        "cache_write_1h_pico_usd": session.pico_usd(cache_write_1h_usd),
+        **{
+            unit.price_field: session.pico_usd(rate) for unit, rate in zip(Unit, rates, strict=True)
+        },
         "max_input_tokens": max_input_tokens,
         "max_output_tokens": max_output_tokens,
     }

@@ -7,11 +7,11 @@ nothing is known here.
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.answer.upstream_error import UpstreamFault
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
 
 # What is odd about a report: refused counts, or far fewer output tokens than text.
@@ -78,10 +78,10 @@ class AnswerMeter:
         if source is UsageSource.NONE:
             return NOTHING
         if self.reported is None:
-            return Usage(output_tokens=self.output_units)
+            return NOTHING.with_count(Unit.OUTPUT, self.output_units)
         if source is UsageSource.UPSTREAM:
             return self.reported
-        return replace(self.reported, output_tokens=self.output_units)
+        return self.reported.with_count(Unit.OUTPUT, self.output_units)
 
     @property
     def output_units(self) -> int:
@@ -90,15 +90,15 @@ class AnswerMeter:
         if self.reported is None:
             return unreported
         if self._is_output_reported:
-            return self.reported.output_tokens + unreported
-        return max(self.reported.output_tokens, unreported)
+            return self.reported[Unit.OUTPUT] + unreported
+        return max(self.reported[Unit.OUTPUT], unreported)
 
     @property
     def flag(self) -> Flag:
         if self._implausible:
             return "implausible"
         if self.usage_source is UsageSource.UPSTREAM and self.reported is not None:
-            explained = self.reported.output_tokens * _MAX_BYTES_PER_TOKEN + _FREE_BYTES
+            explained = self.reported[Unit.OUTPUT] * _MAX_BYTES_PER_TOKEN + _FREE_BYTES
             return "below_output" if self._produced_bytes > explained else ""
         return ""
 

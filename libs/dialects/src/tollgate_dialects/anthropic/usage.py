@@ -34,7 +34,7 @@ def read(report: Mapping[str, Any]) -> Usage:
         written = hour + (count(split, "ephemeral_5m_input_tokens") or 0)
     hour = min(hour, written)
     reasoning = count(report.get("output_tokens_details"), "thinking_tokens") or 0
-    return Usage(
+    return Usage.of(
         input_tokens=fresh,
         output_tokens=output,
         cache_read_tokens=count(report, "cache_read_input_tokens") or 0,

@@ -43,7 +43,7 @@ def read(report: Mapping[str, Any]) -> Usage:
     hidden = max(0, total - prompt - completion)
     if reasoning > completion:
         hidden = max(hidden, reasoning)
-    return Usage(
+    return Usage.of(
         input_tokens=prompt - cached - written,
         output_tokens=completion + hidden,
         cache_read_tokens=cached,

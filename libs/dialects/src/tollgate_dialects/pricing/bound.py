@@ -5,12 +5,26 @@ for the request: the dearest applicable input price for every input token that c
 every choice running to its output limit. Never guesses low; knows no balance.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from tollgate_dialects.pricing.cost import ceil_nano_usd
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.units import Unit, picker
 from tollgate_dialects.request.content import CacheWrite
 from tollgate_dialects.request.rules import RequestFacts
+
+# The longest cache write that a request may cause -> units that no token it reads can be in.
+_OUT_OF_REACH: Final[Mapping[CacheWrite, frozenset[Unit]]] = {
+    "none": frozenset((Unit.CACHE_WRITE_5M, Unit.CACHE_WRITE_1H)),
+    "5m": frozenset((Unit.CACHE_WRITE_1H,)),
+    "1h": frozenset(),
+}
+_READ: Final = {
+    cache_write: picker(unit for unit in Unit if unit.is_read and unit not in out_of_reach)
+    for cache_write, out_of_reach in _OUT_OF_REACH.items()
+}
+_OUTPUT: Final = Unit.OUTPUT.position
 
 # A shorter answer is none: an injected limit is never made smaller to fit into the context.
 _ANSWER_TOKENS_MIN = 16
@@ -85,18 +99,9 @@ def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd:
 def _dearest(facts: RequestFacts, price: Price) -> tuple[int, int, int]:
     """Input tokens, pico-USD per input token, pico-USD per output token."""
     read_tokens = input_tokens(facts, price)
-    read, written = _dearest_of(price.tier(long=False), facts.cache_write)
+    read_rates = _READ[facts.cache_write]
+    read, written = max(read_rates(price.rates)), price.rates[_OUTPUT]
     if price.has_long_tier_at(read_tokens):
-        long_read, long_written = _dearest_of(price.tier(long=True), facts.cache_write)
-        read, written = max(read, long_read), max(written, long_written)
+        read = max(read, *read_rates(price.long_rates))
+        written = max(written, price.long_rates[_OUTPUT])
     return read_tokens, read, written
-
-
-def _dearest_of(tier: tuple[int, int, int, int, int], cache_write: CacheWrite) -> tuple[int, int]:
-    """Pico-USD per input and per output token of one tier."""
-    read, written, cached, write_5m, write_1h = tier
-    if cache_write == "none":
-        return max(read, cached), written
-    if cache_write == "5m":
-        return max(read, cached, write_5m), written
-    return max(read, cached, write_5m, write_1h), written

@@ -1,5 +1,7 @@
 """What a usage costs: integers only, rounded up once per call."""
 
+from operator import mul
+
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.usage import Usage
 
@@ -8,15 +10,13 @@ _PICO_PER_NANO = 1_000
 
 def cost_nano_usd(usage: Usage, price: Price) -> int:
     """The cost of one call in nano-USD, its only rounding upwards at the end."""
-    long = price.has_long_tier_at(usage.total_input_tokens)
-    read, written, cached, write_5m, write_1h = price.tier(long=long)
-    return ceil_nano_usd(
-        usage.input_tokens * read
-        + usage.output_tokens * written
-        + usage.cache_read_tokens * cached
-        + usage.cache_write_5m_tokens * write_5m
-        + usage.cache_write_1h_tokens * write_1h
-    )
+    counts, rates = usage.counts, price.rates
+    # Asked for exactly only where all that was counted would do: few calls are that long.
+    if 0 < price.long_context_tokens < sum(counts) and price.has_long_tier_at(
+        usage.total_input_tokens
+    ):
+        rates = price.long_rates
+    return ceil_nano_usd(sum(map(mul, counts, rates)))
 
 
 def ceil_nano_usd(pico_usd: int) -> int:

@@ -1,61 +1,80 @@
-"""One immutable version of a model's price, in whole pico-USD per token.
+"""One immutable version of a model's price, in whole pico-USD for one of each unit.
 
 Owns the shape and its sanity. Promises that a Price can be bounded: every amount is zero or more,
 both token limits are positive, and a long-context tier is either whole or absent.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from tollgate_dialects.pricing.units import NONE, Amounts, Unit, in_order
+
+_RATES: Final = tuple(unit.price_field for unit in Unit)
+_LONG_RATES: Final = tuple(f"long_{name}" for name in _RATES)
+_LIMITS: Final = ("max_input_tokens", "max_output_tokens", "long_context_tokens")
+# The fields of `tollgate.router.v1.Price`, and the columns of the table.
+PRICE_FIELDS: Final = ("model", "version", "source", *_LIMITS, *_RATES, *_LONG_RATES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """The fields of `tollgate.router.v1.Price`; no class falls back to another's price."""
+    """A rate for each unit; none falls back to another's."""
 
     model: str
     version: int
-    input_pico_usd: int
-    output_pico_usd: int
-    cache_read_pico_usd: int
-    cache_write_5m_pico_usd: int
-    cache_write_1h_pico_usd: int
+    source: str
     max_input_tokens: int
     max_output_tokens: int
-    source: str
-    # Above this many input tokens the long_* prices apply to the whole call; 0: no such tier.
+    rates: Amounts
+    # Above this many input tokens the long rates apply to the whole call; 0: no such tier.
     long_context_tokens: int = 0
-    long_input_pico_usd: int = 0
-    long_output_pico_usd: int = 0
-    long_cache_read_pico_usd: int = 0
-    long_cache_write_5m_pico_usd: int = 0
-    long_cache_write_1h_pico_usd: int = 0
+    long_rates: Amounts = NONE
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        model: str,
+        version: int,
+        source: str,
+        max_input_tokens: int,
+        max_output_tokens: int,
+        long_context_tokens: int = 0,
+        **pico_usd: int,
+    ) -> Self:
+        """By the units' names: `Price.of(input_pico_usd=…, long_input_pico_usd=…, …)`.
+
+        Raises TypeError for a unit without a rate, ValueError for a price that cannot be bounded.
+        """
+        long = {name: value for name, value in pico_usd.items() if name in _LONG_RATES}
+        short = {name: value for name, value in pico_usd.items() if name not in _LONG_RATES}
+        return cls(
+            model=model,
+            version=version,
+            source=source,
+            max_input_tokens=max_input_tokens,
+            max_output_tokens=max_output_tokens,
+            rates=in_order(short, _RATES),
+            long_context_tokens=long_context_tokens,
+            long_rates=in_order(long, _LONG_RATES, missing=0),
+        )
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name, value in self.fields().items():
             if isinstance(value, int) and value < 0:
-                raise ValueError(f"{field.name} must not be negative")
+                raise ValueError(f"{name} must not be negative")
         if not self.max_input_tokens or not self.max_output_tokens:
             raise ValueError("max_input_tokens and max_output_tokens must be positive")
-        if not self.long_context_tokens and any(self.tier(long=True)):
+        if not self.long_context_tokens and any(self.long_rates):
             raise ValueError("long_* prices need long_context_tokens")
 
-    def tier(self, *, long: bool) -> tuple[int, int, int, int, int]:
-        """(input, output, cache read, cache write 5 m, cache write 1 h) of one tier."""
-        if long:
-            return (
-                self.long_input_pico_usd,
-                self.long_output_pico_usd,
-                self.long_cache_read_pico_usd,
-                self.long_cache_write_5m_pico_usd,
-                self.long_cache_write_1h_pico_usd,
-            )
-        return (
-            self.input_pico_usd,
-            self.output_pico_usd,
-            self.cache_read_pico_usd,
-            self.cache_write_5m_pico_usd,
-            self.cache_write_1h_pico_usd,
-        )
+    def fields(self) -> dict[str, Any]:
+        """By name, as messages, the table and entries have it."""
+        stated = (
+            self.model, self.version, self.source, self.max_input_tokens, self.max_output_tokens,
+            self.long_context_tokens, *self.rates, *self.long_rates,
+        )  # fmt: skip
+        return dict(zip(PRICE_FIELDS, stated, strict=True))
 
     def has_long_tier_at(self, input_tokens: int) -> bool:
         """Whether a call that reads this much is priced by the long-context tier."""

@@ -12,9 +12,9 @@ from typing import Any, Final
 import orjson
 
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.units import NONE, Unit
 
 SOURCE: Final = "seed"
-_CLASSES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +50,14 @@ def _section(table: Mapping[str, Any], name: str) -> tuple[SeedModel, ...]:
 
 
 def _price(model: str, version: int, entry: Mapping[str, Any]) -> Price:
-    amounts = {f"{name}_pico_usd": entry[name] for name in _CLASSES}
-    if long := entry.get("long"):
-        amounts |= {f"long_{name}_pico_usd": long[name] for name in _CLASSES}
-        amounts["long_context_tokens"] = entry["long_context_tokens"]
+    long = entry.get("long")
     return Price(
         model=model,
         version=version,
         source=SOURCE,
         max_input_tokens=entry["max_input_tokens"],
         max_output_tokens=entry["max_output_tokens"],
-        **amounts,
+        rates=tuple(entry[unit.word] for unit in Unit),
+        long_context_tokens=entry["long_context_tokens"] if long else 0,
+        long_rates=tuple(long[unit.word] for unit in Unit) if long else NONE,
     )

@@ -1,11 +1,19 @@
-"""What a call used, in classes that share no token.
+"""What a call used, in units that share no token.
 
 Owns the one usage type that client, ledger and evidence are shown. Promises that a token is counted
-in exactly one of the first five fields; `reasoning_tokens` only observes a part of the output.
+in exactly one unit; `reasoning_tokens` only observes a part of the output.
 """
 
 import enum
 from dataclasses import dataclass
+from typing import Final, Self
+
+from tollgate_dialects.pricing.units import NONE, Amounts, Unit, in_order, picker
+
+_COUNTS: Final = tuple(unit.count_field for unit in Unit)
+# The fields of `tollgate.router.v1.Usage`.
+USAGE_FIELDS: Final = (*_COUNTS, "reasoning_tokens")
+_read = picker(unit for unit in Unit if unit.is_read)
 
 
 class UsageSource(enum.Enum):
@@ -23,27 +31,36 @@ class UsageSource(enum.Enum):
     __hash__ = object.__hash__
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts; zero where nothing was reported."""
+    """A count for each unit; zero where nothing was reported."""
 
-    # Input neither read from nor written to a cache.
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_write_5m_tokens: int = 0
-    cache_write_1h_tokens: int = 0
-    cache_read_tokens: int = 0
+    counts: Amounts = NONE
     reasoning_tokens: int = 0
+
+    @classmethod
+    def of(cls, *, reasoning_tokens: int = 0, **counts: int) -> Self:
+        """By the units' names: `Usage.of(input_tokens=7, output_tokens=4)`."""
+        return cls(in_order(counts, _COUNTS, missing=0), reasoning_tokens)
+
+    def __getitem__(self, unit: Unit) -> int:
+        return self.counts[unit.position]
+
+    def with_count(self, unit: Unit, count: int) -> "Usage":
+        """The same but for one unit."""
+        at = unit.position
+        return Usage((*self.counts[:at], count, *self.counts[at + 1 :]), self.reasoning_tokens)
+
+    def fields(self) -> dict[str, int]:
+        """By name, as messages and entries have it."""
+        counts = dict(zip(_COUNTS, self.counts, strict=True))
+        return {**counts, "reasoning_tokens": self.reasoning_tokens}
 
     @property
     def total_input_tokens(self) -> int:
         """Everything that was read, however it is priced: what a long-context tier looks at."""
-        return (
-            self.input_tokens
-            + self.cache_write_5m_tokens
-            + self.cache_write_1h_tokens
-            + self.cache_read_tokens
-        )
+        total: int = sum(_read(self.counts))
+        return total
 
 
-NOTHING = Usage()
+NOTHING: Final = Usage()

@@ -5,12 +5,12 @@ cannot bound a call takes its model out rather than letting it through unpriced.
 """
 
 import asyncio
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.price import PRICE_FIELDS, Price
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.rpc import client as rpc_client
@@ -22,7 +22,6 @@ WIRE_PROTOCOLS = {
 }
 # The publisher of a model that no list of publishers knows.
 _OWN = "operator"
-_PRICE_FIELDS = tuple(field.name for field in fields(Price))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class Catalogue:
 
     def _entry(self, model: Any) -> Model | None:
         try:
-            price = Price(**{name: getattr(model.price, name) for name in _PRICE_FIELDS})
+            price = Price.of(**{name: getattr(model.price, name) for name in PRICE_FIELDS})
         except ValueError:
             self._log.error("catalogue.price_refused", model=model.model)
             return None

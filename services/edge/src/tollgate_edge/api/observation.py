@@ -1,5 +1,6 @@
 """What is seen of a call from outside: one log line and the metrics. Labels are bounded."""
 
+from tollgate_dialects.pricing.units import Unit
 from tollgate_edge.api.call.call import Call
 from tollgate_edge.errors.money import usd
 from tollgate_kit.clock import Clock
@@ -73,8 +74,8 @@ class Observation:
                 "cost_usd": usd(ended.cost_nano_usd) if ended.known else None,
                 "charge_reason": ended.charge_reason,
                 "usage_source": ended.usage_source,
-                "input_tokens": ended.total_input_tokens,
-                "output_tokens": ended.usage["output_tokens"],
+                "input_tokens": ended.usage.total_input_tokens,
+                "output_tokens": ended.usage[Unit.OUTPUT],
                 "route": call.provider,
                 "attempts": ended.attempts,
                 "receipt": call.receipt,

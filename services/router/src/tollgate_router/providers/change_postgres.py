@@ -3,16 +3,13 @@
 Owns the writing statements. The revision's row is locked first, so that writers take turns.
 """
 
-from dataclasses import fields
 from typing import Any
 
 import psycopg
 
-from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.price import PRICE_FIELDS, Price
 from tollgate_kit.rpc.failure import already_exists
 from tollgate_router.providers.catalogue import Provider, ProviderKey
-
-PRICE_FIELDS = tuple(field.name for field in fields(Price))
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -89,10 +86,9 @@ class CatalogueChange:
     async def add_price(self, price: Price) -> None:
         """Keep a new version: that of next_version()."""
         names = (*PRICE_FIELDS, "create_unix_ms")
-        values = [getattr(price, name) for name in PRICE_FIELDS]
         await self._connection.execute(
             # The names are this program's own.
             f"insert into price ({', '.join(names)})"  # noqa: S608
             f" values ({', '.join(['%s'] * len(names))})",
-            [*values, self._now_ms],
+            [*price.fields().values(), self._now_ms],
         )

@@ -16,13 +16,13 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.price import PRICE_FIELDS, Price
 from tollgate_kit.changes.once import Changes
 from tollgate_kit.changes.request import Applied, ChangeRequest
 from tollgate_kit.clock import Clock
 from tollgate_kit.rpc.failure import store_unavailable
 from tollgate_router.providers.catalogue import Provider, ProviderKey, ProviderModel
-from tollgate_router.providers.change_postgres import PRICE_FIELDS, CatalogueChange, Connection
+from tollgate_router.providers.change_postgres import CatalogueChange, Connection
 
 # A call in flight, or an edge with an older catalogue, names a price that was newest a while ago.
 PRICE_VERSIONS_KEPT = 16
@@ -143,7 +143,7 @@ async def _prices(
         " where age <= %s order by model, version",
         (model, versions),
     )
-    return tuple(Price(**row) for row in await cursor.fetchall())
+    return tuple(Price.of(**row) for row in await cursor.fetchall())
 
 
 def _providers(

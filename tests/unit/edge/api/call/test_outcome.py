@@ -2,6 +2,8 @@
 
 import pytest
 
+from tollgate_dialects.pricing.units import Unit
+from tollgate_dialects.pricing.usage import Usage
 from tollgate_edge.api import receipt
 from tollgate_edge.api.call import outcome
 from tollgate_edge.api.call.outcome import Outcome
@@ -28,8 +30,8 @@ def test_every_end_says_whether_and_why_it_is_charged(ended, expected):
 
 def test_input_counts_every_class_once():
     """What the header calls input tokens is uncached, written and read together."""
-    usage = dict.fromkeys(outcome.USAGE_FIELDS, 1)
-    assert 4 == Outcome("completed", usage=usage).total_input_tokens
+    ended = Outcome("completed", usage=Usage((1,) * len(Unit), reasoning_tokens=1))
+    assert (4, 5) == (ended.usage.total_input_tokens, ended.total_tokens)
 
 
 def test_an_open_call_has_no_cost():

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from tollgate_dialects.pricing.units import Unit
+from tollgate_dialects.pricing.usage import NOTHING
 from tollgate_dialects.request.request import RequestFacts
 from tollgate_edge.api.call.outcome import Outcome
 from tollgate_edge.api.exchange import Exchange
@@ -71,12 +73,13 @@ class Call:
         """What is known at the end; an end that nobody told has no cost yet."""
         ended = self.outcome
         known = ended is None or ended.known
+        usage = NOTHING if ended is None else ended.usage
         return Facts(
             trace_id=self.exchange.trace_id,
             request_id=self.exchange.request_id,
             cost_nano_usd=(0 if ended is None else ended.cost_nano_usd) if known else None,
-            input_tokens=(0 if ended is None else ended.total_input_tokens) if known else None,
-            output_tokens=(0 if ended is None else ended.usage["output_tokens"]) if known else None,
+            input_tokens=usage.total_input_tokens if known else None,
+            output_tokens=usage[Unit.OUTPUT] if known else None,
             remaining_nano_usd=self.remaining_nano_usd,
             route=self.route or None,
             dropped_betas=self.dropped_betas,

@@ -76,7 +76,7 @@ class CallEvidence:
             "charged": outcome.charged,
             "charge_reason": outcome.charge_reason,
             "usage_source": outcome.usage_source,
-            "usage": outcome.usage,
+            "usage": outcome.usage.fields(),
             "price_version": outcome.price_version,
             "end_reason": outcome.end_reason,
             "http_status": http_status,

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
+from tollgate_dialects.pricing.usage import USAGE_FIELDS, Usage
 from tollgate_edge.api.call import outcome
 from tollgate_edge.api.call.answer import Answer, AnswerTooLarge
 from tollgate_edge.api.call.ledger import Reservation
-from tollgate_edge.api.call.outcome import USAGE_FIELDS, Outcome
+from tollgate_edge.api.call.outcome import Outcome
 from tollgate_edge.api.exchange import Connection
 from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal
@@ -125,7 +126,7 @@ class Execution:
             end_reason=_REASONS.get(end.reason, "unspecified").lower(),
             known=not end.is_unknown,
             cost_nano_usd=0 if end.is_unknown else end.cost_nano_usd,
-            usage={name: getattr(usage, name) for name in USAGE_FIELDS},
+            usage=Usage.of(**{name: getattr(usage, name) for name in USAGE_FIELDS}),
             usage_source=_SOURCES.get(end.usage_source, "unspecified"),
             price_version=end.price_version,
             attempts=end.attempts,

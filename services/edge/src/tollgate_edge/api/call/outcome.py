@@ -5,18 +5,12 @@ call that reached an upstream and whose end is not known is never zero: it is no
 reservation is quarantined. Pure.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from tollgate_dialects.pricing.units import Unit
+from tollgate_dialects.pricing.usage import NOTHING, Usage
 from tollgate_edge.errors.money_words import CHARGED, FREE, UNKNOWN_CHARGE
 
-USAGE_FIELDS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "cache_read_tokens",
-    "reasoning_tokens",
-)
 ROUTER_LOST = "router_lost"
 NOT_EXECUTED = "not_executed"
 CLIENT_GONE = "client_gone"
@@ -38,7 +32,7 @@ class Outcome:
     end_reason: str
     known: bool = True
     cost_nano_usd: int = 0
-    usage: dict[str, int] = field(default_factory=lambda: dict.fromkeys(USAGE_FIELDS, 0))
+    usage: Usage = NOTHING
     usage_source: str = "none"
     price_version: int = 0
     attempts: int = 0
@@ -66,14 +60,7 @@ class Outcome:
     @property
     def total_tokens(self) -> int:
         """What counts against a token rate."""
-        return self.total_input_tokens + self.usage["output_tokens"]
-
-    @property
-    def total_input_tokens(self) -> int:
-        """Everything that was read, however it is priced."""
-        usage = self.usage
-        written = usage["cache_write_5m_tokens"] + usage["cache_write_1h_tokens"]
-        return usage["input_tokens"] + usage["cache_read_tokens"] + written
+        return self.usage.total_input_tokens + self.usage[Unit.OUTPUT]
 
 
 def not_executed() -> Outcome:

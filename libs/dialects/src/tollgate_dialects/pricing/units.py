@@ -1,0 +1,57 @@
+"""What is counted of a call and has a price: the one list, in whose order amounts stand.
+
+Usage, price, cost and bound, the fields of messages, the columns of the price table and the shipped
+prices follow from it. A new unit is a line here, its fields in `tollgate.router.v1` and its column.
+"""
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
+
+# An integer for each unit, in the order of Unit: counts, or pico-USD for one.
+Amounts: TypeAlias = tuple[int, ...]
+
+
+class Unit(enum.Enum):
+    """One class of what a call uses; no token is in two. Its word, what it counts, is it read."""
+
+    # Input neither read from nor written to a cache.
+    INPUT = "input", "tokens", True
+    OUTPUT = "output", "tokens", False
+    CACHE_READ = "cache_read", "tokens", True
+    CACHE_WRITE_5M = "cache_write_5m", "tokens", True
+    CACHE_WRITE_1H = "cache_write_1h", "tokens", True
+
+    def __init__(self, word: str, counted: str, is_read: bool) -> None:  # noqa: FBT001 - see above
+        self.word = word
+        self.is_read = is_read
+        self.position = len(type(self).__members__)
+        # The names of its count and of its price in messages, tables and entries.
+        self.count_field = f"{word}_{counted}"
+        self.price_field = f"{word}_pico_usd"
+
+    # Members are singletons: their identity is a hash, and Enum's own runs in Python.
+    __hash__ = object.__hash__
+
+
+NONE: Final[Amounts] = (0,) * len(Unit)
+
+
+def picker(units: Iterable[Unit]) -> "itemgetter[Any]":
+    """Make a function that takes the amounts of some units out of all: two or more, as a tuple."""
+    return itemgetter(*(unit.position for unit in units))
+
+
+def in_order(
+    values: Mapping[str, int], names: Sequence[str], *, missing: int | None = None
+) -> Amounts:
+    """Amounts by name, in the order of their names.
+
+    Raises TypeError for a name that is none of them, and for one that is not there unless `missing`
+    stands for it.
+    """
+    odd = values.keys() - set(names) or (missing is None and set(names) - values.keys())
+    if odd:
+        raise TypeError(f"missing or unknown: {', '.join(sorted(odd))}")
+    return tuple(values.get(name, missing or 0) for name in names)
