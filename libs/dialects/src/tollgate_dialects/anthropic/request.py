@@ -7,13 +7,11 @@ unasked, and there is one answer to a request.
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from tollgate_dialects.anthropic import content, limits
 from tollgate_dialects.common.refusal import unsupported
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
-from tollgate_dialects.request.rules import Changes, RequestFacts, RequestRules, Wanted
+from tollgate_dialects.request.rules import RequestRules
 
 # Tools that the client runs itself; every other typed tool runs at the upstream.
 _CLIENT_SIDE_TOOLS = ("bash_", "text_editor_", "computer_", "memory_")
@@ -52,15 +50,6 @@ def _check_tool(tool: Mapping[str, Any]) -> None:
         raise unsupported("tools")
 
 
-def _changes(asked: RequestFacts, wanted: Wanted) -> Changes:
-    changes: dict[str, bytes] = {}
-    if wanted.model != asked.model:
-        changes["model"] = orjson.dumps(wanted.model)
-    if wanted.max_output_tokens not in (None, asked.max_output_tokens):
-        changes[limits.NAME] = b"%d" % wanted.max_output_tokens
-    return changes
-
-
 RULES: Final = RequestRules(
     top=keys.top_keys(_REFUSED),
     refused=_REFUSED,
@@ -71,5 +60,6 @@ RULES: Final = RequestRules(
     content=content.content_of,
     cache_write=content.cache_write,
     rewritten=frozenset(("model", limits.NAME)),
-    changes=_changes,
+    limit_name=lambda _model: limits.NAME,
+    usage_option=None,
 )

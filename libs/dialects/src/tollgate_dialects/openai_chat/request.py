@@ -7,13 +7,11 @@ asked for its usage whether or not the client wants to see it, for calls are cha
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from tollgate_dialects.common.refusal import unsupported, wrong_type
 from tollgate_dialects.openai_chat import content, limits
 from tollgate_dialects.request import keys, values
 from tollgate_dialects.request.features import Allowed, never, one_of
-from tollgate_dialects.request.rules import Changes, RequestFacts, RequestRules, Wanted, Within
+from tollgate_dialects.request.rules import RequestRules, Within
 
 MAX_CHOICES: Final = 128
 
@@ -66,21 +64,6 @@ def _wants_usage(document: Mapping[str, Any]) -> bool:
     return values.boolean(options, "include_usage") if options else False
 
 
-def _changes(asked: RequestFacts, wanted: Wanted) -> Changes:
-    changes: dict[str, bytes | Within | None] = {}
-    if wanted.model != asked.model:
-        changes["model"] = orjson.dumps(wanted.model)
-    if wanted.max_output_tokens not in (None, asked.max_output_tokens):
-        for name in asked.limit_names or (limits.name_for(wanted.model),):
-            changes[name] = b"%d" % wanted.max_output_tokens
-    if asked.stream and wanted.without_include_usage:
-        if "stream_options" in asked.present:
-            changes["stream_options"] = None
-    elif asked.stream and not asked.wants_usage:
-        changes["stream_options"] = Within("include_usage", b"true")
-    return changes
-
-
 RULES: Final = RequestRules(
     top=keys.top_keys(_REFUSED),
     refused=_REFUSED,
@@ -91,5 +74,6 @@ RULES: Final = RequestRules(
     content=content.content_of,
     cache_write=content.cache_write,
     rewritten=frozenset(("model", "stream_options", *limits.NAMES)),
-    changes=_changes,
+    limit_name=limits.name_for,
+    usage_option=Within("stream_options", "include_usage", b"true"),
 )

@@ -1,15 +1,18 @@
 """The client's bytes as they go upstream.
 
-Promises that only the members that a dialect's `changes` name differ from what the client sent
-(model, output limit, whether a stream tells its usage); every other byte is the same. Takes bodies
+Promises that only model, output limit and, for streams that do not tell their usage unasked, the
+option that makes them differ from what the client sent; every other byte is the same. Takes bodies
 that `request.read` has accepted, with what it found: the body is not looked at for what is not
 there, and else no further than to the last member that changes.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import orjson
+
 from tollgate_dialects.common import members
-from tollgate_dialects.request.rules import RequestFacts, RequestRules, Wanted, Within
+from tollgate_dialects.request.rules import RequestFacts, RequestRules, Within
 
 
 class _Edit(NamedTuple):
@@ -32,11 +35,28 @@ def upstream_body(
     The output limit keeps the members that the client used; None: the client's own stands.
     `without_include_usage`: for an upstream that refuses the option: the client's own is left out.
     """
-    changes = rules.changes(asked, Wanted(model, max_output_tokens, without_include_usage))
-    if not changes:
-        return body
+    changes: dict[str, bytes | Within | None] = {}
+    if model != asked.model:
+        changes["model"] = orjson.dumps(model)
+    if max_output_tokens not in (None, asked.max_output_tokens):
+        for name in asked.limit_names or (rules.limit_name(model),):
+            changes[name] = b"%d" % max_output_tokens
+    option = rules.usage_option
+    if option and asked.stream:
+        if not without_include_usage:
+            if not asked.wants_usage:
+                changes[option.top] = option
+        elif option.top in asked.present:
+            changes[option.top] = None
+    return _changed(body, changes, asked.present) if changes else body
+
+
+def _changed(
+    body: bytes, changes: Mapping[str, bytes | Within | None], present: frozenset[str]
+) -> bytes:
+    """Missing members are put in first, in the order of the changes; None is left out."""
     edits: list[_Edit] = []
-    there = asked.present & changes.keys()
+    there = present & changes.keys()
     if there:
         text = body.decode("latin-1")  # a character is a byte
         scanned = members.scan(text, sought=there)

@@ -32,25 +32,15 @@ class RequestFacts(NamedTuple):
     present: frozenset[str]
 
 
-class Wanted(NamedTuple):
-    """What an upstream is to be asked for."""
-
-    model: str
-    # None: what the client asked for stands.
-    max_output_tokens: int | None
-    # The upstream refuses to be asked for usage.
-    without_include_usage: bool
-
-
 class Within(NamedTuple):
-    """A member to set inside of an object; what is no object, or not there, becomes one."""
+    """A member to set inside of one at the top; if that is no object, or not there, it becomes one.
 
+    The value is as it is written.
+    """
+
+    top: str
     name: str
     value: bytes
-
-
-# What a member at the top is to be; None: it is left out.
-Changes = Mapping[str, bytes | Within | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +59,9 @@ class RequestRules:
     content: Callable[[Mapping[str, Any], bytes], Content]
     # The longest cache write that may be billed.
     cache_write: Callable[[bytes], CacheWrite]
-    # The members that `changes` may name.
+    # The members at the top that may be written anew.
     rewritten: frozenset[str]
-    # What differs from what was asked, in the order in which missing members are put in.
-    changes: Callable[[RequestFacts, Wanted], Changes]
+    # What limits a client of a model that named no limit.
+    limit_name: Callable[[str], str]
+    # What makes a stream tell its usage; None: it does so unasked.
+    usage_option: Within | None
