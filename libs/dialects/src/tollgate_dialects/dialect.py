@@ -45,6 +45,8 @@ class Endpoint:
     path_below: Callable[[str], str]
     # The headers that an upstream key makes.
     key_headers: Callable[[str], Mapping[str, str]]
+    # The lower-case name of a header that only its clients send; empty: they send none such.
+    told_by: bytes
     # Of the protocol's own headers that a client sent, by lower-case name, what goes upstream.
     passed_on: Callable[[Mapping[str, str]], PassedHeaders]
 

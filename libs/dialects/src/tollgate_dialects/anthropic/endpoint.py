@@ -59,5 +59,6 @@ ENDPOINT: Final = Endpoint(
     path="/v1/messages",
     path_below=_path_below,
     key_headers=lambda key: {"x-api-key": key, "anthropic-version": VERSION},
+    told_by=b"anthropic-version",
     passed_on=_passed_on,
 )

@@ -8,6 +8,7 @@ ENDPOINT: Final = Endpoint(
     path="/v1/chat/completions",
     path_below=lambda _base_path: "/chat/completions",
     key_headers=lambda key: {"Authorization": f"Bearer {key}"},
+    told_by=b"",
     # The protocol has no headers of its own that bear on an answer.
     passed_on=lambda _headers: PassedHeaders({}, ()),
 )

@@ -22,7 +22,10 @@ from tollgate_edge.headers.cross_origin import CrossOrigin
 from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
 
-HOT = {face.path: face for face in (openai_api.FACE, anthropic_api.FACE)}
+# The first is spoken by whoever says nothing of it.
+FACES = (openai_api.FACE, anthropic_api.FACE)
+HOT = {face.path: face for face in FACES}
+_TOLD_BY = {told_by: face for face in FACES if (told_by := face.dialect.endpoint.told_by)}
 # Base URLs are typed by people: with a slash at the end, with /v1 twice or not at all.
 _ALIAS = re.compile(
     r"/+(?:(?:v1/+)*(?P<api>chat/+completions|messages|models|receipts)"
@@ -120,8 +123,8 @@ def _with_headers(send: Send, extra: Headers) -> Send:
 
 def _spoken(scope: Scope) -> Face:
     """The protocol that a client of a shared route speaks."""
-    anthropic = any(name == b"anthropic-version" for name, _ in scope["headers"])
-    return anthropic_api.FACE if anthropic else openai_api.FACE
+    told = (_TOLD_BY[name] for name, _ in scope["headers"] if name in _TOLD_BY)
+    return next(told, FACES[0])
 
 
 async def _refuse(exchange: Exchange, refusal: Refusal) -> None:
