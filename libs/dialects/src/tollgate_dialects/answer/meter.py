@@ -132,6 +132,8 @@ class StreamMeter(AnswerMeter):
         self._rules = rules
         self._reader = rules.stream_reader(choices=choices, strip_usage=strip_usage)
         self._frames = sse.FrameBuffer()
+        # The choices that the last frame said more of, if it was of a known shape.
+        self._going: tuple[int, ...] | None = None
         # How much had been produced when the last frame of metadata was dropped.
         self._metadata_at = -1
         self._shapes = shapes or answer_template.Shapes()
@@ -180,8 +182,10 @@ class StreamMeter(AnswerMeter):
         return passed[0] if len(passed) == 1 else b"".join(passed)
 
     def _pass_known(self, frames: bytes, shape: answer_template.Known) -> bytes:
-        if shape.choices and self._reader.goes_on(shape.choices):
-            self.is_final = False
+        if shape.choices is not self._going:
+            self._going = shape.choices
+            if self._reader.goes_on(shape.choices):
+                self.is_final = False
         self.produce(frames)
         return frames
 
@@ -190,6 +194,7 @@ class StreamMeter(AnswerMeter):
         self._shapes.learn(frame, self._rules.vocabulary, self._rules.choices(document))
 
     def _pass_frame(self, frame: bytes) -> bytes:
+        self._going = None
         event = sse.parse(frame)
         if not event.is_event:
             # A body of JSON, where a stream was asked for, may say what went wrong.

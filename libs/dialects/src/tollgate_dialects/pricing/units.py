@@ -51,7 +51,17 @@ def in_order(
     Raises TypeError for a name that is none of them, and for one that is not there unless `missing`
     stands for it.
     """
-    odd = values.keys() - set(names) or (missing is None and set(names) - values.keys())
-    if odd:
-        raise TypeError(f"missing or unknown: {', '.join(sorted(odd))}")
-    return tuple(values.get(name, missing or 0) for name in names)
+    amounts: list[int] = []
+    found = 0
+    for name in names:
+        amount = values.get(name)
+        if amount is not None:
+            found += 1
+        elif missing is not None:
+            amount = missing
+        else:
+            raise TypeError(f"{name} is missing")
+        amounts.append(amount)
+    if found != len(values):
+        raise TypeError(f"unknown: {', '.join(values.keys() - set(names))}")
+    return tuple(amounts)
