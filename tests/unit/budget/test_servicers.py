@@ -396,6 +396,5 @@ async def test_lists_come_in_pages():
                 break
         assert sorted(names, reverse=True) == seen
         with pytest.raises(Failure, match="NOT_FOUND"):
-            await service.read.GetAccount(
-                budget_pb2.GetAccountRequest(account_id="key:nobody"), None
-            )
+            nobody = budget_pb2.GetAccountRequest(account_id="key:nobody")
+            await service.read.GetAccount(nobody, None)
