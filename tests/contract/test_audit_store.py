@@ -7,13 +7,14 @@ import pytest
 
 from tests.contract import audit_log
 from tests.contract.audit_log import submission
-from tollgate_audit.log.batcher import Batcher, Full
+from tollgate_audit.log.batcher import Batcher
 from tollgate_audit.log.sequencer import AppendDenial, Appended, Refused
 from tollgate_audit.log.store_postgres import CommitUnknown, PostgresStore, StoreUnavailable
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.postgres.pool import migrate
 from tollgate_kit.secret import Secret
+from tollgate_kit.work_queue import Full
 
 UNPUBLISHED_MAX = 100_000
 

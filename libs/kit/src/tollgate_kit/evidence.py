@@ -8,7 +8,6 @@ caller stops waiting at its own time limit, its entry stays queued.
 
 import asyncio
 import contextlib
-from collections import deque
 from typing import Any
 
 import grpc
@@ -17,11 +16,12 @@ from tollgate.audit.v1 import audit_pb2
 from tollgate_kit import canonical
 from tollgate_kit.config import PeerConfig, TlsConfig
 from tollgate_kit.ids import Ids
-from tollgate_kit.lifecycle import Lifecycle, core_task
+from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc.failure import Failure, audit_not_durable
 from tollgate_kit.rpc.session_client import SessionPool
+from tollgate_kit.work_queue import WorkQueue, resolve
 
 # Entries that belong to no tenant: they are the operator's own.
 OPERATOR_TENANT = "operator"
@@ -35,6 +35,7 @@ RETRY_SECONDS = 0.1
 REFUSED_RETRY_SECONDS = 1.0
 REFUSED_ATTEMPTS = 3
 PAYLOAD_BYTES_MAX = 60_000
+ENTRY_BYTES = 256  # what an entry is taken to weigh besides its payload
 
 
 _PASSING = frozenset(
@@ -102,12 +103,16 @@ class EvidenceProducer:
         self._identity = identity
         self.producer_id = f"{identity}/{ids.uuid7()}"
         self._log = log
-        self._queue: deque[_Waiting] = deque()
         self._sequence = 0
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._sender: asyncio.Task[None] | None = None
-        self._depth = metrics.gauge("evidence_queue", "Entries not yet durable.")
+        self._queue: WorkQueue[_Waiting] = WorkQueue(
+            "evidence",
+            self._send,
+            units_max=QUEUE_MAX,
+            batch_units_max=BATCH_ENTRIES_MAX,
+            batch_bytes_max=BATCH_BYTES_MAX,
+        )
+        depth = metrics.gauge("evidence_queue", "Entries not yet durable.")
+        depth.set_function(lambda: self._queue.units)
         self._batch = metrics.histogram(
             "evidence_batch_entries", "Entries per append.", buckets=(1, 2, 4, 8, 16, 32, 64, 256)
         )
@@ -115,7 +120,7 @@ class EvidenceProducer:
     async def start(self) -> None:
         """Begin sending; the first entry says that this producer began."""
         self._mark(audit_pb2.ENTRY_KIND_PRODUCER_STARTED)
-        self._sender = core_task("evidence", self._send())
+        self._queue.start()
 
     async def close(self, seconds: float = 5.0) -> None:
         """Say that this producer ends, wait for what is queued, at most that long, then stop.
@@ -124,16 +129,9 @@ class EvidenceProducer:
         """
         with contextlib.suppress(Failure):
             self._mark(audit_pb2.ENTRY_KIND_PRODUCER_STOPPED)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._queue:
-                    self._idle.clear()
-                    await self._idle.wait()
-        if self._queue:
-            self._log.error("evidence.not_drained", entries=len(self._queue))
-        if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
+        left = await self._queue.close(seconds)
+        if left:
+            self._log.error("evidence.not_drained", entries=left)
 
     def _mark(self, kind: "audit_pb2.EntryKind.ValueType") -> None:
         self.enqueue(
@@ -147,14 +145,13 @@ class EvidenceProducer:
     @property
     def full(self) -> bool:
         """True when nothing more is taken on: refuse calls before the upstream is called."""
-        return len(self._queue) >= QUEUE_MAX
+        return self._queue.units >= QUEUE_MAX
 
     @property
     def lag_s(self) -> float:
         """For how long the oldest entry has waited to become durable; 0 when none waits."""
-        if not self._queue:
-            return 0.0
-        return asyncio.get_running_loop().time() - self._queue[0].queued_at
+        oldest = self._queue.oldest
+        return 0.0 if oldest is None else asyncio.get_running_loop().time() - oldest.queued_at
 
     def enqueue(
         self,
@@ -175,7 +172,8 @@ class EvidenceProducer:
         data = canonical.dumps(payload)
         if len(data) > PAYLOAD_BYTES_MAX:
             raise ValueError("an entry's payload is at most 60,000 bytes")
-        indexed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        indexed: asyncio.Future[int] = loop.create_future()
         self._sequence += 1
         entry = audit_pb2.Entry(
             sequence=self._sequence,
@@ -185,8 +183,8 @@ class EvidenceProducer:
             payload=data,
             subject=subject,
         )
-        self._queue.append(_Waiting(entry, indexed, asyncio.get_running_loop().time()))
-        self._wake.set()
+        size_bytes = len(data) + ENTRY_BYTES
+        self._queue.put(_Waiting(entry, indexed, loop.time()), size_bytes=size_bytes)
         return indexed
 
     async def append(
@@ -209,36 +207,14 @@ class EvidenceProducer:
         except TimeoutError:
             raise audit_not_durable() from None
 
-    async def _send(self) -> None:
-        while True:
-            while not self._queue:
-                self._idle.set()
-                self._wake.clear()
-                await self._wake.wait()
-                # Entries of the same turn of the loop share the batch.
-                await asyncio.sleep(0)
-            batch = self._next_batch()
-            self._batch.observe(len(batch))
-            self._depth.set(len(self._queue))
-            request = audit_pb2.AppendRequest(
-                producer_id=self.producer_id, entries=[waiting.entry for waiting in batch]
-            )
-            indices = await self._deliver(request)
-            for waiting, index in zip(batch, indices, strict=True):
-                self._queue.popleft()
-                if not waiting.indexed.done():
-                    waiting.indexed.set_result(index)
-            self._depth.set(len(self._queue))
-
-    def _next_batch(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        size = 0
-        for waiting in self._queue:
-            size += len(waiting.entry.payload) + 256
-            if batch and (len(batch) == BATCH_ENTRIES_MAX or size > BATCH_BYTES_MAX):
-                break
-            batch.append(waiting)
-        return batch
+    async def _send(self, batch: list[_Waiting]) -> None:
+        self._batch.observe(len(batch))
+        request = audit_pb2.AppendRequest(
+            producer_id=self.producer_id, entries=[waiting.entry for waiting in batch]
+        )
+        indices = await self._deliver(request)
+        for waiting, index in zip(batch, indices, strict=True):
+            resolve(waiting.indexed, index)
 
     async def _deliver(self, request: Any) -> list[int]:
         """Send a batch until audit answers; bounded by the queue, which refuses when full.

@@ -13,7 +13,7 @@ import grpc
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate_audit.log import admission, entry
 from tollgate_audit.log.admission import KindNotAllowed, PayloadRefused
-from tollgate_audit.log.batcher import Batcher, Full
+from tollgate_audit.log.batcher import Batcher
 from tollgate_audit.log.entry import EntryRefused, PreparedEntry
 from tollgate_audit.log.sequencer import AppendDenial, Appended, Refused, Submission
 from tollgate_audit.log.store_postgres import CommitUnknown, StoreUnavailable
@@ -26,6 +26,7 @@ from tollgate_kit.rpc import failure
 from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.rpc.server import caller
 from tollgate_kit.rpc.session_server import SessionServer
+from tollgate_kit.work_queue import Full
 
 ENTRIES_MAX = 256
 REQUEST_BYTES_MAX = 1024 * 1024

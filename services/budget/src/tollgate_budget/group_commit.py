@@ -14,7 +14,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import grpc
 
@@ -24,11 +23,9 @@ from tollgate_budget.measures import Measures
 from tollgate_budget.rates.gcra import Cost, Limited
 from tollgate_budget.rates.store import RateCall, RateStore, RatesUnavailable
 from tollgate_kit.clock import Clock
-from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.rpc.failure import Failure, internal, overloaded, store_unavailable
-
-T = TypeVar("T")
+from tollgate_kit.work_queue import Full, WorkQueue, fail, resolve
 
 # What is given back rides with the next spend, which comes first to all who might wait for it; it
 # goes alone when none comes for so long.
@@ -75,47 +72,49 @@ class GroupCommit:
         self._measures = measures
         self._log = log
         self._limits = limits
-        self._unspent: deque[_Item] = deque()
+        # A trip to Redis is due for an item, or, as None, for refunds that no item takes along.
+        self._trips: WorkQueue[_Item | None] = WorkQueue(
+            "budget.rates",
+            self._trip,
+            units_max=limits.queue_steps_max,
+            batch_units_max=limits.batch_steps_max,
+        )
         self._refunds: deque[RateCall] = deque()
         self._refund_timer: asyncio.TimerHandle | None = None
-        self._waiting: deque[_Item] = deque()
-        self._steps = 0  # accepted and not yet answered, in both stages
-        self._wake_rates = asyncio.Event()
-        self._wake_commit = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._closing = False
-        self._tasks: list[asyncio.Task[None]] = []
+        # Its units are the steps of both stages, from when they are accepted.
+        self._commits: WorkQueue[_Item] = WorkQueue(
+            "budget.commit",
+            self._commit_batch,
+            units_max=limits.queue_steps_max,
+            batch_units_max=limits.batch_steps_max,
+            gather=self._keep_distance,
+        )
+        self._commit_started = clock.monotonic()
+        self._crowded = False
+        measures.queue_steps.set_function(lambda: self._commits.units)
 
     def start(self) -> None:
         """Begin both stages; close() ends them."""
-        self._tasks = [
-            core_task("budget.rates", self._rate_stage()),
-            core_task("budget.commit", self._commit_stage()),
-        ]
+        self._trips.start()
+        self._commits.start()
 
     async def close(self) -> None:
         """Take nothing new, carry out what was accepted, within a bound."""
-        self._closing = True
-        self._wake_rates.set()
-        try:
-            async with asyncio.timeout(self._limits.drain_s):
-                await self._idle.wait()
-        except TimeoutError:
-            self._log.error("group_commit.not_drained", steps=self._steps)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        until = self._clock.monotonic() + self._limits.drain_s
+        steps = await self._commits.close(self._limits.drain_s)
+        self._send_refunds()
+        await self._trips.close(until - self._clock.monotonic())
+        if steps or self._refunds:
+            self._log.error("group_commit.not_drained", steps=steps)
 
     async def reserve(self, step: Reserve, costs: tuple[Cost, ...]) -> StepOutcome | Limited:
         """Spend the rates, then the money. Raises Failure when there is no answer."""
         item = self._accept([step])
         if costs:
             item.rates = RateCall(step.tenant_id, costs)
-            self._unspent.append(item)
-            self._wake_rates.set()
+            self._trips.put(item)
         else:
-            self._enqueue(item)
+            self._commits.put_expected(item)
         answer = await item.answer
         return answer if isinstance(answer, Limited) else answer[0]
 
@@ -124,7 +123,7 @@ class GroupCommit:
         if not steps:
             return []
         item = self._accept(steps)
-        self._enqueue(item)
+        self._commits.put_expected(item, len(steps))
         answer = await item.answer
         assert not isinstance(answer, Limited)
         return answer
@@ -134,32 +133,27 @@ class GroupCommit:
         self._refund_rates(RateCall(tenant_id, costs, refund=True))
 
     def _accept(self, steps: Sequence[Step]) -> _Item:
-        if self._closing:
+        if self._commits.closing:
             raise Failure(grpc.StatusCode.UNAVAILABLE, "DRAINING")
-        if self._steps + len(steps) > self._limits.queue_steps_max:
-            raise overloaded("budget")
-        self._steps += len(steps)
-        self._idle.clear()
+        try:
+            self._commits.expect(len(steps))
+        except Full:
+            raise overloaded("budget") from None
         return _Item(steps, asyncio.get_running_loop().create_future())
-
-    def _enqueue(self, item: _Item) -> None:
-        self._waiting.append(item)
-        self._wake_commit.set()
 
     # ---- stage one: rates --------------------------------------------------------------------
 
-    async def _rate_stage(self) -> None:
-        while True:
-            await self._wake_rates.wait()
-            self._wake_rates.clear()
-            if self._refund_timer is not None:
-                self._refund_timer.cancel()
-                self._refund_timer = None
-            while self._unspent or self._refunds:
-                items = _take(self._unspent, self._limits.batch_steps_max)
-                refunds = _take(self._refunds, self._limits.batch_steps_max)
-                await self._spend(items, refunds)
-                self._settle_idle()
+    async def _trip(self, batch: list[_Item | None]) -> None:
+        if self._refund_timer is not None:
+            self._refund_timer.cancel()
+            self._refund_timer = None
+        items = [item for item in batch if item is not None]
+        count = min(self._limits.batch_steps_max, len(self._refunds))
+        refunds = [self._refunds.popleft() for _ in range(count)]
+        if items or refunds:
+            await self._spend(items, refunds)
+        if self._refunds:
+            self._send_refunds()
 
     async def _spend(self, items: list[_Item], refunds: list[RateCall]) -> None:
         calls = [item.rates for item in items if item.rates is not None]
@@ -172,14 +166,16 @@ class GroupCommit:
             if not isinstance(error, RatesUnavailable):
                 self._log.exception("rates.failed", error)
             for item in items:
-                self._fail(item, store_unavailable("redis"))
+                self._commits.forgo(len(item.steps))
+                fail(item.answer, store_unavailable("redis"))
             return
         self._measures.rates_seconds.observe(self._clock.monotonic() - started)
         for item, limited in zip(items, answers[len(refunds) :], strict=True):
             if limited is None:
-                self._enqueue(item)
+                self._commits.put_expected(item, len(item.steps))
             else:
-                self._resolve(item, limited)
+                self._commits.forgo(len(item.steps))
+                resolve(item.answer, limited)
 
     def _refund(self, item: _Item) -> None:
         if item.rates is not None:
@@ -191,43 +187,26 @@ class GroupCommit:
             self._measures.refunds_lost.inc()
             return
         self._refunds.append(call)
-        self._idle.clear()
-        if self._closing:
-            self._wake_rates.set()
-        elif self._refund_timer is None:
+        if self._refund_timer is None:
             loop = asyncio.get_running_loop()
-            self._refund_timer = loop.call_later(REFUND_SECONDS, self._wake_rates.set)
+            self._refund_timer = loop.call_later(REFUND_SECONDS, self._send_refunds)
+
+    def _send_refunds(self) -> None:
+        self._trips.put(None, units=0)
 
     # ---- stage two: money --------------------------------------------------------------------
 
-    async def _commit_stage(self) -> None:
-        started, steps = self._clock.monotonic(), 0
-        while True:
-            await self._wake_commit.wait()
-            self._wake_commit.clear()
-            while self._waiting:
-                early = started + self._limits.pace_s - self._clock.monotonic()
-                crowded = steps >= CROWD_STEPS
-                if early > 0 and crowded and len(self._waiting) < self._limits.batch_steps_max:
-                    await asyncio.sleep(early)
-                started = self._clock.monotonic()
-                self._measures.queue_steps.set(self._steps)
-                batch = self._batch()
-                steps = sum(len(item.steps) for item in batch)
-                await self._commit(batch)
-                self._measures.commit_seconds.observe(self._clock.monotonic() - started)
-                self._settle_idle()
+    async def _keep_distance(self) -> None:
+        """Wait for the pace, after a crowd and unless a batch is full."""
+        early = self._commit_started + self._limits.pace_s - self._clock.monotonic()
+        if early > 0 and self._crowded and self._commits.waiting < self._limits.batch_steps_max:
+            await asyncio.sleep(early)
+        self._commit_started = self._clock.monotonic()
 
-    def _batch(self) -> list[_Item]:
-        """The next items in order; at least one, then as many as stay within the bound."""
-        items = [self._waiting.popleft()]
-        steps = len(items[0].steps)
-        while self._waiting:
-            steps += len(self._waiting[0].steps)
-            if steps > self._limits.batch_steps_max:
-                break
-            items.append(self._waiting.popleft())
-        return items
+    async def _commit_batch(self, items: list[_Item]) -> None:
+        self._crowded = sum([len(item.steps) for item in items]) >= CROWD_STEPS
+        await self._commit(items)
+        self._measures.commit_seconds.observe(self._clock.monotonic() - self._commit_started)
 
     async def _commit(self, items: list[_Item]) -> None:
         steps = [step for item in items for step in item.steps]
@@ -259,36 +238,14 @@ class GroupCommit:
         for item in items:
             if refund:
                 self._refund(item)
-            self._fail(item, why())
+            fail(item.answer, why())
 
-    # ---- answers -----------------------------------------------------------------------------
-
-    def _resolve(self, item: _Item, answer: list[StepOutcome] | Limited) -> None:
-        if not isinstance(answer, Limited):
-            first = answer[0]
-            # Refused, or reserved and paid for by an earlier try: its rates are given back.
-            if item.rates is not None and (not isinstance(first, Reserved) or first.replayed):
-                self._refund(item)
-        self._done(item)
-        if not item.answer.done():
-            item.answer.set_result(answer)
-
-    def _fail(self, item: _Item, why: Failure) -> None:
-        self._done(item)
-        if not item.answer.done():
-            item.answer.set_exception(why)
-
-    def _done(self, item: _Item) -> None:
-        self._steps -= len(item.steps)
-
-    def _settle_idle(self) -> None:
-        self._measures.queue_steps.set(self._steps)
-        if not self._steps and not self._refunds:
-            self._idle.set()
-
-
-def _take(queue: deque[T], limit: int) -> list[T]:
-    return [queue.popleft() for _ in range(min(limit, len(queue)))]
+    def _resolve(self, item: _Item, outcomes: list[StepOutcome]) -> None:
+        first = outcomes[0]
+        # Refused, or reserved and paid for by an earlier try: its rates are given back.
+        if item.rates is not None and (not isinstance(first, Reserved) or first.replayed):
+            self._refund(item)
+        resolve(item.answer, outcomes)
 
 
 def _postgres_unavailable() -> Failure:

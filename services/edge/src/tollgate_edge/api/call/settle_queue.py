@@ -7,16 +7,15 @@ that a cancelled call still settles. Bounded: what does not fit is left to the q
 """
 
 import asyncio
-from collections import deque
 from typing import Any, NamedTuple
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate_kit.clock import Clock
-from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.rpc.session_client import SessionPool
+from tollgate_kit.work_queue import Full, WorkQueue
 
 BATCH_MAX = 256
 QUEUE_MAX = 65_536
@@ -63,37 +62,27 @@ class SettleQueue:
         self._timeout_s = timeout_s
         self._clock = clock
         self._log = log
-        self._queue: deque[Settlement] = deque()
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._sending = False
-        # Settlements whose entry is not durable yet.
-        self._held = 0
-        self._sender: asyncio.Task[None] | None = None
+        self._queue: WorkQueue[Settlement] = WorkQueue(
+            "settlements", self._deliver, units_max=QUEUE_MAX, batch_units_max=BATCH_MAX
+        )
         self._settled = metrics.counter(
             "settlements_total", "Settlements answered, by resulting state.", ("state",)
         )
         self._overruns = metrics.counter(
             "overrun_nano_usd_total", "What true costs exceeded their reservations by."
         )
-        self._depth = metrics.gauge("settle_queue", "Settlements not yet acknowledged.")
+        depth = metrics.gauge("settle_queue", "Settlements not yet acknowledged.")
+        depth.set_function(lambda: self._queue.units)
 
     async def start(self) -> None:
         """Begin sending."""
-        self._sender = core_task("settlements", self._send())
+        self._queue.start()
 
     async def close(self, seconds: float) -> None:
         """Send what is queued, for at most that long, then stop."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self._queue or self._sending or self._held:
-                    self._idle.clear()
-                    await self._idle.wait()
-        except TimeoutError:
-            self._log.error("settle.not_drained", settlements=len(self._queue) + self._held)
-        if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
+        left = await self._queue.close(seconds)
+        if left:
+            self._log.error("settle.not_drained", settlements=left)
 
     def put(
         self,
@@ -107,7 +96,9 @@ class SettleQueue:
         entry: asyncio.Future[int] | None = None,
     ) -> None:
         """Queue one settlement, after the entry that it needs is durable. Never waits."""
-        if len(self._queue) + self._held >= QUEUE_MAX:
+        try:
+            self._queue.expect()
+        except Full:
             self._settled.labels("dropped").inc()
             self._log.error("settle.queue_full", trace_id=trace_id)
             return
@@ -121,33 +112,16 @@ class SettleQueue:
             unused_rates,
         )
         if entry is None or entry.done():
-            self._queue.append(settlement)
-            self._wake.set()
+            self._queue.put_expected(settlement)
         else:
-            self._held += 1
             entry.add_done_callback(lambda done: self._durable(done, settlement))
 
     def _durable(self, entry: asyncio.Future[int], settlement: Settlement) -> None:
-        self._held -= 1
-        if not entry.cancelled():  # else the process ends, and budget quarantines
-            give_up_at = self._clock.monotonic() + self._keep_seconds
-            self._queue.append(settlement._replace(give_up_at=give_up_at))
-        self._wake.set()
-
-    async def _send(self) -> None:
-        while True:
-            while not self._queue:
-                self._idle.set()
-                self._wake.clear()
-                await self._wake.wait()
-                # What settles in the same turn of the loop shares the batch.
-                await asyncio.sleep(0)
-            batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
-            self._sending = True
-            self._depth.set(len(batch) + len(self._queue))
-            await self._deliver(batch)
-            self._sending = False
-            self._depth.set(len(self._queue))
+        if entry.cancelled():  # the process ends, and budget quarantines
+            self._queue.forgo()
+            return
+        give_up_at = self._clock.monotonic() + self._keep_seconds
+        self._queue.put_expected(settlement._replace(give_up_at=give_up_at))
 
     async def _deliver(self, batch: list[Settlement]) -> None:
         """Send a batch until it is answered or nothing in it is worth sending any more."""
