@@ -15,8 +15,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from tollgate_audit.log.entry import PreparedEntry, build_leaf
 from tollgate_audit.log.entry_mac import EntryMac
-from tollgate_audit.log.publish_lead import PublishLeads
-from tollgate_audit.log.sealer import Sealer
+from tollgate_audit.log.publish_right import PublishLeads
+from tollgate_audit.log.publisher import Sealer
 from tollgate_audit.log.sequencer import Submission
 from tollgate_audit.log.signer import Signer
 from tollgate_audit.worm.directory import LocalWorm

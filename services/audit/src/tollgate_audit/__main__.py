@@ -20,8 +20,8 @@ from tollgate_audit.config import AuditConfig
 from tollgate_audit.log.batcher import Batcher
 from tollgate_audit.log.entry_mac import EntryMac
 from tollgate_audit.log.evidence_check import EvidenceCheck
-from tollgate_audit.log.publish_lead import PublishLeads
-from tollgate_audit.log.sealer import Sealer
+from tollgate_audit.log.publish_right import PublishLeads
+from tollgate_audit.log.publisher import Sealer
 from tollgate_audit.log.signer import KEYRING_KEY as LOG_KEY
 from tollgate_audit.log.signer import Signer
 from tollgate_audit.log.store_postgres import PostgresStore

@@ -1,7 +1,7 @@
 """Signs checkpoints with the log's Ed25519 key and names the key for verifiers.
 
 Promises: a note it returns was verified with the public key first, by the auditors' own code.
-Never decides whether a checkpoint may be signed: sealer.py does.
+Never decides whether a checkpoint may be signed: publisher.py does.
 """
 
 from __future__ import annotations

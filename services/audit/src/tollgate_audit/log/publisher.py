@@ -15,8 +15,9 @@ from collections.abc import Iterable
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from tollgate_audit.log import seal
-from tollgate_audit.log.publish_lead import Lead, PublishLeads
+from tollgate_audit.log import publication
+from tollgate_audit.log.publication import Inconsistent
+from tollgate_audit.log.publish_right import Lead, PublishLeads
 from tollgate_audit.log.signer import Signer
 from tollgate_audit.worm.base import Worm, WormConflict, WormFault
 from tollgate_kit.clock import Clock
@@ -82,7 +83,7 @@ class Sealer:
                     if lead is not None:
                         await self._serve(lead)
                         return
-            except (WormConflict, seal.Inconsistent) as error:
+            except (WormConflict, Inconsistent) as error:
                 self._halt(error)
             except (WormFault, KeyringFault, psycopg.Error, PoolTimeout, TimeoutError) as error:
                 self._failed.inc()
@@ -115,7 +116,7 @@ class Sealer:
         sizes = [int(name.rpartition("/")[2]) for name in names]
         published = await lead.published()
         if not sizes and published:
-            raise seal.Inconsistent(f"{published} entries were published and none is stored")
+            raise Inconsistent(f"{published} entries were published and none is stored")
         if not sizes:
             empty = Checkpoint(self._signer.verifier_key.name, 0, merkle.EMPTY_ROOT)
             await self._store_checkpoint(empty)
@@ -125,13 +126,13 @@ class Sealer:
         data = await self._worm.get(path) or b""
         head = self._open(data)
         if not published <= head.size <= await lead.sequenced():
-            raise seal.Inconsistent(f"the log is published to {head.size}, Postgres differs")
+            raise Inconsistent(f"the log is published to {head.size}, Postgres differs")
         stored = await self._stored(tiles.right_edge(head.size))
-        seal.frontier_of(head, stored)
+        publication.frontier_of(head, stored)
         self._tail = await self._stored_tail(head.size)
         start = head.size - len(self._tail)
         if await lead.entries(start, head.size, published=True) != self._tail:
-            raise seal.Inconsistent("Postgres has not the entries that are published: restored?")
+            raise Inconsistent("Postgres has not the entries that are published: restored?")
         if await self._worm.get(checkpoint.LATEST_PATH) != data:
             await self._worm.put_mutable(checkpoint.LATEST_PATH, data)
         await lead.set_published(head.size)
@@ -150,12 +151,12 @@ class Sealer:
         target = min(size, head.size + SEAL_ENTRIES_MAX)
         entries = await lead.entries(head.size, target)
         edge = await self._stored(tiles.right_edge(head.size))
-        planned = await asyncio.to_thread(seal.plan, head.size, self._tail, entries, edge)
+        planned = await asyncio.to_thread(publication.plan, head.size, self._tail, entries, edge)
         for tile, data in planned.objects.items():
             put = self._worm.put_once if tile.full else self._worm.put_mutable
             await put(tile.path, data)
         stored = edge | await self._stored([*planned.objects, *tiles.right_edge(target)])
-        root = await asyncio.to_thread(seal.verified_root, head, planned, stored)
+        root = await asyncio.to_thread(publication.verified_root, head, planned, stored)
         grown = Checkpoint(head.origin, target, root, previous=head.size)
         await lead.check_still_leading()
         await self._store_checkpoint(grown)
@@ -180,9 +181,9 @@ class Sealer:
         try:
             head, _ = checkpoint.open_checkpoint(data, [key], ed25519.verify)
         except checkpoint.CheckpointError as error:
-            raise seal.Inconsistent(f"the newest checkpoint is not ours: {error}") from None
+            raise Inconsistent(f"the newest checkpoint is not ours: {error}") from None
         if head.origin != key.name:
-            raise seal.Inconsistent(f"the directory holds the log of {head.origin}")
+            raise Inconsistent(f"the directory holds the log of {head.origin}")
         return head
 
     async def _stored(self, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
@@ -201,7 +202,7 @@ class Sealer:
         try:
             return tiles.decode_bundle(data or b"", width)
         except tiles.TileError:
-            raise seal.Inconsistent(f"the bundle that ends at {size} is not stored") from None
+            raise Inconsistent(f"the bundle that ends at {size} is not stored") from None
 
     def _measure(self, unpublished: int) -> None:
         self._unpublished.set(unpublished)

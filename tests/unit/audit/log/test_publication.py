@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.tlog import build
-from tollgate_audit.log import seal
-from tollgate_audit.log.seal import Inconsistent
+from tollgate_audit.log import publication
+from tollgate_audit.log.publication import Inconsistent
 from tollgate_tlog import fsck, merkle
 from tollgate_tlog.checkpoint import Checkpoint
 from tollgate_tlog.tiles import Tile
@@ -19,9 +19,9 @@ def publish(entries, steps):
     heads = []
     for size in steps:
         tail = entries[head.size - head.size % 256 : head.size]
-        planned = seal.plan(head.size, tail, entries[head.size : size], stored)
+        planned = publication.plan(head.size, tail, entries[head.size : size], stored)
         stored |= planned.objects
-        head = Checkpoint(head.origin, size, seal.verified_root(head, planned, stored))
+        head = Checkpoint(head.origin, size, publication.verified_root(head, planned, stored))
         heads.append(head)
     return stored, heads
 
@@ -54,28 +54,28 @@ def test_nothing_is_signed_over_altered_storage():
     """A flipped bit in any stored object that the seal touches stops the signature."""
     entries = [str(i).encode() for i in range(600)]
     stored, heads = publish(entries, [300])
-    planned = seal.plan(300, entries[256:300], entries[300:600], stored)
+    planned = publication.plan(300, entries[256:300], entries[300:600], stored)
     good = stored | planned.objects
-    assert seal.verified_root(heads[0], planned, good)
+    assert publication.verified_root(heads[0], planned, good)
     for tile in [*planned.objects, Tile(0, 1, 44), Tile(1, 0, 1)]:
         bad = bytearray(good[tile])
         bad[-1] ^= 1
         with pytest.raises(Inconsistent):
-            seal.verified_root(heads[0], planned, good | {tile: bytes(bad)})
+            publication.verified_root(heads[0], planned, good | {tile: bytes(bad)})
     forked = Checkpoint(build.ORIGIN, 300, merkle.root([merkle.leaf_hash(b"x")]))
     with pytest.raises(Inconsistent):
-        seal.verified_root(forked, planned, good)
+        publication.verified_root(forked, planned, good)
     with pytest.raises(Inconsistent):
-        seal.plan(300, entries[256:300], entries[300:600], {})
+        publication.plan(300, entries[256:300], entries[300:600], {})
 
 
 def test_a_full_tile_above_the_leaves_is_read_back_too():
     """A wrong byte in a full tile of a higher level, which no root touches, stops the signature."""
     entries = [str(i).encode() for i in range(65_540)]
     stored, heads = publish(entries, [65_530])
-    planned = seal.plan(65_530, entries[65_280:65_530], entries[65_530:], stored)
+    planned = publication.plan(65_530, entries[65_280:65_530], entries[65_530:], stored)
     good = stored | planned.objects
-    assert seal.verified_root(heads[0], planned, good)
+    assert publication.verified_root(heads[0], planned, good)
     bad = good | {Tile(1, 0): bytes(8192)}
     with pytest.raises(Inconsistent):
-        seal.verified_root(heads[0], planned, bad)
+        publication.verified_root(heads[0], planned, bad)

@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from tollgate_audit.log.entry_mac import Altered, EntryMac, Row
-from tollgate_audit.log.seal import Inconsistent
+from tollgate_audit.log.publication import Inconsistent
 
 # "tollgate seal" folded into 63 bits; another number than the migrations' lock.
 _LOCK = 0x7365616C65720001

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract import audit_log
 from tests.contract.audit_log import submission
-from tollgate_audit.log.publish_lead import PublishLeads
+from tollgate_audit.log.publish_right import PublishLeads
 from tollgate_audit.log.store_postgres import PostgresStore
 from tollgate_audit.worm.directory import LocalWorm
 from tollgate_kit.config import PostgresConfig
