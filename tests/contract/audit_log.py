@@ -15,8 +15,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from tollgate_audit.log.entry import PreparedEntry, build_leaf
 from tollgate_audit.log.entry_mac import EntryMac
-from tollgate_audit.log.publish_right import PublishLeads
-from tollgate_audit.log.publisher import Sealer
+from tollgate_audit.log.publish_right import PublishRights
+from tollgate_audit.log.publisher import Publisher
 from tollgate_audit.log.sequencer import Submission
 from tollgate_audit.log.signer import Signer
 from tollgate_audit.worm.directory import LocalWorm
@@ -69,10 +69,12 @@ def submission(producer: str, first: int, count: int, salt: str = "") -> Submiss
     )
 
 
-async def sealer_of(pool: AsyncConnectionPool, worm: LocalWorm, interval_s: float = 0.02) -> Sealer:
+async def publisher_of(
+    pool: AsyncConnectionPool, worm: LocalWorm, interval_s: float = 0.02
+) -> Publisher:
     await worm.open()
-    return Sealer(
-        PublishLeads(pool, MAC),
+    return Publisher(
+        PublishRights(pool, MAC),
         worm,
         await Signer.open(KEYS, ORIGIN),
         interval_s=interval_s,
@@ -82,12 +84,12 @@ async def sealer_of(pool: AsyncConnectionPool, worm: LocalWorm, interval_s: floa
     )
 
 
-async def publish(pool: AsyncConnectionPool, worm: LocalWorm) -> Sealer:
+async def publish(pool: AsyncConnectionPool, worm: LocalWorm) -> Publisher:
     """Publish everything that is sequenced, as a process does at its stop."""
-    sealer = await sealer_of(pool, worm)
-    sealer.start()
-    await sealer.stop()
-    return sealer
+    publisher = await publisher_of(pool, worm)
+    publisher.start()
+    await publisher.stop()
+    return publisher
 
 
 async def verify(directory: Path) -> fsck.Report:

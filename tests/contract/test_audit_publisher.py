@@ -1,4 +1,4 @@
-"""The sealer on a real Postgres and a directory: what it publishes verifies, whatever kills it."""
+"""The publisher on a real Postgres and a directory: what it publishes verifies, whatever kills it."""
 
 import asyncio
 import shutil
@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract import audit_log
 from tests.contract.audit_log import submission
-from tollgate_audit.log.publish_right import PublishLeads
+from tollgate_audit.log.publish_right import PublishRights
 from tollgate_audit.log.store_postgres import PostgresStore
 from tollgate_audit.worm.directory import LocalWorm
 from tollgate_kit.config import PostgresConfig
@@ -54,9 +54,9 @@ async def test_an_empty_log_verifies_from_the_start(pool, tmp_path):
 
 
 async def test_what_is_appended_is_published_within_the_interval_and_at_stop(pool, store, tmp_path):
-    """A running sealer publishes soon; a stopping one publishes all that is left."""
-    sealer = await audit_log.sealer_of(pool, LocalWorm(tmp_path))
-    sealer.start()
+    """A running publisher publishes soon; a stopping one publishes all that is left."""
+    publisher = await audit_log.publisher_of(pool, LocalWorm(tmp_path))
+    publisher.start()
     for first in range(1, 1200, 150):
         await store.append([submission("edge-api/1", first, 150)])
         await asyncio.sleep(0.01)
@@ -64,34 +64,34 @@ async def test_what_is_appended_is_published_within_the_interval_and_at_stop(poo
         while await published(pool) < 1200:
             await asyncio.sleep(0.02)
     await store.append([submission("edge-api/1", 1201, 7)])
-    await sealer.stop()
+    await publisher.stop()
     assert await published(pool) == 1207
     await assert_verifies(tmp_path, 1207)
-    # Partial tiles below a full one are gone, so storage does not grow with the pace of sealing.
+    # Partial tiles below a full one are gone, so storage does not grow with the pace of publishing.
     assert [path.name for path in (tmp_path / "tile/entries").glob("*.p")] == ["004.p"]
 
 
-async def test_one_sealer_at_a_time(pool):
-    """The second replica waits its turn; when the first lets go it leads."""
-    leads = PublishLeads(pool, audit_log.MAC)
-    async with leads.lead() as first, leads.lead() as second:
+async def test_one_publisher_at_a_time(pool):
+    """The second replica waits its turn; when the first lets go it publishes."""
+    rights = PublishRights(pool, audit_log.MAC)
+    async with rights.acquire() as first, rights.acquire() as second:
         assert first is not None
         assert second is None
-    async with leads.lead() as third:
+    async with rights.acquire() as third:
         assert third is not None
 
 
-async def test_two_sealers_together_publish_one_log(pool, store, tmp_path):
+async def test_two_publishers_together_publish_one_log(pool, store, tmp_path):
     """Replicas sharing the storage never fork it; the other takes over when one stops."""
-    sealers = [await audit_log.sealer_of(pool, LocalWorm(tmp_path)) for _ in range(2)]
-    for sealer in sealers:
-        sealer.start()
+    publishers = [await audit_log.publisher_of(pool, LocalWorm(tmp_path)) for _ in range(2)]
+    for publisher in publishers:
+        publisher.start()
     await store.append([submission("edge-api/1", 1, 300)])
     await asyncio.sleep(0.1)
-    await sealers[0].stop()
+    await publishers[0].stop()
     await store.append([submission("edge-api/1", 301, 300)])
-    await sealers[1].stop()
-    assert [sealer.halted for sealer in sealers] == [False, False]
+    await publishers[1].stop()
+    assert [publisher.halted for publisher in publishers] == [False, False]
     await assert_verifies(tmp_path, 600)
 
 
@@ -113,9 +113,10 @@ async def test_altered_evidence_halts_publishing(pool, store, tmp_path, ruin):
     path.chmod(0o644)
     path.write_bytes(data)
     await store.append([submission("edge-api/1", 301, 300)])
-    sealer = await audit_log.publish(pool, LocalWorm(tmp_path))
-    if ruin != "tile/entries/000":  # an old full bundle is the verifier's to find, not the sealer's
-        assert sealer.halted
+    publisher = await audit_log.publish(pool, LocalWorm(tmp_path))
+    # An old full bundle is the verifier's to find, not the publisher's.
+    if ruin != "tile/entries/000":
+        assert publisher.halted
         assert not (tmp_path / "checkpoints/600").exists()
     assert (await audit_log.verify(tmp_path)).faults.total
 
@@ -132,9 +133,9 @@ async def test_a_database_restored_to_the_past_cannot_fork_the_log(
         other_pool = await audit_log.pool_of(restored)
         other = PostgresStore(other_pool, mac=audit_log.MAC, unpublished_max=100)
         await other.append([submission("edge-api/2", 1, count)])
-        sealer = await audit_log.publish(other_pool, LocalWorm(tmp_path))
+        publisher = await audit_log.publish(other_pool, LocalWorm(tmp_path))
         await other_pool.close()
-        assert sealer.halted
+        assert publisher.halted
     await assert_verifies(tmp_path, 30)
 
 
@@ -142,13 +143,13 @@ async def test_storage_that_lost_what_was_published_halts(pool, store, tmp_path)
     """An empty directory after entries were published is no fresh start."""
     await store.append([submission("edge-api/1", 1, 3)])
     await audit_log.publish(pool, LocalWorm(tmp_path / "a"))
-    sealer = await audit_log.publish(pool, LocalWorm(tmp_path / "b"))
-    assert sealer.halted
+    publisher = await audit_log.publish(pool, LocalWorm(tmp_path / "b"))
+    assert publisher.halted
     assert not (tmp_path / "b/checkpoints").exists()
 
 
-async def test_kill_9_before_any_write_then_seal_again(dsn, pool, store, tmp_path):
-    """SIGKILL before the N-th write, for every N: the next sealer finishes, the log verifies."""
+async def test_kill_9_before_any_write_then_publish_again(dsn, pool, store, tmp_path):
+    """SIGKILL before the N-th write, for every N: the next publisher finishes, the log verifies."""
     await store.append([submission("edge-api/1", 1, 250)])
     await audit_log.publish(pool, LocalWorm(tmp_path / "base"))
     await store.append([submission("edge-api/1", 251, 10)])
@@ -171,7 +172,7 @@ async def test_kill_9_before_any_write_then_seal_again(dsn, pool, store, tmp_pat
         killed += 1
         assert (await audit_log.verify(directory)).faults.kept == []
         await store.append([submission("edge-api/1", 261 + killed - 1, 1)])
-        sealer = await audit_log.publish(pool, LocalWorm(directory))
-        assert not sealer.halted
+        publisher = await audit_log.publish(pool, LocalWorm(directory))
+        assert not publisher.halted
         await assert_verifies(directory, 260 + killed)
     assert killed >= 10

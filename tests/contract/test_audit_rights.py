@@ -147,9 +147,9 @@ async def test_case_R4_an_entry_changed_before_it_is_published_is_never_signed(
     async with pool.connection() as connection:
         await connection.execute("alter table entry disable trigger user")
         await connection.execute(statement.encode())
-    sealer = await audit_log.publish(pool, LocalWorm(tmp_path))
+    publisher = await audit_log.publish(pool, LocalWorm(tmp_path))
     await pool.close()
-    assert sealer.halted
+    assert publisher.halted
     assert not (tmp_path / "checkpoints/10").exists()
     report = await audit_log.verify(tmp_path)
     assert ([], 5) == (report.faults.kept, report.facts["entries"])

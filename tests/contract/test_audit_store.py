@@ -208,7 +208,7 @@ async def test_the_queue_is_bounded_and_a_dead_database_is_said(pool):
 
 
 async def test_a_full_backlog_refuses(pool):
-    """More unpublished entries than configured: refused until the sealer catches up."""
+    """More unpublished entries than configured: refused until the publisher catches up."""
     store = PostgresStore(pool, mac=audit_log.MAC, unpublished_max=3)
     assert await store.append([submission("a/1", 1, 3), submission("a/1", 4, 1)]) == [
         Appended((0, 1, 2)),

@@ -20,8 +20,8 @@ from tollgate_audit.config import AuditConfig
 from tollgate_audit.log.batcher import Batcher
 from tollgate_audit.log.entry_mac import EntryMac
 from tollgate_audit.log.evidence_check import EvidenceCheck
-from tollgate_audit.log.publish_right import PublishLeads
-from tollgate_audit.log.publisher import Sealer
+from tollgate_audit.log.publish_right import PublishRights
+from tollgate_audit.log.publisher import Publisher
 from tollgate_audit.log.signer import KEYRING_KEY as LOG_KEY
 from tollgate_audit.log.signer import Signer
 from tollgate_audit.log.store_postgres import PostgresStore
@@ -65,8 +65,8 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
 
     worm = LocalWorm(settings.log.directory)
     await worm.open()
-    sealer = Sealer(
-        PublishLeads(pool, mac),
+    publisher = Publisher(
+        PublishRights(pool, mac),
         worm,
         signer,
         interval_s=settings.log.publish_interval_ms / 1000,
@@ -74,8 +74,8 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
         metrics=metrics,
         log=log,
     )
-    sealer.start()
-    life.on_stop("sealer", sealer.stop)
+    publisher.start()
+    life.on_stop("publisher", publisher.stop)
 
     batcher = Batcher(
         store.append, queue_entries_max=settings.log.queue_entries_max, metrics=metrics, log=log

@@ -1,4 +1,4 @@
-"""Seals: what is written is a function of the entries, and only stored bytes are signed."""
+"""Publications: what is written is a function of the entries, and only stored bytes are signed."""
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +13,7 @@ from tollgate_tlog.tiles import Tile
 
 
 def publish(entries, steps):
-    """Seal entries in steps; the stored tiles and the last checkpoint."""
+    """Publish entries in steps; the stored tiles and the last checkpoint."""
     head = Checkpoint(build.ORIGIN, 0, merkle.EMPTY_ROOT)
     stored: dict[Tile, bytes] = {}
     heads = []
@@ -37,8 +37,8 @@ def test_any_steps_give_the_tree_of_the_entries(counts):
     assert [head.root for head in heads] == [merkle.root(leaves[:size]) for size in steps]
 
 
-def test_a_sealed_log_passes_the_verifier(tmp_path):
-    """What seals write is what the offline verifier accepts."""
+def test_a_published_log_passes_the_verifier(tmp_path):
+    """What publications write is what the offline verifier accepts."""
     entries = build.calls(400)
     stored, heads = publish(entries, [1, 300, 512, 800])
     for tile, data in stored.items():
@@ -51,7 +51,7 @@ def test_a_sealed_log_passes_the_verifier(tmp_path):
 
 
 def test_nothing_is_signed_over_altered_storage():
-    """A flipped bit in any stored object that the seal touches stops the signature."""
+    """A flipped bit in any stored object that the publication touches stops the signature."""
     entries = [str(i).encode() for i in range(600)]
     stored, heads = publish(entries, [300])
     planned = publication.plan(300, entries[256:300], entries[300:600], stored)

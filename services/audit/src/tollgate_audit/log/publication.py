@@ -1,7 +1,7 @@
 """What one publication writes, and the proof that what is stored is what is signed.
 
-Pure. Promises: plan() is a function of the entries alone, so a seal that was cut off and made
-again writes the same bytes; verified_root() believes only stored bytes, and gives a root only
+Pure. Promises: plan() is a function of the entries alone, so a publication that was cut off and
+made again writes the same bytes; verified_root() believes only stored bytes, and gives a root only
 when the stored tree extends the previous checkpoint's.
 """
 
@@ -20,7 +20,7 @@ class Inconsistent(Exception):  # noqa: N818 - it is what happened
 
 
 @dataclass(frozen=True, slots=True)
-class Seal:
+class Publication:
     """The objects of one publication, and the tiles that it made full."""
 
     size: int
@@ -36,7 +36,7 @@ def plan(
     tail: Sequence[bytes],
     entries: Sequence[bytes],
     stored: Mapping[Tile, bytes],
-) -> Seal:
+) -> Publication:
     """Add ``entries`` to the log of ``old_size``, whose unfinished bundle holds ``tail``.
 
     ``stored`` holds the partial tiles that the old tree ends with. Raises Inconsistent.
@@ -52,7 +52,7 @@ def plan(
         )
     leaves = [merkle.leaf_hash(leaf) for leaf in entries]
     objects.update(tiles.grow(old_size, leaves, _reader(stored)))
-    return Seal(size, objects)
+    return Publication(size, objects)
 
 
 def frontier_of(head: Checkpoint, stored: Mapping[Tile, bytes]) -> merkle.Frontier:
@@ -63,19 +63,19 @@ def frontier_of(head: Checkpoint, stored: Mapping[Tile, bytes]) -> merkle.Fronti
     return frontier
 
 
-def verified_root(head: Checkpoint, seal: Seal, stored: Mapping[Tile, bytes]) -> bytes:
+def verified_root(head: Checkpoint, planned: Publication, stored: Mapping[Tile, bytes]) -> bytes:
     """The root to sign after ``head``, from ``stored`` bytes. Raises Inconsistent."""
-    if {tile: stored.get(tile) for tile in seal.objects} != seal.objects:
+    if {tile: stored.get(tile) for tile in planned.objects} != planned.objects:
         raise Inconsistent("what was stored is not what was written")
     frontier = frontier_of(head, stored)
-    for tile in sorted(t for t in seal.objects if t.level is None):
+    for tile in sorted(t for t in planned.objects if t.level is None):
         entries = tiles.decode_bundle(stored[tile], tile.width)
         leaves = [merkle.leaf_hash(entry) for entry in entries]
         if b"".join(leaves) != stored.get(Tile(0, tile.index, tile.width)):
             raise Inconsistent(f"{tile.path} and its tile disagree")
         for leaf in leaves[frontier.size - tile.index * tiles.WIDTH :]:
             frontier.append(leaf)
-    grown = Checkpoint(head.origin, seal.size, frontier.root())
+    grown = Checkpoint(head.origin, planned.size, frontier.root())
     frontier_of(grown, stored)
     return grown.root
 

@@ -1,7 +1,7 @@
 """Who may publish: one process at a time, by an advisory lock held on one connection.
 
-Promises: everything a Lead reads goes over the connection that holds the lock, so a lost
-connection is a lost lead before anything is signed.
+Promises: everything is read over the connection that holds the lock, so a lost connection is a
+lost right before anything is signed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from psycopg_pool import AsyncConnectionPool
 from tollgate_audit.log.entry_mac import Altered, EntryMac, Row
 from tollgate_audit.log.publication import Inconsistent
 
-# "tollgate seal" folded into 63 bits; another number than the migrations' lock.
+# Any constant that every replica knows; another number than the migrations' lock.
 _LOCK = 0x7365616C65720001
 
 
-class Lead:
+class PublishRight:
     """The right to publish, for as long as its connection lives."""
 
     def __init__(self, connection: AsyncConnection, mac: EntryMac) -> None:
@@ -35,7 +35,7 @@ class Lead:
         """How many entries are published, as far as Postgres was told."""
         return await self._number("select size from log_published")
 
-    async def check_still_leading(self) -> None:
+    async def check_still_held(self) -> None:
         """Raises psycopg.Error when the lock's connection is gone."""
         await self._number("select 1")
 
@@ -74,16 +74,16 @@ class Lead:
         return int(row[0])
 
 
-class PublishLeads:
-    """Gives the lead to one process."""
+class PublishRights:
+    """Gives the right to publish to one process."""
 
     def __init__(self, pool: AsyncConnectionPool, mac: EntryMac) -> None:
         self._pool = pool
         self._mac = mac
 
     @asynccontextmanager
-    async def lead(self) -> AsyncIterator[Lead | None]:
-        """The lead, or None while another process has it. Raises psycopg.Error, PoolTimeout."""
+    async def acquire(self) -> AsyncIterator[PublishRight | None]:
+        """The right, or None while another process has it. Raises psycopg.Error, PoolTimeout."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,))
             row = await cursor.fetchone()
@@ -91,7 +91,7 @@ class PublishLeads:
                 yield None
                 return
             try:
-                yield Lead(connection, self._mac)
+                yield PublishRight(connection, self._mac)
             finally:
                 if not connection.closed:
                     await connection.execute("select pg_advisory_unlock(%s)", (_LOCK,))

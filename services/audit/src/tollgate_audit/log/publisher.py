@@ -1,6 +1,6 @@
 """Publishes the log: bundles, tiles, signed checkpoint, in that order, every second and at stop.
 
-Promises: one sealer at a time (an advisory lock of Postgres); signs only a root recomputed from
+Promises: one publisher at a time (an advisory lock of Postgres); signs only a root recomputed from
 stored bytes that extends the previous checkpoint; the locked copy of a checkpoint is stored before
 the mutable one. A conflict halts publishing for good, loudly; appends then stop at the backlog's
 bound. A fault of the storage is tried again.
@@ -17,7 +17,7 @@ from psycopg_pool import PoolTimeout
 
 from tollgate_audit.log import publication
 from tollgate_audit.log.publication import Inconsistent
-from tollgate_audit.log.publish_right import Lead, PublishLeads
+from tollgate_audit.log.publish_right import PublishRight, PublishRights
 from tollgate_audit.log.signer import Signer
 from tollgate_audit.worm.base import Worm, WormConflict, WormFault
 from tollgate_kit.clock import Clock
@@ -29,16 +29,16 @@ from tollgate_tlog import checkpoint, ed25519, merkle, tiles
 from tollgate_tlog.checkpoint import Checkpoint
 from tollgate_tlog.tiles import Tile
 
-SEAL_ENTRIES_MAX = 16_384  # a backlog is published in steps, so that memory stays bounded
+PUBLICATION_ENTRIES_MAX = 16_384  # a backlog is published in steps, so that memory stays bounded
 RETRY_SECONDS_MAX = 1.0  # after a fault, however long the interval is
 
 
-class Sealer:
-    """The publisher of one log."""
+class Publisher:
+    """Publishes one log."""
 
     def __init__(
         self,
-        leads: PublishLeads,
+        rights: PublishRights,
         worm: Worm,
         signer: Signer,
         *,
@@ -47,7 +47,7 @@ class Sealer:
         metrics: Metrics,
         log: Log,
     ) -> None:
-        self._leads = leads
+        self._rights = rights
         self._worm = worm
         self._signer = signer
         self._interval_s = interval_s
@@ -62,12 +62,12 @@ class Sealer:
         self._unpublished = metrics.gauge("unpublished_entries", "Sequenced, not yet published.")
         self._lag = metrics.gauge("publish_lag_seconds", "Since when entries wait to be published.")
         self._halted = metrics.gauge("publish_halted", "1: evidence conflicts; publishing stopped.")
-        self._sealed = metrics.counter("published_entries_total", "Entries published here.")
+        self._published = metrics.counter("published_entries_total", "Entries published here.")
         self._failed = metrics.counter("publish_failed_total", "Publications that failed.")
         self._seconds = metrics.histogram("publish_seconds", "Time of a publication.")
 
     def start(self) -> None:
-        self._task = core_task("sealer", self._run())
+        self._task = core_task("publisher", self._run())
 
     async def stop(self) -> None:
         """Publish what is sequenced, then end."""
@@ -79,9 +79,9 @@ class Sealer:
         while not self.halted:
             last = self._stopping.is_set()
             try:
-                async with self._leads.lead() as lead:
-                    if lead is not None:
-                        await self._serve(lead)
+                async with self._rights.acquire() as right:
+                    if right is not None:
+                        await self._serve(right)
                         return
             except (WormConflict, Inconsistent) as error:
                 self._halt(error)
@@ -98,23 +98,23 @@ class Sealer:
         # The process goes on: appends up to the backlog's bound, receipts, and the alarm.
         await self._stopping.wait()
 
-    async def _serve(self, lead: Lead) -> None:
+    async def _serve(self, right: PublishRight) -> None:
         """Publish for as long as this process is the one that does, until the stop."""
         self._head = None
-        await self._load(lead)
+        await self._load(right)
         while True:
             last = self._stopping.is_set()
-            while await self.publish(lead):
+            while await self.publish(right):
                 pass
             if last:
                 return
             await self._pause(self._interval_s)
 
-    async def _load(self, lead: Lead) -> None:
+    async def _load(self, right: PublishRight) -> None:
         """Find the newest signed checkpoint and check that the stored log and Postgres hold it."""
         names = await self._worm.paths(checkpoint.HISTORY_DIRECTORY)
         sizes = [int(name.rpartition("/")[2]) for name in names]
-        published = await lead.published()
+        published = await right.published()
         if not sizes and published:
             raise Inconsistent(f"{published} entries were published and none is stored")
         if not sizes:
@@ -125,31 +125,31 @@ class Sealer:
         path = f"{checkpoint.HISTORY_DIRECTORY}/{max(sizes)}"
         data = await self._worm.get(path) or b""
         head = self._open(data)
-        if not published <= head.size <= await lead.sequenced():
+        if not published <= head.size <= await right.sequenced():
             raise Inconsistent(f"the log is published to {head.size}, Postgres differs")
         stored = await self._stored(tiles.right_edge(head.size))
         publication.frontier_of(head, stored)
         self._tail = await self._stored_tail(head.size)
         start = head.size - len(self._tail)
-        if await lead.entries(start, head.size, published=True) != self._tail:
+        if await right.entries(start, head.size, published=True) != self._tail:
             raise Inconsistent("Postgres has not the entries that are published: restored?")
         if await self._worm.get(checkpoint.LATEST_PATH) != data:
             await self._worm.put_mutable(checkpoint.LATEST_PATH, data)
-        await lead.set_published(head.size)
+        await right.set_published(head.size)
         self._head = head
         self._log.info("publish.begun", size=head.size)
 
-    async def publish(self, lead: Lead) -> bool:
+    async def publish(self, right: PublishRight) -> bool:
         """Publish one step; whether more is waiting."""
         head = self._head
         assert head is not None, "loaded first"
-        size = await lead.sequenced()
+        size = await right.sequenced()
         self._measure(size - head.size)
         if size == head.size:
             return False
         began = self._clock.monotonic()
-        target = min(size, head.size + SEAL_ENTRIES_MAX)
-        entries = await lead.entries(head.size, target)
+        target = min(size, head.size + PUBLICATION_ENTRIES_MAX)
+        entries = await right.entries(head.size, target)
         edge = await self._stored(tiles.right_edge(head.size))
         planned = await asyncio.to_thread(publication.plan, head.size, self._tail, entries, edge)
         for tile, data in planned.objects.items():
@@ -158,15 +158,15 @@ class Sealer:
         stored = edge | await self._stored([*planned.objects, *tiles.right_edge(target)])
         root = await asyncio.to_thread(publication.verified_root, head, planned, stored)
         grown = Checkpoint(head.origin, target, root, previous=head.size)
-        await lead.check_still_leading()
+        await right.check_still_held()
         await self._store_checkpoint(grown)
-        await lead.set_published(target)
+        await right.set_published(target)
         rows = [*self._tail, *entries]
         self._tail = rows[len(rows) - target % tiles.WIDTH :]
         self._head = grown
         for tile in planned.completed:
             await self._worm.drop_partials(tile)
-        self._sealed.inc(target - head.size)
+        self._published.inc(target - head.size)
         self._seconds.observe(self._clock.monotonic() - began)
         self._measure(size - target)
         return target < size

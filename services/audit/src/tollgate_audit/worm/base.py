@@ -1,4 +1,4 @@
-"""The seam to write-once storage: what the sealer needs of a directory or a bucket.
+"""The seam to write-once storage: what the publisher needs of a directory or a bucket.
 
 Promises of an implementation: put_once() is durable when it returns and can never be undone or
 changed through this seam; a second put_once() of the same bytes succeeds, of other bytes raises
