@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
-from tollgate_audit.log.entry_mac import Altered
-from tollgate_audit.log.evidence_check import EvidenceCheck, evidence_altered
-from tollgate_audit.log.store_postgres import PostgresStore, StoreUnavailable
-from tollgate_audit.worm.base import Worm, WormFault
+from tollgate_audit.log.evidence_check import EvidenceCheck, told_as_failures
+from tollgate_audit.log.store_postgres import PostgresStore
+from tollgate_audit.worm.base import Worm
 from tollgate_kit.rpc import failure
 from tollgate_tlog import checkpoint, note
 
@@ -28,13 +27,9 @@ class AuditReadServicer(audit_pb2_grpc.AuditReadServiceServicer):
         self, request: audit_pb2.GetCheckpointRequest, context: Any
     ) -> audit_pb2.GetCheckpointResponse:
         del request, context
-        try:
+        with told_as_failures():
             signed_note = await self._worm.get(checkpoint.LATEST_PATH)
             size = await self._store.size()  # read second: never below the checkpoint's
-        except StoreUnavailable:
-            raise failure.store_unavailable("postgres") from None
-        except WormFault:
-            raise failure.store_unavailable("worm") from None
         if signed_note is None:
             raise failure.not_found("checkpoint", "latest")
         published = checkpoint.parse(note.parse(signed_note).text).size
@@ -50,17 +45,11 @@ class AuditReadServicer(audit_pb2_grpc.AuditReadServiceServicer):
             raise failure.invalid_field("start_index", "must not be negative")
         if not 1 <= request.page_size <= PAGE_SIZE_MAX:
             raise failure.invalid_field("page_size", f"must be 1 to {PAGE_SIZE_MAX}")
-        try:
+        with told_as_failures():
             rows, next_index = await self._store.entries(
                 request.start_index, limit=request.page_size, tenant_id=request.tenant_id
             )
             await self._evidence.marked(rows)
-        except StoreUnavailable:
-            raise failure.store_unavailable("postgres") from None
-        except WormFault:
-            raise failure.store_unavailable("worm") from None
-        except Altered as altered:
-            raise evidence_altered(altered) from None
         answer = audit_pb2.ListEntriesResponse(next_index=next_index)
         size_bytes = 0
         for index, leaf, _ in rows:

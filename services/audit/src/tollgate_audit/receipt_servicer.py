@@ -10,10 +10,8 @@ from typing import Any
 
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate_audit.log import entry
-from tollgate_audit.log.entry_mac import Altered
-from tollgate_audit.log.evidence_check import EvidenceCheck, evidence_altered
-from tollgate_audit.log.store_postgres import PostgresStore, StoreUnavailable
-from tollgate_audit.worm.base import WormFault
+from tollgate_audit.log.evidence_check import EvidenceCheck, told_as_failures
+from tollgate_audit.log.store_postgres import PostgresStore
 from tollgate_kit.rpc import failure
 
 
@@ -31,19 +29,13 @@ class AuditReceiptServicer(audit_pb2_grpc.AuditReceiptServiceServicer):
         for field in ("tenant_id", "trace_id"):
             if not getattr(request, field):
                 raise failure.invalid_field(field, "is missing")
-        try:
+        with told_as_failures():
             rows = await self._store.call(request.tenant_id, request.trace_id)
             await self._evidence.proven(rows)
             for row in rows:
                 # The columns that a call is found by are no evidence; the leaf is.
                 if not entry.is_of(row.leaf, request.tenant_id, request.trace_id):
                     raise self._evidence.alarm(row)
-        except StoreUnavailable:
-            raise failure.store_unavailable("postgres") from None
-        except WormFault:
-            raise failure.store_unavailable("worm") from None
-        except Altered as altered:
-            raise evidence_altered(altered) from None
         return audit_pb2.GetCallResponse(
             entries=[audit_pb2.StoredEntry(index=row.log_index, leaf=row.leaf) for row in rows]
         )

@@ -7,16 +7,18 @@ that is not published yet only with its mark; anything else raises Altered, is c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import grpc
 
 from tollgate_audit.log import inclusion
 from tollgate_audit.log.entry_mac import Altered, EntryMac, Row
+from tollgate_audit.log.store_postgres import StoreUnavailable
 from tollgate_audit.worm.base import Worm, WormFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc.failure import Failure
+from tollgate_kit.rpc.failure import Failure, store_unavailable
 from tollgate_tlog import checkpoint, ed25519, merkle, note
 from tollgate_tlog.checkpoint import Checkpoint
 from tollgate_tlog.tiles import Tile
@@ -25,9 +27,18 @@ from tollgate_tlog.tiles import Tile
 _TRIES = 3
 
 
-def evidence_altered(altered: Altered) -> Failure:
-    """What a reader is told instead of an entry that was changed."""
-    return Failure(grpc.StatusCode.DATA_LOSS, "INTERNAL", entry=str(altered.index))
+@contextmanager
+def told_as_failures() -> Iterator[None]:
+    """What a reader is told instead of an answer: a store is away, or an entry was changed."""
+    try:
+        yield
+    except StoreUnavailable:
+        raise store_unavailable("postgres") from None
+    except WormFault:
+        raise store_unavailable("worm") from None
+    except Altered as altered:
+        index = str(altered.index)
+        raise Failure(grpc.StatusCode.DATA_LOSS, "INTERNAL", entry=index) from None
 
 
 class EvidenceCheck:
