@@ -77,9 +77,13 @@ class WorkQueue(Generic[T]):
         return self.units
 
     def put(self, item: T, units: int = 1, size_bytes: int = 0) -> None:
-        """Accept an item. Raises Full."""
-        self.expect(units)
-        self.put_expected(item, units, size_bytes)
+        """Accept an item and queue it: both, written out for the hot path. Raises Full."""
+        if self.units - self._uncounted + units > self._units_max:
+            raise Full
+        self.units += units
+        if not self._waiting:
+            self._wake.set()
+        self._waiting.append((item, units, size_bytes))
 
     def expect(self, units: int = 1) -> None:
         """Accept an item that comes later, by put_expected(), or never, by forgo(). Raises Full."""
@@ -130,12 +134,13 @@ class WorkQueue(Generic[T]):
         """What waits longest, one item at least, and its units."""
         batch: list[T] = []
         batch_units = batch_bytes = 0
+        units_max, bytes_max = self._batch_units_max, self._batch_bytes_max
         for item, units, size_bytes in self._waiting:
-            fits = batch_units + units <= self._batch_units_max
-            batch_bytes += size_bytes
-            if batch and not (fits and batch_bytes <= self._batch_bytes_max):
-                break
             batch_units += units
+            batch_bytes += size_bytes
+            if (batch_units > units_max or batch_bytes > bytes_max) and batch:
+                batch_units -= units
+                break
             batch.append(item)
         for _ in batch:
             self._waiting.popleft()
