@@ -20,6 +20,7 @@ from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal
 from tollgate_edge.headers import answer_headers
 from tollgate_edge.headers.answer_headers import Headers
+from tollgate_edge.identity.identity import KeyGrant
 from tollgate_kit.rpc import client as rpc_client
 from tollgate_kit.rpc.failure import Failure
 
@@ -66,28 +67,31 @@ class ReadApi:
     async def models(self, request: Request) -> Response:
         """GET /v1/models: what this key can call on the protocol that its client speaks."""
         exchange = _exchange(request)
-        grant = await self._pipeline.identify(exchange)
+        grant = await self._reader(exchange)
         if isinstance(grant, Refusal):
             return _refused(exchange, grant)
-        if not self._catalogue.loaded:
-            return _refused(exchange, public_errors.own("CATALOGUE_EMPTY"))
         entries = self._catalogue.entries(grant.allowed_models, exchange.face.protocol)
         return _answered(exchange, 200, exchange.face.models(entries))
 
     async def model(self, request: Request, model: str) -> Response:
         """GET /v1/models/{id}, an id with slashes included: exactly what the list shows of it."""
         exchange = _exchange(request)
-        grant = await self._pipeline.identify(exchange)
+        grant = await self._reader(exchange)
         if isinstance(grant, Refusal):
             return _refused(exchange, grant)
-        if not self._catalogue.loaded:
-            return _refused(exchange, public_errors.own("CATALOGUE_EMPTY"))
         entry = self._catalogue.find(model)
         if entry is None or not grant.allows(model):
             return _refused(exchange, public_errors.own("MODEL_UNKNOWN"))
         if not entry.serves(exchange.face.protocol):
             return _refused(exchange, public_errors.own("MODEL_NOT_ON_PROTOCOL"))
         return _answered(exchange, 200, exchange.face.model(entry))
+
+    async def _reader(self, exchange: Exchange) -> KeyGrant | Refusal:
+        """Who asks what there is, once there is a catalogue."""
+        grant = await self._pipeline.identify(exchange)
+        if isinstance(grant, Refusal) or self._catalogue.loaded:
+            return grant
+        return public_errors.own("CATALOGUE_EMPTY")
 
     async def receipt(self, request: Request, trace_id: str) -> Response:
         """GET /v1/receipts/{trace_id}."""
