@@ -5,6 +5,7 @@ import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -20,6 +21,7 @@ from tests.contract.router.upstream_server import (
     always,
     body_of,
     fault_of,
+    once,
     running,
 )
 from tollgate_kit.clock import SystemClock
@@ -184,6 +186,38 @@ async def test_a_name_must_point_where_providers_may_be():
         assert await fault_of(guarded, there) is Fault.CONNECT
         assert server.connections == 0
         await guarded.close()
+
+
+async def test_a_name_is_asked_for_once(monkeypatch):
+    """By all who want it at the same time, and again when its addresses are old; leaving is free."""
+    loop = asyncio.get_running_loop()
+    asked = 0
+    ask = loop.getaddrinfo
+
+    async def slow(*args: Any, **options: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.1)
+        return await ask(*args, **options)
+
+    async with running(always(OK)) as (upstream, head, _):
+        monkeypatch.setattr(loop, "getaddrinfo", slow)
+        gone = asyncio.create_task(body_of(upstream, head))
+        rest = [asyncio.create_task(body_of(upstream, head)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        assert await asyncio.gather(*rest) == [b"ok"] * 4
+        assert asked == 1
+
+
+async def test_a_connection_that_the_upstream_ends_is_not_used():
+    """It was idle and got its end: no request is written into it."""
+
+    async with running(once(OK)) as (upstream, head, server):
+        for connections in (1, 2, 3):
+            assert await body_of(upstream, head) == b"ok"
+            assert server.connections == connections
+            await asyncio.sleep(0.02)
 
 
 def server_tls(folder: Path, name: x509.GeneralName) -> ssl.SSLContext:

@@ -24,6 +24,7 @@ class Addresses:
         self._allow_private = allow_private
         # Names and ports of providers: as many as they have had since the start.
         self._known: dict[tuple[str, int], tuple[float, list[AddressInfo]]] = {}
+        self._asking: dict[tuple[str, int], asyncio.Task[list[AddressInfo]]] = {}
 
     async def resolve(self, host: str, port: int) -> list[AddressInfo]:
         """Where a name's server may be reached. Raises OSError; OSError, too, if nowhere."""
@@ -31,16 +32,27 @@ class Addresses:
         known = self._known.get((host, port))
         if known is not None and known[0] > loop.time():
             return known[1]
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        allowed: list[AddressInfo] = [
-            (family, kind, proto, "", where)
-            for family, kind, proto, _, where in found
-            if base_url.may_connect(
-                ipaddress.ip_address(str(where[0]).partition("%")[0]),
-                allow_private=self._allow_private,
-            )
-        ]
-        if not allowed:
-            raise OSError(None, "no address of the name is allowed")
-        self._known[host, port] = (loop.time() + KEEP_SECONDS, allowed)
-        return allowed
+        asking = self._asking.get((host, port))
+        if asking is None:
+            asking = self._asking[host, port] = loop.create_task(self._ask(host, port))
+        # Shared by all who come meanwhile: who leaves does not end it for the others.
+        return await asyncio.shield(asking)
+
+    async def _ask(self, host: str, port: int) -> list[AddressInfo]:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            allowed: list[AddressInfo] = [
+                (family, kind, proto, "", where)
+                for family, kind, proto, _, where in found
+                if base_url.may_connect(
+                    ipaddress.ip_address(str(where[0]).partition("%")[0]),
+                    allow_private=self._allow_private,
+                )
+            ]
+            if not allowed:
+                raise OSError(None, "no address of the name is allowed")
+            self._known[host, port] = (loop.time() + KEEP_SECONDS, allowed)
+            return allowed
+        finally:
+            del self._asking[host, port]

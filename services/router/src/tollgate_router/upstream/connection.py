@@ -173,6 +173,7 @@ class Connection(asyncio.Protocol):
         answer.wake()
 
     def eof_received(self) -> bool:
+        self.is_reusable = False  # what is written now would reach nobody
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
