@@ -1,13 +1,24 @@
 """Fixtures that every kind of test may use: real engines and one suite, each started at first use."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 
 import psycopg
 import pytest
 import redis
+import uvloop
 
 from tests import engines
 from tests.live import Live, own_suite
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Router's contract tests run on the loop that services run on: its transports are its own."""
+    if "contract/router" in item.path.as_posix():
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from tests.contract.router.upstream_server import (
     running,
 )
 from tollgate_router.upstream import connection
+from tollgate_router.upstream.answer import Answer
 from tollgate_router.upstream.fault import Fault, UpstreamFault
 from tollgate_router.upstream.upstream import UpstreamConfig
 
@@ -94,6 +95,11 @@ _OK = b"HTTP/1.1 200 OK\r\n"
     (Fault.BROKEN, _OK + b"content-length: 1\r\ncontent-length: 2\r\n\r\nab"),
     (Fault.BROKEN, _OK + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
     (Fault.BROKEN, _OK + b"a: b\r\n" * 200 + b"\r\n"),
+    (Fault.BROKEN, _OK + b"content-length : 500\r\n\r\nhello"),
+    (Fault.BROKEN, _OK + b"transfer-encoding : chunked\r\n\r\n5\r\nhe"),
+    (Fault.BROKEN, _OK + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+    (Fault.BROKEN, b"HTTP/1.1 000 C\r\ncontent-length: 5\r\n\r\nhello" + OK),
+    (Fault.BROKEN, b"HTTP/1.1 999 C\r\ncontent-length: 0\r\n\r\n"),
     (Fault.OVERSIZE, _OK + b"a: " + b"b" * 100_000),
     (Fault.OVERSIZE, CHUNKED + b"1;" + b"e" * 100_000),
     (Fault.ENCODED, _OK + b"content-encoding: gzip\r\ncontent-length: 1\r\n\r\nx"),
@@ -158,6 +164,81 @@ async def test_a_drip_has_its_time_in_all():
     config = UpstreamConfig(connect_ms=2_000, first_byte_ms=1_000, idle_ms=500, total_ms=1_000)
     async with running(drip, config=config) as (upstream, head, _):
         assert await fault_of(upstream, head) is Fault.TIMEOUT
+
+
+async def test_who_reads_slowly_has_no_longer_time_either():
+    """The bound in all holds though there is always something to read."""
+
+    async def flood(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED)
+        while True:
+            await peer.say(b"400\r\n" + b"x" * 1024 + b"\r\n")
+
+    config = UpstreamConfig(connect_ms=2_000, first_byte_ms=500, idle_ms=500, total_ms=500)
+    async with running(flood, config=config) as (upstream, head, _), asyncio.timeout(3):
+        answer = await upstream.send(head, b"{}")
+        with pytest.raises(UpstreamFault) as raised:
+            while await answer.read():
+                await asyncio.sleep(0.1)
+        assert raised.value.fault is Fault.TIMEOUT
+
+
+async def test_what_comes_in_the_last_half_millisecond_changes_no_limit():
+    """A wait that is begun again right before its end is a time-out (uvloop rounds such timers)."""
+
+    async def silent(peer: Peer) -> None:
+        await peer.reader.read()
+
+    loop = asyncio.get_running_loop()
+    async with running(silent) as (upstream, head, _):
+        connected = await upstream._pool.take(head.origin)
+        answer = Answer(connected, loop, until=loop.time() + 1, idle_s=1)
+        sent = asyncio.create_task(connected.send(answer, b"", b"", loop.time() + 0.0004))
+        await asyncio.sleep(0)
+        connected.data_received(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        with pytest.raises(UpstreamFault) as raised:
+            await sent
+        assert raised.value.fault is Fault.TIMEOUT
+
+
+@pytest.mark.parametrize(("said", "body"), [
+    (b"", None),
+    (_OK + b"\r\nthe whole answer", b"the whole answer"),
+    (_OK + b"content-length: 50\r\n\r\ncut", None),
+])  # fmt: skip
+async def test_an_end_while_the_request_is_sent_is_seen_at_once(said, body):
+    """The upstream reads no further, says something or nothing, and half-closes."""
+
+    async def script(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        peer.writer.transport.pause_reading()
+        await asyncio.sleep(0.1)
+        await peer.say(said)
+        peer.writer.write_eof()
+        await asyncio.sleep(3)
+
+    async with running(script) as (upstream, head, _), asyncio.timeout(0.9):
+        if body is None:
+            assert await fault_of(upstream, head, b"x" * (30 << 20)) is Fault.BROKEN
+        else:
+            assert await body_of(upstream, head, b"x" * (30 << 20)) == body
+
+
+async def test_our_own_end_is_no_end_of_an_answer():
+    """A client that is closed leaves an answer without a length a fault, and not whole."""
+
+    async def open_end(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(_OK + b"\r\nhalf")
+        await peer.reader.read()
+
+    async with running(open_end) as (upstream, head, _):
+        answer = await upstream.send(head, b"{}")
+        assert await answer.read() == b"half"
+        await upstream.close()
+        with pytest.raises(UpstreamFault):
+            await answer.read()
 
 
 async def test_an_answer_that_comes_before_the_request_is_sent():

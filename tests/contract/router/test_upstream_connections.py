@@ -1,16 +1,13 @@
 """The HTTP client to providers: whose a connection is, how many there are, and to whom."""
 
 import asyncio
-import ssl
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from pathlib import Path
+import contextlib
+import socket
+import threading
+import time
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.contract.router.upstream_server import (
     CHUNKED,
@@ -24,7 +21,6 @@ from tests.contract.router.upstream_server import (
     once,
     running,
 )
-from tollgate_kit.clock import SystemClock
 from tollgate_router.providers.request_head import RequestHead
 from tollgate_router.upstream import connection, pool
 from tollgate_router.upstream.fault import Fault, UpstreamFault
@@ -190,24 +186,148 @@ async def test_a_name_must_point_where_providers_may_be():
 
 async def test_a_name_is_asked_for_once(monkeypatch):
     """By all who want it at the same time, and again when its addresses are old; leaving is free."""
-    loop = asyncio.get_running_loop()
     asked = 0
-    ask = loop.getaddrinfo
+    ask = socket.getaddrinfo
 
-    async def slow(*args: Any, **options: Any) -> Any:
+    def slow(*args: Any, **options: Any) -> Any:
         nonlocal asked
         asked += 1
-        await asyncio.sleep(0.1)
-        return await ask(*args, **options)
+        time.sleep(0.1)
+        return ask(*args, **options)
 
     async with running(always(OK)) as (upstream, head, _):
-        monkeypatch.setattr(loop, "getaddrinfo", slow)
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
         gone = asyncio.create_task(body_of(upstream, head))
         rest = [asyncio.create_task(body_of(upstream, head)) for _ in range(4)]
         await asyncio.sleep(0.05)
         gone.cancel()
         assert await asyncio.gather(*rest) == [b"ok"] * 4
         assert asked == 1
+
+
+async def test_one_slow_name_does_not_hold_up_the_others(monkeypatch):
+    """Many calls to a provider whose name nobody answers for, and others are reached at once."""
+    ask, over = socket.getaddrinfo, threading.Event()
+
+    def answered(host: str, *args: Any, **options: Any) -> Any:
+        if host == "slow.example":
+            over.wait(5)
+        return ask("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answered)
+    async with running(always(OK)) as (upstream, head, _):
+        there = RequestHead.post(f"http://slow.example:{head.origin.port}/", {})
+        waiting = [asyncio.create_task(body_of(upstream, there)) for _ in range(40)]
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(1):
+            assert await body_of(upstream, head) == b"ok"
+        over.set()
+        assert await asyncio.gather(*waiting) == [b"ok"] * 40
+
+
+async def test_addresses_to_which_nobody_connects_are_forgotten(monkeypatch):
+    """A provider that has moved is found as soon as its name says so."""
+    where = "::1"
+    ask = socket.getaddrinfo
+
+    def answered(_host: str, *args: Any, **options: Any) -> Any:
+        return ask(where, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answered)
+    async with running(always(OK)) as (upstream, head, _):
+        moved = RequestHead.post(f"http://moved.example:{head.origin.port}/", {})
+        assert await fault_of(upstream, moved) is Fault.CONNECT
+        where = "127.0.0.1"
+        assert await body_of(upstream, moved) == b"ok"
+
+
+async def test_a_late_second_answer_that_was_not_read_yet_is_nobodys():
+    """The loop was busy: the bytes wait in the kernel when the next call takes the connection."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        threading.Thread(target=answer_twice, args=(listener,), daemon=True).start()
+        upstream = Upstream(FAST, allow_private=True)
+        head = RequestHead.post(f"http://127.0.0.1:{listener.getsockname()[1]}/", {})
+        for at in range(6):
+            assert await body_of(upstream, head, b"%d" % at) == b"%d" % at
+            time.sleep(0.03)  # the loop does nothing meanwhile, as in a busy moment
+        await upstream.close()
+
+
+def answer_twice(listener: socket.socket) -> None:
+    """A server outside the loop: each answer, its request's last byte, again 10 ms later."""
+    with contextlib.suppress(OSError):
+        while True:
+            connected, _peer = listener.accept()
+            threading.Thread(target=_twice, args=(connected,), daemon=True).start()
+
+
+def _twice(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError), connected:
+        while request := connected.recv(65536):
+            said = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n" + request[-1:]
+            connected.sendall(said)
+            time.sleep(0.01)
+            connected.sendall(said)
+
+
+async def test_the_bound_counts_connections_that_are_being_made():
+    """Ten idle at one provider and ten calls to another at once: never more than ten open."""
+    config = UpstreamConfig(connections_max=10, connect_ms=2_000, first_byte_ms=1_000)
+    most = 0
+
+    async def counted(peer: Peer) -> None:
+        nonlocal most
+        while True:
+            await peer.request()
+            most = max(most, len(upstream._pool._open))
+            await asyncio.sleep(0.05)
+            await peer.say(OK)
+
+    async with running(counted, config=config) as (upstream, head, _):
+        other = Server(counted)
+        listener = await asyncio.start_server(other.serve, "127.0.0.1", 0)
+        there = RequestHead.post(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/", {})
+        for target in (head, there):
+            await asyncio.gather(*(body_of(upstream, target) for _ in range(10)))
+        assert most == 10
+        listener.close()
+
+
+@pytest.mark.parametrize("pieces", [1, 100])
+async def test_a_turn_is_given_back_by_whoever_reads_no_further(pieces):
+    """A cancelled reader's connection is closed; one that nobody reads ends with its time in all."""
+
+    async def slow(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: 9000000\r\n\r\n")
+        for _ in range(pieces):
+            await peer.say(b"x" * 50_000)
+        await peer.reader.read()
+
+    config = UpstreamConfig(
+        connections_per_provider_max=1, connect_ms=1_500, first_byte_ms=3_000, total_ms=1_000
+    )
+    async with running(slow, config=config) as (upstream, head, server):
+        reader = asyncio.create_task(body_of(upstream, head))
+        await asyncio.sleep(0.2)
+        reader.cancel()
+        async with asyncio.timeout(0.5):
+            forgotten = await upstream.send(head, b"{}")
+        await asyncio.sleep(0.7)
+        assert (await upstream.send(head, b"{}")).status == 200
+        assert not forgotten.is_whole
+        assert server.connections == 3
+
+
+async def test_who_speaks_first_is_no_server():
+    """Bytes before the request are not its answer, and the request is not sent."""
+
+    async def rude(peer: Peer) -> None:
+        await peer.say(OK)
+        await peer.reader.read()
+
+    async with running(rude) as (upstream, head, _):
+        assert await fault_of(upstream, head) in (Fault.CONNECT, Fault.BROKEN)
 
 
 async def test_a_connection_that_the_upstream_ends_is_not_used():
@@ -218,59 +338,3 @@ async def test_a_connection_that_the_upstream_ends_is_not_used():
             assert await body_of(upstream, head) == b"ok"
             assert server.connections == connections
             await asyncio.sleep(0.02)
-
-
-def server_tls(folder: Path, name: x509.GeneralName) -> ssl.SSLContext:
-    """A server's TLS; its certificate, its own authority, is for one name and in trust.pem."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "upstream")])
-    now = datetime.fromtimestamp(SystemClock().unix_ms() / 1000, UTC)
-    made = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (folder / "trust.pem").write_bytes(pem)
-    (folder / "both.pem").write_bytes(pem + private)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "both.pem")
-    return context
-
-
-HERE = x509.IPAddress(ip_address("127.0.0.1"))
-
-
-@pytest.mark.parametrize("pieces", [(OK,), (CHUNKED, b"2\r\nok\r\n", b"0\r\n\r\n")])
-async def test_tls(tmp_path, monkeypatch, pieces):
-    """A certificate of a known authority for the right name: calls pass and share a connection."""
-    tls = server_tls(tmp_path, HERE)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trust.pem"))
-    async with running(always(*pieces), tls=tls) as (upstream, head, server):
-        assert await body_of(upstream, head) == b"ok"
-        assert await body_of(upstream, head, b"x" * (3 << 20)) == b"ok"
-        assert server.connections == 1
-
-
-@pytest.mark.parametrize(("name", "is_trusted"), [(x509.DNSName("elsewhere"), True), (HERE, False)])
-async def test_tls_that_is_not_to_be_trusted(tmp_path, monkeypatch, name, is_trusted):
-    """Another's name, or nobody's authority: CONNECT, and not a byte of the request."""
-    seen = []
-
-    async def script(peer: Peer) -> None:
-        seen.append(await peer.reader.read(1))
-
-    tls = server_tls(tmp_path, name)
-    if is_trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trust.pem"))
-    async with running(script, tls=tls) as (upstream, head, _):
-        assert await fault_of(upstream, head) is Fault.CONNECT
-    assert b"".join(seen) == b""

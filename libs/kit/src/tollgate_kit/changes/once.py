@@ -39,13 +39,15 @@ class Changes:
         make: Callable[[Connection], Awaitable[bytes | D]],
         *,
         now_ms: int,
+        commits_itself: bool = False,
     ) -> Applied | D:
         """The answer to the request: the one that is kept, or else that of `make`.
 
         `make` records the evidence, makes the change on the connection it is given, and returns
         the answer: bytes, without a secret. If it returns a denial instead, or raises, nothing has
-        changed. Raises Failure IDEMPOTENCY_MISMATCH; STORE_UNAVAILABLE; OUTCOME_UNKNOWN, which a
-        repeat of the request resolves.
+        changed. One that `commits_itself`, elsewhere, comes to the same when it is repeated.
+        Raises Failure IDEMPOTENCY_MISMATCH; STORE_UNAVAILABLE; OUTCOME_UNKNOWN, which a repeat of
+        the request resolves.
         """
         committing = False
         try:
@@ -56,6 +58,7 @@ class Changes:
             ):
                 if known := replay(request, await _kept(connection, request.request_id)):
                     return known
+                committing = commits_itself
                 made = await make(connection)
                 if not isinstance(made, bytes):
                     raise psycopg.Rollback(transaction)

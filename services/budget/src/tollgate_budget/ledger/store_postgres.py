@@ -123,7 +123,7 @@ class PostgresLedger:
             outcome = await self._resolved(change, now_ms)
             return b"{}" if outcome.result is Resolution.RESOLVED else outcome
 
-        answer = await self._changes.once(asked, make, now_ms=now_ms)
+        answer = await self._changes.once(asked, make, now_ms=now_ms, commits_itself=True)
         return answer if isinstance(answer, Resolved) else await self._resolved(change, now_ms)
 
     async def _resolved(self, change: Resolve, now_ms: int) -> Resolved:

@@ -3,12 +3,17 @@
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from tollgate_router.providers import base_url
 
 # As long as a name's addresses are believed; providers move behind names with short lives.
 KEEP_SECONDS = 30.0
+
+# Names asked for at once, one thread each: one provider's slow name does not hold up the others'.
+NAMES_AT_ONCE = 32
 
 # What getaddrinfo gives, and aiohappyeyeballs takes.
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
@@ -24,6 +29,7 @@ class Addresses:
         self._allow_private = allow_private
         # Names and ports of providers: as many as they have had since the start.
         self._known: dict[tuple[str, int], tuple[float, list[AddressInfo]]] = {}
+        self._threads = ThreadPoolExecutor(NAMES_AT_ONCE, "resolve")
         self._asking: dict[tuple[str, int], asyncio.Task[list[AddressInfo]]] = {}
 
     async def resolve(self, host: str, port: int) -> list[AddressInfo]:
@@ -41,7 +47,8 @@ class Addresses:
     async def _ask(self, host: str, port: int) -> list[AddressInfo]:
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            found = await loop.run_in_executor(self._threads, ask)
             allowed: list[AddressInfo] = [
                 (family, kind, proto, "", where)
                 for family, kind, proto, _, where in found
@@ -56,3 +63,11 @@ class Addresses:
             return allowed
         finally:
             del self._asking[host, port]
+
+    def forget(self, host: str, port: int) -> None:
+        """Ask again next time."""
+        self._known.pop((host, port), None)
+
+    def close(self) -> None:
+        """Ask nothing more; does not wait for answers."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

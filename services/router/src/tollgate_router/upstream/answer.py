@@ -56,6 +56,9 @@ class Answer:
 
         Safe to cancel: what was not returned is returned by the next read.
         """
+        if self._loop.time() >= self._until and not self.is_whole:
+            self.fail(Fault.TIMEOUT)  # the upstream may send faster than is read
+            self._source.abort()
         while not self._parts:
             if self.is_whole:
                 return b""
@@ -69,13 +72,22 @@ class Answer:
         return data
 
     async def read_all(self, limit: int) -> bytes:
-        """The whole body. Raises UpstreamFault, OVERSIZE when it is larger than limit."""
+        """The whole body. Raises UpstreamFault, OVERSIZE when it is larger than limit.
+
+        Whatever keeps it from the end closes the answer: nobody reads the rest of it.
+        """
+        try:
+            return await self._read_all(limit)
+        except BaseException:
+            self.close()
+            raise
+
+    async def _read_all(self, limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
         while part := await self.read():
             size += len(part)
             if size > limit:
-                self.close()
                 raise UpstreamFault(Fault.OVERSIZE)
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -114,10 +126,9 @@ class Answer:
         finally:
             self._waiter = None
 
-    @property
-    def is_awaited(self) -> bool:
-        """Somebody waits for it to change."""
-        return self._waiter is not None
+    def due(self, awaited_until: float) -> float:
+        """When it has taken too long: at the end of a wait, or of its time in all."""
+        return self._until if self._waiter is None else awaited_until
 
     def wake(self) -> None:
         """Tell who waits that something has come."""

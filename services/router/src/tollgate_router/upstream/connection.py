@@ -6,6 +6,7 @@ are nobody's answer; an answer that is not HTTP, or is cut short, is a fault at 
 """
 
 import asyncio
+import select
 from collections.abc import Callable
 
 import httptools
@@ -21,6 +22,7 @@ FRAMING_PER_BODY_BYTE = 8
 # A larger body is written in pieces: encrypting it in one would hold up the loop.
 WHOLE_BODY_MAX = 1024 * 1024
 PIECE_BYTES = 64 * 1024
+STATUSES = range(100, 600)
 INFORMATIONAL_MAX = 199
 
 
@@ -43,9 +45,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         # Line ends and spaces after a chunk's size as lax as other clients take them from servers.
         self._parser.set_dangerous_leniencies(
-            lenient_headers=True,
-            lenient_optional_cr_before_lf=True,
-            lenient_spaces_after_chunk_size=True,
+            lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
         self._answer: Answer | None = None
         self._sent = False
@@ -54,6 +54,8 @@ class Connection(asyncio.Protocol):
         self._held = False
         self._until = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        # uvloop's handles of the last half millisecond do not say when.
+        self._timer_at = 0.0
         self._headers: dict[str, str] = {}
         self._fields = 0
         # Received of this answer, and how much of it is body.
@@ -72,6 +74,14 @@ class Connection(asyncio.Protocol):
     def is_closing(self) -> bool:
         """True when nothing can be sent any more."""
         return self._transport.is_closing()
+
+    @property
+    def is_quiet(self) -> bool:
+        """An idle connection may carry a request: the socket holds no bytes and no end.
+
+        The loop may not have read yet what has come: it would be taken for the answer.
+        """
+        return self.is_reusable and not self.is_closing and not self._poll.poll(0)
 
     def abort(self) -> None:
         """Close at once."""
@@ -94,6 +104,7 @@ class Connection(asyncio.Protocol):
 
     async def _send_pieces(self, answer: Answer, head: bytes, body: bytes, until: float) -> bool:
         """True when all was sent; an answer that came before is what the caller gets."""
+        self.expect(until)
         self._transport.write(head)
         view = memoryview(body)
         for start in range(0, len(body), PIECE_BYTES):
@@ -114,22 +125,24 @@ class Connection(asyncio.Protocol):
         """
         self._until = until
         if self._timer is not None:
-            if self._timer.when() <= until:
+            if self._timer_at <= until:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(until, self._due)
+        self._look_at(until)
+
+    def _look_at(self, when: float) -> None:
+        self._timer_at = when
+        self._timer = self._loop.call_at(when, self._due)
 
     def _due(self) -> None:
         self._timer = None
-        answer = self._answer
-        if answer is None:
+        if self._answer is None:
             return
-        if self._discard_until is None and not answer.is_awaited:
-            return
-        if self._loop.time() < self._until:
-            self._timer = self._loop.call_at(self._until, self._due)
-            return
-        self._fail(Fault.TIMEOUT)
+        until = self._until if self._discard_until else self._answer.due(self._until)
+        if self._loop.time() < until:
+            self._look_at(until)
+        else:
+            self._fail(Fault.TIMEOUT)
 
     def hold(self, *, held: bool) -> None:
         """Stop or go on reading."""
@@ -152,6 +165,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
+        self._poll = select.poll()
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer
@@ -174,20 +189,23 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self.is_reusable = False  # what is written now would reach nobody
+        answer = self._answer
+        if answer is not None:
+            # The transport would first wait until all is sent that the peer may not want.
+            if answer.status and self._ends_with_connection():
+                self._end(answer)
+            else:
+                self._fail(Fault.BROKEN)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        del exc
         self.is_reusable = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        answer = self._answer
-        if answer is None:
-            pass
-        elif exc is None and answer.status and self._ends_with_connection():
-            self._end(answer)
-        else:
-            answer.fail(Fault.BROKEN)
+        if self._answer is not None:
+            self._answer.fail(Fault.BROKEN)
             self._over()
         self._lost(self)
 
@@ -214,6 +232,9 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        coding = self._headers.get("transfer-encoding", "chunked")
+        if status not in STATUSES or coding.lower() != "chunked":
+            raise httptools.HttpParserError("a status or a coding that is none")
         if status > INFORMATIONAL_MAX and self._answer is not None:
             self._answer.status = status
             self._answer.headers = self._headers

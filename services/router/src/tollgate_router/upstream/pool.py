@@ -9,11 +9,12 @@ from collections import deque
 import aiohappyeyeballs
 
 from tollgate_router.providers.request_head import Origin
-from tollgate_router.upstream.address import Addresses
+from tollgate_router.upstream.address import Addresses, AddressInfo
 from tollgate_router.upstream.connection import Connection
 from tollgate_router.upstream.fault import Fault, UpstreamFault
 
-# Shorter than what providers keep one for, so that a call seldom meets a connection that ends.
+# Shorter than what vendors keep one for. Whoever ends one sooner is seen to (is_quiet), but for an
+# end that is on its way while the request is.
 KEEP_IDLE_SECONDS = 15.0
 # RFC 8305: between two addresses of a name.
 HAPPY_EYEBALLS_SECONDS = 0.25
@@ -47,12 +48,16 @@ class Pool:
         # As many as providers have had origins since the start.
         self._places: dict[Origin, _Place] = {}
         self._open: dict[Connection, _Place] = {}
+        self._connecting = 0
+        self._closed = False
         self._sweep: asyncio.TimerHandle | None = None
         self._tls = ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
 
     def close(self) -> None:
         """Close every connection."""
+        self._closed = True
+        self._addresses.close()
         if self._sweep is not None:
             self._sweep.cancel()
         for connection in list(self._open):
@@ -60,6 +65,8 @@ class Pool:
 
     async def take(self, origin: Origin) -> Connection:
         """A connection for one request. Raises UpstreamFault, CONNECT: nothing was sent."""
+        if self._closed:
+            raise UpstreamFault(Fault.CONNECT)
         place = self._places.get(origin)
         if place is None:
             place = self._places[origin] = _Place(self._per_origin_max)
@@ -94,29 +101,41 @@ class Pool:
         oldest = self._loop.time() - KEEP_IDLE_SECONDS
         while place.idle:
             connection = place.idle.pop()
-            if connection.idle_since > oldest and connection.is_reusable:
+            if connection.idle_since > oldest and connection.is_quiet:
                 return connection
             connection.abort()
         return None
 
     async def _connect(self, origin: Origin, place: _Place) -> Connection:
         found = await self._addresses.resolve(origin.host, origin.port)
-        while len(self._open) >= self._connections_max and self._close_oldest():
+        while len(self._open) + self._connecting >= self._connections_max and self._close_oldest():
             pass
+        self._connecting += 1
+        try:
+            connection = await self._connected(origin, found)
+        except BaseException:
+            self._addresses.forget(origin.host, origin.port)  # it may have moved
+            raise
+        finally:
+            self._connecting -= 1
+        self._open[connection] = place
+        if self._closed or not connection.is_reusable:
+            # Who speaks before anything was asked for is no HTTP server.
+            connection.abort()
+            raise OSError(None, "not a connection to send a request on")
+        return connection
+
+    async def _connected(self, origin: Origin, found: list[AddressInfo]) -> Connection:
         sock: socket.socket = await aiohappyeyeballs.start_connection(
             found, happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS, interleave=1, loop=self._loop
         )
-        try:
-            _, connection = await self._loop.create_connection(
-                lambda: Connection(self._loop, done=self._done, lost=self._lost),
-                sock=sock,
-                ssl=self._tls if origin.scheme == "https" else None,
-                server_hostname=origin.host if origin.scheme == "https" else None,
-            )
-        except BaseException:
-            sock.close()
-            raise
-        self._open[connection] = place
+        # The socket is the transport's from here on, also if this is cancelled.
+        _, connection = await self._loop.create_connection(
+            lambda: Connection(self._loop, done=self._done, lost=self._lost),
+            sock=sock,
+            ssl=self._tls if origin.scheme == "https" else None,
+            server_hostname=origin.host if origin.scheme == "https" else None,
+        )
         return connection
 
     def _close_oldest(self) -> bool:

@@ -51,7 +51,7 @@ class Upstream:
 
     def __init__(self, config: UpstreamConfig, *, allow_private: bool) -> None:
         self._loop = asyncio.get_running_loop()
-        self._first_byte_s = config.first_byte_ms / 1000
+        self._first_byte_s = min(config.first_byte_ms, config.total_ms) / 1000
         self._idle_s = config.idle_ms / 1000
         self._total_s = config.total_ms / 1000
         self._pool = Pool(
