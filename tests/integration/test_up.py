@@ -268,6 +268,20 @@ def test_not_running(home: Home) -> None:
     assert "no suite is running" in home.run("down").stdout
 
 
+def test_a_demo_that_was_turned_off_keeps_nobody_from_a_start(home: Home) -> None:
+    """Who suspends the demo's tenant before going live has a suite that starts, and is told."""
+    assert 0 == home.run("up", "--detach", "--wait").returncode
+    try:
+        assert 0 == home.run("tenant", "suspend", "demo").returncode
+        home.run("down")
+        started = home.run("up", "--detach", "--wait")
+        assert 0 == started.returncode, started.stdout + started.stderr
+        assert "the demo's key is refused" in started.stdout + started.stderr
+        assert "--no-demo" in started.stdout + started.stderr
+    finally:
+        home.run("down")
+
+
 def test_case_B4_a_start_among_garbage(home: Home) -> None:
     """What can be made anew is, all at once; what cannot is named by a start that ends at once."""
     assert 0 == home.run("up", "--detach", "--wait", "--no-demo").returncode

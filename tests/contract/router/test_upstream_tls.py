@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.contract.router.upstream_server import (
     CHUNKED,
+    FAST,
     OK,
     Peer,
     always,
@@ -22,6 +23,7 @@ from tests.contract.router.upstream_server import (
 )
 from tollgate_kit.clock import SystemClock
 from tollgate_router.upstream.fault import Fault
+from tollgate_router.upstream.upstream import Upstream
 
 
 def server_tls(folder: Path, name: x509.GeneralName) -> ssl.SSLContext:
@@ -86,3 +88,14 @@ async def test_tls_that_is_not_to_be_trusted(tmp_path, monkeypatch, name, is_tru
     async with running(script, tls=tls) as (upstream, head, _):
         assert await fault_of(upstream, head) is Fault.CONNECT
     assert b"".join(seen) == b""
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage"])
+async def test_authorities_that_cannot_be_read_end_the_start(tmp_path, monkeypatch, content):
+    """OpenSSL would trust nobody, in silence, and each call would be as if nobody listened."""
+    file = tmp_path / "trust.pem"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(OSError, match="SSL_CERT_FILE"):
+        Upstream(FAST, allow_private=True)

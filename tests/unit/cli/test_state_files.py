@@ -192,6 +192,20 @@ def test_a_spoilt_keyring_is_named(home: Home, spoil, name: str, keyring_files) 
         keyrings.ensure(home.keyrings)
 
 
+@pytest.mark.parametrize("service", sorted(keyrings.KEYS))
+def test_a_keyring_that_is_gone_is_not_made_anew_beside_data(home, service, keyring_files) -> None:
+    """Its keys are in the log, in keys and in upstream keys: new ones would open none of them."""
+    for path, content in keyring_files.items():
+        write_private(home.keyrings / path, content)
+        (home.keyrings / path).chmod(0o400)
+    (home.root / "postgres" / "data").mkdir(parents=True)
+    keyrings.ensure(home.keyrings)
+    (home.keyrings / f"{service}.json").unlink()
+    with pytest.raises(Fault, match=rf"{service}\.json is missing"):
+        keyrings.ensure(home.keyrings)
+    assert not (home.keyrings / f"{service}.json").exists()
+
+
 @pytest.fixture(scope="module")
 def keyring_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of good keyrings."""

@@ -28,11 +28,15 @@ KEYS = {
 def ensure(directory: Path) -> None:
     """Makes the keyrings that are missing; never replaces one, for what it encrypted would be lost.
 
-    Raises Fault for one that does not open.
+    Raises Fault for one that does not open, or that is gone while what it encrypted is there.
     """
+    has_data = (directory.parent / "postgres" / "data").exists()
     shared: dict[str, Secret] = {}
     for service, keys in KEYS.items():
         path, unlock_file = _files(directory, service)
+        was_there = has_data and os.path.lexists(unlock_file)
+        if was_there and not os.path.lexists(path):
+            raise Fault(f"the keyring {path} is missing", _remedy(path, unlock_file))
         unlock = Secret(kept_secret(unlock_file, mode=0o400))
         if not os.path.lexists(path):
             # Whole or not at all: a crash half-way must not leave half a keyring.
@@ -46,10 +50,7 @@ def ensure(directory: Path) -> None:
 
 
 def _open(path: Path, unlock_file: Path) -> FileKeyring:
-    remedy = (
-        f"put {path.name} and {unlock_file.name} back from a copy; without one, begin anew: "
-        + begin_anew(path.parent.parent)
-    )
+    remedy = _remedy(path, unlock_file)
     try:
         state_file.read_text(path, remedy)
         return FileKeyring.open(KeyringConfig(path, unlock_file))
@@ -58,6 +59,13 @@ def _open(path: Path, unlock_file: Path) -> FileKeyring:
     except KeyringFault as fault:
         what = f"the keyring does not open: {fault} (what unlocks it is in {unlock_file})"
         raise Fault(what, remedy) from fault
+
+
+def _remedy(path: Path, unlock_file: Path) -> str:
+    return (
+        f"put {path.name} and {unlock_file.name} back from a copy; without one, begin anew: "
+        + begin_anew(path.parent.parent)
+    )
 
 
 def _files(directory: Path, service: str) -> tuple[Path, Path]:

@@ -32,7 +32,9 @@ def test_the_allow_lists_are_the_topologys_and_the_promised_ones() -> None:
         topology = TOPOLOGY.processes[path.stem].allow
         assert {service: list(callers) for service, callers in topology.items()} == allow
         written |= {service: set(callers) for service, callers in allow.items()}
-    assert MAY == written
+    assert MAY == written, (
+        "a new caller stands in MAY of tests/red_lines/test_5_portal_isolation.py, too"
+    )
 
 
 def test_a_configuration_knows_whom_its_process_may_call_and_nobody_else() -> None:

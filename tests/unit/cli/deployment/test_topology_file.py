@@ -112,7 +112,9 @@ def test_todays_topology_has_no_fault(tmp_path: Path) -> None:
     """What is shipped loads, and is the file that deploy/ shows: one file, no copy."""
     assert [] == faults(tmp_path)
     shown = Path(__file__).parents[4] / "deploy" / "topology.toml"
-    assert shown.samefile(GIVEN)
+    assert shown.samefile(GIVEN), (
+        "deploy/topology.toml is a link to it: an editor may have broken it"
+    )
     assert topology_file.packaged() == topology_file.load(shown)
 
 

@@ -1,4 +1,4 @@
-"""`tollgate budget`: limits, what is spent and reserved, and what timed out."""
+"""`tollgate budget`: limits, what is spent and reserved, and what is quarantined."""
 
 import shlex
 from typing import Annotated, Any
@@ -27,7 +27,9 @@ _AMOUNTS = ("posted", "pending", "quarantined", "overrun")
 def budget_show(
     account: Annotated[str, typer.Argument(help="As for set; default: every tenant's.")] = "",
     transfers: Annotated[int, typer.Option(min=0, max=1000, help="Show the newest N.")] = 0,
-    quarantined: Annotated[bool, typer.Option(help="Only transfers that timed out.")] = False,
+    quarantined: Annotated[
+        bool, typer.Option(help="Only transfers whose end is not known.")
+    ] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
@@ -134,7 +136,7 @@ def budget_resolve(
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Post the true cost of a reservation that timed out."""
+    """Post the true cost of a reservation whose end is not known."""
     amount = session.nano_usd(usd) or 0
 
     async def work(operator: Operator) -> Any:

@@ -253,7 +253,7 @@ def key_enable(key: Key, as_json: AsJson = False, config: ConfigFile = None) -> 
 @keys.command("revoke")
 def key_revoke(
     key: Key,
-    reason: Annotated[str, typer.Option("--reason", help="Recorded in the log.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Kept with the key.")] = "",
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:

@@ -131,7 +131,14 @@ class Suite:
         if self.options.demo:
             self._report("seeding the demo provider, tenant and key")
             self.demo_key, self.demo_key_is_new = plan.seed()
-            self._wait_listed()
+            try:
+                self._wait_listed()
+            except probe.KeyRefused:
+                # Turned off, as one does before real tenants come: no reason not to serve them.
+                self._report(
+                    "the demo's key is refused (revoked, or its tenant is suspended); everything "
+                    "else is served. `tollgate up --no-demo` leaves the demo out"
+                )
         self._describe()
 
     def stop(self, *, impatient: Callable[[], bool] = lambda: False) -> None:

@@ -56,9 +56,6 @@ class Answer:
 
         Safe to cancel: what was not returned is returned by the next read.
         """
-        if self._loop.time() >= self._until and not self.is_whole:
-            self.fail(Fault.TIMEOUT)  # the upstream may send faster than is read
-            self._source.abort()
         while not self._parts:
             if self.is_whole:
                 return b""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections import deque
@@ -51,8 +52,7 @@ class Pool:
         self._connecting = 0
         self._closed = False
         self._sweep: asyncio.TimerHandle | None = None
-        self._tls = ssl.create_default_context()
-        self._tls.set_alpn_protocols(["http/1.1"])
+        self._tls = _trust()
 
     def close(self) -> None:
         """Close every connection."""
@@ -180,3 +180,19 @@ class Pool:
                 place.idle.popleft().abort()
         if any(place.idle for place in self._places.values()):
             self._sweep = self._loop.call_later(KEEP_IDLE_SECONDS, self._close_idle)
+
+
+def _trust() -> ssl.SSLContext:
+    """TLS to upstreams: the system's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR.
+
+    Raises OSError for a file that holds none: OpenSSL alone says nothing, and then trusts nobody.
+    """
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    file = os.environ.get("SSL_CERT_FILE")
+    if file is not None:
+        try:
+            context.load_verify_locations(cafile=file)
+        except OSError as error:
+            raise OSError(f"SSL_CERT_FILE ({file!r}) holds no certificate: {error}") from None
+    return context

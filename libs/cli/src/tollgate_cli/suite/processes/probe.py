@@ -53,8 +53,15 @@ _SPEAKING: Mapping[str, Mapping[str, str]] = {
 }
 
 
+class KeyRefused(Exception):  # noqa: N818 - it is what happened
+    """Whoever holds the key may call nothing: it is revoked, or its tenant suspended."""
+
+
 def models(address: str, key: str) -> set[str]:
-    """The models that a key may call there, on any protocol; none while there is no answer."""
+    """The models that a key may call there, on any protocol; none while there is no answer.
+
+    Raises KeyRefused.
+    """
     return {model for said in _SPEAKING.values() for model in _models(address, key, said)}
 
 
@@ -64,7 +71,10 @@ def _models(address: str, key: str, said: Mapping[str, str]) -> set[str]:
     try:
         headers = {"authorization": f"Bearer {key}", **said}
         connection.request("GET", "/v1/models", headers=headers)
-        answer = json.load(connection.getresponse())
+        response = connection.getresponse()
+        if response.status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+            raise KeyRefused
+        answer = json.load(response)
         return {str(model["id"]) for model in answer["data"]}
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return set()
