@@ -390,8 +390,8 @@ async def test_test_provider_says_how_it_went(tmp_path, postgres_dsn, script, ok
 
 
 async def test_test_provider_refused(tmp_path, postgres_dsn):
-    """A provider where nobody listens is "refused"."""
+    """A provider where nobody listens is "not_reached"."""
     async with router_on_postgres(tmp_path, postgres_dsn()) as router:
         await provide(router, "http://127.0.0.1:1/v1")
         found = await router.admin.TestProvider(pb.TestProviderRequest(name="p"), None)
-        assert (False, "refused", 0) == (found.ok, found.problem, found.http_status)
+        assert (False, "not_reached", 0) == (found.ok, found.problem, found.http_status)

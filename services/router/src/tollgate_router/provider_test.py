@@ -80,7 +80,7 @@ class ProviderTest:
         try:
             answer = await self._upstream.send(opened.head, body)
         except UpstreamFault as fault:
-            return Found("refused" if fault.fault.value == "connect" else fault.fault.value)
+            return Found("not_reached" if fault.fault.value == "connect" else fault.fault.value)
         latency_ms = round((self._clock.monotonic() - began) * 1000)
         return Found(await _problem(answer), answer.status, latency_ms)
 
