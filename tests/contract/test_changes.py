@@ -98,6 +98,20 @@ async def test_a_connection_that_breaks_on_the_way_is_an_outage(pool):
     assert 0 == await made(pool)
 
 
+async def test_what_committed_elsewhere_before_the_connection_broke_is_unknown(pool):
+    """A change that another connection commits is not denied because ours is gone: it may be made."""
+
+    async def elsewhere(connection):
+        async with pool.connection() as other:
+            answer = await add(other)
+        await connection.close()
+        return answer
+
+    with pytest.raises(Failure, match="OUTCOME_UNKNOWN"):
+        await Changes(pool).once(ASKED, elsewhere, now_ms=1, commits_itself=True)
+    assert 1 == await made(pool)
+
+
 async def test_a_commit_whose_answer_is_lost_is_unknown(pool):
     """The caller repeats the request, and gets the answer if it was made."""
     async with pool.connection() as connection:
