@@ -7,9 +7,16 @@ import psycopg
 import pytest
 import redis
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from tests import engines
 from tests.live import Live, own_suite
+
+# Its limits on wall-clock time fail on a busy machine, and say nothing of the code.
+settings.register_profile(
+    "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any_machine")
 
 
 def pytest_asyncio_loop_factories(

@@ -67,7 +67,9 @@ async def test_every_way_to_delimit_a_body(said, body):
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 async def test_however_its_bytes_are_cut_an_answer_is_the_same(data):

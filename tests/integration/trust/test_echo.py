@@ -16,7 +16,9 @@ from tests.live import OPENAI, PATHS, RPC_TIMEOUT_S, Key, Live
 from tollgate.authz.v1 import authz_pb2
 
 EXAMPLES = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 KNOWN_HEADERS = {
     "allow", "cache-control", "connection", "content-length", "content-type", "date", "request-id",
