@@ -53,9 +53,8 @@ class Server:
         """One connection; the end of the script is its end."""
         self.connections += 1
         try:
-            await self._script(Peer(reader, writer))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                await self._script(Peer(reader, writer))
         finally:
             self.closed.set()
             writer.close()

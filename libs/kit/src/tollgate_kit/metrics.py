@@ -8,6 +8,7 @@ alone, and prometheus_client reads and shows them at a scrape.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Self
 
@@ -21,8 +22,9 @@ SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 class _Labelled:
     """What counters and histograms have in common: children by label values."""
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
+    def __init__(self, labels: tuple[str, ...], child: Callable[[], Self]) -> None:
         self.label_names = labels
+        self._child = child
         self._children: dict[tuple[str, ...], Self] = {}
 
     def labels(self, *values: str) -> Self:
@@ -37,29 +39,23 @@ class _Labelled:
         """Label values and child; a metric without labels is its own."""
         return list(self._children.items()) if self.label_names else [((), self)]
 
-    def _child(self) -> Self:
-        raise NotImplementedError
-
 
 class Counter(_Labelled):
     """A count that only grows."""
 
     def __init__(self, labels: tuple[str, ...] = ()) -> None:
-        super().__init__(labels)
+        super().__init__(labels, type(self))
         self.value = 0.0
 
     def inc(self, amount: float = 1) -> None:
         self.value += amount
-
-    def _child(self) -> Self:
-        return type(self)()
 
 
 class Histogram(_Labelled):
     """How often values fell at or below each bound, and their sum."""
 
     def __init__(self, bounds: tuple[float, ...], labels: tuple[str, ...] = ()) -> None:
-        super().__init__(labels)
+        super().__init__(labels, partial(type(self), bounds))
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
@@ -67,9 +63,6 @@ class Histogram(_Labelled):
     def observe(self, value: float) -> None:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
-
-    def _child(self) -> Self:
-        return type(self)(self.bounds)
 
 
 class Metrics:

@@ -84,7 +84,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         except KeyringFault:
             raise failure.store_unavailable("keyring") from None
         except CommitUnknown:
-            raise Failure(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN") from None
+            raise failure.outcome_unknown() from None
         if isinstance(outcome, Appended):
             return audit_pb2.AppendResponse(indices=outcome.indices)
         raise _refused(request.producer_id, outcome)

@@ -15,8 +15,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import grpc
-
 from tollgate_budget.ledger.ledger import Reserve, Reserved, Step, StepOutcome
 from tollgate_budget.ledger.store import LedgerStore, OutcomeUnknown, StoreUnavailable
 from tollgate_budget.measures import Measures
@@ -24,7 +22,14 @@ from tollgate_budget.rates.gcra import Cost, Limited
 from tollgate_budget.rates.store import RateCall, RateStore, RatesUnavailable
 from tollgate_kit.clock import Clock
 from tollgate_kit.logs import Log
-from tollgate_kit.rpc.failure import Failure, internal, overloaded, store_unavailable
+from tollgate_kit.rpc.failure import (
+    Failure,
+    draining,
+    internal,
+    outcome_unknown,
+    overloaded,
+    store_unavailable,
+)
 from tollgate_kit.work_queue import Full, WorkQueue, fail, resolve
 
 # What is given back rides with the next spend, which comes first to all who might wait for it; it
@@ -134,7 +139,7 @@ class GroupCommit:
 
     def _accept(self, steps: Sequence[Step]) -> _Item:
         if self._commits.closing:
-            raise Failure(grpc.StatusCode.UNAVAILABLE, "DRAINING")
+            raise draining()
         try:
             self._commits.expect(len(steps))
         except Full:
@@ -217,7 +222,7 @@ class GroupCommit:
             self._fail_all(items, "unavailable", _postgres_unavailable, refund=True)
         except OutcomeUnknown:
             # Its rates stay spent: a repeat with the same id finds out, and settles that, too.
-            self._fail_all(items, "unknown", _outcome_unknown, refund=False)
+            self._fail_all(items, "unknown", outcome_unknown, refund=False)
         except Exception as error:  # noqa: BLE001 - one bad step must not fail the others
             self._log.exception("commit.refused", error, steps=len(steps))
             if len(items) == 1:
@@ -250,7 +255,3 @@ class GroupCommit:
 
 def _postgres_unavailable() -> Failure:
     return store_unavailable("postgres")
-
-
-def _outcome_unknown() -> Failure:
-    return Failure(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN")

@@ -42,3 +42,10 @@ def test_a_head_shows_no_key():
     head = RequestHead.post("https://a.example/", {"Authorization": "Bearer secret-key"})
     assert "secret" not in repr(head)
     assert "secret" not in str(head)
+
+
+def test_headers_that_a_head_has_already_change_nothing():
+    """The same bytes; another value is another head."""
+    head = RequestHead.post("https://a.example/", {"anthropic-version": "2023-06-01", "B": "c"})
+    assert head.with_headers({"anthropic-version": "2023-06-01"}).encode(1) == head.encode(1)
+    assert b"2024-01-01" in head.with_headers({"anthropic-version": "2024-01-01"}).encode(1)

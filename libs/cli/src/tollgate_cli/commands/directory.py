@@ -100,16 +100,11 @@ def _without_secret(name: str) -> str:
     return _SECRET.sub(r"\1_…", name)
 
 
-def _ids(item: Any) -> set[str]:
-    ids = ("tenant_id", "group_id", "key_id")
-    kind = next((each for each in reversed(ids) if hasattr(item, each)), None)
-    return {getattr(item, kind)} if kind else set()
-
-
 def _one(listed: list[Any], matches: list[Any], kind: str, name: str, remedy: str) -> Any:
     name = _without_secret(name)
     # An id is given to one only, whatever others are called.
-    matches = [item for item in matches if name in _ids(item)] or matches
+    owner = [item for item in matches if getattr(item, f"{kind}_id", None) == name]
+    matches = owner or matches
     if not matches:
         near = nearest(name, [item.name for item in listed])
         raise Fault(f"there is no {kind} {name!r}", near or remedy)

@@ -1,1 +1,1 @@
-"""What runs where and who may call whom, and all that follows from it."""
+"""Reads deploy/topology.toml and makes from it: compose, configurations, databases, secrets."""

@@ -1,6 +1,7 @@
-"""What a process's configuration says of the topology: listeners, callers, peers, stores. Pure.
+"""Makes the part of a process's configuration that follows from the topology. Pure.
 
-Everything else that may be set is explained in deploy/config and left to its default or to people.
+These are its listeners, allowed callers, peers and stores. Everything else that may be set is
+explained in deploy/config and left to its default or to people.
 """
 
 from typing import Protocol
@@ -13,7 +14,7 @@ Document = dict[str, Table]
 
 
 class Places(Protocol):
-    """Where one way of deploying has things. A path may be relative to the configuration."""
+    """Names the addresses and files of one way of deploying; paths may be relative."""
 
     def listen(self, name: str) -> str:
         """host:port that a process listens on, for gRPC or for clients."""

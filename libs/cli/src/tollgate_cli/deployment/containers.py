@@ -1,4 +1,4 @@
-"""Where a process finds things in its container: what docker-compose.yml mounts. Pure.
+"""Names the addresses and files of a process in its container, as compose mounts them. Pure.
 
 Owns the names of the files below $TOLLGATE_SECRETS; `secrets` makes them.
 """

@@ -1,4 +1,4 @@
-"""What topology.toml says, and what follows from it: callees, networks, databases, ports. Pure.
+"""Holds topology.toml as types; works out callees, networks, databases and ports from it. Pure.
 
 Promises: what is worked out stands in the order of the file, so that one file gives one text.
 Assumes: a topology that topology_file has found no fault in.
@@ -97,7 +97,7 @@ class Topology:
 
     @property
     def usual_ports(self) -> Mapping[str, int]:
-        """Where the embedded suite listens if nobody else does: a process, or its -metrics."""
+        """The ports that the embedded suite tries first, by process, and by process + -metrics."""
         metrics = {
             f"{name}{METRICS_SUFFIX}": port + LOCAL_METRICS_OFFSET
             for name, port in self.local_ports.items()

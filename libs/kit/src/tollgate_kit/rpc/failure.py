@@ -75,6 +75,11 @@ def outcome_unknown() -> Failure:
     return Failure(grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN")
 
 
+def draining() -> Failure:
+    """The replica that was asked takes nothing new; another may."""
+    return Failure(grpc.StatusCode.UNAVAILABLE, "DRAINING")
+
+
 def store_unavailable(store: str) -> Failure:
     return Failure(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", store=store)
 

@@ -20,7 +20,13 @@ from google.protobuf.message_factory import GetMessageClass
 from tollgate.common.v1 import session_pb2
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc.failure import Failure, deadline_exceeded, from_exception, overloaded
+from tollgate_kit.rpc.failure import (
+    Failure,
+    deadline_exceeded,
+    draining,
+    from_exception,
+    overloaded,
+)
 from tollgate_kit.rpc.measures import UNKNOWN_METHOD, RpcMeasures
 from tollgate_kit.rpc.outbox import Outbox
 
@@ -160,8 +166,7 @@ class SessionServer:
             self._refuse(call_id, UNKNOWN_METHOD, unknown, outbox)
             return
         if self._draining:
-            draining = Failure(grpc.StatusCode.UNAVAILABLE, "DRAINING")
-            self._refuse(call_id, method.name, draining, outbox)
+            self._refuse(call_id, method.name, draining(), outbox)
             return
         if len(calls) >= CALLS_MAX:
             self._refuse(call_id, method.name, overloaded("session"), outbox)

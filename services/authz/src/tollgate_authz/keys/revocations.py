@@ -11,14 +11,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-import grpc
-
 from tollgate_authz.tenants.directory import Revocations
 from tollgate_authz.tenants.store import Store
 from tollgate_kit.clock import Clock
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc.failure import Failure, overloaded, store_unavailable
+from tollgate_kit.rpc.failure import Failure, draining, overloaded, store_unavailable
 
 # The contract with the edge, which stops trusting its cache after 1.5 s of silence.
 READ_SECONDS: Final = 0.2
@@ -29,10 +27,6 @@ REVISIONS_PER_READ: Final = 1_000
 WATCHERS_MAX: Final = 500
 # About ten seconds of messages.
 WAITING_MAX: Final = 64
-
-
-def _draining() -> Failure:
-    return Failure(grpc.StatusCode.UNAVAILABLE, "DRAINING")
 
 
 class _Watcher:
@@ -86,7 +80,7 @@ class RevocationFeed:
     async def watch(self, *, after: int) -> AsyncIterator[Revocations]:
         """What follows the cursor (0: the current one), then each change and heartbeat."""
         if self._closed:
-            raise _draining()
+            raise draining()
         if len(self._watchers) >= WATCHERS_MAX:
             raise overloaded("watchers")
         # Registered before its own first read, so that nothing falls between the two.
@@ -117,7 +111,7 @@ class RevocationFeed:
         """End every stream, so that its watcher goes to another replica at once."""
         self._closed = True
         for watcher in tuple(self._watchers):
-            watcher.end(_draining())
+            watcher.end(draining())
 
     async def _read(self, after: int) -> Revocations:
         try:

@@ -48,6 +48,8 @@ class RequestHead:
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
         """The same head with more headers, or other values for those of the same spelling."""
+        if headers.items() <= self._headers.items():
+            return self  # most clients name the version that every call has
         merged = {**self._headers, **headers}
         return type(self)(self.origin, self._line, merged, _encode(self._line, merged))
 
