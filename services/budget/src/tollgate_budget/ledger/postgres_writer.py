@@ -17,9 +17,9 @@ from psycopg.errors import Diagnostic
 from tollgate_budget.ledger import postgres_batch
 from tollgate_budget.ledger.ledger import DenialReason, Denied, Reserved, Step, StepOutcome
 from tollgate_budget.ledger.month import Month, month_of
-from tollgate_budget.ledger.postgres_pipe import Command, Connection, Pipe, refusal
 from tollgate_budget.ledger.store import OutcomeUnknown, StoreUnavailable, WriteRefused
 from tollgate_kit.postgres.durability import connect_durable
+from tollgate_kit.postgres.pipe import Command, Connection, Pipe, refusal
 from tollgate_kit.secret import Secret
 
 TRIES_MAX = 3
