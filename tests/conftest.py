@@ -18,12 +18,17 @@ settings.register_profile(
 )
 settings.load_profile("any_machine")
 
+ON_UVLOOP = {"test_pipe.py", "test_audit_store.py", "test_ledger_postgres.py"}
+
 
 def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Router's contract tests run on the loop that services run on: its transports are its own."""
-    if "contract/router" in item.path.as_posix():
+    """Tests of sockets run on the loop that services run on: its transports and polls are its own.
+
+    Not those that start processes: it forks where gRPC has threads, and the child may hang.
+    """
+    if "contract/router" in item.path.as_posix() or item.path.name in ON_UVLOOP:
         return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
 

@@ -5,10 +5,12 @@ python -m tests.contract.audit_log DSN DIRECTORY N
 """
 
 import asyncio
+import contextlib
 import io
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from psycopg_pool import AsyncConnectionPool
@@ -19,6 +21,7 @@ from tollgate_audit.log.publish_right import PublishRights
 from tollgate_audit.log.publisher import Publisher
 from tollgate_audit.log.sequencer import Submission
 from tollgate_audit.log.signer import Signer
+from tollgate_audit.log.store_postgres import PostgresStore
 from tollgate_audit.worm.directory import LocalWorm
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PostgresConfig
@@ -44,6 +47,18 @@ def quiet_log() -> Log:
 
 async def pool_of(dsn: str) -> AsyncConnectionPool:
     return await open_pool(PostgresConfig(dsn=Secret(dsn), pool_min=1, pool_max=8), name="test")
+
+
+@contextlib.asynccontextmanager
+async def store_of(
+    pool: AsyncConnectionPool, unpublished_max: int = 100_000
+) -> AsyncIterator[PostgresStore]:
+    """The store on a pool; closed at the end, as the composition root does."""
+    store = PostgresStore(pool, mac=MAC, unpublished_max=unpublished_max)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 def submission(producer: str, first: int, count: int, salt: str = "") -> Submission:

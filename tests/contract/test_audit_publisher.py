@@ -10,7 +10,6 @@ import pytest
 from tests.contract import audit_log
 from tests.contract.audit_log import submission
 from tollgate_audit.log.publish_right import PublishRights
-from tollgate_audit.log.store_postgres import PostgresStore
 from tollgate_audit.worm.directory import LocalWorm
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.postgres.pool import migrate
@@ -32,8 +31,9 @@ async def pool(dsn):
 
 
 @pytest.fixture
-def store(pool) -> PostgresStore:
-    return PostgresStore(pool, mac=audit_log.MAC, unpublished_max=100_000)
+async def store(pool):
+    async with audit_log.store_of(pool) as store:
+        yield store
 
 
 async def published(pool) -> int:
@@ -131,8 +131,8 @@ async def test_a_database_restored_to_the_past_cannot_fork_the_log(
         restored = postgres_dsn()
         await migrate(PostgresConfig(dsn=Secret(restored)), package="tollgate_audit")
         other_pool = await audit_log.pool_of(restored)
-        other = PostgresStore(other_pool, mac=audit_log.MAC, unpublished_max=100)
-        await other.append([submission("edge-api/2", 1, count)])
+        async with audit_log.store_of(other_pool) as other:
+            await other.append([submission("edge-api/2", 1, count)])
         publisher = await audit_log.publish(other_pool, LocalWorm(tmp_path))
         await other_pool.close()
         assert publisher.halted

@@ -16,7 +16,6 @@ from tests.contract.audit_log import submission
 from tests.contract.test_audit_service import FACTS, Process, entry, request
 from tests.mesh import Mesh
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
-from tollgate_audit.log.store_postgres import PostgresStore
 from tollgate_audit.worm.directory import LocalWorm
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.postgres.pool import migrate
@@ -52,11 +51,7 @@ async def serving(process):
 @contextlib.asynccontextmanager
 async def served(process: Process) -> AsyncIterator[None]:
     """An audit that serves, then stops in good order."""
-    await process.run("migrate")
-    running = await process.spawn()
-    async with asyncio.timeout(20):
-        while b'"ready"' not in (line := await running.stdout.readline()):
-            assert line, "audit ended before it was ready"
+    running = await process.serving()
     yield
     running.terminate()
     assert 0 == await running.wait()
@@ -140,10 +135,10 @@ async def test_case_R4_an_entry_changed_before_it_is_published_is_never_signed(
 ):
     """A row that is not what was sequenced: publishing halts, nothing over it is signed."""
     pool = await audit_log.pool_of(dsn)
-    store = PostgresStore(pool, mac=audit_log.MAC, unpublished_max=100)
-    await store.append([submission("edge-api/1", 1, 5)])
-    await audit_log.publish(pool, LocalWorm(tmp_path))
-    await store.append([submission("edge-api/1", 6, 5)])
+    async with audit_log.store_of(pool) as store:
+        await store.append([submission("edge-api/1", 1, 5)])
+        await audit_log.publish(pool, LocalWorm(tmp_path))
+        await store.append([submission("edge-api/1", 6, 5)])
     async with pool.connection() as connection:
         await connection.execute("alter table entry disable trigger user")
         await connection.execute(statement.encode())

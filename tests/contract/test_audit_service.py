@@ -86,6 +86,20 @@ publish_interval_ms = 100
             stderr=asyncio.subprocess.STDOUT,
         )
 
+    async def serving(self) -> asyncio.subprocess.Process:
+        """Migrate, then serve; returns when it is ready."""
+        code, said = await self.run("migrate")
+        assert code == 0, said
+        running = await self.spawn()
+        assert running.stdout is not None
+        said = ""
+        async with asyncio.timeout(20):
+            while '"ready"' not in said:
+                line = await running.stdout.readline()
+                assert line, f"audit ended before it was ready: {said}"
+                said += line.decode()
+        return running
+
     def channel(self, caller: str) -> grpc.aio.Channel:
         return rpc_client.open_channel(self.peer, self.mesh.tls(caller))
 
@@ -93,12 +107,7 @@ publish_interval_ms = 100
 @pytest.fixture
 async def audit(tmp_path, postgres):
     process = Process(tmp_path, engines.fresh_split_database(postgres), Mesh(tmp_path / "certs"))
-    code, said = await process.run("migrate")
-    assert (0, True) == (code, "0001_log.sql" in said)
-    running = await process.spawn()
-    async with asyncio.timeout(20):
-        while b'"ready"' not in (line := await running.stdout.readline()):
-            assert line, "audit ended before it was ready"
+    running = await process.serving()
     yield process
     if running.returncode is None:
         running.terminate()

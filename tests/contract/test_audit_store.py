@@ -1,6 +1,7 @@
 """The audit store on a real Postgres: gapless, durable or known not to be, and only growing."""
 
 import asyncio
+import contextlib
 
 import psycopg
 import pytest
@@ -9,14 +10,12 @@ from tests.contract import audit_log
 from tests.contract.audit_log import submission
 from tollgate_audit.log.batcher import Batcher
 from tollgate_audit.log.sequencer import AppendDenial, Appended, Refused
-from tollgate_audit.log.store_postgres import CommitUnknown, PostgresStore, StoreUnavailable
+from tollgate_audit.log.store_postgres import CommitUnknown, StoreUnavailable
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.postgres.pool import migrate
 from tollgate_kit.secret import Secret
 from tollgate_kit.work_queue import Full
-
-UNPUBLISHED_MAX = 100_000
 
 
 @pytest.fixture
@@ -34,8 +33,9 @@ async def pool(dsn):
 
 
 @pytest.fixture
-def store(pool) -> PostgresStore:
-    return PostgresStore(pool, mac=audit_log.MAC, unpublished_max=UNPUBLISHED_MAX)
+async def store(pool):
+    async with audit_log.store_of(pool) as store:
+        yield store
 
 
 async def rows(pool) -> list[tuple]:
@@ -75,9 +75,6 @@ async def test_outcomes_on_the_real_engine(store, pool):
 
 async def test_replicas_share_one_gapless_log(store, pool):
     """Several replicas appending at once take turns: no gap, no repeat, each call answered."""
-    replicas = [
-        PostgresStore(pool, mac=audit_log.MAC, unpublished_max=UNPUBLISHED_MAX) for _ in range(4)
-    ]
 
     async def produce(number: int) -> None:
         replica = replicas[number % 4]
@@ -86,7 +83,9 @@ async def test_replicas_share_one_gapless_log(store, pool):
             once = await replica.append(batch)
             assert once == await replicas[(number + 1) % 4].append(batch)
 
-    await asyncio.gather(*(produce(number) for number in range(8)))
+    async with contextlib.AsyncExitStack() as stack:
+        replicas = [await stack.enter_async_context(audit_log.store_of(pool)) for _ in range(4)]
+        await asyncio.gather(*(produce(number) for number in range(8)))
     found = await rows(pool)
     assert len(found) == 240
     assert_gapless(found)
@@ -164,6 +163,32 @@ def make_batcher(append, queue_entries_max: int = 4096) -> Batcher:
     return batcher
 
 
+async def test_a_batch_that_takes_too_long_lets_go_of_the_log(store, pool):
+    """It is given up, also at the server: the next one need not wait for it, and the log goes on."""
+    await store.append([submission("a/1", 1, 1)])
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("lock table log_state in access exclusive mode")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await store.append([submission("a/1", 2, 1)])
+        cursor = await connection.execute(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' "
+            "and datname = current_database()"
+        )
+        assert await cursor.fetchone() == (0,)
+    assert await store.append([submission("a/1", 2, 1)]) == [Appended((1,))]
+    assert_gapless(await rows(pool))
+
+
+async def test_names_with_signs_of_the_array_syntax_are_kept(store):
+    """What a trace id or a producer is called is data, not syntax."""
+    odd = 'a"b\\c{d},NULL'
+    assert await store.append([submission(odd, 1, 2)]) == [Appended((0, 1))]
+    assert await store.append([submission(odd, 1, 2)]) == [Appended((0, 1))]
+    (found,) = await store.call("T1", f"trace-{odd}-2")
+    assert (found.log_index, found.leaf) == (1, submission(odd, 2, 1).entries[0].leaf)
+
+
 async def test_calls_share_commits_and_a_leaver_harms_nobody(store, pool):
     """A thousand calls need few transactions; a cancelled caller's entry still stands."""
     batches = []
@@ -209,14 +234,14 @@ async def test_the_queue_is_bounded_and_a_dead_database_is_said(pool):
 
 async def test_a_full_backlog_refuses(pool):
     """More unpublished entries than configured: refused until the publisher catches up."""
-    store = PostgresStore(pool, mac=audit_log.MAC, unpublished_max=3)
-    assert await store.append([submission("a/1", 1, 3), submission("a/1", 4, 1)]) == [
-        Appended((0, 1, 2)),
-        Refused(AppendDenial.BACKLOG, 4),
-    ]
-    async with pool.connection() as connection:
-        await connection.execute("update log_published set size = 1")
-    assert await store.append([submission("a/1", 4, 1)]) == [Appended((3,))]
+    async with audit_log.store_of(pool, unpublished_max=3) as store:
+        assert await store.append([submission("a/1", 1, 3), submission("a/1", 4, 1)]) == [
+            Appended((0, 1, 2)),
+            Refused(AppendDenial.BACKLOG, 4),
+        ]
+        async with pool.connection() as connection:
+            await connection.execute("update log_published set size = 1")
+        assert await store.append([submission("a/1", 4, 1)]) == [Appended((3,))]
 
 
 async def test_reading_is_by_tenant_and_by_page(store):

@@ -62,6 +62,7 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     await rights.check_writer(pool)
     mac = EntryMac(await signer.secret())
     store = PostgresStore(pool, mac=mac, unpublished_max=settings.log.unpublished_entries_max)
+    life.on_stop("store", store.close)
 
     worm = LocalWorm(settings.log.directory)
     await worm.open()

@@ -6,45 +6,52 @@ state, for nothing of it changes without an entry: a batch is decided on what th
 and the one statement that writes it does so only if the size is still the one it was decided on.
 An unknown commit is said to be unknown (CommitUnknown), never guessed: the same batch, appended
 again, is answered from what is stored. Never decides: sequencer.py does.
+
+Appends have a connection of the pool to themselves, for as long as it does what it is told.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg.errors import Diagnostic
+from psycopg.pq import Format
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tollgate_audit.log import sequencer
 from tollgate_audit.log.entry_mac import EntryMac, Row
 from tollgate_audit.log.sequencer import AppendOutcome, Producer, Refused, Stored, Submission
+from tollgate_kit.postgres.arrays import binaries, plain, texts
+from tollgate_kit.postgres.pipe import Pipe
 
 _STATE = """
 select state.size, published.size, producer.name, producer.first_index, producer.last_sequence
 from log_state state cross join log_published published
-left join producer on producer.name = any(%s)"""
+left join producer on producer.name = any($1::text[])"""
 _REPEATED = """
 select asked.producer, entry.sequence, entry.log_index, entry.leaf
-from unnest(%s::text[], %s::bigint[], %s::bigint[]) as asked (producer, low, high)
+from unnest($1::text[], $2::bigint[], $3::bigint[]) as asked (producer, low, high)
 join producer on producer.name = asked.producer
 join entry on entry.producer_index = producer.first_index
     and entry.sequence between asked.low and asked.high"""
 _ADD = """
 with moved as (
-    update log_state set size = size + %b::bigint where size = %b::bigint returning size
+    update log_state set size = size + $1::bigint where size = $2::bigint returning size
 ), added as (
     insert into entry (log_index, producer_index, sequence, tenant_id, trace_id, leaf, mac)
-    select %b::bigint + place - 1, producer_index, sequence, tenant_id, trace_id, leaf, mac
+    select $2::bigint + place - 1, producer_index, sequence, tenant_id, trace_id, leaf, mac
     from unnest(
-        %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::bytea[], %b::bytea[]
+        $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bytea[], $8::bytea[]
     ) with ordinality as new (producer_index, sequence, tenant_id, trace_id, leaf, mac, place)
     where exists (select from moved)
 ), advanced as (
     insert into producer (name, first_index, last_sequence)
     select name, first_index, last_sequence
-    from unnest(%b::text[], %b::bigint[], %b::bigint[]) as new (name, first_index, last_sequence)
+    from unnest($9::text[], $10::bigint[], $11::bigint[]) as new (name, first_index, last_sequence)
     where exists (select from moved)
     on conflict (name) do update set last_sequence = excluded.last_sequence
 )
@@ -56,9 +63,12 @@ _RANGE = """
 select log_index, leaf, mac from entry
 where log_index >= %s and log_index < %s and (%s = '' or tenant_id = %s)
 order by log_index limit %s"""
+_STATEMENTS = {b"state": _STATE, b"repeated": _REPEATED, b"add": _ADD}
+_ADD_FORMATS = [Format.TEXT] * 6 + [Format.BINARY] * 2 + [Format.TEXT] * 3
 CALL_ENTRIES_MAX = 100
 _ATTEMPTS_MAX = 100  # another replica was faster that often: give up, nothing was changed
 _PRODUCERS_MAX = 10_000  # remembered; more are read again
+_CANCEL_SECONDS = 1.0  # how long a statement that took too long is asked to end
 SCAN_ENTRIES_MAX = 20_000  # how far one ListEntries looks for a tenant's entries
 
 
@@ -80,41 +90,86 @@ class _Known:
 
 
 class PostgresStore:
-    """The log's store. Its pool is owned by the composition root."""
+    """The log's store. Its pool is owned by the composition root; to be closed before that."""
 
     def __init__(self, pool: AsyncConnectionPool, *, mac: EntryMac, unpublished_max: int) -> None:
         self._pool = pool
         self._mac = mac
         self._unpublished_max = unpublished_max
         self._known = _Known(0, 0, {})
+        self._pipe: Pipe | None = None
+        self._doubts = 0
+        self._lock = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Give the connection of the appends back."""
+        async with self._lock:
+            await self._drop()
 
     async def append(self, submissions: Sequence[Submission]) -> list[AppendOutcome]:
         """Append a batch; an outcome for each submission. Raises StoreUnavailable, CommitUnknown.
 
-        Not to be called again before it returned; cancelling it leaves the outcome unknown.
+        One batch at a time; cancelling it leaves the outcome unknown.
         """
+        async with self._lock:
+            try:
+                return await self._append(self._pipe or await self._open(), submissions)
+            except (psycopg.Error, PoolTimeout) as error:
+                await self._drop()
+                raise StoreUnavailable(type(error).__name__) from error
+            except asyncio.CancelledError:
+                await self._drop(cancel=True)
+                raise
+            except BaseException:
+                await self._drop()
+                raise
+
+    async def _append(self, pipe: Pipe, submissions: Sequence[Submission]) -> list[AppendOutcome]:
         names = list({submission.producer for submission in submissions})
         fresh = False
-        try:
-            async with self._pool.connection() as connection:
-                for _ in range(_ATTEMPTS_MAX):
-                    if fresh or not self._known.producers.keys() >= set(names):
-                        await self._refresh(connection, names)
-                        fresh = True
-                    decision = await self._decide(connection, submissions)
-                    if decision.new and await self._add(connection, decision):
-                        return decision.outcomes
-                    refused = any(isinstance(o, Refused) for o in decision.outcomes)
-                    if not decision.new and (fresh or not refused):
-                        return decision.outcomes
-                    fresh = True  # what was known is old: read it, decide again
-        except (psycopg.Error, PoolTimeout) as error:
-            raise StoreUnavailable(type(error).__name__) from error
+        for _ in range(_ATTEMPTS_MAX):
+            if fresh or not self._known.producers.keys() >= set(names):
+                await self._refresh(pipe, names)
+                fresh = True
+            decision = await self._decide(pipe, submissions)
+            if decision.new and await self._add(pipe, decision):
+                return decision.outcomes
+            refused = any(isinstance(o, Refused) for o in decision.outcomes)
+            if not decision.new and (fresh or not refused):
+                return decision.outcomes
+            fresh = True  # what was known is old: read it, decide again
         raise StoreUnavailable("contention")
 
-    async def _refresh(self, connection: AsyncConnection, names: list[str]) -> None:
-        cursor = await connection.execute(_STATE, (names,), prepare=True)
-        rows = await cursor.fetchall()
+    async def _open(self) -> Pipe:
+        connection = await self._pool.getconn()
+        try:
+            pipe = self._pipe = Pipe(connection)
+        except BaseException:
+            await connection.close()
+            await self._pool.putconn(connection)
+            raise
+        connection.add_notice_handler(self._doubt)
+        await pipe.prepare(_STATEMENTS)
+        return pipe
+
+    async def _drop(self, *, cancel: bool = False) -> None:
+        """Let the connection go, which is in no state for others; the pool makes another."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is None:
+            return
+        if cancel:
+            # Else it goes on at the server, and the next append waits for its lock.
+            with contextlib.suppress(psycopg.Error):
+                await pipe.connection.cancel_safe(timeout=_CANCEL_SECONDS)
+        await pipe.close()
+        await self._pool.putconn(pipe.connection)
+
+    def _doubt(self, _diagnostic: Diagnostic) -> None:
+        self._doubts += 1
+
+    async def _refresh(self, pipe: Pipe, names: list[str]) -> None:
+        (result,) = await pipe.trip((b"state", (texts(names),)))
+        rows = pipe.rows(result)
         size, published = rows[0][:2]
         if size != self._known.size or len(self._known.producers) > _PRODUCERS_MAX:
             self._known = _Known(size, published, {})
@@ -124,9 +179,7 @@ class PostgresStore:
             if name is not None:
                 self._known.producers[name] = Producer(first_index, last_sequence)
 
-    async def _decide(
-        self, connection: AsyncConnection, submissions: Sequence[Submission]
-    ) -> sequencer.Decision:
+    async def _decide(self, pipe: Pipe, submissions: Sequence[Submission]) -> sequencer.Decision:
         state = self._known
         producers = {name: known for name, known in state.producers.items() if known}
         asked = sequencer.repeated(submissions, producers)
@@ -135,39 +188,30 @@ class PostgresStore:
             size=state.size,
             room=max(0, state.published + self._unpublished_max - state.size),
             producers=producers,
-            stored=await self._stored(connection, asked) if asked else {},
+            stored=await self._stored(pipe, asked) if asked else {},
         )
 
     async def _stored(
-        self, connection: AsyncConnection, asked: list[tuple[str, int, int]]
+        self, pipe: Pipe, asked: list[tuple[str, int, int]]
     ) -> dict[tuple[str, int], Stored]:
-        producers, lows, highs = (list(column) for column in zip(*asked, strict=True))
-        cursor = await connection.execute(_REPEATED, (producers, lows, highs), binary=True)
+        names, lows, highs = (list(column) for column in zip(*asked, strict=True))
+        (result,) = await pipe.trip((b"repeated", (texts(names), plain(lows), plain(highs))))
         return {
             (producer, sequence): Stored(log_index, leaf)
-            for producer, sequence, log_index, leaf in await cursor.fetchall()
+            for producer, sequence, log_index, leaf in pipe.rows(result)
         }
 
-    async def _add(self, connection: AsyncConnection, decision: sequencer.Decision) -> bool:
+    async def _add(self, pipe: Pipe, decision: sequencer.Decision) -> bool:
         """Write a decision; False when the log moved meanwhile. Raises CommitUnknown."""
-        doubts: list[str] = []
-
-        def doubt(diagnostic: psycopg.errors.Diagnostic) -> None:
-            doubts.append(diagnostic.sqlstate or "")
-
-        connection.add_notice_handler(doubt)
+        self._doubts = 0
+        parameters = self._parameters(decision, self._known.size)
         try:
-            cursor = await connection.execute(
-                _ADD, self._parameters(decision, self._known.size), prepare=True
-            )
-            row = await cursor.fetchone()
+            (result,) = await pipe.trip((b"add", parameters, _ADD_FORMATS))
         except psycopg.Error as error:
             raise CommitUnknown(type(error).__name__) from error
-        finally:
-            connection.remove_notice_handler(doubt)
-        if doubts or row is None:
-            raise CommitUnknown(f"the commit came with a notice: {doubts}")
-        size, published = row
+        if self._doubts:
+            raise CommitUnknown(f"the commit came with {self._doubts} notices")
+        ((size, published),) = pipe.rows(result)
         if size is None:
             return False
         self._known.size = size
@@ -175,21 +219,21 @@ class PostgresStore:
         self._known.producers |= decision.producers
         return True
 
-    def _parameters(self, decision: sequencer.Decision, size: int) -> tuple[object, ...]:
+    def _parameters(self, decision: sequencer.Decision, size: int) -> tuple[bytes, ...]:
         new, states = decision.new, decision.producers.values()
+        mark = self._mac.mark
         return (
-            len(new),
-            size,
-            size,
-            [producer_index for producer_index, _, _ in new],
-            [sequence for _, sequence, _ in new],
-            [entry.tenant_id for _, _, entry in new],
-            [entry.trace_id for _, _, entry in new],
-            [entry.leaf for _, _, entry in new],
-            [self._mac.mark(size + place, entry.leaf) for place, (_, _, entry) in enumerate(new)],
-            list(decision.producers),
-            [state.first_index for state in states],
-            [state.last_sequence for state in states],
+            b"%d" % len(new),
+            b"%d" % size,
+            plain([producer_index for producer_index, _, _ in new]),
+            plain([sequence for _, sequence, _ in new]),
+            texts([entry.tenant_id for _, _, entry in new]),
+            texts([entry.trace_id for _, _, entry in new]),
+            binaries([entry.leaf for _, _, entry in new]),
+            binaries([mark(size + place, entry.leaf) for place, (_, _, entry) in enumerate(new)]),
+            texts(list(decision.producers)),
+            plain([state.first_index for state in states]),
+            plain([state.last_sequence for state in states]),
         )
 
     async def size(self) -> int:

@@ -194,10 +194,10 @@ class PostgresWriter:
     async def _open(self) -> Pipe:
         try:
             connection = await self._connect()
+            self._pipe = Pipe(connection)
         except OSError as error:
             raise psycopg.OperationalError(type(error).__name__) from None
         connection.add_notice_handler(self._notice)
-        self._pipe = Pipe(connection)
         await self._pipe.prepare(_STATEMENTS)
         return self._pipe
 
