@@ -75,6 +75,16 @@ async def test_closing_ends_a_trip_that_waits(pipe):
             await trip
 
 
+async def test_a_connection_that_is_released_serves_as_before(postgres_dsn):
+    """A pool may have it back."""
+    pipe = await opened(postgres_dsn())
+    await pipe.trip((b"one", (b"1",)))
+    pipe.release()
+    async with pipe.connection as connection:
+        cursor = await connection.execute("select 1 + %s", (1,))
+        assert await cursor.fetchone() == (2,)
+
+
 @pytest.mark.parametrize("idle", [True, False], ids=["idle", "waiting"])
 async def test_a_link_that_the_server_ends_is_lost_and_the_next_is_another(postgres_dsn, idle):
     """Found by the next trip or by the one that waits; a new pipe is not confused with the old.

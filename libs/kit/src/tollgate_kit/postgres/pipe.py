@@ -74,6 +74,18 @@ class Pipe:
 
     async def close(self) -> None:
         """End the connection; a trip that is under way raises OperationalError."""
+        self._let_go()
+        await self.connection.close()
+
+    def release(self) -> None:
+        """Give the connection back to whoever made it, out of pipeline mode. No trip is under way.
+
+        Raises OperationalError if the link broke.
+        """
+        self._let_go()
+        self._pgconn.exit_pipeline_mode()
+
+    def _let_go(self) -> None:
         self._unwatch()
         self._wake()
         if self._look is not None:
@@ -81,7 +93,6 @@ class Pipe:
         if self._socket >= 0:
             os.close(self._socket)
             self._socket = -1
-        await self.connection.close()
 
     async def _finish(self) -> list[PGresult]:
         """Send what was queued, read all results. Raises OperationalError if the link broke."""

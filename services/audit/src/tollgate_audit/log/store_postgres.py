@@ -104,7 +104,11 @@ class PostgresStore:
     async def close(self) -> None:
         """Give the connection of the appends back."""
         async with self._lock:
-            await self._drop()
+            pipe, self._pipe = self._pipe, None
+            if pipe is not None:
+                with contextlib.suppress(psycopg.Error):  # broken: the pool sees to it
+                    pipe.release()
+                await self._pool.putconn(pipe.connection)
 
     async def append(self, submissions: Sequence[Submission]) -> list[AppendOutcome]:
         """Append a batch; an outcome for each submission. Raises StoreUnavailable, CommitUnknown.
