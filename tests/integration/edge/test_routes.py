@@ -56,12 +56,32 @@ async def test_case_P12_lists_receipts_and_probes_have_the_same_aliases(edge):
         assert trace == (await ask(edge, "GET", path)).json()["trace_id"]
 
 
+async def test_the_base_urls_of_other_vendors_keep_their_paths(edge):
+    """Who called DashScope or Azure's v1 in a protocol we speak changes the host and the key alone."""
+    for base in ("/compatible-mode/v1", "/compatible-mode", "/openai/v1", "/openai/v1/"):
+        answer = await edge.post(f"{base}/chat/completions", model="m-openai")
+        assert (200, b'{"choices":[]}') == (answer.status_code, answer.content), base
+        listed = await ask(edge, "GET", f"{base}/models")
+        assert listed.content == (await ask(edge, "GET", "/v1/models")).content
+    for base in ("/apps/anthropic", "/apps/anthropic/v1", "/apps//anthropic/v1"):
+        assert 200 == (await edge.post(f"{base}/messages", model="m-anthropic")).status_code, base
+        listed = await ask(edge, "GET", f"{base}/models", headers=ANTHROPIC)
+        assert listed.content == (await ask(edge, "GET", "/v1/models", headers=ANTHROPIC)).content
+    for path in (
+        "/compatible-mode",
+        "/apps/anthropic",
+        "/apps/v1/messages",
+        "/compatible-mode/health/live",
+    ):
+        assert 404 == (await ask(edge, "GET", path)).status_code, path
+
+
 async def test_case_P12_other_paths_are_not_found_and_never_redirected(edge):
     """What is near no path of ours is 404 in our shape, with a slash and without, key or none."""
     for path in (
         "/v1", "/v1/", "//", "/v1/chat", "/v1/chat/completions/x", "/v1/messages/x", "/v2/models",
         "/V1/models", "/v1/modelsx", "/xv1/models", "/v1/%2e%2e/v1/models/", "/health", "/health/live/x",
-        "/v1/health/live", "/docs/", "/openai/v1/chat/completions", "/v1/chat/completions%00",
+        "/v1/health/live", "/docs/", "/other/v1/chat/completions", "/v1/chat/completions%00",
         "/v1/receipts", "/v1/receipts/",
     ):  # fmt: skip
         for headers in (BEARER, {}):

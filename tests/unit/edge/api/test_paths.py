@@ -10,7 +10,22 @@ from tollgate_edge.api import asgi
 
 PIECES = st.lists(
     st.sampled_from(
-        ["/", "//", "v1", "chat", "completions", "messages", "models", "health", "live", "x"]
+        [
+            "/",
+            "//",
+            "v1",
+            "openai",
+            "apps",
+            "anthropic",
+            "compatible-mode",
+            "chat",
+            "completions",
+            "messages",
+            "models",
+            "health",
+            "live",
+            "x",
+        ]
     ),
     max_size=12,
 ).map("".join)
@@ -27,7 +42,14 @@ def test_case_P12_a_path_that_is_right_stays_as_it_is(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/" * 65_000, "/v1" * 20_000, "/v1/chat" + "/" * 65_000, "/v1//" * 13_000 + "x"]
+    "path",
+    [
+        "/" * 65_000,
+        "/v1" * 20_000,
+        "/v1/chat" + "/" * 65_000,
+        "/v1//" * 13_000 + "x",
+        "/apps" + "/" * 65_000,
+    ],
 )
 @pytest.mark.timeout(2)
 def test_case_P12_no_path_takes_long(path):

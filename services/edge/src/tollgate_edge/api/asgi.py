@@ -1,7 +1,8 @@
 """The ASGI application: the two hot routes at once, everything else through FastAPI.
 
 Promises: a hot call costs no routing table, no middleware and no request object; a path with a
-slash or a /v1 too many or too few is that path, and nobody is ever redirected; no exception leaves
+slash or a /v1 too many or too few, or under a vendor's own prefix, is that path, and nobody is ever
+redirected; no exception leaves
 here, so that nothing of one is shown or logged by the server.
 """
 
@@ -26,9 +27,10 @@ from tollgate_kit.logs import Log
 FACES = (openai_api.FACE, anthropic_api.FACE)
 HOT = {face.path: face for face in FACES}
 _TOLD_BY = {told_by: face for face in FACES if (told_by := face.dialect.endpoint.told_by)}
-# Base URLs are typed by people: with a slash at the end, with /v1 twice or not at all.
+# Base URLs are typed by people: with a slash at the end, with /v1 twice or not at all. And who came
+# from another address of the same protocol changes the host alone: DashScope's two, Azure's v1.
 _ALIAS = re.compile(
-    r"/+(?:(?:v1/+)*(?P<api>chat/+completions|messages|models|receipts)"
+    r"/+(?:(?:(?:compatible-mode|apps/+anthropic|openai)/+)?(?:v1/+)*(?P<api>chat/+completions|messages|models|receipts)"
     r"|health/+(?P<probe>live|ready))(?P<rest>/.*)?",
     re.DOTALL,
 )
