@@ -360,6 +360,12 @@ async def test_what_timed_out_is_quarantined_listed_and_resolved():
         resolve = budget_pb2.ResolveQuarantineRequest(
             request_id="r", reservation_id=found.reservation_id, amount_nano_usd=9, reason="bill"
         )
+        too_much = budget_pb2.ResolveQuarantineRequest()
+        too_much.CopyFrom(resolve)
+        too_much.amount_nano_usd = 61
+        with pytest.raises(Failure, match="ABOVE_RESERVE") as refused:
+            await service.admin.ResolveQuarantine(too_much, None)
+        assert refused.value.metadata["reserved_nano_usd"] == "60"
         answer = await service.admin.ResolveQuarantine(resolve, None)
         assert (budget_pb2.TRANSFER_STATE_POSTED, 9) == (
             answer.transfer.state,

@@ -19,6 +19,7 @@ from tollgate.budget.v1 import budget_pb2_grpc
 from tollgate.router.v1 import router_pb2_grpc
 from tollgate_cli import certificates, state_file
 from tollgate_cli.fault import Fault
+from tollgate_cli.money import format_usd
 from tollgate_kit import config
 from tollgate_kit.config import PeerConfig, TlsConfig
 from tollgate_kit.rpc import client as rpc_client
@@ -161,6 +162,14 @@ def _mismatch(metadata: dict[str, str], _service: str) -> tuple[str, str]:
     return f"this was asked for before with another {field}; nothing was changed", ""
 
 
+def _above_reserve(metadata: dict[str, str], _service: str) -> tuple[str, str]:
+    reserved = format_usd(int(metadata.get("reserved_nano_usd", "0")))
+    return (
+        f"that is more than the {reserved} that were reserved; nothing was changed",
+        "if it did cost that: --above-reserve, which may freeze the account",
+    )
+
+
 def _down(_metadata: dict[str, str], service: str) -> tuple[str, str]:
     return (
         f"{service} does not answer",
@@ -198,6 +207,7 @@ _WORDS: dict[str, Words] = {
     "NOT_FOUND": _not_found,
     "ALREADY_EXISTS": _exists,
     "IDEMPOTENCY_MISMATCH": _mismatch,
+    "ABOVE_RESERVE": _above_reserve,
     "SESSION_BROKEN": _down,
     "DRAINING": _down,
     "STORE_UNAVAILABLE": _store,

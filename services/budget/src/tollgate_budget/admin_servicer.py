@@ -6,6 +6,8 @@ request gets its first answer again, and makes no further entry.
 
 from typing import Any
 
+import grpc
+
 from tollgate.audit.v1 import audit_pb2
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate_budget import wire
@@ -18,6 +20,7 @@ from tollgate_kit.clock import Clock
 from tollgate_kit.evidence import OPERATOR_TENANT, EvidenceProducer
 from tollgate_kit.logs import Log
 from tollgate_kit.rpc.failure import (
+    Failure,
     invalid_field,
     mismatch,
     not_found,
@@ -63,6 +66,7 @@ class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
         change = Resolve(
             wire.reservation_id(request.reservation_id),
             wire.settled_amount(request.amount_nano_usd),
+            request.above_reserve,
         )
         answer = await self._change(
             AdminRequest(request.request_id, change),
@@ -81,6 +85,14 @@ class BudgetAdminServicer(budget_pb2_grpc.BudgetAdminServiceServicer):
             raise invalid_field("reservation_id", "it did not time out")
         if answer.result is Resolution.CONFLICT:
             raise mismatch(change.id, "amount_nano_usd")
+        if answer.result is Resolution.ABOVE_RESERVE:
+            assert answer.transfer is not None
+            raise Failure(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "ABOVE_RESERVE",
+                id=change.id,
+                reserved_nano_usd=str(answer.transfer.reserved),
+            )
         assert answer.transfer is not None
         return budget_pb2.ResolveQuarantineResponse(transfer=wire.transfer(answer.transfer))
 

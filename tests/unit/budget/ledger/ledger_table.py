@@ -5,7 +5,7 @@ limit A LIMIT                change it
 reserve T A,B AMOUNT -> ...  ok LEFT | replayed LEFT | denied REASON SUBJECT LEFT | mismatch FIELD
 settle T AMOUNT -> STATE [OVERRUN]
 quarantine T -> marked | -
-resolve T AMOUNT -> RESULT
+resolve T AMOUNT [above] -> RESULT
 tick SECONDS                 time passes
 month YYYYMM                 the next calendar month begins
 sums A[@YYYYMM] POSTED PENDING QUARANTINED [frozen]
@@ -84,8 +84,8 @@ class Table:
         assert isinstance(outcome, Quarantined)
         return "marked" if outcome.changed else "-"
 
-    def resolve(self, name, amount):
-        outcome = self._apply(Resolve(name, int(amount)))
+    def resolve(self, name, amount, above_reserve=""):
+        outcome = self._apply(Resolve(name, int(amount), above_reserve == "above"))
         assert isinstance(outcome, Resolved)
         return outcome.result.name
 

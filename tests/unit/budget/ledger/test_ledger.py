@@ -175,6 +175,22 @@ def test_an_operator_resolves_only_what_timed_out():
     """)
 
 
+def test_more_than_was_reserved_is_resolved_only_when_it_is_meant():
+    """A slip of the pen must not freeze an account; the true cost may, if it is said to be that."""
+    run("""
+        account A 100
+        reserve T1 A 60 -> ok 40
+        tick 60
+        quarantine T1 -> marked
+        resolve T1 600 -> ABOVE_RESERVE
+        resolve T1 61 -> ABOVE_RESERVE
+        sums A 0 60 60
+        resolve T1 110 above -> RESOLVED
+        resolve T1 110 -> RESOLVED
+        sums A 110 0 0 frozen
+    """)
+
+
 def test_a_limit_below_use_freezes_until_it_covers_what_is_in_use():
     """What was spent cannot be undone; nothing may be added, and settling goes on."""
     run("""

@@ -114,7 +114,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(name=NAMES, amount=AMOUNTS)
     def resolve(self, name, amount):
         transfer = self.transfers.get(name)
-        (outcome,) = self._apply(Resolve(name, amount))
+        (outcome,) = self._apply(Resolve(name, amount, above_reserve=True))
         if transfer is not None and transfer.late:
             assert self.model.end(name, amount) == (outcome.result.name == "RESOLVED")
 

@@ -133,6 +133,10 @@ def budget_resolve(
     reservation_id: str,
     usd: Annotated[str, typer.Option("--usd", help="The true cost; 0 releases it.")],
     reason: Annotated[str, typer.Option("--reason", help="Recorded in the log.")],
+    above_reserve: Annotated[
+        bool,
+        typer.Option("--above-reserve", help="It cost more than was reserved: this may freeze it."),
+    ] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
@@ -145,6 +149,7 @@ def budget_resolve(
             reservation_id=reservation_id,
             amount_nano_usd=amount,
             reason=reason,
+            above_reserve=above_reserve,
         )
         return (await operator.call(operator.budget.ResolveQuarantine, request)).transfer
 

@@ -54,6 +54,7 @@ class Resolution(IntEnum):
     CONFLICT = 2
     NOT_FOUND = 3
     NOT_QUARANTINED = 4
+    ABOVE_RESERVE = 5
 
 
 class Terms(NamedTuple):
@@ -127,10 +128,15 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """End a quarantined reservation at its true cost, by an operator."""
+    """End a quarantined reservation at its true cost, by an operator.
+
+    More than was reserved may take the account above its limit, and freeze it: only if it is said
+    that this is meant.
+    """
 
     id: TransferId
     amount: NanoUsd
+    above_reserve: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +323,8 @@ class Book:
             if step.amount != transfer.posted:
                 return Resolved(Resolution.CONFLICT)
             return Resolved(Resolution.RESOLVED, transfer)
+        if step.amount > transfer.reserved and not step.above_reserve:
+            return Resolved(Resolution.ABOVE_RESERVE, transfer)
         # After this point the resolution must succeed.
         self._end(transfer, step.amount, now_ms)
         return Resolved(Resolution.RESOLVED, transfer)
