@@ -85,6 +85,18 @@ async def test_a_connection_that_is_released_serves_as_before(postgres_dsn):
         assert await cursor.fetchone() == (2,)
 
 
+async def test_closing_ends_a_trip_that_waits_for_room(postgres_dsn):
+    """The server reads nothing; the process used to be aborted by libuv."""
+    pipe = await opened(postgres_dsn())
+    text = b"x" * 30_000_000
+    trip = asyncio.ensure_future(pipe.trip((b"sleep", (b"2",)), *[(b"text", (text,))] * 3))
+    await asyncio.sleep(0.5)
+    await pipe.close()
+    async with asyncio.timeout(5):
+        with pytest.raises(psycopg.OperationalError):
+            await trip
+
+
 @pytest.mark.parametrize("idle", [True, False], ids=["idle", "waiting"])
 async def test_a_link_that_the_server_ends_is_lost_and_the_next_is_another(postgres_dsn, idle):
     """Found by the next trip or by the one that waits; a new pipe is not confused with the old.

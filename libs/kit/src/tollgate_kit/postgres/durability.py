@@ -12,6 +12,8 @@ import psycopg
 
 from tollgate_kit.secret import Secret
 
+# Whatever the database, its DSN or the environment say: arrays.py and the readers take it for this.
+ENCODING: Final = "utf8"
 _READ: Final = """
 SELECT name, setting FROM pg_settings WHERE name IN
   ('fsync', 'full_page_writes', 'synchronous_commit', 'data_checksums', 'wal_sync_method',
@@ -81,7 +83,7 @@ async def connect_durable(
     Raises NotDurable or psycopg.OperationalError.
     """
     connection = await psycopg.AsyncConnection.connect(
-        dsn.reveal(), **{"autocommit": True, **options}
+        dsn.reveal(), **{"autocommit": True, "client_encoding": ENCODING, **options}
     )
     await require_durable(connection, standby_required=standby_required)
     return connection

@@ -80,7 +80,7 @@ class Pipe:
     def release(self) -> None:
         """Give the connection back to whoever made it, out of pipeline mode. No trip is under way.
 
-        Raises OperationalError if the link broke.
+        Its statements stay prepared. Raises OperationalError if the link broke.
         """
         self._let_go()
         self._pgconn.exit_pipeline_mode()
@@ -91,6 +91,8 @@ class Pipe:
         if self._look is not None:
             self._look.cancel()
         if self._socket >= 0:
+            # A trip may wait for room to write; libuv aborts over a watched number that is closed.
+            self._loop.remove_writer(self._socket)
             os.close(self._socket)
             self._socket = -1
 

@@ -8,7 +8,12 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from tollgate_kit.config import PostgresConfig
-from tollgate_kit.postgres.durability import NotDurable, connect_durable, require_durable
+from tollgate_kit.postgres.durability import (
+    ENCODING,
+    NotDurable,
+    connect_durable,
+    require_durable,
+)
 
 # Advisory lock under which migrations run, one process at a time: "tollgate" in ASCII, 63 bits.
 _MIGRATION_LOCK = 0x746F6C6C67617465 & 0x7FFFFFFFFFFFFFFF
@@ -41,6 +46,7 @@ async def open_pool(
     options = {
         "autocommit": True,
         "application_name": name,
+        "client_encoding": ENCODING,
         "connect_timeout": CONNECT_TIMEOUT_S,
         # A server that vanished without a word must not keep a connection for ever.
         "tcp_user_timeout": TCP_USER_TIMEOUT_MS,

@@ -106,9 +106,12 @@ class PostgresStore:
         async with self._lock:
             pipe, self._pipe = self._pipe, None
             if pipe is not None:
+                connection = pipe.connection
+                connection.remove_notice_handler(self._doubt)
                 with contextlib.suppress(psycopg.Error):  # broken: the pool sees to it
                     pipe.release()
-                await self._pool.putconn(pipe.connection)
+                    await connection.execute("deallocate all")
+                await self._pool.putconn(connection)
 
     async def append(self, submissions: Sequence[Submission]) -> list[AppendOutcome]:
         """Append a batch; an outcome for each submission. Raises StoreUnavailable, CommitUnknown.
@@ -159,14 +162,18 @@ class PostgresStore:
     async def _drop(self, *, cancel: bool = False) -> None:
         """Let the connection go, which is in no state for others; the pool makes another."""
         pipe, self._pipe = self._pipe, None
+        # What became of it is read again, not guessed from what was known before.
+        self._known = _Known(0, 0, {})
         if pipe is None:
             return
-        if cancel:
-            # Else it goes on at the server, and the next append waits for its lock.
-            with contextlib.suppress(psycopg.Error):
-                await pipe.connection.cancel_safe(timeout=_CANCEL_SECONDS)
-        await pipe.close()
-        await self._pool.putconn(pipe.connection)
+        try:
+            if cancel:
+                # Else it goes on at the server, and the next append waits for its lock.
+                with contextlib.suppress(psycopg.Error):
+                    await pipe.connection.cancel_safe(timeout=_CANCEL_SECONDS)
+        finally:
+            await pipe.close()
+            await self._pool.putconn(pipe.connection)
 
     def _doubt(self, _diagnostic: Diagnostic) -> None:
         self._doubts += 1

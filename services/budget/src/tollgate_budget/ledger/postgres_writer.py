@@ -198,7 +198,11 @@ class PostgresWriter:
         except OSError as error:
             raise psycopg.OperationalError(type(error).__name__) from None
         connection.add_notice_handler(self._notice)
-        await self._pipe.prepare(_STATEMENTS)
+        watchdog = asyncio.get_running_loop().call_later(self._watchdog_s, _cut, connection)
+        try:
+            await self._pipe.prepare(_STATEMENTS)
+        finally:
+            watchdog.cancel()
         return self._pipe
 
     def _notice(self, diagnostic: Diagnostic) -> None:
