@@ -1,6 +1,7 @@
 """`tollgate up` as a person uses it: one command to a governed call, and nothing left behind."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,14 @@ SERVICES = {
     "postgres", "redis", "audit", "authz", "budget", "router", "provider", "edge-api",
 }  # fmt: skip
 START_S = 90
+
+
+@pytest.fixture(autouse=True)
+def usual_ports() -> Iterator[None]:
+    """One test at a time on a machine: two suites that start together want the same ports."""
+    with (Path(tempfile.gettempdir()) / "tollgate-usual-ports.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Home:
