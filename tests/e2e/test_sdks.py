@@ -95,6 +95,16 @@ def test_anthropic_call(live: Live, key, ant, claude):
     assert nano == live.receipt(key, raw.headers["x-request-id"]).json()["cost_nano_usd"]
 
 
+def test_case_P18_the_sdk_counts_tokens(ant, claude):
+    """anthropic: messages.count_tokens gives a number, which tools make larger."""
+    tool = {"name": "t", "description": "d", "input_schema": {"type": "object", "properties": {}}}
+    plain, tools = (
+        ant.messages.count_tokens(model=claude["demo-claude"], messages=PROMPT, **more).input_tokens
+        for more in ({}, {"tools": [tool]})
+    )
+    assert 0 < plain < 100 < tools
+
+
 def test_anthropic_stream(ant, claude):
     """anthropic: the stream helper accumulates the final message with its usage."""
     with ant.messages.stream(model=claude["demo-claude"], messages=PROMPT, max_tokens=20) as stream:

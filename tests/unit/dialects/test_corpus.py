@@ -239,3 +239,31 @@ def test_recorded_input_never_exceeds_its_bound(exchanges):
         closest = max(closest, stated[0] / facts.input_token_bound)
         assert stated[0] <= facts.input_token_bound, exchange["id"]
     print(f"closest: {closest:.2f} of the bound")
+
+
+def test_counts_are_near_what_was_billed(exchanges):
+    """Of recorded messages without files: from 200 tokens on, half within a tenth, most within a half."""
+    ratios = []
+    for protocol, exchange in exchanges:
+        if protocol is not Protocol.ANTHROPIC_MESSAGES or exchange["stream"]:
+            continue
+        if exchange["status"] != 200 or not isinstance(exchange.get("req"), dict):
+            continue
+        compact = json.dumps(exchange["req"], separators=(",", ":"), ensure_ascii=False).encode()
+        try:
+            read = request.read(compact, DIALECTS[protocol].request)
+        except request.BadRequest:
+            continue
+        usage = json.loads(exchange["resp_text"]).get("usage")
+        stated = expected(protocol, [usage] if usage else [])
+        if stated is None or read.unbounded_input or stated[0] < 200:
+            continue
+        counted = request.count(compact, DIALECTS[protocol].request)
+        ratios.append(counted.input_tokens / stated[0])
+    ratios.sort()
+    print(f"{len(ratios)} counts, median {ratios[len(ratios) // 2]:.2f} of the truth")
+    assert len(ratios) > 40
+    assert 0.9 < ratios[len(ratios) // 4]
+    assert ratios[len(ratios) * 3 // 4] < 1.1
+    assert 0.7 < ratios[len(ratios) // 10]
+    assert ratios[len(ratios) * 9 // 10] < 1.5

@@ -14,6 +14,7 @@ from tollgate_edge.api.call.call_evidence import CallEvidence
 from tollgate_edge.api.call.ledger import Ledger
 from tollgate_edge.api.call.settle_queue import SettleQueue
 from tollgate_edge.api.catalogue import Catalogue
+from tollgate_edge.api.count_api import CountApi
 from tollgate_edge.api.observation import Observation
 from tollgate_edge.api.pipeline import Pipeline
 from tollgate_edge.api.read_api import ReadApi
@@ -133,7 +134,8 @@ async def serve(config: EdgeApiConfig, life: Lifecycle, log: Log) -> None:
         log=log,
     )
     metrics.gauge("calls_in_flight", "Calls being served.").set_function(lambda: pipeline.in_flight)
-    await _listen(config, life, pipeline, catalogue, peers, tools)
+    counts = CountApi(pipeline=pipeline, admission=admission, reader=reader, catalogue=catalogue)
+    await _listen(config, life, pipeline, counts, catalogue, peers, tools)
     await life.until_stopped()
 
 
@@ -208,6 +210,7 @@ async def _listen(
     config: EdgeApiConfig,
     life: Lifecycle,
     pipeline: Pipeline,
+    counts: CountApi,
     catalogue: Catalogue,
     peers: Peers,
     tools: Tools,
@@ -237,6 +240,7 @@ async def _listen(
     listener = HttpListener(
         EdgeApp(
             pipeline,
+            counts,
             reads.app,
             origins=CrossOrigin(config.cross_origin.origins),
             ids=tools.ids,

@@ -7,7 +7,7 @@ unasked, and there is one answer to a request.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.anthropic import content, limits
+from tollgate_dialects.anthropic import content, count, limits
 from tollgate_dialects.common.refusal import unsupported
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
@@ -62,4 +62,5 @@ RULES: Final = RequestRules(
     rewritten=frozenset(("model", limits.NAME)),
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
+    count=count.input_tokens,
 )

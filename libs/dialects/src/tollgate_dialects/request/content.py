@@ -36,11 +36,13 @@ class Content:
         """`extra_tokens`: hidden prompts of upstreams, at most."""
         self.extra_tokens = extra_tokens
         self.picture_bytes = 0
+        self.picture_tokens = 0
         self.unbounded = False
 
     def add(self, picture: pictures.Picture) -> None:
         """Count a picture by its tokens instead of its bytes."""
         self.extra_tokens += picture.tokens
+        self.picture_tokens += picture.tokens
         self.picture_bytes += picture.encoded_bytes
 
 

@@ -1,6 +1,7 @@
 """The strict reader of a client's request.
 
-Owns what is read from a body: model, stream, limits, and how much it can make an upstream read.
+Owns what is read from a body: model, stream, limits, how much it can make an upstream read, and for
+who only asks, about how much it is.
 Promises that no other JSON reader sees another model, price or stream in the same bytes: one
 object, strict JSON, no key twice, no key that a looser parser takes for one that decides the price.
 Never changes a byte and never says what the client wrote.
@@ -14,10 +15,10 @@ from tollgate_dialects.common import members
 from tollgate_dialects.common.refusal import BadRequest, Code, wrong_type
 from tollgate_dialects.request import features, keys
 from tollgate_dialects.request.content import input_bound
-from tollgate_dialects.request.rules import RequestFacts, RequestRules
+from tollgate_dialects.request.rules import Count, RequestFacts, RequestRules
 from tollgate_dialects.request.values import boolean
 
-__all__ = ["BadRequest", "Code", "RequestFacts", "read"]
+__all__ = ["BadRequest", "Code", "Count", "RequestFacts", "count", "read"]
 
 MAX_DEPTH: Final = 128
 MAX_MODEL_CHARACTERS: Final = 256
@@ -29,15 +30,7 @@ def read(body: bytes, rules: RequestRules) -> RequestFacts:
     printed = orjson.dumps(document)
     keys.check(body, printed, document, rules.top)
     features.check_values(document, rules.refused, rules.check_tool)
-    model = document.get("model")
-    if model is None:
-        raise BadRequest(Code.MISSING_MODEL, "The request names no model.", "model")
-    if not isinstance(model, str):
-        raise wrong_type("model", "a string")
-    if not 0 < len(model) <= MAX_MODEL_CHARACTERS:
-        raise BadRequest(
-            Code.INVALID_VALUE, "A model's name has between 1 and 256 characters.", "model"
-        )
+    model = _model(document)
     bound = input_bound(body, printed, rules.content(document, printed))
     stream = boolean(document, "stream")
     max_output_tokens, limit_names = rules.output_limit(document)
@@ -53,6 +46,36 @@ def read(body: bytes, rules: RequestRules) -> RequestFacts:
         limit_names=limit_names,
         present=rules.rewritten.intersection(document),
     )
+
+
+def count(body: bytes, rules: RequestRules) -> Count:
+    """About how many input tokens a body has; raises BadRequest for one that is not understood.
+
+    What a call would be refused for, as a tool without a price, is counted as well.
+    """
+    assert rules.count is not None, "its clients ask for it"
+    document = _parse(body)
+    printed = orjson.dumps(document)
+    keys.check(body, printed, document, rules.top)
+    tools = document.get("tools")
+    if tools is not None and not (
+        isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)
+    ):
+        raise wrong_type("tools", "an array of objects")
+    return Count(_model(document), rules.count(document, rules.content(document, printed)))
+
+
+def _model(document: dict[str, Any]) -> str:
+    model = document.get("model")
+    if model is None:
+        raise BadRequest(Code.MISSING_MODEL, "The request names no model.", "model")
+    if not isinstance(model, str):
+        raise wrong_type("model", "a string")
+    if not 0 < len(model) <= MAX_MODEL_CHARACTERS:
+        raise BadRequest(
+            Code.INVALID_VALUE, "A model's name has between 1 and 256 characters.", "model"
+        )
+    return model
 
 
 def _parse(body: bytes) -> dict[str, Any]:

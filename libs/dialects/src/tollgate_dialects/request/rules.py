@@ -32,6 +32,13 @@ class RequestFacts(NamedTuple):
     present: frozenset[str]
 
 
+class Count(NamedTuple):
+    """About how many input tokens a request has; never what money is set aside by."""
+
+    model: str
+    input_tokens: int
+
+
 class Within(NamedTuple):
     """A member to set inside of one at the top; if that is no object, or not there, it becomes one.
 
@@ -65,3 +72,5 @@ class RequestRules:
     limit_name: Callable[[str], str]
     # What makes a stream tell its usage; None: it does so unasked.
     usage_option: Within | None
+    # About how many input tokens a document has; None: its clients do not ask for that alone.
+    count: Callable[[Mapping[str, Any], Content], int] | None = None

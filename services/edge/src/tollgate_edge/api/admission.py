@@ -40,12 +40,14 @@ class Admission:
         self.bytes = limits.shares(limits.bodies_bytes_max, least=limits.body_bytes_max)
         self.streams = limits.streams()
 
-    async def body(self, exchange: Exchange, grant: KeyGrant, held: Held) -> bytes | Refusal:
-        """The body of a call that may begin, or why there is none."""
+    async def body(
+        self, exchange: Exchange, grant: KeyGrant, held: Held, *, free: bool = False
+    ) -> bytes | Refusal:
+        """The body of a call that may begin, or why there is none; money is no matter if `free`."""
         whole, length = exchange.connection.whole, exchange.headers.content_length
         small = length is not None and length <= SMALL_BODY_BYTES
         denied = self._denials.find(grant, self._clock.monotonic(), small=small)
-        if denied is not None:
+        if denied is not None and not free:
             return denied
         if whole:
             full = held.take(self.calls)

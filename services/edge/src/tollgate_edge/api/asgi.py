@@ -11,6 +11,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from tollgate_edge.api import anthropic_api, openai_api
+from tollgate_edge.api.count_api import CountApi
 from tollgate_edge.api.exchange import Exchange, Receive, Scope, Send
 from tollgate_edge.api.face import Face
 from tollgate_edge.api.pipeline import Pipeline
@@ -26,11 +27,13 @@ from tollgate_kit.logs import Log
 # The first is spoken by whoever says nothing of it.
 FACES = (openai_api.FACE, anthropic_api.FACE)
 HOT = {face.path: face for face in FACES}
+# Where clients ask about how much they would send.
+COUNTED = {f"{face.path}/count_tokens": face for face in FACES if face.dialect.request.count}
 _TOLD_BY = {told_by: face for face in FACES if (told_by := face.dialect.endpoint.told_by)}
 # Base URLs are typed by people: with a slash at the end, with /v1 twice or not at all. And who came
 # from another address of the same protocol changes the host alone: DashScope's two, Azure's v1.
 _ALIAS = re.compile(
-    r"/+(?:(?:(?:compatible-mode|apps/+anthropic|openai)/+)?(?:v1/+)*(?P<api>chat/+completions|messages|models|receipts)"
+    r"/+(?:(?:(?:compatible-mode|apps/+anthropic|openai)/+)?(?:v1/+)*(?P<api>chat/+completions|messages(?:/+count_tokens)?|models|receipts)"
     r"|health/+(?P<probe>live|ready))(?P<rest>/.*)?",
     re.DOTALL,
 )
@@ -40,9 +43,17 @@ class EdgeApp:
     """The ASGI application: gives each request to the pipeline, to FastAPI, or refuses it."""
 
     def __init__(
-        self, pipeline: Pipeline, others: Any, *, origins: CrossOrigin, ids: Ids, log: Log
+        self,
+        pipeline: Pipeline,
+        counts: CountApi,
+        others: Any,
+        *,
+        origins: CrossOrigin,
+        ids: Ids,
+        log: Log,
     ) -> None:
         self._pipeline = pipeline
+        self._counts = counts
         self._others = others
         self._origins = origins if origins.on else None
         self._ids = ids
@@ -52,13 +63,15 @@ class EdgeApp:
         """Serve one request."""
         assert scope["type"] == "http", "the listener serves nothing else"
         face = HOT.get(scope["path"])
+        counted = None
         if face is None:
             scope["path"] = canonical(scope["path"])
             face = HOT.get(scope["path"])
+            counted = COUNTED.get(scope["path"])
         if self._origins is not None:
             send = _with_headers(send, self._origins.answers(scope["headers"]))
         exchange = Exchange(
-            scope, receive, send, face=face or _spoken(scope), trace_id=self._ids.uuid7()
+            scope, receive, send, face=face or counted or _spoken(scope), trace_id=self._ids.uuid7()
         )
         try:
             if request_headers.credential_in_query(scope["query_string"]):
@@ -66,6 +79,8 @@ class EdgeApp:
                 await _refuse(exchange, public_errors.own("KEY_IN_QUERY"))
             elif face is not None and scope["method"] == "POST":
                 await self._pipeline.serve(exchange)
+            elif counted is not None and scope["method"] == "POST":
+                await self._counts.serve(exchange)
             else:
                 await self._serve_other(exchange, receive, send)
         except Exception as error:  # noqa: BLE001 - the last line of defence of the listener
@@ -80,7 +95,7 @@ class EdgeApp:
         scope = exchange.scope
         if cross_origin.is_preflight(scope["method"], scope["headers"]):
             await self._answer_preflight(exchange)
-        elif scope["path"] not in HOT:
+        elif scope["path"] not in HOT and scope["path"] not in COUNTED:
             scope[EXCHANGE] = exchange
             await self._others(scope, receive, send)
         else:

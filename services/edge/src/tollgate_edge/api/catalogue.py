@@ -11,6 +11,9 @@ from typing import Any
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.price import PRICE_FIELDS, Price
+from tollgate_edge.errors import public_errors
+from tollgate_edge.errors.public_errors import Refusal
+from tollgate_edge.identity.identity import KeyGrant
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.rpc import client as rpc_client
@@ -68,6 +71,19 @@ class Catalogue:
     def find(self, model: str) -> Model | None:
         """A model by its name."""
         return self._entries.get(model)
+
+    def callable_by(self, grant: KeyGrant, name: str, protocol: Protocol) -> Model | Refusal:
+        """The model, if this key may call it on this protocol."""
+        if not self.loaded:
+            return public_errors.own("CATALOGUE_EMPTY")
+        if not grant.allows(name):
+            return public_errors.authz_denial("MODEL_NOT_ALLOWED")
+        model = self._entries.get(name)
+        if model is None:
+            return public_errors.own("MODEL_UNKNOWN")
+        if not model.serves(protocol):
+            return public_errors.own("MODEL_NOT_ON_PROTOCOL")
+        return model
 
     def entries(self, allowed_models: frozenset[str], protocol: Protocol) -> list[Model]:
         """The models that a key may call on a protocol, by name; an empty set allows every one."""

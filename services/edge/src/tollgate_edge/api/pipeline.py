@@ -258,17 +258,9 @@ class Pipeline:
 
     def _model(self, call: Call, grant: KeyGrant) -> Model | Refusal:
         assert call.request is not None
-        if not self._catalogue.loaded:
-            return public_errors.own("CATALOGUE_EMPTY")
-        model = self._catalogue.find(call.request.model)
-        call.is_model_known = model is not None
-        if not grant.allows(call.request.model):
-            return public_errors.authz_denial("MODEL_NOT_ALLOWED")
-        if model is None:
-            return public_errors.own("MODEL_UNKNOWN")
-        if not model.serves(call.exchange.face.protocol):
-            return public_errors.own("MODEL_NOT_ON_PROTOCOL")
-        return model
+        name = call.request.model
+        call.is_model_known = self._catalogue.find(name) is not None
+        return self._catalogue.callable_by(grant, name, call.exchange.face.protocol)
 
     def _obstacle(self, call: Call, held: Held) -> Refusal | None:
         assert call.request is not None

@@ -30,7 +30,13 @@ _NOT_FOUND = 404
 # Under it every route needs a key.
 _KEYED = "/v1/"
 # What a stranger may know: the documented paths, and nothing of what runs here.
-_PATHS = [openai_api.FACE.path, anthropic_api.FACE.path, "/v1/models", "/v1/receipts/{trace_id}"]
+_PATHS = [
+    openai_api.FACE.path,
+    anthropic_api.FACE.path,
+    f"{anthropic_api.FACE.path}/count_tokens",
+    "/v1/models",
+    "/v1/receipts/{trace_id}",
+]
 
 
 class ReadApi:

@@ -15,21 +15,23 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
-from typing import IO
+from collections.abc import AsyncIterator, Callable
+from typing import IO, TypeVar
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request as requests
+from tollgate_dialects.request.rules import RequestRules
 
 # Read in under a millisecond (docs/adr/0021); above it the way to the other process is cheaper.
 LARGE_BYTES = 256 * 1024
 # Above what the largest body takes on a busy machine.
 READ_SECONDS = 10.0
-_HEAD = struct.Struct("<QB")
+_HEAD = struct.Struct("<QBB")
 _LENGTH = struct.Struct("<Q")
 _PROTOCOLS = tuple(Protocol)
-_Result = requests.RequestFacts | requests.BadRequest
+_WORK = (requests.read, requests.count)
+T = TypeVar("T")
 
 
 class ReaderLost(Exception):  # noqa: N818 - it is what happened
@@ -50,10 +52,21 @@ class RequestReader:
         """As tollgate_dialects.request.request.read. Raises BadRequest, ReaderLost."""
         if len(body) <= LARGE_BYTES:
             return requests.read(body, DIALECTS[protocol].request)
+        return await self._elsewhere(requests.read, body, protocol)
+
+    async def count(self, body: bytes, protocol: Protocol) -> requests.Count:
+        """As tollgate_dialects.request.request.count. Raises BadRequest, ReaderLost."""
+        if len(body) <= LARGE_BYTES:
+            return requests.count(body, DIALECTS[protocol].request)
+        return await self._elsewhere(requests.count, body, protocol)
+
+    async def _elsewhere(
+        self, work: Callable[[bytes, RequestRules], T], body: bytes, protocol: Protocol
+    ) -> T:
         async with self._turn(len(body)):
             try:
                 async with asyncio.timeout(READ_SECONDS):
-                    result = await asyncio.to_thread(self._ask, body, protocol)
+                    result = await asyncio.to_thread(self._ask, work, body, protocol)
             except (OSError, EOFError):  # a TimeoutError is an OSError
                 self.close()
                 raise ReaderLost from None
@@ -95,7 +108,9 @@ class RequestReader:
                 return
         self._busy = False
 
-    def _ask(self, body: bytes, protocol: Protocol) -> _Result:
+    def _ask(
+        self, work: Callable[[bytes, RequestRules], T], body: bytes, protocol: Protocol
+    ) -> T | requests.BadRequest:
         """In a thread: whole writes and reads let the loop run. Raises OSError, EOFError."""
         with self._pipes:
             child = self._child
@@ -106,12 +121,13 @@ class RequestReader:
                 child = self._child = _start()
             assert child.stdin is not None
             assert child.stdout is not None
-            _write(child.stdin, _HEAD.pack(len(body), _PROTOCOLS.index(protocol)))
+            head = _HEAD.pack(len(body), _PROTOCOLS.index(protocol), _WORK.index(work))
+            _write(child.stdin, head)
             _write(child.stdin, body)
             answer = _read(child.stdout, *_LENGTH.unpack(_read(child.stdout, _LENGTH.size)))
-        facts, arguments, state = pickle.loads(answer)  # noqa: S301 - our own process wrote it
-        if facts is not None:
-            result: _Result = facts
+        result: T | None
+        result, arguments, state = pickle.loads(answer)  # noqa: S301 - our own process wrote it
+        if result is not None:
             return result
         bad = requests.BadRequest.__new__(requests.BadRequest, *arguments)
         vars(bad).update(state)
@@ -158,14 +174,13 @@ def serve(bodies: IO[bytes], answers: IO[bytes]) -> None:
     """The other process: bodies in, facts out, until the parent is gone."""
     with contextlib.suppress(BrokenPipeError):
         while len(head := bodies.read(_HEAD.size)) == _HEAD.size:
-            length, protocol = _HEAD.unpack(head)
+            length, protocol, work = _HEAD.unpack(head)
             body = bodies.read(length)
             if len(body) < length:
                 return
             try:
-                data = pickle.dumps(
-                    (requests.read(body, DIALECTS[_PROTOCOLS[protocol]].request), (), {})
-                )
+                result = _WORK[work](body, DIALECTS[_PROTOCOLS[protocol]].request)
+                data = pickle.dumps((result, (), {}))
             except requests.BadRequest as bad:
                 data = pickle.dumps((None, bad.args, vars(bad)))
             del body

@@ -121,6 +121,7 @@ RPC_FAILURES = MappingProxyType(
         "SESSION_BROKEN": _ours("service_unavailable"),
         "DRAINING": _ours("service_unavailable"),
         "NOT_FOUND": PublicError(404, "model_not_found", _NO_MODEL),
+        "ABOVE_RESERVE": PublicError(500, "internal_error", "The gateway made a mistake."),
         "ALREADY_EXISTS": PublicError(500, "internal_error", "The gateway made a mistake."),
         "RESERVATION_REFUSED": _ours("reservation_refused"),
         "SEQUENCE_REFUSED": _ours("audit_not_durable"),
