@@ -135,7 +135,7 @@ def budget_resolve(
     reason: Annotated[str, typer.Option("--reason", help="Recorded in the log.")],
     above_reserve: Annotated[
         bool,
-        typer.Option("--above-reserve", help="It cost more than was reserved: this may freeze it."),
+        typer.Option("--above-reserve", help="More than was reserved is meant: the account may freeze."),
     ] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
