@@ -135,7 +135,9 @@ def budget_resolve(
     reason: Annotated[str, typer.Option("--reason", help="Recorded in the log.")],
     above_reserve: Annotated[
         bool,
-        typer.Option("--above-reserve", help="More than was reserved is meant: the account may freeze."),
+        typer.Option(
+            "--above-reserve", help="Meant: more than was reserved. It may freeze the account."
+        ),
     ] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
