@@ -180,12 +180,20 @@ async def test_a_batch_that_takes_too_long_lets_go_of_the_log(store, pool):
     assert_gapless(await rows(pool))
 
 
+@contextlib.asynccontextmanager
+async def small_pool(dsn: str, size: int):
+    """So many connections at most, not looked at before they are lent: as audit has it."""
+    config = PostgresConfig(dsn=Secret(dsn), pool_min=1, pool_max=size)
+    pool = await open_pool(config, name="test", check=False)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
 async def test_a_second_cancel_loses_no_connection(dsn):
     """The first waits for the server to give up; whoever stops meanwhile leaves the pool whole."""
-    pool = await open_pool(
-        PostgresConfig(dsn=Secret(dsn), pool_min=1, pool_max=2), name="test", check=False
-    )
-    async with audit_log.store_of(pool) as store:
+    async with small_pool(dsn, 2) as pool, audit_log.store_of(pool) as store:
         for _ in range(3):
             async with await psycopg.AsyncConnection.connect(dsn) as other:
                 await other.execute("lock table log_state in access exclusive mode")
@@ -197,38 +205,37 @@ async def test_a_second_cancel_loses_no_connection(dsn):
                 append.cancel()
                 await asyncio.gather(append, return_exceptions=True)
         assert await store.append([submission("a/1", 1, 1)]) == [Appended((0,))]
-    await pool.close()
 
 
 async def test_a_connection_that_is_given_back_serves_the_next_store(dsn):
     """Neither statements nor handlers of the first are in its way."""
-    pool = await open_pool(
-        PostgresConfig(dsn=Secret(dsn), pool_min=1, pool_max=1), name="test", check=False
-    )
-    for number in range(3):
-        async with audit_log.store_of(pool) as store:
-            assert await store.append([submission("a/1", number + 1, 1)]) == [Appended((number,))]
-    await pool.close()
+    async with small_pool(dsn, 1) as pool:
+        for number in range(3):
+            async with audit_log.store_of(pool) as store:
+                entry = submission("a/1", number + 1, 1)
+                assert await store.append([entry]) == [Appended((number,))]
 
 
 async def test_names_are_utf8_whatever_the_dsn_says(dsn):
     """A text is never read in another encoding than it was written in."""
-    pool = await audit_log.pool_of(f"{dsn}?client_encoding=latin1")
-    async with audit_log.store_of(pool) as store:
+    async with (
+        small_pool(f"{dsn}?client_encoding=latin1", 2) as pool,
+        audit_log.store_of(pool) as store,
+    ):
         assert await store.append([submission("édge/1", 1, 2)]) == [Appended((0, 1))]
         assert await store.append([submission("édge/1", 1, 2)]) == [Appended((0, 1))]
         assert len(await store.call("T1", "trace-édge/1-1")) == 1
-    await pool.close()
 
 
 async def test_a_server_that_always_gives_notice_is_resolved(dsn):
     """No commit with a notice is believed, but the same batch again is answered from what is stored."""
-    pool = await audit_log.pool_of(f"{dsn}?options=-c%20client_min_messages%3Ddebug2")
-    async with audit_log.store_of(pool) as store:
+    async with (
+        small_pool(f"{dsn}?options=-c%20client_min_messages%3Ddebug2", 2) as pool,
+        audit_log.store_of(pool) as store,
+    ):
         with pytest.raises(CommitUnknown):
             await store.append([submission("a/1", 1, 1)])
         assert await store.append([submission("a/1", 1, 1)]) == [Appended((0,))]
-    await pool.close()
 
 
 async def test_names_with_signs_of_the_array_syntax_are_kept(store):
