@@ -239,7 +239,7 @@ async def test_a_server_that_always_gives_notice_is_resolved(dsn):
 
 
 async def test_names_with_signs_of_the_array_syntax_are_kept(store):
-    """What a trace id or a producer is called is data, not syntax."""
+    """Stores and finds trace ids and producers with quotes, backslashes and braces unchanged."""
     odd = 'a"b\\c{d},NULL'
     assert await store.append([submission(odd, 1, 2)]) == [Appended((0, 1))]
     assert await store.append([submission(odd, 1, 2)]) == [Appended((0, 1))]

@@ -47,7 +47,7 @@ async def test_what_no_socket_holds_at_once_goes_through(pipe):
 
 
 async def test_an_error_is_told_when_the_trip_is_over(pipe):
-    """What follows it in the trip is skipped by the server; the next trip finds all in order."""
+    """Raises after the last result; the server skips later commands; the next trip works."""
     with pytest.raises(psycopg.errors.DivisionByZero):
         await pipe.trip((b"one", (b"1",)), (b"divide", (b"0",)), (b"one", (b"2",)))
     (result,) = await pipe.trip((b"one", (b"41",)))

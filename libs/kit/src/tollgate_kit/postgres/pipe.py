@@ -167,7 +167,7 @@ class Pipe:
 
 
 def refusal(result: PGresult) -> psycopg.Error | None:
-    """What the server said against a command; None if it did it, or if the link broke."""
+    """Return the error with which the server refused a command; None without such an answer."""
     if result.status not in _ERRORS or not result.error_field(DiagnosticField.SQLSTATE):
         return None
     return error_from_result(result)
