@@ -114,14 +114,12 @@ def test_anthropic_stream(ant, claude):
 
 
 def test_the_models_list_has_the_shape_the_caller_speaks(oai, ant, gpt, claude):
-    """GET /v1/models parses in both SDKs and holds what can be called with each; so does one model."""
-    for client, mine, other in (
-        (oai, gpt["demo-gpt"], claude["demo-claude"]),
-        (ant, claude["demo-claude"], gpt["demo-gpt"]),
-    ):
+    """GET /v1/models parses in both SDKs and holds what can be called: all; so does one model."""
+    for client in (oai, ant):
         listed = {m.id for m in client.models.list()}
-        assert (True, False) == (mine in listed, other in listed)
-        assert mine == client.models.retrieve(mine).id
+        for name in (gpt["demo-gpt"], claude["demo-claude"]):
+            assert name in listed
+            assert name == client.models.retrieve(name).id
 
 
 @pytest.mark.parametrize(
@@ -193,3 +191,108 @@ def test_case_P14_a_beta_that_was_dropped_is_named(ant, claude):
         betas=["context-1m-2025-08-07", *(f"flag-{number}" for number in range(40))],
     )  # fmt: skip
     assert "context-1m-2025-08-07" == raw.headers["x-tollgate-dropped-betas"]
+
+
+def test_openai_calls_a_model_of_anthropic(live: Live, key, oai, claude):
+    """openai, unchanged, on an upstream of messages: text, usage and cost, whole and streamed."""
+    raw = oai.chat.completions.with_raw_response.create(
+        model=claude["demo-claude"], messages=PROMPT, max_tokens=20
+    )
+    answer = raw.parse()
+    assert answer.choices[0].message.content
+    assert claude["demo-claude"] == answer.model
+    nano = answer.usage.prompt_tokens * 1000 + answer.usage.completion_tokens * 2000
+    receipt = live.receipt(key, raw.headers["x-request-id"]).json()
+    assert nano == receipt["cost_nano_usd"]
+    chunks = list(
+        oai.chat.completions.create(
+            model=claude["demo-claude"],
+            messages=PROMPT,
+            max_tokens=20,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert answer.choices[0].message.content == text
+    assert answer.usage == chunks[-1].usage
+
+
+def test_anthropic_calls_a_model_of_openai(live: Live, key, ant, gpt):
+    """anthropic, unchanged, on an upstream of chats: text, usage and cost, whole and streamed."""
+    raw = ant.messages.with_raw_response.create(
+        model=gpt["demo-gpt"], messages=PROMPT, max_tokens=20, extra_body={"top_k": 3}
+    )
+    answer = raw.parse()
+    assert "top_k" == raw.headers["x-tollgate-dropped"]
+    assert answer.stop_reason in ("end_turn", "max_tokens")
+    nano = answer.usage.input_tokens * 1000 + answer.usage.output_tokens * 2000
+    assert nano == live.receipt(key, raw.headers["x-request-id"]).json()["cost_nano_usd"]
+    with ant.messages.stream(model=gpt["demo-gpt"], messages=PROMPT, max_tokens=20) as stream:
+        text = "".join(stream.text_stream)
+        final = stream.get_final_message()
+    assert (answer.content[0].text, answer.usage.output_tokens, answer.usage.input_tokens) == (
+        text, final.usage.output_tokens, final.usage.input_tokens
+    )  # fmt: skip
+
+
+def test_an_error_in_the_middle_is_told_in_the_clients_protocol(oai, ant, gpt, claude):
+    """Each SDK raises its own error, whatever protocol its upstream speaks."""
+    with pytest.raises(openai.APIError):
+        list(
+            oai.chat.completions.create(
+                model=claude["demo-error-mid"], messages=PROMPT, max_tokens=50, stream=True
+            )
+        )
+    with (
+        pytest.raises(anthropic.APIError),
+        ant.messages.stream(model=gpt["demo-error-mid"], messages=PROMPT, max_tokens=50) as stream,
+    ):
+        stream.get_final_message()
+
+
+def test_what_a_protocol_cannot_say_is_refused_with_its_name(oai, claude):
+    """Two answers at once: no upstream of messages gives them, and nobody is charged."""
+    with pytest.raises(openai.BadRequestError) as refused:
+        oai.chat.completions.create(model=claude["demo-claude"], messages=PROMPT, n=2)
+    assert ("n", "unsupported_parameter") == (refused.value.param, refused.value.code)
+    assert "0" == refused.value.response.headers["x-tollgate-cost-usd"]
+
+
+@pytest.mark.parametrize("upstream", ["gpt", "claude"])
+def test_openai_asks_for_a_response(live: Live, key, oai, gpt, claude, upstream):
+    """openai's Responses on upstreams of chats and messages: text, usage and cost, both ways."""
+    model = gpt["demo-gpt"] if upstream == "gpt" else claude["demo-claude"]
+    raw = oai.responses.with_raw_response.create(
+        model=model, input="Say hello.", instructions="Be brief.", max_output_tokens=20, store=False
+    )
+    answer = raw.parse()
+    assert (True, model) == (bool(answer.output_text), answer.model)
+    nano = answer.usage.input_tokens * 1000 + answer.usage.output_tokens * 2000
+    assert nano == live.receipt(key, raw.headers["x-request-id"]).json()["cost_nano_usd"]
+    events = list(
+        oai.responses.create(
+            model=model,
+            input="Say hello.",
+            instructions="Be brief.",
+            max_output_tokens=20,
+            store=False,
+            stream=True,
+        )
+    )
+    assert "response.created" == events[0].type
+    assert events[-1].type in ("response.completed", "response.incomplete")
+    assert answer.output_text == events[-1].response.output_text
+    assert answer.usage == events[-1].response.usage
+    assert list(range(len(events))) == [event.sequence_number for event in events]
+
+
+def test_tools_that_run_at_the_vendor_are_left_out_and_named(oai, gpt):
+    """Codex declares web search in every request: it is answered without, and told so."""
+    raw = oai.responses.with_raw_response.create(
+        model=gpt["demo-gpt"],
+        input="Say hello.",
+        tools=[{"type": "web_search"}],
+        max_output_tokens=20,
+    )
+    assert "tools.web_search" in raw.headers["x-tollgate-dropped"]

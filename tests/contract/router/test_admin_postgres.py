@@ -386,7 +386,7 @@ async def test_test_provider_says_how_it_went(tmp_path, postgres_dsn, script, ok
         await provide(router, up.url)
         found = await router.admin.TestProvider(pb.TestProviderRequest(name="p"), None)
         assert (ok, problem) == (found.ok, found.problem)
-        assert 1 == json.loads(up.seen[0].body)["max_tokens"]
+        assert 16 == json.loads(up.seen[0].body)["max_tokens"]
 
 
 async def test_test_provider_refused(tmp_path, postgres_dsn):

@@ -5,11 +5,12 @@ own folder knows which one it is.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tollgate_dialects.answer.rules import AnswerRules
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.conversation.translation import Translation
 from tollgate_dialects.request.rules import RequestRules
 
 
@@ -35,14 +36,25 @@ class PassedHeaders(NamedTuple):
     dropped: tuple[str, ...]
 
 
+class Asked(NamedTuple):
+    """What may decide where a call goes: the upstream's name of its model, whether it streams."""
+
+    model: str
+    stream: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Endpoint:
     """Where and under which headers calls of the protocol are made."""
 
     # Where clients make them here.
     path: str
-    # From the path of a provider's base URL to what follows it.
-    path_below: Callable[[str], str]
+    # From the path of a provider's base URL to what follows it, percent-encoded.
+    path_below: Callable[[str, Asked], str]
+    # Whether that is the same for every call.
+    is_one_path: bool = True
+    # Headers of every call that streams.
+    stream_headers: Mapping[str, str] = field(default_factory=dict)
     # The headers that an upstream key makes.
     key_headers: Callable[[str], Mapping[str, str]]
     # The lower-case name of a header that only its clients send; empty: they send none such.
@@ -60,3 +72,4 @@ class Dialect:
     answer: AnswerRules
     errors: ErrorShape
     endpoint: Endpoint
+    translation: Translation

@@ -7,21 +7,24 @@ and what is said of a failure is what tollgate_dialects has scrubbed.
 
 import asyncio
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tollgate_dialects.answer import upstream_error
-from tollgate_dialects.dialect import Dialect
-from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.common.refusal import BadRequest, Code
+from tollgate_dialects.conversation.translation import Untranslatable
+from tollgate_dialects.dialect import Asked, Dialect
+from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import rewrite
-from tollgate_dialects.request.rules import RequestFacts
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.secret import Secret
+from tollgate_router import translation
+from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import EndReason
+from tollgate_router.providers import endpoint
 from tollgate_router.providers.catalogue import Candidate, Snapshot
 from tollgate_router.providers.provider_keys import OpenKey, ProviderKeys
 from tollgate_router.providers.request_head import RequestHead
@@ -43,33 +46,13 @@ _RESULT_OF_FAULT = {
 }
 
 
-@dataclass(slots=True, eq=False)
-class UpstreamCall:
-    """One call on its way, and how far it came."""
-
-    trace_id: str
-    reservation_id: str
-    dialect: Dialect
-    model: str
-    # What the body says.
-    asked: RequestFacts
-    # What is sent upstream; None: no limit.
-    max_output_tokens: int | None
-    price: Price
-    reserved_nano_usd: int
-    body: bytes
-    protocol_headers: Mapping[str, str]
-    began: float
-    attempts: int = 0
-    # Of the last attempt.
-    candidate: Candidate | None = None
-
-
 class Opened(NamedTuple):
     """An upstream took the call."""
 
     answer: Answer
     candidate: Candidate
+    # The upstream's.
+    dialect: Dialect
     # What must not be in the answer, nor in anything that is said of it.
     secret: Secret
 
@@ -150,7 +133,9 @@ class Attempts:
     ) -> Opened | NotOpened | ContactRefused:
         """Try candidates until one answers 2xx, refuses the request itself, or none is left."""
         self._retries.call()
-        candidates = catalogue.candidates(call.dialect.protocol, call.model)
+        candidates = catalogue.candidates(
+            call.dialect.protocol, call.model, translated=call.may_be_translated
+        )
         order = self.health.order(candidates, now_ms=self._now_ms())
         if order.wait_ms:
             return NotOpened(
@@ -162,6 +147,12 @@ class Attempts:
             key = self._keys.at_hand(candidate) or await self._open_key(candidate)
             if key is None:
                 continue
+            upstream = DIALECTS[candidate.protocol]
+            try:
+                body = _upstream_body(call, candidate, upstream)
+            except (Untranslatable, BadRequest) as cannot:
+                failure = failure or _not_said(cannot)
+                continue
             if call.attempts == 0:
                 if not self._reservations.contact(call.reservation_id):
                     return ContactRefused()
@@ -169,7 +160,8 @@ class Attempts:
                 break
             call.attempts += 1
             call.candidate = candidate
-            outcome, result = await self._try(call, candidate, key)
+            call.dropped = body.dropped
+            outcome, result = await self._try(call, candidate, key, upstream, body.data)
             if isinstance(outcome, Opened) or not routing.may_retry(result):
                 return outcome
             # What may pass is told rather than what only the operator can mend.
@@ -213,18 +205,16 @@ class Attempts:
             return None
 
     async def _try(
-        self, call: UpstreamCall, candidate: Candidate, key: OpenKey
+        self,
+        call: UpstreamCall,
+        candidate: Candidate,
+        key: OpenKey,
+        upstream: Dialect,
+        body: bytes,
     ) -> tuple[Opened | NotOpened, routing.Result]:
-        body = rewrite.upstream_body(
-            call.body,
-            call.dialect.request,
-            asked=call.asked,
-            model=candidate.upstream_model,
-            max_output_tokens=call.max_output_tokens,
-            without_include_usage=candidate.without_include_usage,
-        )
         try:
-            answer = await self._upstream.send(_head(call, key), body)
+            head = _head(call, candidate, key, upstream)
+            answer = await self._upstream.send(head, body)
         except UpstreamFault as fault:
             result = _RESULT_OF_FAULT.get(fault.fault, routing.Result.BROKEN)
             self._record(candidate, result)
@@ -233,11 +223,11 @@ class Attempts:
             return NotOpened(reason, is_unknown=fault.fault is not Fault.CONNECT), result
         if refusal.result_of(answer.status) is routing.Result.OK:
             self._record(candidate, routing.Result.OK)
-            return Opened(answer, candidate, key.secret), routing.Result.OK
-        return await self._refused(call, answer, candidate, key)
+            return Opened(answer, candidate, upstream, key.secret), routing.Result.OK
+        return await self._refused(answer, candidate, key, upstream)
 
     async def _refused(
-        self, call: UpstreamCall, answer: Answer, candidate: Candidate, key: OpenKey
+        self, answer: Answer, candidate: Candidate, key: OpenKey, upstream: Dialect
     ) -> tuple[NotOpened, routing.Result]:
         start = b""
         try:
@@ -256,7 +246,7 @@ class Attempts:
             status,
             start,
             answer.headers,
-            call.dialect.answer.error_codes,
+            upstream.answer.error_codes,
             [key.secret.reveal()],
         )
         refused = NotOpened(
@@ -279,9 +269,43 @@ class Attempts:
         return int(self._clock.monotonic() * 1000)
 
 
-def _head(call: UpstreamCall, key: OpenKey) -> RequestHead:
-    passed = call.dialect.endpoint.passed_on(call.protocol_headers).kept
-    return key.head.with_headers(passed) if passed else key.head
+def _upstream_body(
+    call: UpstreamCall, candidate: Candidate, upstream: Dialect
+) -> translation.UpstreamBody:
+    """What this upstream is sent. Raises Untranslatable, BadRequest."""
+    if translation.is_needed(call, upstream):
+        return translation.upstream_body(call, candidate, upstream)
+    data = rewrite.upstream_body(
+        call.body,
+        upstream.request,
+        asked=call.asked,
+        model=candidate.upstream_model,
+        max_output_tokens=call.max_output_tokens,
+        without_include_usage=candidate.without_include_usage,
+    )
+    return translation.UpstreamBody(data, frozenset())
+
+
+def _not_said(cannot: Untranslatable | BadRequest) -> NotOpened:
+    """The upstream's protocol has no words for the request; nobody was asked."""
+    return NotOpened(
+        EndReason.UPSTREAM_ERROR,
+        400,
+        cannot.why if isinstance(cannot, Untranslatable) else cannot.message,
+        Code.UNSUPPORTED_PARAMETER.value if isinstance(cannot, Untranslatable) else cannot.code,
+        cannot.param,
+    )
+
+
+def _head(call: UpstreamCall, candidate: Candidate, key: OpenKey, upstream: Dialect) -> RequestHead:
+    head, spoken = key.head, upstream.endpoint
+    if not spoken.is_one_path:
+        asked = Asked(candidate.upstream_model, call.asked.stream)
+        head = head.at(endpoint.target(candidate.address, candidate.protocol, asked))
+    headers = spoken.stream_headers if call.asked.stream else {}
+    if upstream is call.dialect:
+        headers = {**headers, **spoken.passed_on(call.protocol_headers).kept}
+    return head.with_headers(headers) if headers else head
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:

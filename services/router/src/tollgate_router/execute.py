@@ -14,20 +14,21 @@ from tollgate.router.v1 import router_pb2
 from tollgate_dialects.answer.answer_usage import Flag
 from tollgate_dialects.answer.meter import BodyMeter
 from tollgate_dialects.answer.template import Shapes
+from tollgate_dialects.conversation.machine import IllegalEventError
 from tollgate_dialects.pricing.units import Unit
 from tollgate_kit.clock import Clock
 from tollgate_kit.lifecycle import MustFinish
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_router import charge, messages
+from tollgate_router import charge, messages, translation
 from tollgate_router.attempts import (
     Attempts,
     ContactRefused,
     NotOpened,
     Opened,
-    UpstreamCall,
     broken_answer,
 )
+from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.config import ExecuteConfig
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
@@ -148,7 +149,7 @@ class Executor:
     async def _unary(self, call: UpstreamCall, opened: Opened) -> router_pb2.ExecuteResponse:
         """Read the whole body and meter it; a body that is no answer is not passed on."""
         answer = opened.answer
-        meter = BodyMeter(call.dialect.answer, secrets=(opened.secret.reveal(),))
+        meter = BodyMeter(opened.dialect.answer, secrets=(opened.secret.reveal(),))
         data, reason = b"", EndReason.UPSTREAM_ERROR
         try:
             meter.feed(await answer.read_all(self._upstream.answer_bytes_max))
@@ -169,13 +170,18 @@ class Executor:
             price=call.price,
             reserved_nano_usd=call.reserved_nano_usd,
         )
+        if reason is EndReason.COMPLETED and translation.is_needed(call, opened.dialect):
+            try:
+                data = translation.answer(call, opened.dialect, data, charged.usage)
+            except IllegalEventError:
+                reason = EndReason.UPSTREAM_ERROR
         self._finished(call, reason, charged, meter.flag)
-        if not meter.finished:
+        if reason is not EndReason.COMPLETED:
             self._attempts.broke(opened.candidate, meter.error)
             return messages.not_opened(call, broken_answer(reason, meter.error), charged)
         return router_pb2.ExecuteResponse(
             route=messages.route(call),
-            head=messages.head(answer.status, stream=False),
+            head=messages.head(call, answer.status),
             data=data,
             end=messages.end(call, reason, charged),
         )

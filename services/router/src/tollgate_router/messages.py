@@ -9,13 +9,15 @@ from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.price import PRICE_FIELDS, Price
 from tollgate_dialects.pricing.usage import UsageSource
 from tollgate_kit.rpc.failure import Failure
-from tollgate_router.attempts import NotOpened, UpstreamCall
+from tollgate_router.attempts import NotOpened
+from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.providers.catalogue import ListedModel, Provider
 
 PROTOCOLS: dict[router_pb2.ClientProtocol.ValueType, Protocol] = {
     router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT: Protocol.OPENAI_CHAT,
     router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES: Protocol.ANTHROPIC_MESSAGES,
+    router_pb2.CLIENT_PROTOCOL_OPENAI_RESPONSES: Protocol.OPENAI_RESPONSES,
 }
 _PROTOCOL_NUMBERS = {protocol: number for number, protocol in PROTOCOLS.items()}
 _REASONS = {reason: getattr(router_pb2, f"END_REASON_{reason.name}") for reason in EndReason}
@@ -52,10 +54,12 @@ def end(
     return message
 
 
-def head(status: int, *, stream: bool) -> router_pb2.Head:
+def head(call: UpstreamCall, status: int) -> router_pb2.Head:
     """The head of an answer; the type is the protocol's, whatever the upstream calls it."""
     return router_pb2.Head(
-        http_status=status, content_type="text/event-stream" if stream else "application/json"
+        http_status=status,
+        content_type="text/event-stream" if call.asked.stream else "application/json",
+        dropped=sorted(call.dropped),
     )
 
 

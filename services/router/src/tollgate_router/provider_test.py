@@ -7,9 +7,14 @@ from dataclasses import dataclass
 
 import orjson
 
+from tollgate_dialects.conversation.parts import Text
+from tollgate_dialects.conversation.request import Request, Turn
+from tollgate_dialects.conversation.translation import Target
+from tollgate_dialects.dialect import Asked
+from tollgate_dialects.registry import DIALECTS
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
-from tollgate_router.providers import base_url
+from tollgate_router.providers import base_url, endpoint
 from tollgate_router.providers.catalogue import (
     Candidate,
     Provider,
@@ -23,6 +28,9 @@ from tollgate_router.upstream.fault import UpstreamFault
 from tollgate_router.upstream.upstream import Upstream
 
 ANSWER_BYTES_MAX = 1024 * 1024
+# What every protocol allows.
+OUTPUT_TOKENS = 16
+_PING = Request(model="", turns=(Turn("user", (Text("ping"),)),))
 _PROBLEMS = {
     400: "bad_request",
     401: "bad_key",
@@ -69,16 +77,16 @@ class ProviderTest:
             opened = await self._keys.open(candidate)
         except KeyringFault:
             return Found("key_not_opened")
-        body = orjson.dumps(
-            {
-                "model": served.upstream_model,
-                "max_tokens": 1,
-                "messages": [{"role": "user", "content": "ping"}],
-            }
-        )
+        head = opened.head
+        spoken = DIALECTS[provider.protocol]
+        if not spoken.endpoint.is_one_path:
+            asked = Asked(served.upstream_model, stream=False)
+            head = head.at(endpoint.target(address, provider.protocol, asked))
+        smallest = Target(served.upstream_model, OUTPUT_TOKENS)
+        written = spoken.translation.write_request(_PING, smallest)
         began = self._clock.monotonic()
         try:
-            answer = await self._upstream.send(opened.head, body)
+            answer = await self._upstream.send(head, orjson.dumps(written.document))
         except UpstreamFault as fault:
             return Found("not_reached" if fault.fault.value == "connect" else fault.fault.value)
         latency_ms = round((self._clock.monotonic() - began) * 1000)

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_dialects.pricing.bound import worst_case
+from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request as requests
 from tollgate_dialects.request.rules import RequestFacts, RequestRules
@@ -19,7 +20,7 @@ from tollgate_kit.rpc.failure import Failure, invalid_field, overloaded
 from tollgate_kit.rpc.session_server import SessionServer
 from tollgate_kit.secret import Secret
 from tollgate_router import messages, reservation
-from tollgate_router.attempts import UpstreamCall
+from tollgate_router.call import UpstreamCall
 from tollgate_router.execute import Executor
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.reservation import Claims, TokenDenial, UsedReservations
@@ -116,6 +117,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
         if refusal is not None:
             raise self._refuse(request, refusal)
+        may_be_translated = _covers_translation(claims, asked, price, request)
         refusal = self._reservations.admit(claims, trace_id=request.trace_id)
         if refusal is not None:
             raise self._refuse(request, refusal)
@@ -128,9 +130,11 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             max_output_tokens=bound.sent_max_output_tokens,
             price=price,
             reserved_nano_usd=claims.amount_nano_usd,
+            may_be_translated=may_be_translated,
             body=request.body,
             protocol_headers=request.protocol_headers,
             began=self._clock.monotonic(),
+            created_s=self._clock.unix_ms() // 1000,
         )
 
     def _claims(self, request: router_pb2.ExecuteRequest) -> Claims:
@@ -172,10 +176,20 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         return messages.reservation_refused()
 
 
+def _covers_translation(
+    claims: Claims, asked: RequestFacts, price: Price, request: router_pb2.ExecuteRequest
+) -> bool:
+    """Whether what was granted covers the call at an upstream of another protocol, too."""
+    bound = worst_case(asked.translated(), price, output_cap=request.max_output_tokens or None)
+    price_version = request.price_version
+    return reservation.check_bound(claims, bound, price_version=price_version) is None
+
+
 def _asked(request: router_pb2.ExecuteRequest, rules: RequestRules) -> RequestFacts:
     """Read the body. Raises INVALID_FIELD if the request's own fields contradict it."""
     try:
-        asked = requests.read(request.body, rules)
+        told = rules.told(request.model, stream=request.stream)
+        asked = requests.read(request.body, rules, told)
     except requests.BadRequest:
         raise invalid_field("body") from None
     if asked.stream is not request.stream:

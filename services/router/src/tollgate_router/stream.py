@@ -10,8 +10,11 @@ from tollgate_dialects.answer.answer_usage import Flag
 from tollgate_dialects.answer.meter import StreamMeter
 from tollgate_dialects.answer.template import Shapes
 from tollgate_dialects.answer.upstream_error import UpstreamFault as UpstreamError
-from tollgate_router import charge, messages
-from tollgate_router.attempts import Opened, UpstreamCall, broken_answer
+from tollgate_dialects.conversation.machine import IllegalEventError
+from tollgate_dialects.pricing.usage import Usage
+from tollgate_router import charge, messages, translation
+from tollgate_router.attempts import Opened, broken_answer
+from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.upstream.fault import Fault, UpstreamFault
 
@@ -26,10 +29,14 @@ class Stream:
         self._begun = False
         self.answer = opened.answer
         self.candidate = opened.candidate
+        is_translated = translation.is_needed(call, opened.dialect)
+        self._translator = (
+            translation.stream_translator(call, opened.dialect) if is_translated else None
+        )
         self._meter = StreamMeter(
-            call.dialect.answer,
+            opened.dialect.answer,
             choices=call.asked.choices,
-            strip_usage=not call.asked.wants_usage,
+            strip_usage=not (is_translated or call.asked.wants_usage),
             secrets=(opened.secret.reveal(),),
             shapes=shapes,
         )
@@ -68,13 +75,26 @@ class Stream:
         data = meter.feed(chunk) if chunk else meter.finish()
         if self._opened.leaks(data):
             return self._end(EndReason.UPSTREAM_ERROR, withheld=True)
+        reason = self._reason(is_last=not chunk)
+        if reason is not None:
+            return self._end(reason, data)
+        usage = None if meter.reported is None else meter.usage
+        try:
+            told = self._told(data, usage)
+        except IllegalEventError:
+            return self._end(EndReason.UPSTREAM_ERROR)
+        return self._message(told) if told else None
+
+    def _reason(self, *, is_last: bool) -> EndReason | None:
+        """Why the stream ends with what was just read; None: it goes on."""
+        meter = self._meter
         if meter.finished:
-            return self._end(EndReason.COMPLETED, data)
-        if meter.error is not None or not chunk or self._bytes_left < 0:
-            return self._end(EndReason.UPSTREAM_ERROR, data)
+            return EndReason.COMPLETED
+        if meter.error is not None or is_last or self._bytes_left < 0:
+            return EndReason.UPSTREAM_ERROR
         if not meter.has_final_usage and self._is_spent():
-            return self._end(EndReason.COST_LIMIT, data)
-        return self._message(data) if data else None
+            return EndReason.COST_LIMIT
+        return None
 
     def _is_spent(self) -> bool:
         return charge.is_spent(
@@ -87,6 +107,19 @@ class Stream:
     def cut(self, reason: EndReason) -> None:
         """End the stream from our side; what was produced until here is charged."""
         self._end(reason)
+
+    def _told(self, data: bytes, usage: Usage | None) -> bytes:
+        """What passes of an upstream's frames, in the client's protocol.
+
+        Raises IllegalEventError, also for a complete answer whose end cannot be told.
+        """
+        translator = self._translator
+        if translator is None:
+            return data
+        told = translator.feed(data, usage)
+        if self.reason is EndReason.COMPLETED and not translator.finished:
+            raise IllegalEventError
+        return told
 
     def _end(
         self, reason: EndReason, data: bytes = b"", *, withheld: bool = False
@@ -103,6 +136,11 @@ class Stream:
                 price=call.price,
                 reserved_nano_usd=call.reserved_nano_usd,
             )
+        try:
+            data = self._told(data, self.charged.usage)
+        except IllegalEventError:
+            self.reason = reason = EndReason.UPSTREAM_ERROR
+            data = b""
         failure = None
         if reason in (EndReason.UPSTREAM_ERROR, EndReason.UPSTREAM_TIMEOUT):
             failure = broken_answer(reason, meter.error)
@@ -118,5 +156,5 @@ class Stream:
             assert route is not None
             message.route.CopyFrom(route)
             if data or self.reason is None:
-                message.head.CopyFrom(messages.head(self.answer.status, stream=True))
+                message.head.CopyFrom(messages.head(self._call, self.answer.status))
         return message

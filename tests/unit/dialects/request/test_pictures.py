@@ -8,7 +8,6 @@ import pytest
 
 from tollgate_dialects.anthropic.content import picture_tokens as anthropic_tokens
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.openai_chat.content import picture_tokens as openai_tokens
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import pictures, request
 
@@ -78,8 +77,8 @@ def test_case_M10_the_size_of_a_picture_is_read_from_its_header(make):
         (2048, 768): 48_169, (16_000, 6_000): 48_169,
     }.items():  # fmt: skip
         data = make(width, height)
-        found = pictures.of_data_url(data_url(data), openai_tokens)
-        assert (tokens, len(base64.b64encode(data))) == found
+        found = pictures.of_data_url(data_url(data), pictures.dearest_tokens)
+        assert (tokens, len(base64.b64encode(data)), tokens) == found
 
 
 @pytest.mark.parametrize("size", [(1092, 1092), (2576, 2576), (8000, 8000), (20, 20)])
@@ -89,7 +88,7 @@ def test_case_M10_the_bound_is_above_every_vendors_rule(size):
     anthropic = min(width * height // 750, 4_784)
     qwen = min(-(-width // 28) * -(-height // 28) + 2, 16_384)
     openai = min(-(-width // 32) * -(-height // 32) * 246 // 100, 12_000)
-    here = pictures.of_data_url(data_url(png(*size)), openai_tokens).tokens
+    here = pictures.of_data_url(data_url(png(*size)), pictures.dearest_tokens).tokens
     assert here >= max(anthropic, qwen, openai, 4_128)
     assert pictures.of_base64("image/png", base64.b64encode(png(*size)).decode(), anthropic_tokens)[
         0
@@ -117,7 +116,10 @@ def test_case_M10_a_large_file_counts_as_a_picture_plus_the_text():
 )  # fmt: skip
 def test_case_M10_an_odd_header_counts_as_the_dearest_picture(data):
     """What is not understood is not guessed."""
-    assert pictures.DEAREST_TOKENS == pictures.of_data_url(data_url(data), openai_tokens).tokens
+    assert (
+        pictures.DEAREST_TOKENS
+        == pictures.of_data_url(data_url(data), pictures.dearest_tokens).tokens
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,8 +129,8 @@ def test_case_M10_an_odd_header_counts_as_the_dearest_picture(data):
 )  # fmt: skip
 def test_case_M10_what_is_no_wellformed_base64_counts_as_text_as_well(url):
     """A picture's address is no place to hide a prompt."""
-    found = pictures.of_data_url(url, openai_tokens)
-    assert (pictures.DEAREST_TOKENS, 0) == found
+    found = pictures.of_data_url(url, pictures.dearest_tokens)
+    assert (pictures.DEAREST_TOKENS, 0, pictures.DEAREST_TOKENS) == found
     for media_type in (None, 7, "text/plain", "application/pdf"):
         assert 0 == pictures.of_base64(media_type, "AAAA" * 100, anthropic_tokens).encoded_bytes
 
@@ -161,13 +163,16 @@ def lying_jpeg():
 )  # fmt: skip
 def test_case_M10_a_header_that_lies_counts_as_the_dearest_picture(data):
     """What another decoder may read as a larger picture is never bounded as a small one."""
-    assert pictures.DEAREST_TOKENS == pictures.of_data_url(data_url(data), openai_tokens).tokens
+    assert (
+        pictures.DEAREST_TOKENS
+        == pictures.of_data_url(data_url(data), pictures.dearest_tokens).tokens
+    )
 
 
 def test_case_M10_the_largest_of_two_frame_headers_counts():
     """A decoder may take either."""
     two = jpeg(8, 8)[:-42] + jpeg(2048, 768)[2:]
-    assert 48_169 == pictures.of_data_url(data_url(two), openai_tokens).tokens
+    assert 48_169 == pictures.of_data_url(data_url(two), pictures.dearest_tokens).tokens
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.dialect import Asked
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.registry import DIALECTS
@@ -42,7 +43,7 @@ def build(*providers: Provider, prices=None) -> catalogue.Snapshot:
 
 def test_candidates_come_in_order_of_registration():
     """Providers, then their keys, as they were registered; each bound to tenant, key and origin."""
-    found = build(provider("a"), provider("b")).candidates(OPENAI, "m")
+    found = build(provider("a"), provider("b")).candidates(OPENAI, "m", translated=False)
     assert ["a-1", "a-2", "b-1", "b-2"] == [way.key_id for way in found]
     assert "shared|a-1|https://a.example.com:443" == found[0].key_context
     assert "up-m" == found[0].upstream_model
@@ -53,10 +54,10 @@ def test_no_route_without_price_key_address_or_leave():
     assert () == build(provider("a"), prices=()).models
     for broken in ({"keys": ()}, {"enabled": False}, {"base_url": "https://10.0.0.1"}):
         snapshot = build(provider("a", **broken))
-        assert ((), ()) == (snapshot.candidates(OPENAI, "m"), snapshot.models)
+        assert ((), ()) == (snapshot.candidates(OPENAI, "m", translated=False), snapshot.models)
     assert ("a",) == build(provider("a", base_url="https://10.0.0.1")).barred
-    assert () == build(provider("a")).candidates(ANTHROPIC, "m")
-    assert () == build(provider("a")).candidates(OPENAI, "n")
+    assert () == build(provider("a")).candidates(ANTHROPIC, "m", translated=False)
+    assert () == build(provider("a")).candidates(OPENAI, "n", translated=False)
 
 
 def test_models_show_protocols_and_newest_price():
@@ -82,7 +83,9 @@ def test_models_show_protocols_and_newest_price():
 )  # fmt: skip
 def test_endpoints(protocol, address, wanted):
     """Base URLs are written as each protocol's SDK takes them."""
-    assert wanted == endpoint.url(base_url.parse(address, allow_private=False), protocol)
+    assert wanted == endpoint.url(
+        base_url.parse(address, allow_private=False), protocol, Asked("m", stream=False)
+    )
 
 
 def test_only_well_formed_protocol_headers_pass():

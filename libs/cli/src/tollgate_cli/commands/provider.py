@@ -10,6 +10,7 @@ import typer
 from tollgate.router.v1 import router_pb2
 from tollgate_cli import hint
 from tollgate_cli.commands import callable_models, directory, present, session
+from tollgate_cli.commands.presets import PRESETS, Preset
 from tollgate_cli.commands.session import AsJson, ConfigFile
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
@@ -20,6 +21,7 @@ providers = typer.Typer(help="Upstreams and their keys.", no_args_is_help=True)
 PROTOCOLS = {
     "openai": router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT,
     "anthropic": router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES,
+    "responses": router_pb2.CLIENT_PROTOCOL_OPENAI_RESPONSES,
 }
 _TEST_TIMEOUT_S = 60.0
 # Router looks closer; what this does not match it refuses in any deployment.
@@ -27,6 +29,16 @@ _BASE_URL = re.compile(
     r"https://[^/]|http://(localhost|127\.[0-9.]+|\[[0:]+1\])([:/]|$)", re.IGNORECASE
 )
 Name = Annotated[str, typer.Argument(help="The provider's name.")]
+PresetName = Annotated[
+    str, typer.Option("--preset", help=f"A vendor that is known: {', '.join(PRESETS)}.")
+]
+BaseUrl = Annotated[
+    str, typer.Option("--base-url", help="For example https://host/v1; default: the preset's.")
+]
+Protocol = Annotated[
+    str,
+    typer.Option("--protocol", help=f"{', '.join(PROTOCOLS)}; default: the preset's, or openai."),
+]
 
 
 async def add_provider(
@@ -67,11 +79,13 @@ async def add_key(operator: Operator, *, provider: str, secret: str, request_id:
 @providers.command("add")
 def provider_add(
     name: Name,
-    base_url: Annotated[str, typer.Option("--base-url", help="For example https://host/v1.")],
+    *,
     model: Annotated[
         list[str], typer.Option("--model", help="NAME, or NAME=UPSTREAM-NAME; repeatable.")
     ],
-    protocol: Annotated[str, typer.Option("--protocol", help="openai or anthropic.")] = "openai",
+    preset: PresetName = "",
+    base_url: BaseUrl = "",
+    protocol: Protocol = "",
     key_file: Annotated[
         Path | None, typer.Option("--key-file", help="Holds the key; default: standard input.")
     ] = None,
@@ -86,7 +100,11 @@ def provider_add(
     config: ConfigFile = None,
 ) -> None:
     """Add an upstream and its key. The key is read from a file or standard input, never argv."""
-    secret = _checked(protocol, base_url, key_file, without_include_usage)
+    known_as = PRESETS.get(preset, Preset(protocol or "openai", base_url))
+    base_url = base_url or known_as.base_url
+    protocol = protocol or known_as.protocol
+    without_include_usage |= known_as.without_include_usage
+    secret = _checked(preset, protocol, base_url, key_file, without_include_usage)
 
     async def work(operator: Operator) -> Any:
         provider = await add_provider(
@@ -119,15 +137,19 @@ def provider_add(
 
 
 def _checked(
-    protocol: str, base_url: str, key_file: Path | None, without_include_usage: bool
+    preset: str, protocol: str, base_url: str, key_file: Path | None, without_include_usage: bool
 ) -> str:
     """The key. Raises Fault with everything that can be seen to be wrong from here."""
+    if preset and preset not in PRESETS:
+        raise Fault(f"{preset!r} is no preset", f"one of: {', '.join(PRESETS)}")
     faults: list[Fault] = []
     if protocol not in PROTOCOLS:
         faults.append(Fault(f"{protocol!r} is no protocol", f"one of: {', '.join(PROTOCOLS)}"))
     elif without_include_usage and protocol != "openai":
         faults.append(Fault("--without-include-usage is for --protocol openai alone"))
-    if not _BASE_URL.match(base_url):
+    if preset and base_url == PRESETS[preset].base_url and not PRESETS[preset].is_complete:
+        faults.append(Fault(f"--preset {preset} needs --base-url", f"as {base_url}"))
+    elif not _BASE_URL.match(base_url):
         faults.append(
             Fault("--base-url is neither https nor http to this machine", "as https://HOST/v1")
         )

@@ -35,7 +35,7 @@ class Vocabulary:
         )
         # What may be left of such a frame when the above is out: keys, and the words.
         self.fixed: Final = re.compile(
-            rb"(?:event: \w+\n)?data: "
+            rb"(?:event: [\w.]+\n)?data: "
             rb'(?:[{}\[\],:\s]|(?!"usage"\s*+:\s*+\{)"[a-z_]+"\s*+:'
             rb'|(?:(?<="index":)|(?<="index": ))\d++|'
             rb'null|true|false|\x00|\x01|"(?:%b)")+\n\n' % words.encode()

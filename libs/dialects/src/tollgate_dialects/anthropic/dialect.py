@@ -3,6 +3,7 @@
 from typing import Final
 
 from tollgate_dialects.anthropic import answer, endpoint, errors, request
+from tollgate_dialects.anthropic.translate.translation import TRANSLATION
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.dialect import Dialect
 
@@ -12,4 +13,5 @@ ANTHROPIC_MESSAGES: Final = Dialect(
     answer=answer.RULES,
     errors=errors.SHAPE,
     endpoint=endpoint.ENDPOINT,
+    translation=TRANSLATION,
 )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from tollgate_dialects.dialect import Endpoint, PassedHeaders
+from tollgate_dialects.dialect import Asked, Endpoint, PassedHeaders
 
 # What is spoken where a client names no version.
 VERSION: Final = "2023-06-01"
@@ -50,7 +50,7 @@ def _passed_on(headers: Mapping[str, str]) -> PassedHeaders:
     return PassedHeaders(passed, betas.dropped)
 
 
-def _path_below(base_path: str) -> str:
+def _path_below(base_path: str, _asked: Asked) -> str:
     """The base URL of Anthropic's SDK has no version, but may be given with it."""
     return "/messages" if base_path.endswith("/v1") else "/v1/messages"
 

@@ -51,7 +51,7 @@ def _check_tool(tool: Mapping[str, Any]) -> None:
 
 
 RULES: Final = RequestRules(
-    top=keys.top_keys(_REFUSED),
+    names=keys.names_of(_REFUSED),
     refused=_REFUSED,
     check_tool=_check_tool,
     output_limit=limits.output_limit,

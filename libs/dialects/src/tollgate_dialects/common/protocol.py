@@ -7,6 +7,7 @@ class Protocol(enum.Enum):
     """A client protocol; upstreams of the same protocol get the client's bytes."""
 
     OPENAI_CHAT = "openai.chat"
+    OPENAI_RESPONSES = "openai.responses"
     ANTHROPIC_MESSAGES = "anthropic.messages"
 
     # Members are singletons: their identity is a hash, and Enum's own runs in Python.

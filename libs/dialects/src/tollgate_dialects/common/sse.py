@@ -40,7 +40,8 @@ class Event(NamedTuple):
 class StreamEnd:
     """How a protocol's stream ends."""
 
-    # The last event, as it is always written to a client.
+    # The last event, as it is always written to a client; empty: it says what only the upstream
+    # knows, so a stream without it has failed.
     frame: bytes
     # No last event is without it.
     marker: bytes

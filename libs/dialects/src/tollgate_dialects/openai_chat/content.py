@@ -27,10 +27,6 @@ _MESSAGE_MEMBERS = frozenset(
 )  # fmt: skip
 _PART_MEMBERS = frozenset(("cache_control", "annotations", "citations", "logprobs"))
 
-# OpenAI scales a picture down to these edges before it cuts tiles.
-_SQUARE: Final = 2_048
-_SHORT: Final = 768
-
 
 def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
     """What a chat holds beside text. Raises BadRequest."""
@@ -49,19 +45,6 @@ def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
 def cache_write(_printed: bytes) -> CacheWrite:
     """Newer OpenAI models write implicitly, at the one write price they have."""
     return "5m"
-
-
-def picture_tokens(width: int, height: int) -> int:
-    """OpenAI's tiles at gpt-4o-mini's rate: above every other vendor's rule at every size.
-
-    Fitted into 2,048 squared, then the short edge to 768, then tiles of 512 (rounded up twice).
-    """
-    long, short = max(width, height), min(width, height)
-    if long > _SQUARE:
-        long, short = _SQUARE, -(-short * _SQUARE // long)
-    if short > _SHORT:
-        long, short = -(-long * _SHORT // short), _SHORT
-    return 2_833 + 5_667 * -(-long // 512) * -(-short // 512)
 
 
 def _carries_more(thing: Mapping[str, Any], known: frozenset[str]) -> bool:
@@ -92,6 +75,6 @@ def _judge(part: Any, found: Content) -> None:
     plain = not isinstance(image, dict) or image.keys() <= {"url", "detail"}
     if kind in _PICTURE_PARTS and is_inline and plain and carried == {"image_url"}:
         assert isinstance(url, str)
-        found.add(pictures.of_data_url(url, picture_tokens))
+        found.add(pictures.of_data_url(url, pictures.dearest_tokens))
     else:
         found.unbounded = True

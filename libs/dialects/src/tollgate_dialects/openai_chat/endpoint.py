@@ -6,7 +6,7 @@ from tollgate_dialects.dialect import Endpoint, PassedHeaders
 
 ENDPOINT: Final = Endpoint(
     path="/v1/chat/completions",
-    path_below=lambda _base_path: "/chat/completions",
+    path_below=lambda _base_path, _asked: "/chat/completions",
     key_headers=lambda key: {"Authorization": f"Bearer {key}"},
     told_by=b"",
     # The protocol has no headers of its own that bear on an answer.

@@ -40,10 +40,15 @@ def output_limit(document: Mapping[str, Any]) -> OutputLimit:
     return found, tuple(names)
 
 
+def is_reasoning_model(model: str) -> bool:
+    """Whether a name is that of one of OpenAI's models that think."""
+    return _REASONING_MODEL.match(model) is not None
+
+
 def name_for(model: str) -> str:
     """The name to limit a client by that named none.
 
     Every compatible server knows `max_tokens`, except for OpenAI's reasoning models, which only
     take `max_completion_tokens`.
     """
-    return "max_completion_tokens" if _REASONING_MODEL.match(model) else "max_tokens"
+    return "max_completion_tokens" if is_reasoning_model(model) else "max_tokens"

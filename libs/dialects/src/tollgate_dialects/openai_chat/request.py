@@ -65,7 +65,7 @@ def _wants_usage(document: Mapping[str, Any]) -> bool:
 
 
 RULES: Final = RequestRules(
-    top=keys.top_keys(_REFUSED),
+    names=keys.names_of(_REFUSED),
     refused=_REFUSED,
     check_tool=_check_tool,
     output_limit=limits.output_limit,

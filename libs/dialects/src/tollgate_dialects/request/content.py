@@ -8,7 +8,7 @@ is not known here) is reported as unbounded. What the parts of a body are, its d
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from tollgate_dialects.common.refusal import unsupported, wrong_type
 from tollgate_dialects.request import normalisation, pictures
@@ -22,11 +22,20 @@ MEDIA = frozenset(
 )  # fmt: skip
 
 
+# What another protocol's upstream may add on its own: at most 1,250 tokens on Bedrock with tools,
+# and 700 at compatible vendors.
+_TRANSLATED_OVERHEAD_TOKENS: Final = 2_500
+# For each object of a body: the names that another protocol has for what is in it.
+_TRANSLATED_OBJECT_TOKENS: Final = 8
+
+
 class InputBound(NamedTuple):
     """`tokens` says nothing when `unbounded`."""
 
     tokens: int
     unbounded: bool
+    # Where an upstream of another protocol reads it.
+    translated_tokens: int
 
 
 class Content:
@@ -37,19 +46,29 @@ class Content:
         self.extra_tokens = extra_tokens
         self.picture_bytes = 0
         self.picture_tokens = 0
+        self.dearest_picture_tokens = 0
         self.unbounded = False
 
     def add(self, picture: pictures.Picture) -> None:
         """Count a picture by its tokens instead of its bytes."""
         self.extra_tokens += picture.tokens
         self.picture_tokens += picture.tokens
+        self.dearest_picture_tokens += picture.dearest_tokens
         self.picture_bytes += picture.encoded_bytes
 
 
 def input_bound(body: bytes, printed: bytes, content: Content) -> InputBound:
     """The bound of a body whose parts were looked at; `printed`: parsed and printed by orjson."""
     text_bytes = len(body) - content.picture_bytes + normalisation.growth(printed)
-    return InputBound(text_bytes + content.extra_tokens, content.unbounded)
+    tokens = text_bytes + content.extra_tokens
+    translated_tokens = (
+        tokens
+        + content.dearest_picture_tokens
+        - content.picture_tokens
+        + _TRANSLATED_OVERHEAD_TOKENS
+        + _TRANSLATED_OBJECT_TOKENS * printed.count(b"{")
+    )
+    return InputBound(tokens, content.unbounded, translated_tokens)
 
 
 def contents_of(document: Mapping[str, Any]) -> list[list[Any]]:

@@ -52,33 +52,49 @@ def _fold(key: str) -> str:
     return key.partition("\0")[0].casefold().translate(_FOLDED_AWAY)
 
 
-class TopKeys(NamedTuple):
-    """The names at the top of one protocol's documents."""
+class Names(NamedTuple):
+    """The names that decide something in one protocol's documents."""
 
-    # Names that decide something, folded; and those that may stand there as they are.
+    # At the top: folded, and those that may stand there as they are.
     folded: frozenset[str]
     plain: frozenset[str]
+    # Members at the top that hold more of them, and the members on the way down.
+    roots: tuple[str, ...]
+    paths: frozenset[str]
+    nested_folded: frozenset[str]
+    nested_plain: frozenset[str]
 
 
-def top_keys(refused: Iterable[str]) -> TopKeys:
-    """The names of a protocol that refuses these parameters."""
-    names = _TOP.union(refused)
-    return TopKeys(frozenset(map(_fold, names)), names | _HARMLESS_TOP)
+def names_of(
+    refused: Iterable[str],
+    *,
+    top: Iterable[str] = (),
+    roots: Iterable[str] = (),
+    paths: Iterable[str] = (),
+    nested: Iterable[str] = (),
+) -> Names:
+    """The names of a protocol that refuses some parameters and has others beside the usual."""
+    names = _TOP.union(refused, top)
+    below = _NESTED.union(nested, paths)
+    return Names(
+        folded=frozenset(map(_fold, names)),
+        plain=names | _HARMLESS_TOP,
+        roots=(*_ROOTS, *roots),
+        paths=_PATHS.union(paths),
+        nested_folded=frozenset(map(_fold, below)),
+        nested_plain=below | _HARMLESS_NESTED,
+    )
 
 
-_NESTED_FOLDED = frozenset(map(_fold, _NESTED))
-_NESTED_PLAIN = _NESTED | _HARMLESS_NESTED
-
-
-def check(body: bytes, printed: bytes, document: Mapping[str, Any], top: TopKeys) -> None:
+def check(body: bytes, printed: bytes, document: Mapping[str, Any], names: Names) -> None:
     """`printed` is `document` as orjson prints it. Raises BadRequest."""
     if members.were_lost(body, printed):
         raise BadRequest(Code.DUPLICATE_KEY, "A key occurs twice in one object.", _twice(body))
-    _check_spelling(document.keys() - top.plain, top.folded)
-    for root in _ROOTS:
+    _check_spelling(document.keys() - names.plain, names.folded)
+    for root in names.roots:
         value = document.get(root)
         if value:
-            _check_below(value)
+            _check_below(value, names)
 
 
 def _twice(body: bytes) -> str:
@@ -93,17 +109,17 @@ def _twice(body: bytes) -> str:
     return found[0] if found else ""
 
 
-def _check_below(value: Any) -> None:
+def _check_below(value: Any, names: Names) -> None:
     kind = type(value)
     if kind is dict:
-        if not _NESTED_PLAIN.issuperset(value):
-            _check_spelling(value.keys() - _NESTED_PLAIN, _NESTED_FOLDED)
+        if not names.nested_plain.issuperset(value):
+            _check_spelling(value.keys() - names.nested_plain, names.nested_folded)
         for key in value:
-            if key in _PATHS:
-                _check_below(value[key])
+            if key in names.paths:
+                _check_below(value[key], names)
     elif kind is list:
         for item in value:
-            _check_below(item)
+            _check_below(item, names)
 
 
 def _check_spelling(keys: Iterable[str], folded: frozenset[str]) -> None:

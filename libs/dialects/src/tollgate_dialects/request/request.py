@@ -15,24 +15,24 @@ from tollgate_dialects.common import members
 from tollgate_dialects.common.refusal import BadRequest, Code, wrong_type
 from tollgate_dialects.request import features, keys
 from tollgate_dialects.request.content import input_bound
-from tollgate_dialects.request.rules import Count, RequestFacts, RequestRules
+from tollgate_dialects.request.rules import IN_THE_BODY, Count, RequestFacts, RequestRules, Told
 from tollgate_dialects.request.values import boolean
 
-__all__ = ["BadRequest", "Code", "Count", "RequestFacts", "count", "read"]
+__all__ = ["BadRequest", "Code", "Count", "RequestFacts", "Told", "count", "read"]
 
 MAX_DEPTH: Final = 128
 MAX_MODEL_CHARACTERS: Final = 256
 
 
-def read(body: bytes, rules: RequestRules) -> RequestFacts:
+def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestFacts:
     """The facts of a body; raises BadRequest for one that must not be passed on."""
     document = _parse(body)
     printed = orjson.dumps(document)
-    keys.check(body, printed, document, rules.top)
+    keys.check(body, printed, document, rules.names)
     features.check_values(document, rules.refused, rules.check_tool)
-    model = _model(document)
+    model = _model(document if told.model is None else {"model": told.model})
     bound = input_bound(body, printed, rules.content(document, printed))
-    stream = boolean(document, "stream")
+    stream = boolean(document, "stream") if told.stream is None else told.stream
     max_output_tokens, limit_names = rules.output_limit(document)
     return RequestFacts(
         model=model,
@@ -45,10 +45,12 @@ def read(body: bytes, rules: RequestRules) -> RequestFacts:
         cache_write=rules.cache_write(printed),
         limit_names=limit_names,
         present=rules.rewritten.intersection(document),
+        translated_token_bound=bound.translated_tokens,
+        sheds_tools=rules.sheds(document),
     )
 
 
-def count(body: bytes, rules: RequestRules) -> Count:
+def count(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> Count:
     """About how many input tokens a body has; raises BadRequest for one that is not understood.
 
     What a call would be refused for, as a tool without a price, is counted as well.
@@ -56,13 +58,14 @@ def count(body: bytes, rules: RequestRules) -> Count:
     assert rules.count is not None, "its clients ask for it"
     document = _parse(body)
     printed = orjson.dumps(document)
-    keys.check(body, printed, document, rules.top)
+    keys.check(body, printed, document, rules.names)
     tools = document.get("tools")
     if tools is not None and not (
         isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)
     ):
         raise wrong_type("tools", "an array of objects")
-    return Count(_model(document), rules.count(document, rules.content(document, printed)))
+    model = _model(document if told.model is None else {"model": told.model})
+    return Count(model, rules.count(document, rules.content(document, printed)))
 
 
 def _model(document: dict[str, Any]) -> str:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from tollgate_dialects.request.content import CacheWrite, Content
 from tollgate_dialects.request.features import Allowed
-from tollgate_dialects.request.keys import TopKeys
+from tollgate_dialects.request.keys import Names
 
 # The limit of an answer's tokens, per choice, and the members that say it.
 OutputLimit: TypeAlias = tuple[int | None, tuple[str, ...]]
@@ -30,6 +30,26 @@ class RequestFacts(NamedTuple):
     # what is not there.
     limit_names: tuple[str, ...]
     present: frozenset[str]
+    # It declares tools that run at the vendor and have no price yet, or has blocks that only we
+    # can unwrap: what is sent is written anew, without those tools.
+    sheds_tools: bool = False
+    # What bounds the input where an upstream of another protocol reads it.
+    translated_token_bound: int = 0
+
+    def translated(self) -> "RequestFacts":
+        """The facts for an upstream of another protocol: some write their caches unasked."""
+        cache_write: CacheWrite = "5m" if self.cache_write == "none" else self.cache_write
+        return self._replace(input_token_bound=self.translated_token_bound, cache_write=cache_write)
+
+
+class Told(NamedTuple):
+    """What a protocol says outside of the body; None: the body says it."""
+
+    model: str | None = None
+    stream: bool | None = None
+
+
+IN_THE_BODY: Final = Told()
 
 
 class Count(NamedTuple):
@@ -54,8 +74,8 @@ class Within(NamedTuple):
 class RequestRules:
     """A dialect's part in reading and rewriting a request. Each function may raise BadRequest."""
 
-    # Spellings that no key at the top may have, unless it is the key itself.
-    top: TopKeys
+    # Spellings that no key may have, unless it is the key itself.
+    names: Names
     # Parameter -> whether a value other than null is harmless.
     refused: Mapping[str, Allowed]
     check_tool: Callable[[Mapping[str, Any]], None]
@@ -72,5 +92,17 @@ class RequestRules:
     limit_name: Callable[[str], str]
     # What makes a stream tell its usage; None: it does so unasked.
     usage_option: Within | None
+    # What the protocol says outside of the body: in its URL, or in a header.
+    model_in_body: bool = True
+    stream_in_body: bool = True
     # About how many input tokens a document has; None: its clients do not ask for that alone.
     count: Callable[[Mapping[str, Any], Content], int] | None = None
+    # Whether a document has what must be left out of what is sent.
+    sheds: Callable[[Mapping[str, Any]], bool] = lambda _document: False
+
+    def told(self, model: str | None, *, stream: bool) -> Told:
+        """What is known of a call from outside of its body, of all that may be."""
+        return Told(
+            model=None if self.model_in_body else model,
+            stream=None if self.stream_in_body else stream,
+        )

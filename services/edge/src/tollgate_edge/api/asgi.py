@@ -1,4 +1,4 @@
-"""The ASGI application: the two hot routes at once, everything else through FastAPI.
+"""The ASGI application: the hot routes at once, everything else through FastAPI.
 
 Promises: a hot call costs no routing table, no middleware and no request object; a path with a
 slash or a /v1 too many or too few, or under a vendor's own prefix, is that path, and nobody is ever
@@ -25,7 +25,7 @@ from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
 
 # The first is spoken by whoever says nothing of it.
-FACES = (openai_api.FACE, anthropic_api.FACE)
+FACES = (openai_api.FACE, anthropic_api.FACE, openai_api.RESPONSES_FACE)
 HOT = {face.path: face for face in FACES}
 # Where clients ask about how much they would send.
 COUNTED = {f"{face.path}/count_tokens": face for face in FACES if face.dialect.request.count}
@@ -33,7 +33,7 @@ _TOLD_BY = {told_by: face for face in FACES if (told_by := face.dialect.endpoint
 # Base URLs are typed by people: with a slash at the end, with /v1 twice or not at all. And who came
 # from another address of the same protocol changes the host alone: DashScope's two, Azure's v1.
 _ALIAS = re.compile(
-    r"/+(?:(?:(?:compatible-mode|apps/+anthropic|openai)/+)?(?:v1/+)*(?P<api>chat/+completions|messages(?:/+count_tokens)?|models|receipts)"
+    r"/+(?:(?:(?:compatible-mode|apps/+anthropic|openai)/+)?(?:v1/+)*(?P<api>chat/+completions|responses|messages(?:/+count_tokens)?|models|receipts)"
     r"|health/+(?P<probe>live|ready))(?P<rest>/.*)?",
     re.DOTALL,
 )

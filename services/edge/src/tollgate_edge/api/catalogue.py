@@ -22,6 +22,7 @@ from tollgate_kit.rpc.failure import Failure
 WIRE_PROTOCOLS = {
     Protocol.OPENAI_CHAT: router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT,
     Protocol.ANTHROPIC_MESSAGES: router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES,
+    Protocol.OPENAI_RESPONSES: router_pb2.CLIENT_PROTOCOL_OPENAI_RESPONSES,
 }
 # The publisher of a model that no list of publishers knows.
 _OWN = "operator"
@@ -38,9 +39,9 @@ class Model:
     owned_by: str
     created_s: int
 
-    def serves(self, protocol: Protocol) -> bool:
-        """True when some provider serves the model on this protocol."""
-        return WIRE_PROTOCOLS[protocol] in self.protocols
+    def speaks_only(self, protocol: Protocol) -> bool:
+        """True when every provider of the model speaks this protocol, so nothing is translated."""
+        return self.protocols == {WIRE_PROTOCOLS[protocol]}
 
 
 class Catalogue:
@@ -72,8 +73,8 @@ class Catalogue:
         """A model by its name."""
         return self._entries.get(model)
 
-    def callable_by(self, grant: KeyGrant, name: str, protocol: Protocol) -> Model | Refusal:
-        """The model, if this key may call it on this protocol."""
+    def callable_by(self, grant: KeyGrant, name: str) -> Model | Refusal:
+        """The model, if this key may call it: on any protocol."""
         if not self.loaded:
             return public_errors.own("CATALOGUE_EMPTY")
         if not grant.allows(name):
@@ -81,16 +82,14 @@ class Catalogue:
         model = self._entries.get(name)
         if model is None:
             return public_errors.own("MODEL_UNKNOWN")
-        if not model.serves(protocol):
-            return public_errors.own("MODEL_NOT_ON_PROTOCOL")
         return model
 
-    def entries(self, allowed_models: frozenset[str], protocol: Protocol) -> list[Model]:
-        """The models that a key may call on a protocol, by name; an empty set allows every one."""
+    def entries(self, allowed_models: frozenset[str]) -> list[Model]:
+        """The models that a key may call, by name; an empty set allows every one."""
         return [
             entry
             for name, entry in sorted(self._entries.items())
-            if entry.serves(protocol) and (not allowed_models or name in allowed_models)
+            if not allowed_models or name in allowed_models
         ]
 
     async def refresh(self) -> None:

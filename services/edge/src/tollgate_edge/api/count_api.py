@@ -55,12 +55,12 @@ class CountApi:
             if isinstance(body, Refusal):
                 return body
             try:
-                counted = await self._reader.count(body, exchange.face.protocol)
+                counted = await self._reader.count(body, exchange.face.protocol, exchange.told)
             except ReaderLost:
                 return public_errors.own("READER_LOST")
             except requests.BadRequest as bad:
                 return public_errors.bad_request(
                     bad.code, bad.message, bad.param or None, details=bad.details
                 )
-            model = self._catalogue.callable_by(grant, counted.model, exchange.face.protocol)
+            model = self._catalogue.callable_by(grant, counted.model)
             return model if isinstance(model, Refusal) else counted.input_tokens

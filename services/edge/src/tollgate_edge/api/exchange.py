@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from tollgate_dialects.request.rules import IN_THE_BODY, Told
 from tollgate_edge.api.face import Face
 from tollgate_edge.config import LimitsConfig
 from tollgate_edge.errors import public_errors
@@ -64,16 +65,25 @@ class Exchange:
 
     __slots__ = (
         "_lingers", "_receive", "_send", "connection", "face", "headers", "request_id", "scope",
-        "started", "status", "trace_id",
+        "started", "status", "told", "trace_id",
     )  # fmt: skip
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, *, face: Face, trace_id: str
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        face: Face,
+        trace_id: str,
+        told: Told = IN_THE_BODY,
     ) -> None:
         self.scope = scope
         self._receive = receive
         self._send = send
         self.face = face
+        # What the request says of the call outside of its body.
+        self.told = told
         self.headers = request_headers.read(scope["headers"])
         self.connection: Connection = scope.get(CONNECTION) or Connection()
         self.trace_id = trace_id

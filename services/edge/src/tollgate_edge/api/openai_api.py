@@ -25,3 +25,4 @@ def model(entry: Model) -> dict[str, Any]:
 
 
 FACE = Face(DIALECTS[Protocol.OPENAI_CHAT], models, model)
+RESPONSES_FACE = Face(DIALECTS[Protocol.OPENAI_RESPONSES], models, model)

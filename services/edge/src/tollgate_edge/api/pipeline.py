@@ -126,7 +126,7 @@ class Pipeline:
             if isinstance(body, Refusal):
                 return body
             try:
-                call.request = await self._reader.read(body, exchange.face.protocol)
+                call.request = await self._reader.read(body, exchange.face.protocol, exchange.told)
             except ReaderLost:
                 return public_errors.own("READER_LOST")
             except requests.BadRequest as bad:
@@ -144,6 +144,8 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
+        if call.request.sheds_tools or not model.speaks_only(call.exchange.face.protocol):
+            call.request = call.request.translated()
         bound = bounds.worst_case(
             call.request, model.price, output_cap=_cap_of_rates(grant, call.request, model)
         )
@@ -229,6 +231,7 @@ class Pipeline:
             reservation=reservation,
             connection=call.exchange.connection,
             routed=call.routed,
+            begun=call.begun,
             taken=lambda: self._admission.body_sent(held),
             refuse=lambda refusal: self._refuse(call, refusal),
             timeout_s=self._limits.execute_seconds,
@@ -260,7 +263,7 @@ class Pipeline:
         assert call.request is not None
         name = call.request.model
         call.is_model_known = self._catalogue.find(name) is not None
-        return self._catalogue.callable_by(grant, name, call.exchange.face.protocol)
+        return self._catalogue.callable_by(grant, name)
 
     def _obstacle(self, call: Call, held: Held) -> Refusal | None:
         assert call.request is not None

@@ -32,6 +32,7 @@ _KEYED = "/v1/"
 # What a stranger may know: the documented paths, and nothing of what runs here.
 _PATHS = [
     openai_api.FACE.path,
+    openai_api.RESPONSES_FACE.path,
     anthropic_api.FACE.path,
     f"{anthropic_api.FACE.path}/count_tokens",
     "/v1/models",
@@ -71,12 +72,12 @@ class ReadApi:
         self.app.add_exception_handler(HTTPException, self.no_route)
 
     async def models(self, request: Request) -> Response:
-        """GET /v1/models: what this key can call on the protocol that its client speaks."""
+        """GET /v1/models: what this key can call, as its client's protocol shows it."""
         exchange = _exchange(request)
         grant = await self._reader(exchange)
         if isinstance(grant, Refusal):
             return _refused(exchange, grant)
-        entries = self._catalogue.entries(grant.allowed_models, exchange.face.protocol)
+        entries = self._catalogue.entries(grant.allowed_models)
         return _answered(exchange, 200, exchange.face.models(entries))
 
     async def model(self, request: Request, model: str) -> Response:
@@ -88,8 +89,6 @@ class ReadApi:
         entry = self._catalogue.find(model)
         if entry is None or not grant.allows(model):
             return _refused(exchange, public_errors.own("MODEL_UNKNOWN"))
-        if not entry.serves(exchange.face.protocol):
-            return _refused(exchange, public_errors.own("MODEL_NOT_ON_PROTOCOL"))
         return _answered(exchange, 200, exchange.face.model(entry))
 
     async def _reader(self, exchange: Exchange) -> KeyGrant | Refusal:

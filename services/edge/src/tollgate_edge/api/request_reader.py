@@ -16,22 +16,26 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
-from typing import IO, TypeVar
+from typing import IO, TypeAlias, TypeVar
+
+import orjson
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request as requests
-from tollgate_dialects.request.rules import RequestRules
+from tollgate_dialects.request.rules import IN_THE_BODY, RequestRules, Told
 
 # Read in under a millisecond (docs/adr/0021); above it the way to the other process is cheaper.
 LARGE_BYTES = 256 * 1024
 # Above what the largest body takes on a busy machine.
 READ_SECONDS = 10.0
-_HEAD = struct.Struct("<QBB")
+# The bytes of what is told outside of a body and of the body; its protocol, what is to be done.
+_HEAD = struct.Struct("<QQBB")
 _LENGTH = struct.Struct("<Q")
 _PROTOCOLS = tuple(Protocol)
 _WORK = (requests.read, requests.count)
 T = TypeVar("T")
+Work: TypeAlias = Callable[[bytes, RequestRules, Told], T]
 
 
 class ReaderLost(Exception):  # noqa: N818 - it is what happened
@@ -48,25 +52,27 @@ class RequestReader:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
 
-    async def read(self, body: bytes, protocol: Protocol) -> requests.RequestFacts:
+    async def read(
+        self, body: bytes, protocol: Protocol, told: Told = IN_THE_BODY
+    ) -> requests.RequestFacts:
         """As tollgate_dialects.request.request.read. Raises BadRequest, ReaderLost."""
         if len(body) <= LARGE_BYTES:
-            return requests.read(body, DIALECTS[protocol].request)
-        return await self._elsewhere(requests.read, body, protocol)
+            return requests.read(body, DIALECTS[protocol].request, told)
+        return await self._elsewhere(requests.read, body, protocol, told)
 
-    async def count(self, body: bytes, protocol: Protocol) -> requests.Count:
+    async def count(
+        self, body: bytes, protocol: Protocol, told: Told = IN_THE_BODY
+    ) -> requests.Count:
         """As tollgate_dialects.request.request.count. Raises BadRequest, ReaderLost."""
         if len(body) <= LARGE_BYTES:
-            return requests.count(body, DIALECTS[protocol].request)
-        return await self._elsewhere(requests.count, body, protocol)
+            return requests.count(body, DIALECTS[protocol].request, told)
+        return await self._elsewhere(requests.count, body, protocol, told)
 
-    async def _elsewhere(
-        self, work: Callable[[bytes, RequestRules], T], body: bytes, protocol: Protocol
-    ) -> T:
+    async def _elsewhere(self, work: Work[T], body: bytes, protocol: Protocol, told: Told) -> T:
         async with self._turn(len(body)):
             try:
                 async with asyncio.timeout(READ_SECONDS):
-                    result = await asyncio.to_thread(self._ask, work, body, protocol)
+                    result = await asyncio.to_thread(self._ask, work, body, protocol, told)
             except (OSError, EOFError):  # a TimeoutError is an OSError
                 self.close()
                 raise ReaderLost from None
@@ -109,7 +115,7 @@ class RequestReader:
         self._busy = False
 
     def _ask(
-        self, work: Callable[[bytes, RequestRules], T], body: bytes, protocol: Protocol
+        self, work: Work[T], body: bytes, protocol: Protocol, told: Told
     ) -> T | requests.BadRequest:
         """In a thread: whole writes and reads let the loop run. Raises OSError, EOFError."""
         with self._pipes:
@@ -121,8 +127,9 @@ class RequestReader:
                 child = self._child = _start()
             assert child.stdin is not None
             assert child.stdout is not None
-            head = _HEAD.pack(len(body), _PROTOCOLS.index(protocol), _WORK.index(work))
-            _write(child.stdin, head)
+            outside = orjson.dumps(list(told))
+            numbers = _PROTOCOLS.index(protocol), _WORK.index(work)
+            _write(child.stdin, _HEAD.pack(len(outside), len(body), *numbers) + outside)
             _write(child.stdin, body)
             answer = _read(child.stdout, *_LENGTH.unpack(_read(child.stdout, _LENGTH.size)))
         result: T | None
@@ -174,12 +181,14 @@ def serve(bodies: IO[bytes], answers: IO[bytes]) -> None:
     """The other process: bodies in, facts out, until the parent is gone."""
     with contextlib.suppress(BrokenPipeError):
         while len(head := bodies.read(_HEAD.size)) == _HEAD.size:
-            length, protocol, work = _HEAD.unpack(head)
+            told_length, length, protocol, work = _HEAD.unpack(head)
+            outside = bodies.read(told_length)
             body = bodies.read(length)
             if len(body) < length:
                 return
+            told = Told(*orjson.loads(outside))
             try:
-                result = _WORK[work](body, DIALECTS[_PROTOCOLS[protocol]].request)
+                result = _WORK[work](body, DIALECTS[_PROTOCOLS[protocol]].request, told)
                 data = pickle.dumps((result, (), {}))
             except requests.BadRequest as bad:
                 data = pickle.dumps((None, bad.args, vars(bad)))

@@ -44,6 +44,8 @@ class Facts(NamedTuple):
     receipt: int | None = None
     # As the client wrote them: any text.
     dropped_betas: tuple[str, ...] = ()
+    # Of the request, by our own words, what the upstream's protocol could not carry.
+    dropped: tuple[str, ...] = ()
 
 
 def build(facts: Facts) -> Headers:
@@ -62,6 +64,8 @@ def build(facts: Facts) -> Headers:
     ]
     if facts.dropped_betas:
         headers.append((b"x-tollgate-dropped-betas", _names(facts.dropped_betas)))
+    if facts.dropped:
+        headers.append((b"x-tollgate-dropped", _names(facts.dropped)))
     return headers
 
 

@@ -90,11 +90,19 @@ class Snapshot:
     key_contexts: frozenset[str]
     # Names of providers whose address this deployment does not allow.
     barred: tuple[str, ...]
+    # By the client's protocol: those who speak it, and all with those first.
     _routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
+    _all_routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
 
-    def candidates(self, protocol: Protocol, model: str) -> tuple[Candidate, ...]:
-        """Who serves the model on the protocol, in the order of their registration."""
-        return self._routes.get((protocol, model), ())
+    def candidates(
+        self, protocol: Protocol, model: str, *, translated: bool
+    ) -> tuple[Candidate, ...]:
+        """Who serves the model on the protocol, in the order of their registration.
+
+        `translated`: those of other protocols as well, behind them.
+        """
+        routes = self._all_routes if translated else self._routes
+        return routes.get((protocol, model), ())
 
     def price(self, model: str, version: int) -> Price | None:
         """The price a call was reserved with."""
@@ -121,6 +129,7 @@ def build(
         if price.model not in newest or price.version > newest[price.model].version:
             newest[price.model] = price
     routes: dict[tuple[Protocol, str], list[Candidate]] = {}
+    of_model: dict[str, list[Candidate]] = {}
     created: dict[str, int] = {}
     barred: list[str] = []
     for provider in by_name.values():
@@ -131,8 +140,9 @@ def build(
             continue
         for served in provider.models if provider.enabled and provider.keys else ():
             if served.model in newest:
-                ways = routes.setdefault((provider.protocol, served.model), [])
-                ways.extend(_ways(provider, address, served))
+                ways = _ways(provider, address, served)
+                routes.setdefault((provider.protocol, served.model), []).extend(ways)
+                of_model.setdefault(served.model, []).extend(ways)
                 born = created.get(served.model, provider.create_unix_ms)
                 created[served.model] = min(born, provider.create_unix_ms)
     return Snapshot(
@@ -152,6 +162,14 @@ def build(
         key_ids=frozenset(key.key_id for p in by_name.values() for key in p.keys),
         barred=tuple(barred),
         _routes={where: tuple(ways) for where, ways in routes.items()},
+        _all_routes={
+            (protocol, model): (
+                *routes.get((protocol, model), ()),
+                *(way for way in of_model[model] if way.protocol is not protocol),
+            )
+            for protocol in Protocol
+            for model in of_model
+        },
     )
 
 

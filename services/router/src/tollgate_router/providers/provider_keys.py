@@ -9,6 +9,7 @@ that it is bound to.
 import asyncio
 from dataclasses import dataclass
 
+from tollgate_dialects.dialect import Asked
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import Keyring, KeyringFault
 from tollgate_kit.secret import Secret
@@ -20,6 +21,8 @@ from tollgate_router.providers.request_head import RequestHead
 KEYRING_KEY = "upstream-keys"
 KEEP_SECONDS = 60.0
 KEYS_MAX = 4096
+# Where the address depends on the call, it is set for each.
+_ANY_CALL = Asked(model="", stream=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -70,7 +73,7 @@ class ProviderKeys:
             if not endpoint.is_sendable_key(secret.reveal()):
                 raise KeyringFault("the decrypted key cannot stand in a header")
             head = RequestHead.post(
-                endpoint.url(candidate.address, candidate.protocol),
+                endpoint.url(candidate.address, candidate.protocol, _ANY_CALL),
                 endpoint.headers(candidate.protocol, secret.reveal()),
             )
             opened = OpenKey(secret, head)

@@ -40,11 +40,14 @@ class RequestHead:
         authority = f"[{host}]" if ":" in host else host
         if port != _PORTS[parts.scheme]:
             authority += f":{port}"
-        if not _TARGET.fullmatch(parts.path or "/"):
-            raise ValueError("a path that cannot stand in a request")
-        line = f"POST {parts.path or '/'} HTTP/1.1\r\n"
+        line = _line((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         all_headers = {"Host": authority} | dict(headers)
         return cls(Origin(parts.scheme, host, port), line, all_headers, _encode(line, all_headers))
+
+    def at(self, target: str) -> Self:
+        """The same head for another path. Raises ValueError, which repeats nothing."""
+        line = _line(target)
+        return type(self)(self.origin, line, self._headers, _encode(line, self._headers))
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
         """The same head with more headers, or other values for those of the same spelling."""
@@ -56,6 +59,12 @@ class RequestHead:
     def encode(self, body_bytes: int) -> bytes:
         """What goes before a body of that many bytes."""
         return b"%b%d\r\n\r\n" % (self._bytes, body_bytes)
+
+
+def _line(target: str) -> str:
+    if not _TARGET.fullmatch(target):
+        raise ValueError("a path that cannot stand in a request")
+    return f"POST {target} HTTP/1.1\r\n"
 
 
 def _encode(line: str, headers: Mapping[str, str]) -> bytes:

@@ -1,6 +1,7 @@
 """One call on its way through the pipeline: what is known of it so far."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tollgate_dialects.pricing.units import Unit
@@ -40,6 +41,8 @@ class Call:
     receipt: int | None = None
     # Flags of anthropic-beta that did not go upstream, as the client wrote them.
     dropped_betas: tuple[str, ...] = ()
+    # What the upstream's protocol could not carry of the request.
+    dropped: tuple[str, ...] = ()
     # When router was asked and when it had told the end, on the monotonic clock.
     sent_at: float | None = None
     ended_at: float | None = None
@@ -56,6 +59,10 @@ class Call:
         self.provider = provider
         self.route = answer_headers.route_name(provider, attempt)
 
+    def begun(self, dropped: Sequence[str]) -> None:
+        """The answer's head is here."""
+        self.dropped = tuple(dropped)
+
     def head_facts(self) -> Facts:
         """What is known when the first byte leaves: not yet the cost."""
         return Facts(
@@ -67,6 +74,7 @@ class Call:
             remaining_nano_usd=self.remaining_nano_usd,
             route=self.route or None,
             dropped_betas=self.dropped_betas,
+            dropped=self.dropped,
         )
 
     def facts(self) -> Facts:
@@ -83,5 +91,6 @@ class Call:
             remaining_nano_usd=self.remaining_nano_usd,
             route=self.route or None,
             dropped_betas=self.dropped_betas,
+            dropped=self.dropped,
             receipt=self.receipt,
         )

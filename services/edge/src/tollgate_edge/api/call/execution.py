@@ -7,7 +7,7 @@ may have called an upstream is never sent to another under the same reservation.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
@@ -59,6 +59,7 @@ class Execution:
         reservation: Reservation,
         connection: Connection,
         routed: Routed,
+        begun: Callable[[Sequence[str]], None],
         taken: Callable[[], None],
         refuse: Refuse,
         timeout_s: float,
@@ -71,6 +72,8 @@ class Execution:
         self._reservation = reservation
         self._connection = connection
         self._routed = routed
+        # Called with what was left out of the request, once the answer's head is here.
+        self._begun = begun
         # Called once when the request is not needed any more: a replica has it for good.
         self._taken = taken
         self._refuse = refuse
@@ -232,6 +235,7 @@ class Execution:
             self._routed(message.route.provider, message.route.attempt)
         if message.HasField("head"):
             self.status = message.head.http_status
+            self._begun(message.head.dropped)
         if message.data:
             self._data = True
             if self.withheld is None and not self._connection.gone:

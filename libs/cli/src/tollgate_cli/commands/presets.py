@@ -1,0 +1,49 @@
+"""What is known of the providers that most people have: address, protocol, and what they refuse.
+
+Owns the names that `provider add --preset` takes. Addresses are those of the vendors' own
+documentation; a part in capitals stands for what only the operator knows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One vendor's address. `protocol` is a word of `--protocol`."""
+
+    protocol: str
+    base_url: str
+    without_include_usage: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the address is one as it stands."""
+        return not any(word.isupper() for word in self.base_url.replace(".", "/").split("/"))
+
+
+PRESETS: Final[Mapping[str, Preset]] = {
+    "anthropic": Preset("anthropic", "https://api.anthropic.com"),
+    "azure": Preset("openai", "https://RESOURCE.openai.azure.com/openai/v1"),
+    "byteplus": Preset("openai", "https://ark.ap-southeast.bytepluses.com/api/v3"),
+    "deepseek": Preset("openai", "https://api.deepseek.com/v1"),
+    "doubao": Preset("openai", "https://ark.cn-beijing.volces.com/api/v3"),
+    "groq": Preset("openai", "https://api.groq.com/openai/v1"),
+    "minimax": Preset("openai", "https://api.minimax.io/v1"),
+    "minimax-cn": Preset("openai", "https://api.minimaxi.com/v1"),
+    "mistral": Preset("openai", "https://api.mistral.ai/v1", without_include_usage=True),
+    "moonshot": Preset("openai", "https://api.moonshot.ai/v1"),
+    "moonshot-cn": Preset("openai", "https://api.moonshot.cn/v1"),
+    "ollama": Preset("openai", "http://127.0.0.1:11434/v1"),
+    "openai": Preset("openai", "https://api.openai.com/v1"),
+    "openai-responses": Preset("responses", "https://api.openai.com/v1"),
+    "openrouter": Preset("openai", "https://openrouter.ai/api/v1"),
+    "qwen": Preset("openai", "https://dashscope.aliyuncs.com/compatible-mode/v1"),
+    "qwen-intl": Preset("openai", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+    "sglang": Preset("openai", "http://127.0.0.1:30000/v1"),
+    "vllm": Preset("openai", "http://127.0.0.1:8000/v1"),
+    "xai": Preset("openai", "https://api.x.ai/v1"),
+    "zai": Preset("openai", "https://api.z.ai/api/paas/v4"),
+    "zhipu": Preset("openai", "https://open.bigmodel.cn/api/paas/v4"),
+}

@@ -1,0 +1,1 @@
+"""Messages told in the one form of a conversation, and the one form told as messages."""

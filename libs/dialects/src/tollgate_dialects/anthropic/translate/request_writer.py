@@ -1,0 +1,268 @@
+"""A request of the one form, written as a message for Anthropic.
+
+Promises: only what Anthropic documents and the named model takes; all else is named as dropped, or
+the request is refused where it makes no sense without.
+"""
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from tollgate_dialects.anthropic.translate import messages, models, names, reasoning, schemas
+from tollgate_dialects.anthropic.translate.content_writer import ContentWriter, marked
+from tollgate_dialects.anthropic.translate.models import Model
+from tollgate_dialects.conversation.parts import FunctionTool, HostedTool, Tool
+from tollgate_dialects.conversation.request import OutputFormat, Request
+from tollgate_dialects.conversation.translation import Target, Untranslatable, Written
+
+# What others that translate to this protocol send where a client sets no limit.
+_USUAL_MAX_TOKENS: Final = 4_096
+_MARKS_MAX: Final = 4
+_OWN_TOOL = re.compile(r"[a-z0-9_]+_\d{8}")
+_TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only"}
+# Members that Anthropic has under the name and in the sense in which they may have been sent.
+_OWN_EXTRAS: Final = frozenset(("context_management", "inference_geo", "speed"))
+# Conversations that another vendor keeps: without them the request is another one.
+_STORED: Final = ("previous_response_id", "conversation", "prompt")
+# Where thinking is on, a lower share is refused.
+_LEAST_TOP_P: Final = 0.95
+
+
+def write(request: Request, target: Target) -> Written:
+    """The document for a target, and what it could not carry. Raises Untranslatable."""
+    _refuse(request)
+    model = models.named(target.model)
+    max_tokens = target.max_output_tokens
+    max_tokens = _USUAL_MAX_TOKENS if max_tokens is None else max_tokens
+    content = ContentWriter()
+    dropped = content.dropped
+    dropped |= request.unheld | _left_out(request)
+    said = messages.write(request.turns, model, content)
+    document: dict[str, Any] = {
+        "model": target.model,
+        "max_tokens": max_tokens,
+        "messages": said.messages,
+    }
+    if request.stream:
+        document["stream"] = True
+    tools = _tools(request, model, dropped)
+    if tools:
+        document["tools"] = tools
+    choice = _tool_choice(request, has_tools=bool(tools))
+    if choice:
+        document["tool_choice"] = choice
+    is_forced = choice.get("type") in ("any", "tool")
+    limits = reasoning.Limits(max_tokens, is_forced, said.is_unsigned)
+    thought = reasoning.write(request.reasoning, model, limits)
+    dropped |= thought.dropped
+    config: dict[str, Any] = {"effort": thought.effort} if thought.effort else {}
+    if request.output_format is not None:
+        _hold_to(request.output_format, model, config, said.system, dropped)
+    if thought.thinking is not None:
+        document["thinking"] = thought.thinking
+    if config:
+        document["output_config"] = config
+    if said.system:
+        document["system"] = _plain(said.system)
+    _sample(request, model, document, dropped, is_thinking=thought.is_on)
+    _address(request, document, dropped)
+    _limit_marks(document, dropped)
+    return Written(document, frozenset(dropped))
+
+
+def _refuse(request: Request) -> None:
+    if request.choices > 1:
+        raise Untranslatable("n", "The model's vendor gives one answer to a request.")
+    for name in _STORED:
+        if request.extra.get(name) is not None:
+            raise Untranslatable(name, "The model's vendor does not have what was stored.")
+
+
+def _left_out(request: Request) -> set[str]:
+    """What has no place in this protocol, where it was asked for."""
+    asked = {
+        "seed": request.seed is not None,
+        "frequency_penalty": request.frequency_penalty,
+        "presence_penalty": request.presence_penalty,
+        "logprobs": request.logprobs,
+        "top_logprobs": request.top_logprobs,
+        "logit_bias": request.logit_bias,
+        "verbosity": request.verbosity,
+        "cache_key": request.cache_key,
+        "metadata": request.metadata,
+        "service_tier": request.service_tier not in ("", *_TIERS),
+    }
+    left = {name for name, value in asked.items() if value}
+    return left | {name for name in request.extra if name not in _OWN_EXTRAS}
+
+
+def _names_of(tool: Tool) -> tuple[str, ...]:
+    """The words by which a choice may mean a tool."""
+    if isinstance(tool, HostedTool):
+        return tool.kind, str(tool.raw.get("name"))
+    return tool.name, names.tool_name(tool.name, tool.namespace)
+
+
+def _tools(request: Request, model: Model, dropped: set[str]) -> list[dict[str, Any]]:
+    """The tools that may be called: a choice among several leaves the others out."""
+    choice = request.tool_choice
+    wanted = choice.names if choice is not None and choice.mode != "none" else ()
+    if choice is not None and choice.mode == "required" and len(wanted) == 1:
+        # The choice itself says which; the others stay for the conversation to read.
+        kept = request.tools
+    else:
+        kept = tuple(tool for tool in request.tools if not wanted or {*wanted} & {*_names_of(tool)})
+    tools = []
+    for tool in kept:
+        if isinstance(tool, FunctionTool):
+            tools.append(_function(tool, model, dropped))
+        elif _OWN_TOOL.fullmatch(tool.kind) and tool.raw.get("type") == tool.kind:
+            tools.append(dict(tool.raw))
+        elif choice is not None and choice.mode == "required" and {*wanted} & {*_names_of(tool)}:
+            raise Untranslatable("tool_choice", "The model's vendor does not have this tool.")
+        else:
+            dropped.add(f"tools.{tool.kind}")
+    return tools
+
+
+def _function(tool: FunctionTool, model: Model, dropped: set[str]) -> dict[str, Any]:
+    schema = {"type": "object", **(tool.schema or {"properties": {}})}
+    if tool.takes_text:
+        text = {names.FREE_TEXT: {"type": "string"}}
+        schema = {"type": "object", "properties": text, "required": [names.FREE_TEXT]}
+    if tool.grammar is not None:
+        dropped.add("tools.grammar")
+    written: dict[str, Any] = {
+        "name": names.tool_name(tool.name, tool.namespace),
+        "input_schema": schema,
+    }
+    if tool.description:
+        written["description"] = tool.description
+    if tool.strict is not None and model.takes_schema:
+        written["strict"] = tool.strict
+    elif tool.strict:
+        dropped.add("tools.strict")
+    return marked(written, tool.cache)
+
+
+def _tool_choice(request: Request, *, has_tools: bool) -> dict[str, Any]:
+    """Empty where the model may do as it likes."""
+    asked = request.tool_choice
+    if not has_tools:
+        if asked is not None and asked.mode == "required":
+            raise Untranslatable("tool_choice", "There is no tool that the vendor has.")
+        return {}
+    choice: dict[str, Any] = {}
+    if asked is not None:
+        kinds = {"auto": "auto", "none": "none", "required": "any"}
+        choice["type"] = kinds[asked.mode]
+        if asked.mode == "required" and len(asked.names) == 1:
+            choice = {"type": "tool", "name": _called(asked.names[0], request.tools)}
+    if request.parallel_tool_calls is False and choice.get("type") != "none":
+        choice = {"type": "auto", **choice, "disable_parallel_tool_use": True}
+    return choice
+
+
+def _called(name: str, tools: tuple[Tool, ...]) -> str:
+    """The name under which a chosen tool is sent."""
+    for tool in tools:
+        if isinstance(tool, FunctionTool) and name in _names_of(tool):
+            return names.tool_name(tool.name, tool.namespace)
+        if isinstance(tool, HostedTool) and name in _names_of(tool):
+            return str(tool.raw.get("name"))
+    return names.tool_name(name)
+
+
+def _hold_to(
+    wanted: OutputFormat,
+    model: Model,
+    config: dict[str, Any],
+    system: list[dict[str, Any]],
+    dropped: set[str],
+) -> None:
+    """A schema where the model can be held to one; else words, which are named as the less."""
+    if wanted.kind == "text":
+        return
+    if wanted.kind == "json_schema" and wanted.schema is not None:
+        if model.takes_schema:
+            schema, is_looser = schemas.held(wanted.schema)
+            config["format"] = {"type": "json_schema", "schema": schema}
+            if is_looser:
+                dropped.add("output_format.schema")
+            if wanted.description:
+                dropped.add("output_format.description")
+            return
+        printed = orjson.dumps(wanted.schema).decode()
+        words = f"Answer with JSON that is valid under this schema, and nothing else: {printed}"
+    else:
+        words = "Answer with one JSON object, and nothing else."
+    system.append({"type": "text", "text": words})
+    dropped.add("output_format")
+
+
+def _plain(system: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """One text without a mark needs no block; several are kept apart, as they were."""
+    if len(system) == 1 and system[0].keys() == {"type", "text"}:
+        text: str = system[0]["text"]
+        return text
+    return system
+
+
+def _sample(
+    request: Request,
+    model: Model,
+    document: dict[str, Any],
+    dropped: set[str],
+    *,
+    is_thinking: bool,
+) -> None:
+    """Temperature and its like, as far as the model takes them."""
+    temperature, top_p, top_k = request.temperature, request.top_p, request.top_k
+    is_usual = temperature == 1 and model.takes_sampling
+    if temperature is not None and not is_usual and (is_thinking or not model.takes_sampling):
+        if temperature != 1:
+            dropped.add("temperature")
+        temperature = None
+    elif temperature is not None and not 0 <= temperature <= 1:
+        dropped.add("temperature")
+        temperature = min(max(temperature, 0.0), 1.0)
+    is_low = top_p is not None and is_thinking and top_p < _LEAST_TOP_P
+    is_second = temperature is not None and model.takes_one_sampling
+    if top_p is not None and (is_low or is_second or not model.takes_sampling):
+        if top_p != 1:
+            dropped.add("top_p")
+        top_p = None
+    if top_k is not None and (is_thinking or not model.takes_sampling):
+        dropped.add("top_k")
+        top_k = None
+    kept = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
+    document.update({name: value for name, value in kept.items() if value is not None})
+
+
+def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> None:
+    """What is said of a request rather than in it."""
+    stops = [stop for stop in request.stop if stop.strip()]
+    if len(stops) < len(request.stop):
+        # Anthropic refuses one of nothing but white space.
+        dropped.add("stop")
+    if stops:
+        document["stop_sequences"] = stops
+    if request.user:
+        document["metadata"] = {"user_id": request.user}
+    if request.service_tier in _TIERS:
+        document["service_tier"] = _TIERS[request.service_tier]
+    document.update({name: request.extra[name] for name in _OWN_EXTRAS & request.extra.keys()})
+
+
+def _limit_marks(document: dict[str, Any], dropped: set[str]) -> None:
+    """Anthropic takes four marks: the last ones, which cover all that stands before them."""
+    system = document.get("system")
+    places = [*document.get("tools", ()), *(system if isinstance(system, list) else ())]
+    for message in document["messages"]:
+        for block in message["content"]:
+            places += [*block.get("content", ()), block] if "tool_use_id" in block else [block]
+    marks = [place for place in places if "cache_control" in place]
+    for place in marks[:-_MARKS_MAX]:
+        del place["cache_control"]
+        dropped.add("cache")

@@ -1,0 +1,1 @@
+"""One form of a conversation between all protocols: requests, answers, streams of events."""

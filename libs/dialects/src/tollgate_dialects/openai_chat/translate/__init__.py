@@ -1,0 +1,1 @@
+"""Chats told in other protocols, and other protocols told in chats."""

@@ -1,0 +1,94 @@
+"""A chat's answer in the one form, whole or chunk by chunk. The first choice is the answer."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from tollgate_dialects.common import shapes, sse
+from tollgate_dialects.conversation.answer import Answer, Ending, Event, Finished, Started, Stop
+from tollgate_dialects.conversation.machine import Machine
+from tollgate_dialects.conversation.translation import EventReader
+from tollgate_dialects.openai_chat.translate import said
+from tollgate_dialects.openai_chat.translate.assembly import Assembly
+
+# OpenAI's words and those of vendors that kept their own; every other one is a plain end.
+_STOPS: Final[Mapping[str, Stop]] = {
+    "stop": Stop.END,
+    "length": Stop.LENGTH,
+    "max_tokens": Stop.LENGTH,
+    "model_length": Stop.LENGTH,
+    "tool_calls": Stop.TOOL_CALLS,
+    "tool_call": Stop.TOOL_CALLS,
+    "function_call": Stop.TOOL_CALLS,
+    "content_filter": Stop.REFUSAL,
+    "sensitive": Stop.REFUSAL,
+    "safety": Stop.REFUSAL,
+}
+
+
+def read(document: Mapping[str, Any]) -> Answer:
+    """A whole answer. Raises ValueError."""
+    machine = Machine()
+    reader = ChunkReader()
+    for event in [*reader.take(document), *reader.finish()]:
+        machine.check(event)
+    return machine.answer()
+
+
+def _ending(choice: Mapping[str, Any]) -> Ending:
+    reason = shapes.text(choice, "finish_reason")
+    stop = _STOPS.get(reason.lower(), Stop.END)
+    # vLLM and SGLang say which sequence it was.
+    for name in ("stop_reason", "matched_stop"):
+        met = choice.get(name)
+        if stop is Stop.END and isinstance(met, str) and met:
+            return Ending(Stop.STOP_SEQUENCE, sequence=met)
+    return Ending(stop)
+
+
+def _made_id(number: int) -> str:
+    """For a call that came without one."""
+    return f"call_{number}"
+
+
+class ChunkReader(EventReader):
+    """Reads one stream of chunks."""
+
+    def __init__(self) -> None:
+        self._assembly = Assembly(_made_id)
+        self._has_begun = False
+        self._ending = Ending(Stop.END)
+
+    def read(self, event: sse.Event) -> list[Event]:
+        """One frame. Raises ValueError."""
+        if event.data.strip() == b"[DONE]":
+            return self.finish()
+        document = orjson.loads(event.data)
+        if not isinstance(document, dict):
+            raise shapes.ShapeError("chunk", "an object")
+        return self.take(document)
+
+    def take(self, document: Mapping[str, Any]) -> list[Event]:
+        """What a chunk, or a whole answer, says. Raises ShapeError."""
+        events: list[Event] = []
+        if not self._has_begun:
+            self._has_begun = True
+            events.append(Started(shapes.text(document, "id"), shapes.text(document, "model")))
+        for choice in shapes.items(document, "choices"):
+            if choice.get("index") in (None, 0):
+                self._choose(choice)
+        return events + self._assembly.told()
+
+    def _choose(self, choice: Mapping[str, Any]) -> None:
+        message = shapes.item(choice, "delta") or shapes.item(choice, "message")
+        for piece in said.pieces_of(message):
+            self._assembly.take(piece)
+        if choice.get("finish_reason"):
+            self._ending = _ending(choice)
+
+    def finish(self) -> list[Event]:
+        """What follows the last chunk. Raises ShapeError."""
+        events: list[Event] = [] if self._has_begun else [Started()]
+        self._has_begun = True
+        return [*events, *self._assembly.finish(), Finished(self._ending)]

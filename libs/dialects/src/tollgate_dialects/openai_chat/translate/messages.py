@@ -1,0 +1,162 @@
+"""The turns of a conversation as a chat's messages.
+
+Promises: each result of a tool is a message of its own, right behind the calls; thinking goes back
+as words where the model's vendor takes them, with its opaque blocks beside it, and never as text.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tollgate_dialects.conversation.parts import (
+    Media,
+    Origin,
+    Part,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from tollgate_dialects.conversation.request import Turn
+from tollgate_dialects.conversation.tools import FlatTools
+from tollgate_dialects.conversation.translation import Untranslatable
+
+
+class MessageWriter:
+    """Writes messages, and notes what they could not carry."""
+
+    def __init__(self, tools: FlatTools, dropped: set[str], *, takes_thinking: bool) -> None:
+        self._tools = tools
+        self._dropped = dropped
+        self._takes_thinking = takes_thinking
+
+    def write(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
+        """All messages. Raises Untranslatable."""
+        messages: list[dict[str, Any]] = []
+        for turn in turns:
+            if turn.role == "assistant":
+                messages += self._assistant(turn)
+            else:
+                messages += self._said(turn)
+        return messages
+
+    def _said(self, turn: Turn) -> list[dict[str, Any]]:
+        results = [part for part in turn.parts if isinstance(part, ToolResult)]
+        others = [part for part in turn.parts if not isinstance(part, (ToolResult, ToolCall))]
+        behind: list[Part] = []
+        messages = [self._result(result, behind) for result in results]
+        parts = [*behind, *others]
+        if parts or not results:
+            message: dict[str, Any] = {"role": turn.role, "content": self._content(parts)}
+            if turn.name:
+                message["name"] = turn.name
+            messages.append(message)
+        return messages
+
+    def _result(self, result: ToolResult, behind: list[Part]) -> dict[str, Any]:
+        """A result holds words alone: its pictures follow in a message of the user's."""
+        texts = [part.text for part in result.parts if isinstance(part, Text)]
+        media = [part for part in result.parts if isinstance(part, Media)]
+        if media:
+            behind += [Text(f"Result of the tool call {result.call_id}:"), *media]
+            texts = texts or ["See the next message."]
+        if result.is_error:
+            self._dropped.add("tool_result.is_error")
+        if result.cache:
+            self._dropped.add("cache")
+        return {"role": "tool", "tool_call_id": result.call_id, "content": "\n".join(texts)}
+
+    def _content(self, parts: Sequence[Part]) -> str | list[dict[str, Any]]:
+        if any(isinstance(part, Text) and part.cache for part in parts):
+            self._dropped.add("cache")
+        texts = [part.text for part in parts if isinstance(part, Text)]
+        if len(texts) == len(parts) and len(texts) < 2:  # noqa: PLR2004 - one needs no list
+            return texts[0] if texts else ""
+        return [self._part(part) for part in parts if isinstance(part, (Text, Media))]
+
+    def _part(self, part: Text | Media) -> dict[str, Any]:
+        if isinstance(part, Text):
+            return {"type": "text", "text": part.text}
+        if part.cache:
+            self._dropped.add("cache")
+        match part.kind:
+            case "image":
+                return self._image(part)
+            case "audio" if part.data:
+                kind = part.media_type.removeprefix("audio/") or "wav"
+                return {"type": "input_audio", "input_audio": {"data": part.data, "format": kind}}
+            case "document":
+                return self._document(part)
+        raise Untranslatable("messages", "The model's protocol cannot carry this medium.")
+
+    def _image(self, part: Media) -> dict[str, Any]:
+        url = part.url
+        if part.data:
+            url = f"data:{part.media_type or 'image/png'};base64,{part.data}"
+        if not url:
+            raise Untranslatable("messages", "The model's vendor does not have this stored file.")
+        image = {"url": url}
+        if part.detail:
+            image["detail"] = part.detail
+        return {"type": "image_url", "image_url": image}
+
+    def _document(self, part: Media) -> dict[str, Any]:
+        if part.text:
+            name = f"{part.name}\n\n" if part.name else ""
+            return {"type": "text", "text": f"{name}{part.text}"}
+        if not part.data:
+            raise Untranslatable("messages", "A chat takes documents by their bytes alone.")
+        kind = part.media_type or "application/pdf"
+        name = part.name or "document.pdf"
+        return {
+            "type": "file",
+            "file": {"filename": name, "file_data": f"data:{kind};base64,{part.data}"},
+        }
+
+    def _assistant(self, turn: Turn) -> list[dict[str, Any]]:
+        words = [part for part in turn.parts if isinstance(part, Text) and not part.is_refusal]
+        refusals = [part.text for part in turn.parts if isinstance(part, Text) and part.is_refusal]
+        calls = [part for part in turn.parts if isinstance(part, ToolCall)]
+        message: dict[str, Any] = {"role": "assistant"}
+        text = "".join(part.text for part in words)
+        if any(part.cache for part in words):
+            self._dropped.add("cache")
+        if any(part.citations for part in words):
+            self._dropped.add("citations")
+        if any(isinstance(part, Media) for part in turn.parts):
+            self._dropped.add("image")
+        message["content"] = text if text or not calls else None
+        if refusals:
+            message["refusal"] = "".join(refusals)
+        self._think(turn, message)
+        if calls:
+            message["tool_calls"] = [self._call(call) for call in calls]
+        if message.keys() == {"role", "content"} and not text:
+            return []  # nothing that a chat can repeat
+        return [message]
+
+    def _think(self, turn: Turn, message: dict[str, Any]) -> None:
+        thinking = [part for part in turn.parts if isinstance(part, Thinking)]
+        if not thinking:
+            return
+        text = "\n\n".join(part.text for part in thinking if part.text)
+        if not self._takes_thinking or not text:
+            self._dropped.add("thinking")
+            return
+        if any(part.opaque for part in thinking):
+            self._dropped.add("thinking.opaque")
+        message["reasoning_content"] = text
+
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        flat = self._tools.call(call)
+        if flat.takes_text:
+            custom = {"name": flat.name, "input": flat.arguments}
+            return {"id": flat.call_id, "type": "custom", "custom": custom}
+        function = {"name": flat.name, "arguments": flat.arguments or "{}"}
+        written: dict[str, Any] = {"id": flat.call_id, "type": "function", "function": function}
+        if flat.opaque is not None:
+            if self._takes_thinking and flat.opaque.origin is Origin.GOOGLE:
+                # Google's own place for it in a chat.
+                written["extra_content"] = {"google": {"thought_signature": flat.opaque.data}}
+            else:
+                self._dropped.add("thinking.opaque")
+        return written

@@ -1,0 +1,21 @@
+"""A response, as the meters ask for it."""
+
+from typing import Final
+
+from tollgate_dialects.answer.rules import AnswerRules, words_of
+from tollgate_dialects.answer.template import Vocabulary
+from tollgate_dialects.openai_responses import schema, stream, usage
+
+RULES: Final = AnswerRules(
+    text=words_of("delta|text|refusal|arguments|input|code"),
+    body=schema.RESPONSE,
+    is_body=schema.is_response,
+    usage=usage.read,
+    stream_reader=stream.EventReader,
+    events=frozenset((*schema.EVENTS, "response.failed", "response.done")),
+    event_name=stream.name_of,
+    choices=lambda _document: (),
+    end=stream.END,
+    vocabulary=Vocabulary(texts="item_id|delta|obfuscation", words=r"response\.[a-z_]+\.delta"),
+    error_codes=("code", "type"),
+)

@@ -1,0 +1,122 @@
+"""The items of a request's input: which bytes bound, which pixels, which nothing.
+
+Text, calls, results and inline pictures are bounded; stored items are refused: they would be looked
+up in an account that many share. What a vendor may know more of than the bytes say is unbounded.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
+from tollgate_dialects.openai_responses.tools import objects
+from tollgate_dialects.request import pictures
+from tollgate_dialects.request.content import MEDIA, CacheWrite, Content, kind_of
+
+# Hidden prompts of upstreams: compatible vendors add up to 655 to any call.
+_OVERHEAD_TOKENS: Final = 700
+
+_BOUNDED_ITEMS: Final = frozenset(
+    ("message", "function_call", "function_call_output", "custom_tool_call",
+     "custom_tool_call_output", "additional_tools", "tool_search_call", "tool_search_output",
+     "local_shell_call", "local_shell_call_output", "apply_patch_call", "apply_patch_call_output")
+)  # fmt: skip
+_BOUNDED_PARTS: Final = frozenset(
+    ("input_text", "output_text", "text", "refusal", "summary_text", "reasoning_text")
+)
+_STORED: Final = frozenset(("item_reference",))
+# Thinking that this gateway has told of: nothing of it is stored anywhere.
+_OWN_ID = re.compile(r"rs_[0-9a-f]{32}_\d{1,9}\Z")
+# What stands before the blocks of other vendors, see conversation/carrier.py.
+_CARRIED: Final = "tg1:"
+
+# OpenAI scales a picture down to these edges before it cuts tiles.
+_SQUARE: Final = 2_048
+_SHORT: Final = 768
+
+
+def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
+    """What a request holds beside text. Raises BadRequest."""
+    found = Content(_OVERHEAD_TOKENS)
+    given = document.get("input")
+    if given is None:
+        raise BadRequest(Code.MISSING_PARAMETER, "The request has no input.", "input")
+    if isinstance(given, str):
+        return found
+    for item in objects(given, "input"):
+        _judge(item, found)
+    return found
+
+
+def cache_write(_printed: bytes) -> CacheWrite:
+    """Newer OpenAI models write implicitly, at the one write price they have."""
+    return "5m"
+
+
+def picture_tokens(width: int, height: int) -> int:
+    """OpenAI's tiles at gpt-4o-mini's rate: above every other vendor's rule at every size.
+
+    Fitted into 2,048 squared, then the short edge to 768, then tiles of 512 (rounded up twice).
+    """
+    long, short = max(width, height), min(width, height)
+    if long > _SQUARE:
+        long, short = _SQUARE, -(-short * _SQUARE // long)
+    if short > _SHORT:
+        long, short = -(-long * _SHORT // short), _SHORT
+    return 2_833 + 5_667 * -(-long // 512) * -(-short // 512)
+
+
+def has_carried(document: Mapping[str, Any]) -> bool:
+    """Whether there is thinking that no vendor can read: wrapped by us, or named by us."""
+    items = document.get("input")
+    return isinstance(items, list) and any(
+        isinstance(item, dict)
+        and (
+            str(item.get("encrypted_content", "")).startswith(_CARRIED)
+            or (item.get("type") == "reasoning" and item.get("id") and _is_own(item["id"]))
+        )
+        for item in items
+    )
+
+
+def _judge(item: Mapping[str, Any], found: Content) -> None:
+    kind = kind_of(item)
+    if kind in _STORED or (kind is None and "role" not in item):
+        raise unsupported("input")
+    if kind == "reasoning":
+        if not item.get("encrypted_content") and not _is_own(item.get("id")):
+            found.unbounded = True
+    elif kind is not None and kind not in _BOUNDED_ITEMS:
+        found.unbounded = True
+    for name in ("content", "output", "summary"):
+        value = item.get(name)
+        if isinstance(value, list):
+            for part in value:
+                _judge_part(part, found)
+        elif isinstance(value, dict):
+            found.unbounded = True
+        elif value is not None and not isinstance(value, str):
+            raise wrong_type(name, "a text or an array")
+
+
+def _is_own(item_id: object) -> bool:
+    return item_id is None or (isinstance(item_id, str) and _OWN_ID.match(item_id) is not None)
+
+
+def _judge_part(part: Any, found: Content) -> None:
+    if not isinstance(part, dict):
+        raise wrong_type("content", "an array of objects")
+    kind = kind_of(part)
+    if kind in ("input_audio", "audio"):
+        raise unsupported("input")
+    carried = part.keys() & (MEDIA | {"file_id", "file_data", "file_url"})
+    carried = {name for name in carried if part[name] is not None}
+    if kind in _BOUNDED_PARTS and not carried:
+        return
+    url = part.get("image_url")
+    is_inline = isinstance(url, str) and url.startswith("data:image/")
+    if kind == "input_image" and is_inline and carried == {"image_url"}:
+        assert isinstance(url, str)
+        found.add(pictures.of_data_url(url, picture_tokens))
+    else:
+        found.unbounded = True

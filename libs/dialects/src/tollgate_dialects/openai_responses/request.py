@@ -1,0 +1,81 @@
+"""What a response may be asked for, and how it is asked of an upstream.
+
+Owns the list of parameters and tools that token classes do not price, and of the state that an
+upstream would keep or look up: the gateway's clients share its accounts, so nobody may name what is
+stored there. A stream tells its usage unasked, and there is one answer to a request.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tollgate_dialects.common.refusal import unsupported, wrong_type
+from tollgate_dialects.openai_responses import content, limits, tools
+from tollgate_dialects.request import keys
+from tollgate_dialects.request.features import Allowed, never, one_of
+from tollgate_dialects.request.rules import RequestRules
+
+_REFUSED: Final[Mapping[str, Allowed]] = {
+    "audio": never,
+    "background": one_of(False),
+    "best_of": one_of(),
+    # Compaction is one more call of a model.
+    "context_management": lambda value: value == [],
+    "conversation": never,
+    "extra_body": never,
+    "fallbacks": never,
+    "modalities": lambda value: value == ["text"],
+    "models": never,
+    "n": never,
+    "plugins": never,
+    "preset": never,
+    "previous_response_id": never,
+    "prompt": never,
+    "provider": never,
+    "route": never,
+    "search_parameters": never,
+    # A cheaper tier is refused as well: the bound would hold, but the charge would be too high.
+    "service_tier": one_of("auto", "default", "standard"),
+    "speed": one_of("standard"),
+    "web_search_options": never,
+}
+
+
+def _check_tool(tool: Mapping[str, Any]) -> None:
+    for each in tools.within(tool):
+        kind = each.get("type")
+        if kind is not None and not isinstance(kind, str):
+            raise wrong_type("tools", "an array of objects with a type")
+
+
+def _sheds(document: Mapping[str, Any]) -> bool:
+    """Whether there are tools that run at the vendor, or blocks that we have wrapped.
+
+    Raises BadRequest where a tool that is left out would have to be called.
+    """
+    declared = tools.declared(document)
+    hosted = [tool for tool in declared if tools.is_hosted(tool)]
+    if tools.is_hosted_forced(document.get("tool_choice"), declared):
+        raise unsupported("tools")
+    return bool(hosted) or content.has_carried(document)
+
+
+RULES: Final = RequestRules(
+    names=keys.names_of(
+        _REFUSED,
+        top=("input", "instructions"),
+        roots=("input", "reasoning", "text", "tool_choice"),
+        paths=("output", "tools"),
+        nested=("image_url", "file_data", "file_url", "file_id", "encrypted_content", "mode"),
+    ),
+    refused=_REFUSED,
+    check_tool=_check_tool,
+    output_limit=limits.output_limit,
+    choices=lambda _document: 1,
+    wants_usage=lambda _document: True,
+    content=content.content_of,
+    cache_write=content.cache_write,
+    rewritten=frozenset(("model", limits.NAME)),
+    limit_name=lambda _model: limits.NAME,
+    usage_option=None,
+    sheds=_sheds,
+)

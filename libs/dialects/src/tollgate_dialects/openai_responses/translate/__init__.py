@@ -1,0 +1,1 @@
+"""Responses told in other protocols, and other protocols told as responses."""
