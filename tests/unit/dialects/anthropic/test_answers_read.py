@@ -129,6 +129,15 @@ def test_a_late_signature_still_seals():
     )  # fmt: skip
 
 
+def test_thinking_without_a_signature_holds_nothing_up():
+    """It waits for a late signature only until the next block begins."""
+    events, _ = events_of(
+        HEAD, start(0, THINKING), delta(0, "thinking", "t"), stop(0), start(1, TEXT),
+        delta(1, "text", "a"),
+    )  # fmt: skip
+    assert [PartEnded(), PartStarted(Text("")), Delta("a")] == events[3:]
+
+
 def test_thinking_in_a_block_of_text():
     """A piece of another kind begins another part, whatever its block was begun as."""
     assert (Thinking("t", signed("s")), Text("a")) == parts_of(
