@@ -32,6 +32,9 @@ FRAMES = {
     b'"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n',
     Protocol.ANTHROPIC_MESSAGES: b'event: content_block_delta\ndata: {"type":"content_block_delta",'
     b'"index":0,"delta":{"type":"text_delta","text":"a"}}\n\n',
+    Protocol.OPENAI_RESPONSES: b"event: response.output_text.delta\n"
+    b'data: {"type":"response.output_text.delta","sequence_number":4,"item_id":"m",'
+    b'"output_index":0,"content_index":0,"delta":"a"}\n\n',
 }
 
 

@@ -2,10 +2,12 @@
 
 A block is carried as one text in the place that the protocol has for its own blocks (a signature,
 an `encrypted_content`): `tg1:` origin `:` seal `:` item id `:` data. None of the first three has a
-colon; the data is as its maker wrote it. A vendor's own blocks never begin like that.
+colon, for the id is percent-encoded; the data is as its maker wrote it. A vendor's own blocks never
+begin like that.
 """
 
 from typing import Final
+from urllib.parse import quote, unquote
 
 from tollgate_dialects.conversation.parts import Opaque, Origin, Seal
 
@@ -20,7 +22,8 @@ def carried(opaque: Opaque, own: Origin, item_id: str = "") -> str:
     """
     if opaque.origin is own and opaque.item_id in ("", item_id or opaque.item_id):
         return opaque.data
-    return f"{_MARK}:{opaque.origin}:{opaque.seal}:{opaque.item_id}:{opaque.data}"
+    named = quote(opaque.item_id, safe="")
+    return f"{_MARK}:{opaque.origin}:{opaque.seal}:{named}:{opaque.data}"
 
 
 def restored(text: str, own: Origin, seal: Seal, item_id: str = "") -> Opaque:
@@ -28,7 +31,7 @@ def restored(text: str, own: Origin, seal: Seal, item_id: str = "") -> Opaque:
     pieces = text.split(":", 4)
     if len(pieces) == 5 and pieces[0] == _MARK:  # noqa: PLR2004 - the form above
         try:
-            return Opaque(Origin(pieces[1]), Seal(pieces[2]), pieces[4], pieces[3])
+            return Opaque(Origin(pieces[1]), Seal(pieces[2]), pieces[4], unquote(pieces[3]))
         except ValueError:
             pass
     return Opaque(own, seal, text, item_id)

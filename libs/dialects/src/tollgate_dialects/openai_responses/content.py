@@ -81,7 +81,7 @@ def has_carried(document: Mapping[str, Any]) -> bool:
 
 def _judge(item: Mapping[str, Any], found: Content) -> None:
     kind = kind_of(item)
-    if kind in _STORED or (kind is None and "role" not in item):
+    if kind in _STORED or (kind is None and item.get("role") is None):
         raise unsupported("input")
     if kind == "reasoning":
         if not item.get("encrypted_content") and not _is_own(item.get("id")):

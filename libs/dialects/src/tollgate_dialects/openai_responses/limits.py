@@ -40,3 +40,10 @@ def is_since(model: str, version: tuple[int, int]) -> bool:
     found = _MINOR.match(model)
     # gpt-35 is how Azure writes 3.5.
     return found is not None and version <= (int(found[1]), int(found[2] or 0)) < (35, 0)
+
+
+def least_effort(model: str) -> str:
+    """The word for no thinking, or for as little as a model can do with; empty: it has none."""
+    if is_since(model, (5, 1)):
+        return "none"
+    return "minimal" if is_since(model, (5, 0)) else ""

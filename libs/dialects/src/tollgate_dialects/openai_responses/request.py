@@ -14,6 +14,12 @@ from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules
 
+
+def _in_one_go(reasoning: Any) -> bool:
+    """Another mode than the standard one thinks several times over."""
+    return not isinstance(reasoning, dict) or reasoning.get("mode") in (None, "standard")
+
+
 _REFUSED: Final[Mapping[str, Allowed]] = {
     "audio": never,
     "background": one_of(False),
@@ -31,6 +37,7 @@ _REFUSED: Final[Mapping[str, Allowed]] = {
     "previous_response_id": never,
     "prompt": never,
     "provider": never,
+    "reasoning": _in_one_go,
     "route": never,
     "search_parameters": never,
     # A cheaper tier is refused as well: the bound would hold, but the charge would be too high.

@@ -124,8 +124,11 @@ class ResponseReader(EventReader):
 
     def _finish(self, response: Mapping[str, Any]) -> list[Event]:
         events: list[Event] = []
-        for reader in self._items.values():
+        output = shapes.items(response, "output")
+        for place, reader in self._items.items():
             if not reader.was_told:
+                if isinstance(place, int) and 0 <= place < len(output):
+                    reader.end_as(output[place])
                 events += [*reader.told(), *reader.end()]
         self._note(events)
         if not self._has_items:

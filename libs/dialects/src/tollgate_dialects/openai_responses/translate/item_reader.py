@@ -36,7 +36,8 @@ class ItemReader:
         self._has_said = False
         self._place: object = None
         self._notes = 0
-        self._has_begun = False
+        # How many parts have begun.
+        self._begun = 0
         # What kind of thinking is told: summaries, or the thinking itself; never both.
         self._source = ""
         self.is_whole = False
@@ -52,6 +53,11 @@ class ItemReader:
         self._close()
         return self.told()
 
+    def end_as(self, item: Mapping[str, Any]) -> None:
+        """The item in the stream's last event, where its own end did not come."""
+        if said.kind_of(item) == self._kind:
+            self.take_item(item, is_whole=True)
+
     def take_item(self, item: Mapping[str, Any], *, is_whole: bool) -> None:
         """The item as it begins or ends. Raises ShapeError."""
         if self.is_whole:
@@ -62,7 +68,7 @@ class ItemReader:
         if is_whole:
             self._complete(item)
             self.is_whole = True
-        elif self._kind in ("function_call", "custom_tool_call") and not self._has_begun:
+        elif self._kind in ("function_call", "custom_tool_call") and not self._begun:
             call = said.call_of(item)
             # Without a name there is no call yet: then its end tells all of it.
             if call.name:
@@ -133,7 +139,8 @@ class ItemReader:
 
     def _begin(self, part: AnswerPart) -> None:
         self._close()
-        self._open, self._has_begun = part, True
+        self._open = part
+        self._begun += 1
         self._has_said, self._notes = False, 0
         self._events.append(PartStarted(part))
 
@@ -150,10 +157,7 @@ class ItemReader:
     def _complete(self, item: Mapping[str, Any]) -> None:
         """The end of the item: says what was not said in pieces."""
         parts = said.parts_of(item)
-        if not self._has_begun:
-            self._events += events_of(Answer(tuple(parts), Ending(Stop.END)))[1:-1]
-            return
-        last = parts[-1] if parts else None
+        last = parts[self._begun - 1] if 0 < self._begun <= len(parts) else None
         if self._open is not None and last is not None:
             if not self._has_said:
                 self._say(last.arguments if isinstance(last, ToolCall) else last.text)
@@ -162,3 +166,5 @@ class ItemReader:
             elif isinstance(last, Text) and isinstance(self._open, Text) and not self._notes:
                 self._events += [Cited(citation) for citation in last.citations]
         self._close()
+        unsaid = Answer(tuple(parts[self._begun :]), Ending(Stop.END))
+        self._events += events_of(unsaid)[1:-1]

@@ -121,7 +121,13 @@ class ItemWriter:
                 words.append(part)
             else:
                 items += self._other(part)
-        return [*items, self._message(words)] if words else items
+        if words:
+            return [*items, self._message(words)]
+        while items and items[-1]["type"] == "reasoning":
+            # OpenAI refuses thinking that nothing follows.
+            items.pop()
+            self._dropped.add("thinking")
+        return items
 
     def _message(self, words: Sequence[Text]) -> dict[str, Any]:
         if any(text.cache for text in words):

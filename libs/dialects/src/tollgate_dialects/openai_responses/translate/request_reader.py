@@ -10,7 +10,7 @@ from typing import Any, Final
 from tollgate_dialects.common import shapes
 from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
 from tollgate_dialects.conversation.answer import AnswerPart
-from tollgate_dialects.conversation.parts import Cache, Media, Text, ToolResult
+from tollgate_dialects.conversation.parts import Cache, Media, Origin, Text, Thinking, ToolResult
 from tollgate_dialects.conversation.request import Request, Role, Turn
 from tollgate_dialects.openai_responses.translate import said, settings, tools
 
@@ -76,6 +76,7 @@ def _turns(items: list[dict[str, Any]], unheld: set[str]) -> Iterator[Turn]:
             yield Turn(role, tuple(_parts(item, "content")))
         else:
             _pass_over(kind, unheld)
+            _forget_thinking(spoken, unheld)
     yield from _spoken(spoken)
     yield from _results(results)
 
@@ -113,6 +114,15 @@ def _pass_over(kind: str, unheld: set[str]) -> None:
         unheld.add(kind)
     elif kind != "additional_tools":
         unheld.add("input.other")
+
+
+def _forget_thinking(spoken: list[AnswerPart], unheld: set[str]) -> None:
+    """OpenAI takes its thinking back only with the item that followed it, which is not held."""
+    while spoken and isinstance(last := spoken[-1], Thinking):
+        if last.opaque is None or last.opaque.origin is not Origin.OPENAI:
+            return
+        spoken.pop()
+        unheld.add("thinking")
 
 
 def _result(item: Mapping[str, Any]) -> ToolResult:

@@ -4,6 +4,7 @@ Promises: only what OpenAI documents; that nothing is asked to be kept, so that 
 encrypted; all else is named as dropped, or the request is refused where it makes no sense without.
 """
 
+import hashlib
 from typing import Any, Final
 
 from tollgate_dialects.conversation.parts import HostedTool, Text
@@ -19,6 +20,8 @@ _STORED: Final = ("previous_response_id", "conversation", "prompt")
 _OWN_EXTRAS: Final = frozenset(("prompt_cache_retention", "prompt_cache_options", "moderation"))
 # Those of a chat that only say how it is kept.
 _HOW_KEPT: Final = frozenset(("store",))
+# What OpenAI takes of a user's name.
+_USER_CHARACTERS_MAX: Final = 64
 _TIERS: Final = frozenset(("auto", "default", "flex", "priority", "scale"))
 _SUMMARIES: Final = frozenset(("auto", "concise", "detailed"))
 _BREAKPOINTS_SINCE: Final = (5, 6)
@@ -45,7 +48,10 @@ def write(request: Request, target: Target) -> Written:
     if instructions:
         document["instructions"] = instructions
     if target.max_output_tokens is not None:
-        document[limits.NAME] = max(target.max_output_tokens, limits.LOWEST)
+        if target.max_output_tokens < limits.LOWEST:
+            # A higher limit would not be covered by what was reserved.
+            raise Untranslatable("max_tokens", "The model's vendor takes no limit below 16.")
+        document[limits.NAME] = target.max_output_tokens
     if request.stream:
         document["stream"] = True
     _declare(request, tools, document, dropped)
@@ -83,8 +89,10 @@ def _declare(
         return
     document["tools"] = declared
     if choice is not None:
-        document["tool_choice"] = tools.chosen(choice)
-        if document["tool_choice"] is None:
+        chosen = tools.chosen(choice)
+        # Of those that may be called none is left.
+        document["tool_choice"] = chosen or "none"
+        if chosen is None and choice.mode == "required":
             raise Untranslatable("tool_choice", "The chosen tool is not among the tools.")
     if request.parallel_tool_calls is not None:
         document["parallel_tool_calls"] = request.parallel_tool_calls
@@ -126,7 +134,10 @@ def _reason(request: Request, target: Target, document: dict[str, Any], dropped:
         return
     effort = asked.effort
     if asked.mode == "off":
-        effort = "none"
+        effort = limits.least_effort(target.model)
+        if not effort:
+            dropped.add("reasoning")
+            return
     elif not effort and asked.budget_tokens is not None:
         budget = asked.budget_tokens
         effort = next((word for most, word in _BUDGETS if budget <= most), "high")
@@ -171,11 +182,13 @@ def _format(wanted: OutputFormat) -> dict[str, Any]:
 def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> None:
     """What is said of a request rather than in it."""
     if request.user:
-        document["safety_identifier"] = request.user
+        document["safety_identifier"] = _identifier(request.user)
     if request.cache_key:
         document["prompt_cache_key"] = request.cache_key
-    if request.metadata:
+    if request.metadata and all(isinstance(value, str) for value in request.metadata.values()):
         document["metadata"] = request.metadata
+    elif request.metadata:
+        dropped.add("metadata")
     if request.service_tier in _TIERS:
         document["service_tier"] = request.service_tier
     elif request.service_tier:
@@ -185,3 +198,10 @@ def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> N
             document[name] = value
         elif name not in _HOW_KEPT:
             dropped.add(name)
+
+
+def _identifier(user: str) -> str:
+    """A longer one than OpenAI takes is told by its hash, the same for the same user."""
+    if len(user) <= _USER_CHARACTERS_MAX:
+        return user
+    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,6 +1,8 @@
 """The object that a response is, without its items: what was asked, how it ended, what it used."""
 
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from tollgate_dialects.conversation.answer import Stop
 from tollgate_dialects.conversation.request import Request
@@ -9,11 +11,18 @@ from tollgate_dialects.openai_responses.translate.tools import NativeTools
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import Usage
 
+# A client knows its tools: larger ones are not repeated, so that a frame stays far below what
+# `common/sse.py` takes.
+_ECHO_BYTES_MAX: Final = 256 * 1024
+
 
 def head(context: Context, status: str) -> dict[str, Any]:
     """A response that has said nothing yet."""
     request = context.request
     tools = NativeTools(request.tools)
+    declared = tools.written()
+    if len(orjson.dumps(declared)) > _ECHO_BYTES_MAX:
+        declared = []
     choice = tools.chosen(request.tool_choice) if request.tool_choice else None
     reasoning = request.reasoning
     return {
@@ -39,7 +48,7 @@ def head(context: Context, status: str) -> dict[str, Any]:
         "temperature": request.temperature,
         "text": _text(request),
         "tool_choice": choice or "auto",
-        "tools": tools.written(),
+        "tools": declared,
         "top_p": request.top_p,
         "truncation": "disabled",
         "usage": None,

@@ -14,12 +14,18 @@ _GRAMMAR: Final = ("syntax", "definition")
 
 
 def read(document: Mapping[str, Any]) -> Iterator[Tool]:
-    """All tools, in the order in which they are declared. Raises ShapeError."""
-    yield from _read(document)
+    """All tools, in the order in which they are declared first. Raises ShapeError."""
+    known: set[tuple[str, str]] = set()
     items = document.get("input")
-    for item in items if isinstance(items, list) else ():
-        if isinstance(item, dict) and item.get("type") in DECLARING:
-            yield from _read(item)
+    found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    holders = [document, *(item for item in found if item.get("type") in DECLARING)]
+    for tool in (tool for holder in holders for tool in _read(holder)):
+        if isinstance(tool, FunctionTool):
+            # A search gives a tool as often as it is found.
+            if (tool.namespace, tool.name) in known:
+                continue
+            known.add((tool.namespace, tool.name))
+        yield tool
 
 
 def _read(holder: Mapping[str, Any]) -> Iterator[Tool]:
