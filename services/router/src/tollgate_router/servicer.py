@@ -117,7 +117,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
         if refusal is not None:
             raise self._refuse(request, refusal)
-        may_be_translated = _covers_translation(claims, asked, price, request)
+        may_be_translated = self._watch.snapshot.is_translated(
+            protocol, claims.model
+        ) and _covers_translation(claims, asked, price, request)
         refusal = self._reservations.admit(claims, trace_id=request.trace_id)
         if refusal is not None:
             raise self._refuse(request, refusal)

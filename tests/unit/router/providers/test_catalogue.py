@@ -60,6 +60,16 @@ def test_no_route_without_price_key_address_or_leave():
     assert () == build(provider("a")).candidates(OPENAI, "n", translated=False)
 
 
+def test_those_of_other_protocols_come_behind_and_only_if_wanted():
+    """Who speaks the client's protocol comes first, wherever it was registered."""
+    snapshot = build(provider("a", protocol=ANTHROPIC), provider("b"))
+    own = [way.key_id for way in snapshot.candidates(OPENAI, "m", translated=False)]
+    everybody = [way.key_id for way in snapshot.candidates(OPENAI, "m", translated=True)]
+    assert (["b-1", "b-2"], ["b-1", "b-2", "a-1", "a-2"]) == (own, everybody)
+    assert snapshot.is_translated(OPENAI, "m")
+    assert not build(provider("a")).is_translated(OPENAI, "m")
+
+
 def test_models_show_protocols_and_newest_price():
     """A model on two protocols is listed once, with its newest price; old versions stay known."""
     prices = (price("m"), replace(price("m"), version=2), price("unserved"))

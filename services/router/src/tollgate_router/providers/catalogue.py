@@ -104,6 +104,11 @@ class Snapshot:
         routes = self._all_routes if translated else self._routes
         return routes.get((protocol, model), ())
 
+    def is_translated(self, protocol: Protocol, model: str) -> bool:
+        """Whether somebody serves the model on another protocol."""
+        everybody = self._all_routes.get((protocol, model), ())
+        return len(everybody) > len(self._routes.get((protocol, model), ()))
+
     def price(self, model: str, version: int) -> Price | None:
         """The price a call was reserved with."""
         return self.prices.get((model, version))
