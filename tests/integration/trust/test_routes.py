@@ -42,21 +42,22 @@ def routes() -> dict[str, set[str]]:
 
 
 def test_trust_11_only_priced_routes_take_a_body(live: Live, model: str):
-    """The route table has two POSTs; both ask for money before they ask an upstream."""
+    """The route table has three POSTs; all ask for money before they ask an upstream."""
     table = routes()
     posts = {path for path, methods in table.items() if methods - {"GET", "HEAD"}}
-    assert {"/v1/chat/completions", "/v1/messages"} == posts
     poor = live.key(live.tenant(0.0000001))
-    models = {"/v1/chat/completions": model, "/v1/messages": live.model("demo-claude", ANTHROPIC)}
+    messages = {"max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    bodies = {
+        "/v1/chat/completions": {"model": model, **messages},
+        "/v1/messages": {"model": live.model("demo-claude", ANTHROPIC), **messages},
+        "/v1/responses": {"model": model, "max_output_tokens": 16, "input": "hi"},
+    }
+    assert bodies.keys() == posts
     for path in posts:
         with observe.nothing_happens(live, poor):
             answer = httpx.post(
                 live.api_urls[0] + path,
-                json={
-                    "model": models[path],
-                    "max_tokens": 5,
-                    "messages": [{"role": "user", "content": "hi"}],
-                },
+                json=bodies[path],
                 headers={"authorization": f"Bearer {poor.text}"},
             )
             assert 402 == answer.status_code

@@ -14,7 +14,7 @@ from tollgate_dialects.conversation.machine import IllegalEventError
 from tollgate_dialects.conversation.request import Request
 from tollgate_dialects.conversation.stream import StreamTranslator
 from tollgate_dialects.conversation.tools import restored_answer
-from tollgate_dialects.conversation.translation import Context, Target
+from tollgate_dialects.conversation.translation import Context, Target, Untranslatable
 from tollgate_dialects.dialect import Dialect
 from tollgate_dialects.pricing.usage import Usage
 from tollgate_router.call import UpstreamCall
@@ -42,8 +42,11 @@ def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -
     target = Target(
         candidate.upstream_model, call.max_output_tokens, candidate.without_include_usage
     )
-    written = upstream.translation.write_request(_conversation(call), target)
-    return UpstreamBody(orjson.dumps(written.document), written.dropped)
+    try:
+        written = upstream.translation.write_request(_conversation(call), target)
+        return UpstreamBody(orjson.dumps(written.document), written.dropped)
+    except (TypeError, ValueError, KeyError):  # what cannot be read or written as JSON
+        raise Untranslatable("messages", "The request cannot be told in this protocol.") from None
 
 
 def stream_translator(call: UpstreamCall, upstream: Dialect) -> StreamTranslator:
@@ -59,11 +62,11 @@ def answer(call: UpstreamCall, upstream: Dialect, body: bytes, usage: Usage) -> 
     """A metered answer as the client's protocol has it. Raises IllegalEventError."""
     try:
         found = upstream.translation.read_answer(orjson.loads(body))
+        restored = restored_answer(found, _conversation(call).tools)
+        written = call.dialect.translation.write_answer(restored, usage, _context(call))
+        return orjson.dumps(written)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise IllegalEventError from None
-    restored = restored_answer(found, _conversation(call).tools)
-    written = call.dialect.translation.write_answer(restored, usage, _context(call))
-    return orjson.dumps(written)
 
 
 def _conversation(call: UpstreamCall) -> Request:

@@ -237,7 +237,8 @@ def test_citations_are_of_their_text():
 )
 def test_reasons_to_stop(stop, reason):
     """Each has its word."""
-    written = both(Text("a"), ending=Ending(stop, "x"))
+    calls = (ToolCall("c", "f", "{}"),) if stop is Stop.TOOL_CALLS else ()
+    written = both(Text("a"), *calls, ending=Ending(stop, "x"))
     assert reason == written["stop_reason"]
     assert ("x" if stop is Stop.STOP_SEQUENCE else None) == written["stop_sequence"]
 

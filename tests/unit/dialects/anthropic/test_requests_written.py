@@ -19,6 +19,7 @@ from tollgate_dialects.conversation.parts import (
     FunctionTool,
     HostedTool,
     Media,
+    Origin,
     Text,
     ToolResult,
 )
@@ -200,7 +201,7 @@ def test_tools_are_written():
         HostedTool("bash_20250124", bash),
         HostedTool("web_search", {"type": "web_search"}),
     )
-    written = write(tools=tools)
+    written = write(tools=tools, origin=Origin.ANTHROPIC)
     schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
     empty = {"type": "object", "properties": {}}
     assert written.document["tools"] == [

@@ -142,7 +142,7 @@ def test_the_rest_is_sent_or_named():
         stream=True, user="u", service_tier="default", stop=("x", " "), seed=0, logprobs=True,
         top_logprobs=2, logit_bias={"1": 2}, frequency_penalty=1.0, presence_penalty=0.0,
         verbosity="low", cache_key="k", metadata={"a": "b"},
-        extra={"speed": "standard", "store": True}, unheld=frozenset(("compaction",)),
+        extra={"speed": "standard", "store": True}, origin=Origin.ANTHROPIC, unheld=frozenset(("compaction",)),
     )  # fmt: skip
     expected = {
         "stream": True, "metadata": {"user_id": "u"}, "service_tier": "standard_only",

@@ -1,6 +1,7 @@
 """Recorded chats go through the one form and come back the same, judged by OpenAI's SDK."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tollgate_dialects.openai_chat.translate.translation import TRANSLATION
 from tollgate_dialects.pricing.units import Unit
 
 APIS = ("openai.chat", "openai.chat(mistral)", "openai.chat(dashscope-compat)")
+MADE = re.compile(r"(?:call_[0-9a-f]{8}_\d+)?")
 # Words of other vendors for a plain end, which a chat has not; and the old word for a call.
 WORDS = {**dict.fromkeys(("eos", "eos_token", "end_turn", "COMPLETE", "", None), "stop"),
          "function_call": "tool_calls"}  # fmt: skip
@@ -44,7 +46,13 @@ def told(choice: Any) -> dict[str, Any]:
         for call in message.tool_calls or ()
     ]
     if legacy := getattr(message, "function_call", None):
-        calls.append(("call_0", legacy.name, legacy.arguments))
+        calls.append(("", legacy.name, legacy.arguments))
+    # Ids that we made for calls without one.
+    calls = [("" if MADE.fullmatch(call_id or "") else call_id, *rest) for call_id, *rest in calls]
+    finish = WORDS.get(choice.finish_reason, choice.finish_reason)
+    if finish in ("stop", "tool_calls"):
+        # Some say of a call what they say of a text.
+        finish = "tool_calls" if calls else "stop"
     extra = message.model_extra or {}
     thought = extra.get("reasoning_content") or extra.get("reasoning") or ""
     content = message.content or ""
@@ -59,7 +67,7 @@ def told(choice: Any) -> dict[str, Any]:
         "refusal": message.refusal or "",
         "calls": calls,
         "thought": thought,
-        "finish": WORDS.get(choice.finish_reason, choice.finish_reason),
+        "finish": finish,
     }
 
 
@@ -94,7 +102,7 @@ def test_a_recorded_request_reads_back_as_it_was(exchanges):
     tried = 0
     for exchange in exchanges:
         request = asked(exchange)
-        target = Target("gpt-4o", request.max_output_tokens)
+        target = Target("some-model", request.max_output_tokens)
         try:
             written = TRANSLATION.write_request(request, target)
         except Untranslatable:

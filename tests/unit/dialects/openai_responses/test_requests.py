@@ -27,7 +27,7 @@ from tollgate_dialects.conversation.translation import Target, Untranslatable
 from tollgate_dialects.openai_chat.dialect import OPENAI_CHAT
 from tollgate_dialects.openai_responses.translate.translation import TRANSLATION
 
-FUNCTION = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+FUNCTION = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
 
 
 def read(*items, **members) -> Request:
@@ -143,7 +143,7 @@ def test_groups_and_free_text_are_flattened_for_others():
               "format": {"type": "grammar", "syntax": "lark", "definition": "start: A"}}  # fmt: skip
     request = read({"role": "user", "content": "U"}, tools=[group, custom, {"type": "web_search"}])
     assert (
-        FunctionTool("f", schema={"type": "object"}, namespace="n", namespace_description="N"),
+        FunctionTool("f", schema=FUNCTION["parameters"], namespace="n", namespace_description="N"),
         FunctionTool("g", takes_text=True, grammar={"syntax": "lark", "definition": "start: A"}),
         HostedTool("web_search", {"type": "web_search"}),
     ) == request.tools

@@ -6,7 +6,7 @@ Owns the type. None and empty say that the client left something to the model's 
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from tollgate_dialects.conversation.parts import Part, Tool
+from tollgate_dialects.conversation.parts import Origin, Part, Tool
 
 Role: TypeAlias = Literal["system", "developer", "user", "assistant"]
 
@@ -93,6 +93,9 @@ class Request:
     # Members at the top that this form does not hold, as the client wrote them: a writer takes
     # those that its protocol has under the same name and meaning, and names the rest.
     extra: dict[str, Any] = field(default_factory=dict)
+    # Whose words are in `extra` and in hosted tools: only their own vendor's reader has looked at
+    # what they cost there.
+    origin: Origin | None = None
     # What the client's document has and this form has no place for (words that only its vendor
     # reads), by our own names: every writer adds it to what it drops.
     unheld: frozenset[str] = frozenset()

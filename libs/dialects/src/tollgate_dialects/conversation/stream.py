@@ -42,11 +42,10 @@ class StreamTranslator:
             if not frame:
                 continue
             try:
-                events = self._reader.read(sse.parse(frame))
+                for told in self._reader.read(sse.parse(frame)):
+                    for event in self._restorer.restore(told):
+                        self._machine.check(event)
+                        written.append(self._writer.write(event, usage))
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise IllegalEventError from None
-            for told in events:
-                for event in self._restorer.restore(told):
-                    self._machine.check(event)
-                    written.append(self._writer.write(event, usage))
         return b"".join(written)

@@ -18,6 +18,8 @@ _REASONING_MODEL = re.compile(
     r"|(?:.*[/:._@-])?gpt-?(?:[5-9]|[12]\d)(?![a-z0-9])",
     re.IGNORECASE,
 )
+_OLDER = re.compile(r"(?:^|[/:._@-])(?:gpt-?[34]|chatgpt)", re.IGNORECASE)
+_GPT = re.compile(r"gpt-?([5-9])(?:\.(\d{1,2}))?(?!\d)", re.IGNORECASE)
 
 
 def output_limit(document: Mapping[str, Any]) -> OutputLimit:
@@ -43,6 +45,29 @@ def output_limit(document: Mapping[str, Any]) -> OutputLimit:
 def is_reasoning_model(model: str) -> bool:
     """Whether a name is that of one of OpenAI's models that think."""
     return _REASONING_MODEL.match(model) is not None
+
+
+def is_openai(model: str) -> bool:
+    """Whether a name is that of one of OpenAI's models, which refuse what they do not know."""
+    return is_reasoning_model(model) or _OLDER.search(model) is not None
+
+
+def effort_for(model: str, effort: str) -> str:
+    """The nearest word for how much to think that a model takes; empty: it has none for it.
+
+    Whether a model of another maker can be told not to think, nobody knows.
+    """
+    if is_openai(model) and not is_reasoning_model(model):
+        return ""
+    found = _GPT.search(model)
+    version = (int(found[1]), int(found[2] or 0)) if found else (0, 0)
+    if effort == "none":
+        return "none" if version >= (5, 1) else "minimal" if version >= (5, 0) else ""
+    if effort == "minimal":
+        return "minimal" if version == (5, 0) else "low"
+    if effort in ("xhigh", "max"):
+        return "xhigh" if version >= (5, 2) else "high"
+    return effort
 
 
 def name_for(model: str) -> str:

@@ -11,7 +11,11 @@ from tollgate_dialects.answer.schema import FACTS, SCALAR, WHOLE, Kind, are_obje
 
 _CALL: Final = {
     **scalars("index id type thought_signature"),
-    "function": {**scalars("name arguments thought_signature"), "parsed_arguments": WHOLE},
+    "function": {
+        **scalars("name thought_signature"),
+        "arguments": WHOLE,  # some vendors write an object
+        "parsed_arguments": WHOLE,
+    },
     "custom": scalars("name input"),
     "extra_content": WHOLE,  # Google's thought signature
     "provider_specific_fields": WHOLE,

@@ -15,8 +15,11 @@ DECLARING: Final = frozenset(("additional_tools", "tool_search_output"))
 
 
 def is_hosted(tool: Mapping[str, Any]) -> bool:
-    """Whether a tool runs at the vendor, or in a way that only the vendor knows."""
-    return tool.get("type") not in _CLIENT_SIDE
+    """Whether a tool runs at the vendor, or in a way that only it knows. Raises BadRequest."""
+    kind = tool.get("type")
+    if not isinstance(kind, str | None):
+        raise wrong_type("type", "a string")
+    return kind not in _CLIENT_SIDE
 
 
 def within(tool: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

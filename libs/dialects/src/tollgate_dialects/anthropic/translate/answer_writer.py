@@ -270,6 +270,9 @@ class MessageWriter(EventWriter):
         elif stop is Stop.END and self._calls:
             # Some vendors say of a call what they say of a text.
             stop = Stop.TOOL_CALLS
+        elif stop is Stop.TOOL_CALLS and not self._calls:
+            # A client would wait for a call that is not there.
+            stop = Stop.END
         delta: dict[str, Any] = {
             "stop_reason": _STOPS[stop],
             "stop_sequence": ending.sequence or None if stop is Stop.STOP_SEQUENCE else None,
@@ -287,6 +290,8 @@ class MessageWriter(EventWriter):
 def _object(arguments: str, call: ToolCall) -> str:
     """Whole arguments as the model wrote them, or wrapped where they are no object."""
     value = names.input_of(arguments, takes_text=call.takes_text)
+    if not value:
+        return "{}"
     if call.takes_text or value.keys() == {names.WRAPPER}:
         return orjson.dumps(value).decode()
     return arguments

@@ -41,8 +41,12 @@ def input_of(arguments: str, *, takes_text: bool) -> dict[str, Any]:
         return {}
     try:
         value = orjson.loads(arguments)
-    except ValueError:
+        # What is nested more deeply than can be written is wrapped as well: a TypeError.
+        orjson.dumps(value)
+    except (ValueError, TypeError):
         return {WRAPPER: arguments}
+    if value is None:
+        return {}
     return value if isinstance(value, dict) else {WRAPPER: arguments}
 
 

@@ -15,6 +15,7 @@ from tollgate_dialects.conversation.parts import (
     FunctionTool,
     HostedTool,
     Media,
+    Origin,
     Part,
     Text,
     Tool,
@@ -31,6 +32,7 @@ from tollgate_dialects.conversation.request import (
 from tollgate_dialects.request import values
 from tollgate_dialects.request.content import kind_of, object_in
 
+_BILLING_NOTE: Final = "x-anthropic-billing-header:"
 _ROLES: Final = frozenset(("user", "assistant", "system"))
 _KNOWN: Final = frozenset(
     ("model", "messages", "system", "max_tokens", "stream", "tools", "tool_choice", "temperature",
@@ -87,6 +89,7 @@ def read(document: Mapping[str, Any]) -> Request:
             if name not in _KNOWN and value is not None
         },
         unheld=frozenset(unheld),
+        origin=Origin.ANTHROPIC,
     )
 
 
@@ -119,13 +122,18 @@ def _stops(document: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _turns(document: Mapping[str, Any], reader: ContentReader) -> tuple[Turn, ...]:
     """The system prompt first, then what was said."""
-    system = reader.parts(document.get("system"), "system")
+    system = tuple(
+        part
+        for part in reader.parts(document.get("system"), "system")
+        # Claude Code's note to Anthropic's billing is new in each request: no cache would hold.
+        if not (isinstance(part, Text) and part.text.startswith(_BILLING_NOTE))
+    )
     turns = [Turn("system", system)] if system else []
     for message in _member(document, "messages", list) or ():
         if not isinstance(message, dict):
             raise wrong_type("messages", "an array of objects")
         role = message.get("role")
-        if role not in _ROLES:
+        if not isinstance(role, str) or role not in _ROLES:
             raise BadRequest(Code.INVALID_VALUE, "This role is not known.", "messages.role")
         turns.append(Turn(cast("Role", role), reader.parts(message.get("content"), "content")))
     return tuple(turns)

@@ -12,7 +12,7 @@ import orjson
 from tollgate_dialects.anthropic.translate import messages, models, names, reasoning, schemas
 from tollgate_dialects.anthropic.translate.content_writer import ContentWriter, marked
 from tollgate_dialects.anthropic.translate.models import Model
-from tollgate_dialects.conversation.parts import FunctionTool, HostedTool, Tool
+from tollgate_dialects.conversation.parts import FunctionTool, HostedTool, Origin, Tool
 from tollgate_dialects.conversation.request import OutputFormat, Request
 from tollgate_dialects.conversation.translation import Target, Untranslatable, Written
 
@@ -20,11 +20,12 @@ from tollgate_dialects.conversation.translation import Target, Untranslatable, W
 _USUAL_MAX_TOKENS: Final = 4_096
 _MARKS_MAX: Final = 4
 _OWN_TOOL = re.compile(r"[a-z0-9_]+_\d{8}")
-_TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only"}
-# Members that Anthropic has under the name and in the sense in which they may have been sent.
+# Members that Anthropic has and the one form has not.
 _OWN_EXTRAS: Final = frozenset(("context_management", "inference_geo", "speed"))
+_TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only"}
 # Conversations that another vendor keeps: without them the request is another one.
 _STORED: Final = ("previous_response_id", "conversation", "prompt")
+_CHOICES: Final = frozenset(("anyOf", "oneOf", "allOf"))
 # Where thinking is on, a lower share is refused.
 _LEAST_TOP_P: Final = 0.95
 
@@ -94,7 +95,17 @@ def _left_out(request: Request) -> set[str]:
         "service_tier": request.service_tier not in ("", *_TIERS),
     }
     left = {name for name, value in asked.items() if value}
-    return left | {name for name in request.extra if name not in _OWN_EXTRAS}
+    return left | (request.extra.keys() - _own(request).keys())
+
+
+def _own(request: Request) -> dict[str, Any]:
+    """Of the members that have no place in the one form, those that Anthropic's reader let pass.
+
+    Of another's, nobody has looked at what they cost here.
+    """
+    if request.origin is not Origin.ANTHROPIC:
+        return {}
+    return {name: value for name, value in request.extra.items() if name in _OWN_EXTRAS}
 
 
 def _names_of(tool: Tool) -> tuple[str, ...]:
@@ -117,7 +128,7 @@ def _tools(request: Request, model: Model, dropped: set[str]) -> list[dict[str, 
     for tool in kept:
         if isinstance(tool, FunctionTool):
             tools.append(_function(tool, model, dropped))
-        elif _OWN_TOOL.fullmatch(tool.kind) and tool.raw.get("type") == tool.kind:
+        elif _is_own(tool, request):
             tools.append(dict(tool.raw))
         elif choice is not None and choice.mode == "required" and {*wanted} & {*_names_of(tool)}:
             raise Untranslatable("tool_choice", "The model's vendor does not have this tool.")
@@ -126,8 +137,15 @@ def _tools(request: Request, model: Model, dropped: set[str]) -> list[dict[str, 
     return tools
 
 
+def _is_own(tool: HostedTool, request: Request) -> bool:
+    """Whether Anthropic's own reader let it pass: others do not know what it costs."""
+    if request.origin is not Origin.ANTHROPIC or tool.raw.get("type") != tool.kind:
+        return False
+    return _OWN_TOOL.fullmatch(tool.kind) is not None
+
+
 def _function(tool: FunctionTool, model: Model, dropped: set[str]) -> dict[str, Any]:
-    schema = {"type": "object", **(tool.schema or {"properties": {}})}
+    schema = _schema(tool, dropped)
     if tool.takes_text:
         text = {names.FREE_TEXT: {"type": "string"}}
         schema = {"type": "object", "properties": text, "required": [names.FREE_TEXT]}
@@ -144,6 +162,20 @@ def _function(tool: FunctionTool, model: Model, dropped: set[str]) -> dict[str, 
     elif tool.strict:
         dropped.add("tools.strict")
     return marked(written, tool.cache)
+
+
+def _schema(tool: FunctionTool, dropped: set[str]) -> dict[str, Any]:
+    """An object at the top, and no choice among several there: Anthropic takes no other."""
+    schema = {**(tool.schema or {"properties": {}}), "type": "object"}
+    for name in _CHOICES & schema.keys():
+        branches = schema.pop(name)
+        dropped.add("tools.schema")
+        for branch in branches if isinstance(branches, list) else ():
+            found = branch.get("properties") if isinstance(branch, dict) else None
+            if isinstance(found, dict):
+                own = schema.get("properties")
+                schema["properties"] = {**found, **(own if isinstance(own, dict) else {})}
+    return schema
 
 
 def _tool_choice(request: Request, *, has_tools: bool) -> dict[str, Any]:
@@ -252,7 +284,7 @@ def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> N
         document["metadata"] = {"user_id": request.user}
     if request.service_tier in _TIERS:
         document["service_tier"] = _TIERS[request.service_tier]
-    document.update({name: request.extra[name] for name in _OWN_EXTRAS & request.extra.keys()})
+    document.update(_own(request))
 
 
 def _limit_marks(document: dict[str, Any], dropped: set[str]) -> None:

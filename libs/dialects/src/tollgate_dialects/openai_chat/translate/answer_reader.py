@@ -1,5 +1,6 @@
 """A chat's answer in the one form, whole or chunk by chunk. The first choice is the answer."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ _STOPS: Final[Mapping[str, Stop]] = {
     "safety": Stop.REFUSAL,
 }
 
+# The answer was cut by a fault of the vendor's: DeepSeek, Zhipu, OpenRouter.
+_BROKEN: Final = frozenset(("error", "network_error", "insufficient_system_resource"))
+
 
 def read(document: Mapping[str, Any]) -> Answer:
     """A whole answer. Raises ValueError."""
@@ -38,6 +42,8 @@ def read(document: Mapping[str, Any]) -> Answer:
 
 def _ending(choice: Mapping[str, Any]) -> Ending:
     reason = shapes.text(choice, "finish_reason")
+    if reason.lower() in _BROKEN:
+        raise shapes.ShapeError("finish_reason", "the reason of an end")
     stop = _STOPS.get(reason.lower(), Stop.END)
     # vLLM and SGLang say which sequence it was.
     for name in ("stop_reason", "matched_stop"):
@@ -47,16 +53,12 @@ def _ending(choice: Mapping[str, Any]) -> Ending:
     return Ending(stop)
 
 
-def _made_id(number: int) -> str:
-    """For a call that came without one."""
-    return f"call_{number}"
-
-
 class ChunkReader(EventReader):
     """Reads one stream of chunks."""
 
     def __init__(self) -> None:
-        self._assembly = Assembly(_made_id)
+        self._assembly = Assembly(self._made_id)
+        self._answer_id = ""
         self._has_begun = False
         self._ending = Ending(Stop.END)
 
@@ -74,18 +76,25 @@ class ChunkReader(EventReader):
         events: list[Event] = []
         if not self._has_begun:
             self._has_begun = True
-            events.append(Started(shapes.text(document, "id"), shapes.text(document, "model")))
+            self._answer_id = shapes.text(document, "id")
+            events.append(Started(self._answer_id, shapes.text(document, "model")))
         for choice in shapes.items(document, "choices"):
             if choice.get("index") in (None, 0):
                 self._choose(choice)
         return events + self._assembly.told()
 
     def _choose(self, choice: Mapping[str, Any]) -> None:
-        message = shapes.item(choice, "delta") or shapes.item(choice, "message")
-        for piece in said.pieces_of(message):
+        delta = shapes.item(choice, "delta")
+        message = delta or shapes.item(choice, "message")
+        for piece in said.pieces_of(message, is_whole=not delta):
             self._assembly.take(piece)
         if choice.get("finish_reason"):
             self._ending = _ending(choice)
+
+    def _made_id(self, number: int) -> str:
+        """For a call that came without one: other answers of a conversation have others."""
+        answer = hashlib.sha256(self._answer_id.encode("utf-8", "surrogatepass")).hexdigest()
+        return f"call_{answer[:8]}_{number}"
 
     def finish(self) -> list[Event]:
         """What follows the last chunk. Raises ShapeError."""

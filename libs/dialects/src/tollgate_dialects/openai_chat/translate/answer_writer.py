@@ -64,7 +64,7 @@ def write(answer: Answer, usage: Usage, context: Context) -> dict[str, Any]:
         "index": 0,
         "message": message,
         "logprobs": None,
-        "finish_reason": _reason(answer.ending, has_refused=told.has_refused),
+        "finish_reason": _reason(answer.ending, told),
     }
     return {
         **_head(context, "chat.completion"),
@@ -98,11 +98,14 @@ def _head(context: Context, kind: str) -> dict[str, Any]:
     }
 
 
-def _reason(ending: Ending, *, has_refused: bool) -> str:
-    """Words of a refusal are an answer; without them only the reason tells."""
-    if ending.stop is Stop.REFUSAL and has_refused:
+def _reason(ending: Ending, told: "_Told") -> str:
+    """Words of a refusal are an answer; and clients look for calls where the reason says so."""
+    stop = ending.stop
+    if stop is Stop.REFUSAL and told.has_refused:
         return "stop"
-    return _REASONS[ending.stop]
+    if stop in (Stop.END, Stop.TOOL_CALLS):
+        stop = Stop.TOOL_CALLS if told.calls else Stop.END
+    return _REASONS[stop]
 
 
 def _merge(message: dict[str, Any], delta: dict[str, Any]) -> None:
@@ -134,7 +137,7 @@ class _Told:
 
     def __init__(self) -> None:
         self._part: AnswerPart | None = None
-        self._calls = 0
+        self.calls = 0
         self._has_arguments = False
         self._blocks = 0
         self._notes = 0
@@ -165,7 +168,7 @@ class _Told:
         """Clients parse the arguments: those of a call without any are an empty object."""
         part, self._part = self._part, None
         if isinstance(part, ToolCall) and not part.takes_text and not self._has_arguments:
-            return [{"tool_calls": [{"index": self._calls - 1, "function": {"arguments": "{}"}}]}]
+            return [{"tool_calls": [{"index": self.calls - 1, "function": {"arguments": "{}"}}]}]
         return []
 
     def _begun(self, part: AnswerPart) -> list[dict[str, Any]]:
@@ -173,13 +176,13 @@ class _Told:
         if not isinstance(part, ToolCall):
             self._thought = []
             return [self._more(part.text)] if part.text else []
-        fragment: dict[str, Any] = {"index": self._calls, "id": part.call_id}
+        fragment: dict[str, Any] = {"index": self.calls, "id": part.call_id}
         if part.takes_text:
             fragment |= {"type": "custom", "custom": {"name": part.name, "input": part.arguments}}
         else:
             function = {"name": part.name, "arguments": part.arguments}
             fragment |= {"type": "function", "function": function}
-        self._calls += 1
+        self.calls += 1
         self._has_arguments = bool(part.arguments)
         return [{"tool_calls": [fragment]}]
 
@@ -190,7 +193,7 @@ class _Told:
             said = {"custom": {"input": text}} if part.takes_text else {
                 "function": {"arguments": text}
             }  # fmt: skip
-            return {"tool_calls": [{"index": self._calls - 1, **said}]}
+            return {"tool_calls": [{"index": self.calls - 1, **said}]}
         if isinstance(part, Thinking):
             # A thought that follows another one.
             between = _BETWEEN if self._has_thought and not self._thought else ""
@@ -207,7 +210,7 @@ class _Told:
         if isinstance(part, ToolCall):
             if opaque.origin is Origin.GOOGLE:
                 extra = {"google": {"thought_signature": opaque.data}}
-                return {"tool_calls": [{"index": self._calls - 1, "extra_content": extra}]}
+                return {"tool_calls": [{"index": self.calls - 1, "extra_content": extra}]}
             opaque = Opaque(opaque.origin, opaque.seal, opaque.data, part.call_id)
         return {"reasoning_details": [self._detail(opaque)]}
 
@@ -252,7 +255,7 @@ class ChunkWriter(EventWriter):
             return self._chunk({"role": "assistant", "content": None, "refusal": None})
         if not isinstance(event, Finished):
             return b"".join(self._chunk(delta) for delta in self._told.deltas(event))
-        reason = _reason(event.ending, has_refused=self._told.has_refused)
+        reason = _reason(event.ending, self._told)
         frames = self._chunk({}, reason)
         if self._wants_usage:
             report = usage_report(usage or NOTHING)

@@ -4,8 +4,9 @@ Promises: each result of a tool is a message of its own, right behind the calls;
 as words where the model's vendor takes them, with its opaque blocks beside it, and never as text.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from tollgate_dialects.conversation.parts import (
     Media,
@@ -20,14 +21,17 @@ from tollgate_dialects.conversation.request import Turn
 from tollgate_dialects.conversation.tools import FlatTools
 from tollgate_dialects.conversation.translation import Untranslatable
 
+# Characters of a call's id.
+_ID_MAX: Final = 40
+
 
 class MessageWriter:
     """Writes messages, and notes what they could not carry."""
 
-    def __init__(self, tools: FlatTools, dropped: set[str], *, takes_thinking: bool) -> None:
+    def __init__(self, tools: FlatTools, dropped: set[str], *, is_openai: bool) -> None:
         self._tools = tools
         self._dropped = dropped
-        self._takes_thinking = takes_thinking
+        self._is_openai = is_openai
 
     def write(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
         """All messages. Raises Untranslatable."""
@@ -37,7 +41,7 @@ class MessageWriter:
                 messages += self._assistant(turn)
             else:
                 messages += self._said(turn)
-        return messages
+        return _in_order(messages)
 
     def _said(self, turn: Turn) -> list[dict[str, Any]]:
         results = [part for part in turn.parts if isinstance(part, ToolResult)]
@@ -46,11 +50,15 @@ class MessageWriter:
         messages = [self._result(result, behind) for result in results]
         parts = [*behind, *others]
         if parts or not results:
-            message: dict[str, Any] = {"role": turn.role, "content": self._content(parts)}
+            message: dict[str, Any] = {"role": self._role(turn), "content": self._content(parts)}
             if turn.name:
                 message["name"] = turn.name
             messages.append(message)
         return messages
+
+    def _role(self, turn: Turn) -> str:
+        """Developers are OpenAI's word: others have systems alone."""
+        return "system" if turn.role == "developer" and not self._is_openai else turn.role
 
     def _result(self, result: ToolResult, behind: list[Part]) -> dict[str, Any]:
         """A result holds words alone: its pictures follow in a message of the user's."""
@@ -63,7 +71,7 @@ class MessageWriter:
             self._dropped.add("tool_result.is_error")
         if result.cache:
             self._dropped.add("cache")
-        return {"role": "tool", "tool_call_id": result.call_id, "content": "\n".join(texts)}
+        return {"role": "tool", "tool_call_id": _fit(result.call_id), "content": "\n".join(texts)}
 
     def _content(self, parts: Sequence[Part]) -> str | list[dict[str, Any]]:
         if any(isinstance(part, Text) and part.cache for part in parts):
@@ -139,7 +147,7 @@ class MessageWriter:
         if not thinking:
             return
         text = "\n\n".join(part.text for part in thinking if part.text)
-        if not self._takes_thinking or not text:
+        if self._is_openai or not text:
             self._dropped.add("thinking")
             return
         if any(part.opaque for part in thinking):
@@ -150,13 +158,42 @@ class MessageWriter:
         flat = self._tools.call(call)
         if flat.takes_text:
             custom = {"name": flat.name, "input": flat.arguments}
-            return {"id": flat.call_id, "type": "custom", "custom": custom}
+            return {"id": _fit(flat.call_id), "type": "custom", "custom": custom}
         function = {"name": flat.name, "arguments": flat.arguments or "{}"}
-        written: dict[str, Any] = {"id": flat.call_id, "type": "function", "function": function}
+        written: dict[str, Any] = {
+            "id": _fit(flat.call_id),
+            "type": "function",
+            "function": function,
+        }
         if flat.opaque is not None:
-            if self._takes_thinking and flat.opaque.origin is Origin.GOOGLE:
+            if not self._is_openai and flat.opaque.origin is Origin.GOOGLE:
                 # Google's own place for it in a chat.
                 written["extra_content"] = {"google": {"thought_signature": flat.opaque.data}}
             else:
                 self._dropped.add("thinking.opaque")
         return written
+
+
+def _fit(call_id: str) -> str:
+    """A call's id as OpenAI takes it, the same for its result."""
+    if len(call_id) <= _ID_MAX:
+        return call_id
+    digest = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"call_{digest[: _ID_MAX - len('call_')]}"
+
+
+def _in_order(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results right behind their calls, whatever was said in between."""
+    ordered: list[dict[str, Any]] = []
+    after: dict[str, int] = {}
+    for message in messages:
+        at = after.get(message.get("tool_call_id", ""))
+        if at is None:
+            ordered.append(message)
+            for call in message.get("tool_calls", ()):
+                after[call["id"]] = len(ordered)
+            continue
+        while at < len(ordered) and ordered[at]["role"] == "tool":
+            at += 1
+        ordered.insert(at, message)
+    return ordered

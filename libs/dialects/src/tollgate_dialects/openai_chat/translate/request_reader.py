@@ -163,11 +163,12 @@ def _data_url(url: str) -> tuple[str, str]:
 
 
 def _cache(holder: Mapping[str, Any]) -> Cache:
-    """OpenAI's breakpoint, or Anthropic's mark, which many gateways take in a chat."""
-    control = holder.get("cache_control")
-    if isinstance(control, dict):
-        return "1h" if control.get("ttl") == "1h" else "5m"
-    return "5m" if isinstance(holder.get("prompt_cache_breakpoint"), dict) else ""
+    """OpenAI's breakpoint, or Anthropic's mark, which many gateways take in a chat.
+
+    Never for an hour: a chat is bounded by what a cache costs for minutes.
+    """
+    marks = (holder.get("cache_control"), holder.get("prompt_cache_breakpoint"))
+    return "5m" if any(isinstance(mark, dict) for mark in marks) else ""
 
 
 def _assistant(message: Mapping[str, Any]) -> list[Part]:

@@ -5,6 +5,7 @@ protocol read beside it; all else is named as dropped, or the request is refused
 sense without.
 """
 
+import hashlib
 from typing import Any, Final
 
 from tollgate_dialects.conversation.parts import FunctionTool, HostedTool
@@ -18,8 +19,10 @@ from tollgate_dialects.openai_chat.translate.messages import MessageWriter
 _STORED: Final = ("previous_response_id", "conversation", "prompt")
 # Members that a chat has under the name and in the sense in which they may have been sent.
 _OWN_EXTRAS: Final = frozenset(("store", "prompt_cache_retention", "prompt_cache_options"))
-_TIERS: Final = frozenset(("auto", "default", "flex", "priority", "scale"))
+# The others have other prices.
+_TIERS: Final = frozenset(("auto", "default"))
 _STOPS_MAX: Final = 4
+_USER_MAX: Final = 64
 # What OpenAI's reasoning models refuse.
 _SAMPLING: Final = (
     "temperature", "top_p", "frequency_penalty", "presence_penalty", "logprobs", "top_logprobs",
@@ -34,10 +37,11 @@ def write(request: Request, target: Target) -> Written:
     for name in _STORED:
         if request.extra.get(name) is not None:
             raise Untranslatable(name, "The model's vendor does not have what was stored.")
-    is_openai = limits.is_reasoning_model(target.model)
-    tools = FlatTools(request.tools, keeps_text=is_openai)
+    is_openai = limits.is_openai(target.model)
+    thinks = limits.is_reasoning_model(target.model)
+    tools = FlatTools(request.tools, keeps_text=thinks)
     dropped: set[str] = set(request.unheld)
-    messages = MessageWriter(tools, dropped, takes_thinking=not is_openai)
+    messages = MessageWriter(tools, dropped, is_openai=is_openai)
     document: dict[str, Any] = {"model": target.model, "messages": messages.write(request.turns)}
     if target.max_output_tokens is not None:
         document[limits.name_for(target.model)] = target.max_output_tokens
@@ -46,9 +50,9 @@ def write(request: Request, target: Target) -> Written:
         if not target.without_include_usage:
             document["stream_options"] = {"include_usage": True}
     _declare(request, tools, document, dropped)
-    _sample(request, document, dropped, is_reasoning=is_openai)
-    _reason(request, document, dropped)
-    _address(request, document, dropped, is_openai=is_openai)
+    _sample(request, document, dropped, is_reasoning=thinks)
+    _reason(request, target.model, document, dropped)
+    _address(request, target.model, document, dropped)
     return Written(document, frozenset(dropped))
 
 
@@ -85,7 +89,7 @@ def _tool(tool: FunctionTool, dropped: set[str]) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = tool.schema or {"type": "object", "properties": {}}
+    function["parameters"] = {"type": "object", "properties": {}, **(tool.schema or {})}
     if tool.strict is not None:
         function["strict"] = tool.strict
     return {"type": "function", "function": function}
@@ -128,7 +132,7 @@ def _sample(
         dropped.add("top_k")
 
 
-def _reason(request: Request, document: dict[str, Any], dropped: set[str]) -> None:
+def _reason(request: Request, model: str, document: dict[str, Any], dropped: set[str]) -> None:
     """An effort in one word; a budget comes to the nearest."""
     asked = request.reasoning
     if asked is None:
@@ -139,22 +143,25 @@ def _reason(request: Request, document: dict[str, Any], dropped: set[str]) -> No
     elif not effort and asked.budget_tokens is not None:
         budget = asked.budget_tokens
         effort = next((word for most, word in _BUDGETS if budget <= most), "high")
-    if effort:
-        document["reasoning_effort"] = effort
-    elif asked.mode:
+    known = limits.effort_for(model, effort) if effort else ""
+    if known:
+        document["reasoning_effort"] = known
+        if known != effort:
+            dropped.add("reasoning.effort")
+    elif effort or asked.mode:
         dropped.add("reasoning")
     if asked.summary:
         dropped.add("reasoning.summary")
 
 
-def _address(
-    request: Request, document: dict[str, Any], dropped: set[str], *, is_openai: bool
-) -> None:
+def _address(request: Request, model: str, document: dict[str, Any], dropped: set[str]) -> None:
     """What is said of a request rather than in it."""
-    if request.stop:
-        document["stop"] = list(request.stop[:_STOPS_MAX])
-        if len(request.stop) > _STOPS_MAX:
-            dropped.add("stop")
+    is_openai = limits.is_openai(model)
+    stops = () if limits.is_reasoning_model(model) else request.stop[:_STOPS_MAX]
+    if stops:
+        document["stop"] = list(stops)
+    if len(stops) < len(request.stop):
+        dropped.add("stop")
     if request.output_format is not None and request.output_format.kind != "text":
         document["response_format"] = _format(request.output_format)
     # Words that OpenAI alone knows: servers of its protocol may refuse what they do not know.
@@ -168,7 +175,7 @@ def _address(
         elif value:
             dropped.add(name)
     if request.user:
-        document["user"] = request.user
+        document["user"] = _user(request.user)
     if request.service_tier in _TIERS and is_openai:
         document["service_tier"] = request.service_tier
     elif request.service_tier not in ("", "auto", "default"):
@@ -178,6 +185,13 @@ def _address(
             document[name] = value
         else:
             dropped.add(name)
+
+
+def _user(name: str) -> str:
+    """OpenAI takes 64 characters; a longer name stays told apart from others."""
+    if len(name) <= _USER_MAX:
+        return name
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _format(wanted: OutputFormat) -> dict[str, Any]:

@@ -62,9 +62,12 @@ class Call(NamedTuple):
 Piece: TypeAlias = Thought | Words | Call
 
 
-def pieces_of(message: Mapping[str, Any]) -> list[Piece]:
-    """All that a message says, in the order in which it was said. Raises ShapeError."""
-    calls = calls_in(message)
+def pieces_of(message: Mapping[str, Any], *, is_whole: bool = False) -> list[Piece]:
+    """All that a message says, in the order in which it was said. Raises ShapeError.
+
+    `is_whole`: of an answer in one piece, whose calls are all there.
+    """
+    calls = calls_in(message, is_whole=is_whole)
     call_ids = {call.call_id for call in calls if call.call_id}
     thoughts = list(thoughts_in(message))
     # OpenRouter has a call's signature among the details, under the call's id.
@@ -164,9 +167,17 @@ def citations_in(message: Mapping[str, Any]) -> Iterator[Citation]:
         )
 
 
-def calls_in(message: Mapping[str, Any]) -> list[Call]:
+def calls_in(message: Mapping[str, Any], *, is_whole: bool) -> list[Call]:
     """The tool calls of a message, the old single one too. Raises ShapeError."""
     calls = [_call(call) for call in shapes.items(message, "tool_calls")]
+    if is_whole:
+        # Some give all calls one id, or one index: here each stands by itself.
+        calls = [call._replace(place=place) for place, call in enumerate(calls)]
+        seen: set[str] = set()
+        for place, call in enumerate(calls):
+            if call.call_id in seen:
+                calls[place] = call._replace(call_id=f"{call.call_id}_{place}")
+            seen.add(call.call_id)
     if legacy := shapes.item(message, "function_call"):
         calls.append(Call(None, "", shapes.text(legacy, "name"), _arguments(legacy, "arguments")))
     return calls

@@ -22,7 +22,8 @@ _OWN_EXTRAS: Final = frozenset(("prompt_cache_retention", "prompt_cache_options"
 _HOW_KEPT: Final = frozenset(("store",))
 # What OpenAI takes of a user's name.
 _USER_CHARACTERS_MAX: Final = 64
-_TIERS: Final = frozenset(("auto", "default", "flex", "priority", "scale"))
+# The others have other prices.
+_TIERS: Final = frozenset(("auto", "default"))
 _SUMMARIES: Final = frozenset(("auto", "concise", "detailed"))
 _BREAKPOINTS_SINCE: Final = (5, 6)
 # Efforts by what a budget comes to, in tokens.

@@ -132,7 +132,7 @@ class NativeTools:
         function: dict[str, Any] = {"type": "function", "name": name}
         if tool.description:
             function["description"] = tool.description
-        function["parameters"] = tool.schema or {"type": "object", "properties": {}}
+        function["parameters"] = {"type": "object", "properties": {}, **(tool.schema or {})}
         # Unsaid, OpenAI would hold the model to a schema that was not made for that.
         function["strict"] = tool.strict is True
         return function

@@ -1,0 +1,324 @@
+"""What others got wrong between chats and other protocols, by the reports of their users."""
+
+import json
+
+import pytest
+
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.common.refusal import BadRequest
+from tollgate_dialects.conversation.answer import Answer, Ending, Stop
+from tollgate_dialects.conversation.parts import (
+    FunctionTool,
+    HostedTool,
+    Media,
+    Opaque,
+    Origin,
+    Seal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from tollgate_dialects.conversation.request import Reasoning, Request, Turn
+from tollgate_dialects.conversation.stream import StreamTranslator
+from tollgate_dialects.conversation.translation import Context, Target, Untranslatable
+from tollgate_dialects.openai_chat import limits
+from tollgate_dialects.openai_chat.translate.translation import TRANSLATION
+from tollgate_dialects.pricing.usage import NOTHING
+from tollgate_dialects.registry import DIALECTS
+from tollgate_dialects.request import request
+
+CHAT, MESSAGES = DIALECTS[Protocol.OPENAI_CHAT], DIALECTS[Protocol.ANTHROPIC_MESSAGES]
+HELLO = Turn("user", (Text("hi"),))
+SIGNED = Opaque(Origin.ANTHROPIC, Seal.SIGNATURE, "sig==")
+
+
+def written(*turns, model="gpt-4o", limit=None, **members):
+    return TRANSLATION.write_request(
+        Request(model="m", turns=turns or (HELLO,), **members), Target(model, limit)
+    )
+
+
+def roles(document):
+    return [(one["role"], one.get("tool_call_id", "")) for one in document["messages"]]
+
+
+def context():
+    request = Request(model="m", turns=(HELLO,))
+    return Context(request=request, trace="0" * 32, created_s=1, estimated_input_tokens=777)
+
+
+def call(call_id="c1", name="f", arguments="{}"):
+    return ToolCall(call_id, name, arguments)
+
+
+def test_results_stand_right_behind_their_calls():
+    """A developer's or a user's words in between go behind them (cc-switch, opencodex)."""
+    turns = (
+        Turn("assistant", (call("c1"), call("c2"))),
+        Turn("user", (ToolResult("c1", (Text("1"),)),)),
+        Turn("developer", (Text("note"),)),
+        Turn("user", (ToolResult("c2", (Text("2"),)),)),
+    )
+    found = roles(written(HELLO, *turns).document)
+    assert [("user", ""), ("assistant", ""), ("tool", "c1"), ("tool", "c2")] == found[:4]
+
+
+@pytest.mark.parametrize(("model", "role"), [("gpt-5", "developer"), ("deepseek-chat", "system")])
+def test_developers_are_openais_word(model, role):
+    """Other servers of the protocol refuse the role (9router, hermes-studio)."""
+    document = written(Turn("developer", (Text("be brief"),)), HELLO, model=model).document
+    assert role == document["messages"][0]["role"]
+
+
+def test_a_schema_of_an_object_has_properties():
+    """OpenAI refuses an object schema without (copilot-api)."""
+    tool = FunctionTool("f", schema={"type": "object"})
+    function = written(tools=(tool,)).document["tools"][0]["function"]
+    assert {"type": "object", "properties": {}} == function["parameters"]
+
+
+def test_long_names_of_users_and_calls_are_cut_to_what_openai_takes():
+    """Claude Code's user is a JSON text of 123 characters; ids of others have 86."""
+    document = written(
+        Turn("assistant", (call("x" * 86),)),
+        Turn("user", (ToolResult("x" * 86, (Text("r"),)),)),
+        user="u" * 123,
+    ).document
+    assert 64 == len(document["user"])
+    (asking, result) = document["messages"]
+    assert asking["tool_calls"][0]["id"] == result["tool_call_id"]
+    assert len(result["tool_call_id"]) <= 40
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "sent"),
+    [
+        ("gpt-5", "none", "minimal"), ("gpt-5.1", "none", "none"), ("o3", "none", ""),
+        ("deepseek-chat", "none", ""), ("gpt-5", "max", "high"), ("gpt-5.2", "max", "xhigh"),
+        ("kimi-k2", "xhigh", "high"), ("kimi-k2", "minimal", "low"), ("o3", "low", "low"),
+    ],
+)  # fmt: skip
+def test_efforts_are_words_that_the_model_has(model, effort, sent):
+    """A server that knows three levels refuses the others (codex-proxy, quotio)."""
+    assert sent == limits.effort_for(model, effort)
+    document = written(model=model, reasoning=Reasoning(effort=effort)).document
+    assert sent == document.get("reasoning_effort", "")
+
+
+def test_stop_sequences_are_not_sent_to_models_that_refuse_them():
+    """OpenAI's reasoning models do (litellm, smolagents); elsewhere four go."""
+    reasoning = written(model="o3", stop=("a",))
+    assert ("stop" in reasoning.document, reasoning.dropped) == (False, {"stop"})
+    assert ["a"] == written(stop=("a",)).document["stop"]
+
+
+def test_what_has_another_price_is_not_carried():
+    """Tiers, and members that another protocol's reader did not look at."""
+    extra = {"speed": "fast", "store": True}
+    sent = written(model="deepseek-chat", service_tier="priority", extra=extra)
+    assert {"service_tier", "speed", "store"} <= sent.dropped
+    assert not {"service_tier", "speed", "store"} & sent.document.keys()
+
+
+@pytest.mark.parametrize("kind", ["web_search_20250305", "code_execution_20250825"])
+def test_tools_that_run_at_anthropic_are_not_carried(kind):
+    """A client of Responses that declares one by Anthropic's name reaches no unpriced search."""
+    request = Request(model="m", turns=(HELLO,), tools=(HostedTool(kind, {"type": kind}),))
+    sent = MESSAGES.translation.write_request(request, Target("claude-sonnet-4-5", 9))
+    assert ("tools" in sent.document, sent.dropped) == (False, {f"tools.{kind}"})
+    extra = Request(model="m", turns=(HELLO,), extra={"inference_geo": "us", "speed": "fast"})
+    sent = MESSAGES.translation.write_request(extra, Target("claude-sonnet-4-5", 9))
+    assert not {"inference_geo", "speed"} & sent.document.keys()
+
+
+def test_a_chats_cache_mark_is_never_for_an_hour():
+    """Its bound knows the price of minutes alone."""
+    part = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    request = TRANSLATION.read_request(
+        {"model": "m", "messages": [{"role": "user", "content": [part]}]}
+    )
+    assert "5m" == request.turns[0].parts[0].cache
+
+
+def test_thinking_goes_back_as_words_or_not_at_all():
+    """DeepSeek wants its reasoning back, OpenAI refuses the member; it is never text."""
+    turn = Turn("assistant", (Thinking("hm", SIGNED), call()))
+    theirs = written(HELLO, turn, model="deepseek-chat")
+    assert "hm" == theirs.document["messages"][1]["reasoning_content"]
+    ours = written(HELLO, turn, model="o3")
+    assert "thinking" in ours.dropped
+    assert b"hm" not in json.dumps(ours.document).encode()
+
+
+def test_pictures_of_results_follow_them():
+    """A result holds words alone."""
+    result = ToolResult("c1", (Media("image", "image/png", data="AAAA"),))
+    document = written(HELLO, Turn("assistant", (call(),)), Turn("user", (result,))).document
+    assert ["user", "assistant", "tool", "user"] == [one["role"] for one in document["messages"]]
+    assert "image_url" == document["messages"][3]["content"][1]["type"]
+
+
+def test_stored_conversations_are_refused():
+    """Without what another vendor keeps the request is another one."""
+    with pytest.raises(Untranslatable):
+        written(extra={"previous_response_id": "resp_1"})
+
+
+@pytest.mark.parametrize(
+    ("stop", "calls", "reason"),
+    [
+        (Stop.END, (), "stop"), (Stop.END, (call(),), "tool_calls"),
+        (Stop.TOOL_CALLS, (), "stop"), (Stop.CONTEXT_FULL, (), "length"),
+        (Stop.PAUSE, (), "stop"), (Stop.REFUSAL, (), "content_filter"),
+    ],
+)  # fmt: skip
+def test_reasons_say_whether_there_are_calls(stop, calls, reason):
+    """Clients look for calls where the reason says so, and nowhere else."""
+    answer = Answer((Text("t"), *calls), Ending(stop))
+    written_answer = TRANSLATION.write_answer(answer, NOTHING, context())
+    assert reason == written_answer["choices"][0]["finish_reason"]
+
+
+def chunks(*deltas, reason="stop", answer_id="x"):
+    frames = [{"id": answer_id, "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    frames.append(
+        {"id": answer_id, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
+    )
+    return b"".join(b"data: %b\n\n" % json.dumps(one).encode() for one in frames) + (
+        b"data: [DONE]\n\n"
+    )
+
+
+def messages_of(frames):
+    translator = StreamTranslator(
+        TRANSLATION.event_reader(), MESSAGES.translation.event_writer(context())
+    )
+    told = translator.feed(frames, None).decode()
+    return [json.loads(line[6:]) for line in told.split("\n") if line.startswith("data: ")]
+
+
+def test_calls_that_come_in_turns_are_told_one_after_another():
+    """Fragments of two calls, mixed: two blocks, each with its own arguments (ccNexus)."""
+
+    def fragment(index, **members):
+        return {"tool_calls": [{"index": index, **members}]}
+
+    events = messages_of(
+        chunks(
+            {"content": "see"},
+            fragment(0, id="a", function={"name": "f", "arguments": '{"x"'}),
+            fragment(1, id="b", function={"name": "g", "arguments": '{"y"'}),
+            fragment(0, function={"arguments": ":1}"}),
+            fragment(1, function={"arguments": ":2}"}),
+            reason="tool_calls",
+        )
+    )
+    starts = [one for one in events if one["type"] == "content_block_start"]
+    assert [("text", 0), ("tool_use", 1), ("tool_use", 2)] == [
+        (one["content_block"]["type"], one["index"]) for one in starts
+    ]
+    told = ["", "", ""]
+    for one in events:
+        if one["type"] == "content_block_delta":
+            told[one["index"]] += one["delta"].get("partial_json", one["delta"].get("text", ""))
+    assert ["see", '{"x":1}', '{"y":2}'] == told
+    assert 777 == events[0]["message"]["usage"]["input_tokens"]
+
+
+def test_a_call_without_an_id_gets_one_that_no_other_answer_has():
+    """The same id twice in a conversation is refused (langchain)."""
+    ids = [
+        one["content_block"]["id"]
+        for answer_id in ("x", "y")
+        for one in messages_of(
+            chunks(
+                {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
+                answer_id=answer_id,
+            )
+        )
+        if one["type"] == "content_block_start"
+    ]
+    assert 2 == len(set(ids))
+
+
+def test_arguments_that_are_an_object_are_not_lost():
+    """Some servers write an object where a chat has its text: never a call with nothing."""
+    document = {
+        "object": "chat.completion",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "tool_calls",
+                "message": {
+                    "role": "assistant",
+                    "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": {"a": 1}}}],
+                },
+            }
+        ],
+    }
+    (found,) = TRANSLATION.read_answer(document).parts
+    assert {"a": 1} == json.loads(found.arguments)
+
+
+@pytest.mark.parametrize("reason", ["error", "network_error", "insufficient_system_resource"])
+def test_an_answer_that_its_vendor_cut_is_no_whole_one(reason):
+    """DeepSeek, Zhipu and OpenRouter say so in the reason."""
+    with pytest.raises(ValueError, match="finish_reason"):
+        TRANSLATION.read_answer(
+            {"choices": [{"message": {"content": "half"}, "finish_reason": reason}]}
+        )
+
+
+@pytest.mark.parametrize("index", [{}, {"index": 0}])
+def test_calls_with_one_id_in_a_whole_answer_are_two(index):
+    """Some servers give all calls the same id: each stands by itself, under its own."""
+    calls = [
+        {**index, "id": "c", "function": {"name": name, "arguments": f'{{"n":"{name}"}}'}}
+        for name in ("f", "g")
+    ]
+    message = {"role": "assistant", "tool_calls": calls}
+    parts = TRANSLATION.read_answer({"choices": [{"message": message}]}).parts
+    assert [("f", '{"n":"f"}'), ("g", '{"n":"g"}')] == [(one.name, one.arguments) for one in parts]
+    assert 2 == len({one.call_id for one in parts})
+
+
+DEEP = '{"a":' + "[" * 300 + "]" * 300 + "}"
+
+
+def test_arguments_that_nest_too_deeply_are_wrapped():
+    """They can be read and not be written: no exception leaves, the text is kept."""
+    sent = MESSAGES.translation.write_request(
+        Request(model="m", turns=(HELLO, Turn("assistant", (call(arguments=DEEP),)))),
+        Target("claude-sonnet-4-5", 9),
+    )
+    (block,) = sent.document["messages"][1]["content"]
+    assert {"arguments": DEEP} == block["input"]
+    answer = Answer((call(arguments=DEEP),), Ending(Stop.TOOL_CALLS))
+    told = MESSAGES.translation.write_answer(answer, NOTHING, context())
+    assert {"arguments": DEEP} == told["content"][0]["input"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "document"),
+    [
+        (Protocol.OPENAI_RESPONSES, {"model": "m", "input": "x", "tool_choice": {"type": []}}),
+        (Protocol.ANTHROPIC_MESSAGES,
+         {"model": "m", "max_tokens": 9, "messages": [{"role": [], "content": "x"}]}),
+    ],
+)  # fmt: skip
+def test_words_that_are_no_words_are_refused(protocol, document):
+    """An array where a word belongs is the client's fault, and no bug of ours."""
+    dialect = DIALECTS[protocol]
+    with pytest.raises(BadRequest):
+        request.read(json.dumps(document).encode(), dialect.request)
+        dialect.translation.read_request(document)
+
+
+def test_older_models_of_openai_get_no_word_that_they_refuse():
+    """gpt-4o takes no effort and no reasoning of others."""
+    turn = Turn("assistant", (Thinking("hm", SIGNED), call()))
+    sent = written(HELLO, turn, model="gpt-4o", reasoning=Reasoning("on", budget_tokens=2_000))
+    assert "reasoning_effort" not in sent.document
+    assert "reasoning_content" not in sent.document["messages"][1]
+    assert {"reasoning", "thinking"} <= sent.dropped
