@@ -1,5 +1,7 @@
 """The order of a stream's events, the answer that they add up to, and blocks that are carried."""
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from tollgate_dialects.conversation.answer import (
     Started,
     Stop,
 )
-from tollgate_dialects.conversation.machine import IllegalEventError, Machine, events_of
+from tollgate_dialects.conversation.machine import IllegalEventError, Machine, Order, events_of
 from tollgate_dialects.conversation.parts import (
     Citation,
     FunctionTool,
@@ -149,3 +151,13 @@ def test_a_call_comes_back_as_its_tool_was_declared(tool, words):
         for told in restorer.restore(event):
             machine.check(told)
     assert (call,) == machine.answer().parts
+
+
+def test_following_a_stream_keeps_none_of_its_text():
+    """A stream of any length is translated in the same memory."""
+    order = Order()
+    order.check(Started())
+    order.check(PartStarted(Text("")))
+    for _ in range(1_000):
+        order.check(Delta("x" * 1_000))
+    assert len(pickle.dumps(vars(order))) < 1_000

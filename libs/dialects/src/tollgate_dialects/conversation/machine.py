@@ -12,6 +12,7 @@ from tollgate_dialects.conversation.answer import (
     AnswerPart,
     Cited,
     Delta,
+    Ending,
     Event,
     Finished,
     PartEnded,
@@ -19,84 +20,105 @@ from tollgate_dialects.conversation.answer import (
     Sealed,
     Started,
 )
-from tollgate_dialects.conversation.parts import Citation, Text, ToolCall
+from tollgate_dialects.conversation.parts import Citation, Opaque, Text, ToolCall
 
 
 class IllegalEventError(Exception):
     """An upstream's stream cannot be told in order."""
 
 
-class Machine:
-    """Follows one stream."""
+class Order:
+    """Holds one stream to the legal order; keeps none of its text."""
 
     def __init__(self) -> None:
-        self._started: Started | None = None
+        self.finished = False
+        self._has_started = False
         self._open: AnswerPart | None = None
-        self._texts: list[str] = []
-        self._sealed: Sealed | None = None
-        self._citations: list[Citation] = []
-        self._parts: list[AnswerPart] = []
-        self._finished: Finished | None = None
-
-    @property
-    def finished(self) -> bool:
-        """True when nothing may follow."""
-        return self._finished is not None
+        self._is_sealed = False
 
     def check(self, event: Event) -> None:
         """Take one event. Raises IllegalEventError."""
-        if self._finished is not None or (self._started is None) is not isinstance(event, Started):
+        if self.finished or self._has_started is isinstance(event, Started):
             raise IllegalEventError
         match event:
             case Started():
-                self._started = event
+                self._has_started = True
             case PartStarted(part):
                 self._expect(is_open=False)
-                self._open = part
-                self._texts, self._citations, self._sealed = [], [], None
-            case Delta(text):
+                self._open, self._is_sealed = part, False
+            case Delta():
                 self._expect(is_open=True)
-                self._texts.append(text)
             case Sealed():
                 self._expect(is_open=True)
-                if self._sealed is not None or isinstance(self._open, Text):
+                if self._is_sealed or isinstance(self._open, Text):
                     raise IllegalEventError
-                self._sealed = event
-            case Cited(citation):
+                self._is_sealed = True
+            case Cited():
                 if not isinstance(self._open, Text):
                     raise IllegalEventError
-                self._citations.append(citation)
             case PartEnded():
-                self._parts.append(self._closed())
+                self._expect(is_open=True)
                 self._open = None
             case Finished():
                 self._expect(is_open=False)
-                self._finished = event
-
-    def answer(self) -> Answer:
-        """The whole answer. Raises IllegalEventError before the finish."""
-        if self._started is None or self._finished is None:
-            raise IllegalEventError
-        return Answer(
-            tuple(self._parts),
-            self._finished.ending,
-            self._started.answer_id,
-            self._started.model,
-        )
+                self.finished = True
 
     def _expect(self, *, is_open: bool) -> None:
         if (self._open is not None) is not is_open:
             raise IllegalEventError
 
-    def _closed(self) -> AnswerPart:
-        part = self._open
-        if part is None:
+
+class Machine:
+    """Adds one stream up to its answer."""
+
+    def __init__(self) -> None:
+        self._order = Order()
+        self._started = Started()
+        self._ending: Ending | None = None
+        self._part: AnswerPart = Text("")
+        self._texts: list[str] = []
+        self._opaque: Opaque | None = None
+        self._citations: list[Citation] = []
+        self._parts: list[AnswerPart] = []
+
+    @property
+    def finished(self) -> bool:
+        """True when nothing may follow."""
+        return self._order.finished
+
+    def check(self, event: Event) -> None:
+        """Take one event. Raises IllegalEventError."""
+        self._order.check(event)
+        match event:
+            case Started():
+                self._started = event
+            case PartStarted(part):
+                self._part = part
+                self._texts, self._citations, self._opaque = [], [], None
+            case Delta(text):
+                self._texts.append(text)
+            case Sealed(opaque):
+                self._opaque = opaque
+            case Cited(citation):
+                self._citations.append(citation)
+            case PartEnded():
+                self._parts.append(self._closed())
+            case Finished(ending):
+                self._ending = ending
+
+    def answer(self) -> Answer:
+        """The whole answer. Raises IllegalEventError before the finish."""
+        if self._ending is None:
             raise IllegalEventError
-        text = "".join(self._texts)
+        started = self._started
+        return Answer(tuple(self._parts), self._ending, started.answer_id, started.model)
+
+    def _closed(self) -> AnswerPart:
+        part, text = self._part, "".join(self._texts)
         if isinstance(part, Text):
             whole = (*part.citations, *self._citations)
             return dataclasses.replace(part, text=part.text + text, citations=whole)
-        opaque = self._sealed.opaque if self._sealed else part.opaque
+        opaque = self._opaque or part.opaque
         if isinstance(part, ToolCall):
             return dataclasses.replace(part, arguments=part.arguments + text, opaque=opaque)
         return dataclasses.replace(part, text=part.text + text, opaque=opaque)

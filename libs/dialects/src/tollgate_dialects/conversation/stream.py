@@ -8,7 +8,7 @@ more is kept of a stream than its state.
 from collections.abc import Sequence
 
 from tollgate_dialects.common import sse
-from tollgate_dialects.conversation.machine import IllegalEventError, Machine
+from tollgate_dialects.conversation.machine import IllegalEventError, Order
 from tollgate_dialects.conversation.parts import Tool
 from tollgate_dialects.conversation.tools import CallRestorer
 from tollgate_dialects.conversation.translation import EventReader, EventWriter
@@ -25,12 +25,12 @@ class StreamTranslator:
         self._reader = reader
         self._writer = writer
         self._restorer = CallRestorer(tools)
-        self._machine = Machine()
+        self._order = Order()
 
     @property
     def finished(self) -> bool:
         """Whether the client's last event was given back."""
-        return self._machine.finished
+        return self._order.finished
 
     def feed(self, frames: bytes, usage: Usage | None) -> bytes:
         """Whole frames in the client's protocol. Raises IllegalEventError."""
@@ -44,7 +44,7 @@ class StreamTranslator:
             try:
                 for told in self._reader.read(sse.parse(frame)):
                     for event in self._restorer.restore(told):
-                        self._machine.check(event)
+                        self._order.check(event)
                         written.append(self._writer.write(event, usage))
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise IllegalEventError from None
