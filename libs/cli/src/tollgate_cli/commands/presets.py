@@ -1,4 +1,4 @@
-"""What is known of the providers that most people have: address, protocol, and what they refuse.
+"""Lists well-known providers: their address, their protocol, and what they refuse.
 
 Owns the names that `provider add --preset` takes. Addresses are those of the vendors' own
 documentation; a part in capitals stands for what only the operator knows.
@@ -19,7 +19,7 @@ class Preset:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the address is one as it stands."""
+        """Return whether the address has no part left for the operator to fill in."""
         return not any(word.isupper() for word in self.base_url.replace(".", "/").split("/"))
 
 

@@ -31,6 +31,31 @@ def count(report: Any, *names: str) -> int | None:
     return None
 
 
+def of_subsets(
+    *, read: int, output: int, cached: int, written: int, reasoning: int, total: int
+) -> Usage:
+    """The disjoint classes of counts as OpenAI's protocols report them.
+
+    There cached and written tokens are subsets of what is read, reasoning of the output; `total`
+    is 0 where none was reported.
+    """
+    if cached + written > read:
+        # No subset: this upstream (Grok on Azure) reports the classes disjoint.
+        read += cached + written
+        total += (cached + written) if total else 0
+    # xAI and Gemini leave reasoning out of the output; only the total shows it.
+    hidden = max(0, total - read - output)
+    if reasoning > output:
+        hidden = max(hidden, reasoning)
+    return Usage.of(
+        input_tokens=read - cached - written,
+        output_tokens=output + hidden,
+        cache_read_tokens=cached,
+        cache_write_5m_tokens=written,
+        reasoning_tokens=max(reasoning, hidden),
+    )
+
+
 def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The report in a document of either protocol, wherever vendors put it; None: there is none.
 

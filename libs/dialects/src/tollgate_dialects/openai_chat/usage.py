@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tollgate_dialects.answer.reported import ImplausibleError, count
+from tollgate_dialects.answer.reported import ImplausibleError, count, of_subsets
 from tollgate_dialects.pricing.usage import Usage
 
 
@@ -35,18 +35,11 @@ def read(report: Mapping[str, Any]) -> Usage:
     )
     reasoning = count(details, "reasoning_tokens") or 0
     total = count(report, "total_tokens") or 0
-    if cached + written > prompt:
-        # No subset of the prompt: this upstream (Grok on Azure) reports the classes disjoint.
-        prompt += cached + written
-        total += (cached + written) if total else 0
-    # xAI and Gemini leave reasoning out of the completion; only the total shows it.
-    hidden = max(0, total - prompt - completion)
-    if reasoning > completion:
-        hidden = max(hidden, reasoning)
-    return Usage.of(
-        input_tokens=prompt - cached - written,
-        output_tokens=completion + hidden,
-        cache_read_tokens=cached,
-        cache_write_5m_tokens=written,
-        reasoning_tokens=max(reasoning, hidden),
+    return of_subsets(
+        read=prompt,
+        output=completion,
+        cached=cached,
+        written=written,
+        reasoning=reasoning,
+        total=total,
     )

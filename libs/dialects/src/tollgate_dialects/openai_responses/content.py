@@ -30,10 +30,6 @@ _OWN_ID = re.compile(r"rs_[0-9a-f]{32}_\d{1,9}\Z")
 # What stands before the blocks of other vendors, see conversation/carrier.py.
 _CARRIED: Final = "tg1:"
 
-# OpenAI scales a picture down to these edges before it cuts tiles.
-_SQUARE: Final = 2_048
-_SHORT: Final = 768
-
 
 def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
     """What a request holds beside text. Raises BadRequest."""
@@ -51,19 +47,6 @@ def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
 def cache_write(_printed: bytes) -> CacheWrite:
     """Newer OpenAI models write implicitly, at the one write price they have."""
     return "5m"
-
-
-def picture_tokens(width: int, height: int) -> int:
-    """OpenAI's tiles at gpt-4o-mini's rate: above every other vendor's rule at every size.
-
-    Fitted into 2,048 squared, then the short edge to 768, then tiles of 512 (rounded up twice).
-    """
-    long, short = max(width, height), min(width, height)
-    if long > _SQUARE:
-        long, short = _SQUARE, -(-short * _SQUARE // long)
-    if short > _SHORT:
-        long, short = -(-long * _SHORT // short), _SHORT
-    return 2_833 + 5_667 * -(-long // 512) * -(-short // 512)
 
 
 def has_carried(document: Mapping[str, Any]) -> bool:
@@ -117,6 +100,6 @@ def _judge_part(part: Any, found: Content) -> None:
     is_inline = isinstance(url, str) and url.startswith("data:image/")
     if kind == "input_image" and is_inline and carried == {"image_url"}:
         assert isinstance(url, str)
-        found.add(pictures.of_data_url(url, picture_tokens))
+        found.add(pictures.of_data_url(url, pictures.dearest_tokens))
     else:
         found.unbounded = True

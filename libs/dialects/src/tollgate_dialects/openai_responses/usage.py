@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tollgate_dialects.answer.reported import ImplausibleError, count
+from tollgate_dialects.answer.reported import ImplausibleError, count, of_subsets
 from tollgate_dialects.pricing.usage import Usage
 
 
@@ -21,18 +21,11 @@ def read(report: Mapping[str, Any]) -> Usage:
     written = count(details, "cache_write_tokens") or 0
     reasoning = count(report.get("output_tokens_details"), "reasoning_tokens") or 0
     total = count(report, "total_tokens") or 0
-    if cached + written > total_input:
-        # No subset of the input: this upstream reports the classes disjoint.
-        total_input += cached + written
-        total += (cached + written) if total else 0
-    # Some leave reasoning out of the output; only the total shows it.
-    hidden = max(0, total - total_input - output)
-    if reasoning > output:
-        hidden = max(hidden, reasoning)
-    return Usage.of(
-        input_tokens=total_input - cached - written,
-        output_tokens=output + hidden,
-        cache_read_tokens=cached,
-        cache_write_5m_tokens=written,
-        reasoning_tokens=max(reasoning, hidden),
+    return of_subsets(
+        read=total_input,
+        output=output,
+        cached=cached,
+        written=written,
+        reasoning=reasoning,
+        total=total,
     )

@@ -140,7 +140,7 @@ class MessageReader(EventReader):
         return self._tell()
 
     def _tell(self) -> list[Event]:
-        """What can be told now: of the first block what there is, of later ones once it ended."""
+        """Return the events so far of the first block, and of later ones once it has ended."""
         events: list[Event] = []
         while self._blocks:
             index, block = next(iter(self._blocks.items()))
@@ -218,7 +218,7 @@ class _Block:
                 self._tell(Cited(citations.read(object_in(delta, "citation"))))
 
     def taken(self) -> list[Event]:
-        """What is to be told; its end, when that is sure."""
+        """Return the events not told yet, with the end of the part once that is known."""
         may_be_signed = isinstance(self._part, Thinking) and self._seal is None
         if self.is_whole and (self.is_settled or not may_be_signed):
             self._close()
