@@ -1,0 +1,135 @@
+"""How many input tokens a body is, counted by what is known of the vendor that reads it.
+
+Promises not to be below what is billed, as far as the vendor's calibration holds. What a protocol's
+own names frame is counted as text: each string, and three tokens an object, as OpenAI has it. All
+else is counted as the JSON it is: declarations, schemas, arguments, and every name not known here.
+Pictures count by the dialect's rule.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from tollgate_dialects.request.content import TRANSLATED_OBJECT_TOKENS, Content
+from tollgate_dialects.request.rules import RequestFacts, RequestRules
+from tollgate_dialects.tokens.calibration import Calibration
+from tollgate_dialects.tokens.vocabulary import Count
+
+# What no model reads: settings, and names for the vendor's own books.
+_SETTINGS: Final = frozenset(
+    ("model", "metadata", "user", "store", "include", "service_tier", "prompt_cache_key",
+     "prompt_cache_retention", "safety_identifier", "stream_options", "betas", "client_metadata",
+     "context_management", "cache_control", "truncation")
+)  # fmt: skip
+# Names of a protocol around what a model reads: their values are read, and not they.
+_FRAMES: Final = frozenset(
+    ("messages", "role", "content", "contents", "parts", "type", "text", "refusal", "thinking",
+     "reasoning_content", "reasoning", "reasoning_details", "summary", "name", "tool_calls",
+     "function", "arguments", "id", "tool_call_id", "call_id", "tool_use_id", "status", "phase",
+     "output", "functionCall", "functionResponse", "inlineData", "inline_data", "mimeType",
+     "mime_type", "image", "image_url", "url", "detail", "source", "bytes", "format", "media_type",
+     "data", "is_error", "cache_control", "citations", "annotations", "index", "thought",
+     "toolUse", "toolUseId", "toolResult", "reasoningContent", "reasoningText", "redacted_content",
+     "redactedContent", "cachePoint", "system", "systemInstruction", "system_instruction")
+)  # fmt: skip
+_OPAQUE: Final = frozenset(
+    ("encrypted_content", "signature", "thoughtSignature", "thought_signature")
+)
+_FRAME_TOKENS: Final = 3
+# Around a text that is given as a document; 30 at Anthropic.
+_DOCUMENT_TOKENS: Final = 48
+_DOCUMENTS: Final = frozenset(("document", "search_result"))
+_INSTRUCTIONS: Final = frozenset(
+    ("instructions", "system", "systemInstruction", "system_instruction")
+)
+_THINKING: Final = frozenset(
+    ("thinking", "reasoning", "reasoning_effort", "output_config", "enable_thinking",
+     "generationConfig", "generation_config", "additionalModelRequestFields", "parameters")
+)  # fmt: skip
+_SCHEMAS: Final = frozenset(
+    ("response_format", "text", "output_format", "output_config", "generationConfig",
+     "generation_config", "outputConfig", "parameters")
+)  # fmt: skip
+_TOOLS: Final = frozenset(("tools", "functions", "toolConfig"))
+
+
+class CloseBound(NamedTuple):
+    """Where an upstream of the client's protocol reads it, and one of another."""
+
+    tokens: int
+    translated_tokens: int
+
+    def of(self, facts: RequestFacts) -> RequestFacts:
+        """The facts with whichever bound is lower."""
+        return facts._replace(
+            input_token_bound=min(facts.input_token_bound, self.tokens),
+            translated_token_bound=min(facts.translated_token_bound, self.translated_tokens),
+        )
+
+
+def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBound:
+    """Of a body that `request.read` has accepted, and that its bytes bound."""
+    document = orjson.loads(body)
+    printed = orjson.dumps(document)
+    content = rules.content(document, printed)
+    told = _told(document, calibration)
+    tokens = calibration.of_text(_Reading(calibration, content).document(document)) + told
+    tokens += content.extra_tokens - content.overhead_tokens
+    return CloseBound(
+        tokens,
+        tokens
+        + content.dearest_picture_tokens
+        - content.picture_tokens
+        + TRANSLATED_OBJECT_TOKENS * printed.count(b"{"),
+    )
+
+
+def _told(document: Mapping[str, Any], calibration: Calibration) -> int:
+    """What the vendor says to the model on its own account."""
+    names = {name for name, value in document.items() if value is not None}
+    return (
+        calibration.base
+        + calibration.instructions * bool(names & _INSTRUCTIONS)
+        + calibration.thinking * bool(names & _THINKING)
+        + calibration.schema * bool(names & _SCHEMAS)
+        + calibration.tools * any(document.get(name) for name in _TOOLS)
+    )
+
+
+class _Reading:
+    """Walks a document once; recursive, for its depth is bounded."""
+
+    def __init__(self, calibration: Calibration, content: Content) -> None:
+        self._count: Count = calibration.count
+        self._opaque_bytes = calibration.opaque_bytes
+        self._pictures = {id(text) for text in content.picture_texts}
+
+    def document(self, document: Mapping[str, Any]) -> int:
+        """A body's own members: settings that are no text cost nothing."""
+        return sum(
+            self._framed(value) if name in _FRAMES or name in ("input", "instructions")
+            else self._json(name, value)
+            for name, value in document.items()
+            if name not in _SETTINGS and isinstance(value, (str, list, dict))
+        )  # fmt: skip
+
+    def _framed(self, value: Any) -> int:
+        if isinstance(value, str):
+            return 0 if id(value) in self._pictures else self._count(value)
+        if isinstance(value, list):
+            return sum(map(self._framed, value))
+        if isinstance(value, dict):
+            frame = _DOCUMENT_TOKENS if value.get("type") in _DOCUMENTS else _FRAME_TOKENS
+            return frame + sum(map(self._member, value, value.values()))
+        return 0 if value is None else len(str(value))
+
+    def _member(self, name: str, value: Any) -> int:
+        if name in _FRAMES:
+            return self._framed(value)
+        if name in _OPAQUE and isinstance(value, str):
+            return -(-len(value) // self._opaque_bytes)
+        return self._json(name, value)
+
+    def _json(self, name: str, value: Any) -> int:
+        return self._count(orjson.dumps({name: value}).decode())

@@ -1,0 +1,74 @@
+"""What is known of how vendors count their input, by the name of the model that is asked.
+
+Owns the table. Promises nothing of a model that it does not know: such a one is bounded by bytes.
+With `o200k` the text is counted as the vendor counts it; with `dearest` it is counted as the
+dearest public vocabulary has it, and the share on top is what was measured of recorded traffic
+(docs/bounds.md). What a vendor says to the model besides is the most that was measured, and some.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from tollgate_dialects.tokens import vocabulary
+from tollgate_dialects.tokens.vocabulary import Count
+
+
+class Calibration(NamedTuple):
+    """Tokens, at most, of what a request has; added up they bound what is billed."""
+
+    # As services name it to one another.
+    word: str
+    count: Count
+    # Of the text, in hundredths.
+    percent: int = 100
+    # Of any request, and besides of one with instructions, thinking, a schema or tools.
+    base: int = 8
+    instructions: int = 0
+    thinking: int = 0
+    schema: int = 0
+    tools: int = 0
+    # Bytes of thinking that only its vendor can read, for each of its tokens.
+    opaque_bytes: int = 1
+
+    def of_text(self, tokens: int) -> int:
+        """So many as counted, with what the vendor's own vocabulary may have on top."""
+        return -(-tokens * self.percent // 100)
+
+
+# Without those that hear or speak, search by themselves, or were not measured.
+_OPENAI: Final = r"gpt-5(\.\d)?(-mini|-nano|-codex|-chat-latest|-luna|-sol|-terra)?|o1|o3(-mini)?|o4-mini"
+_OPENAI_4: Final = r"(chatgpt-4o-latest|gpt-4o(-mini)?|gpt-4\.1(-mini|-nano)?)"
+_DATE: Final = r"(-\d{4}-?\d{2}-?\d{2})?"
+_CLAUDE: Final = r"claude-(3(-[57])?-(haiku|sonnet|opus)|(haiku|sonnet|opus)-4(-[0156])?)(-latest)?"
+# Since opus 4.7 their text has up to a third more tokens.
+_CLAUDE_5: Final = r"claude-(opus-4-[78]|(haiku|sonnet|opus|fable)-5(-\d)?)"
+_BEDROCK: Final = r"((us|eu|apac|global)\.)?anthropic\."
+
+_MEASURED: Final = (
+    (_OPENAI, Calibration(
+        "openai", vocabulary.o200k, instructions=72, schema=16, tools=80, opaque_bytes=4)),
+    (_OPENAI_4, Calibration(
+        "openai-4", vocabulary.o200k, instructions=32, schema=16, tools=220, opaque_bytes=4)),
+    (r"gpt-3\.5-turbo|gpt-4(-turbo)?", Calibration(
+        "openai-3", vocabulary.dearest, schema=16, tools=24)),
+    (_CLAUDE, Calibration(
+        "claude", vocabulary.dearest, 115, 16, thinking=48, schema=260, tools=800)),
+    (_CLAUDE_5, Calibration(
+        "claude-5", vocabulary.dearest, 150, 16, thinking=48, schema=260, tools=800)),
+    (f"{_BEDROCK}{_CLAUDE}(-v\\d)?(:0)?", Calibration(
+        "claude-bedrock", vocabulary.dearest, 115, 160, thinking=48, schema=260, tools=1_250)),
+    (f"{_BEDROCK}{_CLAUDE_5}(-v\\d)?(:0)?", Calibration(
+        "claude-5-bedrock", vocabulary.dearest, 150, 160, thinking=48, schema=260, tools=1_250)),
+    (r"gemini-[23](\.\d)?-(pro|flash)(-lite)?(-preview)?", Calibration(
+        "gemini", vocabulary.dearest, 110, 24, schema=24, tools=64)),
+    (r"deepseek-(chat|reasoner|v4-flash|v4-pro)", Calibration(
+        "deepseek", vocabulary.dearest, 110, 130, schema=64, tools=340)),
+)  # fmt: skip
+_PATTERNS: Final = tuple((re.compile(name + _DATE), found) for name, found in _MEASURED)
+BY_WORD: Final = {calibration.word: calibration for _, calibration in _MEASURED}
+
+
+def of_model(upstream_model: str) -> Calibration | None:
+    """What is known of a model; None: nothing."""
+    name = upstream_model.removeprefix("models/")
+    return next((known for pattern, known in _PATTERNS if pattern.fullmatch(name)), None)
