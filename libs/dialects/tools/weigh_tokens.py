@@ -52,7 +52,8 @@ def tekken(folder: Path) -> tiktoken.Encoding:
 def counters(folder: Path) -> list[Callable[[str], int]]:
     """Text -> tokens, of each vocabulary."""
     cl100k = tiktoken.get_encoding("cl100k_base")
-    byte_level = [cl100k, qwen(folder, cl100k._pat_str), tekken(folder)]
+    pattern = cl100k._pat_str  # noqa: SLF001 - it is told nowhere else
+    byte_level = [cl100k, qwen(folder, pattern), tekken(folder)]
     others = [
         Tokenizer.from_file(str(folder / f"{name}_tokenizer.json"))
         for name in ("deepseek", "anthropic")

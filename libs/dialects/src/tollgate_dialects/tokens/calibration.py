@@ -36,7 +36,9 @@ class Calibration(NamedTuple):
 
 
 # Without those that hear or speak, search by themselves, or were not measured.
-_OPENAI: Final = r"gpt-5(\.\d)?(-mini|-nano|-codex|-chat-latest|-luna|-sol|-terra)?|o1|o3(-mini)?|o4-mini"
+_OPENAI: Final = (
+    r"gpt-5(\.\d)?(-mini|-nano|-codex|-chat-latest|-luna|-sol|-terra)?|o1|o3(-mini)?|o4-mini"
+)
 _OPENAI_4: Final = r"(chatgpt-4o-latest|gpt-4o(-mini)?|gpt-4\.1(-mini|-nano)?)"
 _DATE: Final = r"(-\d{4}-?\d{2}-?\d{2})?"
 _CLAUDE: Final = r"claude-(3(-[57])?-(haiku|sonnet|opus)|(haiku|sonnet|opus)-4(-[0156])?)(-latest)?"
@@ -65,10 +67,14 @@ _MEASURED: Final = (
         "deepseek", vocabulary.dearest, 110, 130, schema=64, tools=340)),
 )  # fmt: skip
 _PATTERNS: Final = tuple((re.compile(name + _DATE), found) for name, found in _MEASURED)
-BY_WORD: Final = {calibration.word: calibration for _, calibration in _MEASURED}
+# By their words; none where nothing can be counted.
+BY_WORD: Final = {
+    calibration.word: calibration for _, calibration in _MEASURED if vocabulary.IS_AVAILABLE
+}
 
 
 def of_model(upstream_model: str) -> Calibration | None:
     """What is known of a model; None: nothing."""
     name = upstream_model.removeprefix("models/")
-    return next((known for pattern, known in _PATTERNS if pattern.fullmatch(name)), None)
+    words = (known.word for pattern, known in _PATTERNS if pattern.fullmatch(name))
+    return BY_WORD.get(next(words, ""))

@@ -37,8 +37,8 @@ def load() -> None:
 
 def o200k(text: str) -> int:
     """The tokens of OpenAI's models since gpt-4o."""
-    count = _encoding().count
-    return sum(count(piece) for piece in _pieces(text)) + _cuts(text)
+    count: Count = _encoding().count
+    return sum(map(count, _pieces(text))) + _cuts(text)
 
 
 def dearest(text: str) -> int:

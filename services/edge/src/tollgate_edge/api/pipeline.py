@@ -144,6 +144,12 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
+        if model.calibration and bounds.is_worth_counting(call.request, model.price):
+            with contextlib.suppress(ReaderLost):  # its bytes bound it as well
+                close = await self._reader.close_bound(
+                    call.body, call.exchange.face.protocol, model.calibration
+                )
+                call.request = close.of(call.request)
         if call.request.sheds_tools or not model.speaks_only(call.exchange.face.protocol):
             call.request = call.request.translated()
         bound = bounds.worst_case(
