@@ -27,6 +27,10 @@ class Calibration(NamedTuple):
     thinking: int = 0
     schema: int = 0
     tools: int = 0
+    # Where it is asked as chats are; None: as anywhere.
+    chat_tools: int | None = None
+    # Ids of calls, and what a declaration says to the vendor's own checks, are not read.
+    is_lean: bool = False
     # Bytes of thinking that only its vendor can read, for each of its tokens.
     opaque_bytes: int = 1
 
@@ -34,12 +38,24 @@ class Calibration(NamedTuple):
         """So many as counted, with what the vendor's own vocabulary may have on top."""
         return -(-tokens * self.percent // 100)
 
+    def of_tools(self, *, is_chat: bool) -> int:
+        """What is said to the model where a request declares tools."""
+        return self.chat_tools if is_chat and self.chat_tools is not None else self.tools
+
+
+def _openai(word: str, **told: int) -> Calibration:
+    return Calibration(word, vocabulary.o200k, is_lean=True, opaque_bytes=4, **told)
+
+
+def _claude(word: str, percent: int, **told: int) -> Calibration:
+    return Calibration(
+        word, vocabulary.dearest, percent, 16, **{"thinking": 16, "schema": 160, **told}
+    )
+
 
 # Without those that hear or speak, search by themselves, or were not measured.
-_OPENAI: Final = (
-    r"gpt-5(\.\d)?(-mini|-nano|-codex|-chat-latest|-luna|-sol|-terra)?|o1|o3(-mini)?|o4-mini"
-)
-_OPENAI_4: Final = r"(chatgpt-4o-latest|gpt-4o(-mini)?|gpt-4\.1(-mini|-nano)?)"
+_GPT_5: Final = r"gpt-5(\.\d)?(-mini|-nano|-codex|-chat-latest|-luna|-sol|-terra)?"
+_GPT_4O: Final = r"(chatgpt-4o-latest|gpt-4o(-mini)?|gpt-4\.1(-mini|-nano)?)"
 _DATE: Final = r"(-\d{4}-?\d{2}-?\d{2})?"
 _CLAUDE: Final = r"claude-(3(-[57])?-(haiku|sonnet|opus)|(haiku|sonnet|opus)-4(-[0156])?)(-latest)?"
 # Since opus 4.7 their text has up to a third more tokens.
@@ -47,26 +63,22 @@ _CLAUDE_5: Final = r"claude-(opus-4-[78]|(haiku|sonnet|opus|fable)-5(-\d)?)"
 _BEDROCK: Final = r"((us|eu|apac|global)\.)?anthropic\."
 
 _MEASURED: Final = (
-    (_OPENAI, Calibration(
-        "openai", vocabulary.o200k, instructions=72, schema=16, tools=80, opaque_bytes=4)),
-    (_OPENAI_4, Calibration(
-        "openai-4", vocabulary.o200k, instructions=32, schema=16, tools=220, opaque_bytes=4)),
-    (r"gpt-3\.5-turbo|gpt-4(-turbo)?", Calibration(
-        "openai-3", vocabulary.dearest, schema=16, tools=24)),
-    (_CLAUDE, Calibration(
-        "claude", vocabulary.dearest, 115, 16, thinking=48, schema=260, tools=800)),
-    (_CLAUDE_5, Calibration(
-        "claude-5", vocabulary.dearest, 150, 16, thinking=48, schema=260, tools=800)),
-    (f"{_BEDROCK}{_CLAUDE}(-v\\d)?(:0)?", Calibration(
-        "claude-bedrock", vocabulary.dearest, 115, 160, thinking=48, schema=260, tools=1_250)),
-    (f"{_BEDROCK}{_CLAUDE_5}(-v\\d)?(:0)?", Calibration(
-        "claude-5-bedrock", vocabulary.dearest, 150, 160, thinking=48, schema=260, tools=1_250)),
-    (r"gemini-[23](\.\d)?-(pro|flash)(-lite)?(-preview)?", Calibration(
-        "gemini", vocabulary.dearest, 110, 24, schema=24, tools=64)),
-    (r"deepseek-(chat|reasoner|v4-flash|v4-pro)", Calibration(
-        "deepseek", vocabulary.dearest, 110, 130, schema=64, tools=340)),
+    (_GPT_5, _openai("gpt-5", tools=24, chat_tools=96)),
+    (r"(o1|o3(-mini)?|o4-mini)", _openai("gpt-o", thinking=64, tools=112)),
+    (_GPT_4O, _openai("gpt-4o", instructions=24, tools=224, chat_tools=24)),
+    (r"gpt-3\.5-turbo|gpt-4(-turbo)?", Calibration("gpt-4", vocabulary.dearest, tools=8)),
+    (_CLAUDE, _claude("claude", 115, tools=640)),
+    (_CLAUDE_5, _claude("claude-5", 150, tools=640)),
+    (f"{_BEDROCK}{_CLAUDE}{_DATE}(-v\\d)?(:0)?", _claude("claude-bedrock", 115, tools=1_250)),
+    (f"{_BEDROCK}{_CLAUDE_5}{_DATE}(-v\\d)?(:0)?", _claude("claude-5-bedrock", 150, tools=1_250)),
+    (r"gemini-[23](\.\d)?-(pro|flash)(-lite)?(-preview)?",
+     Calibration("gemini", vocabulary.dearest, 110, 24, schema=24, tools=64)),
+    (r"deepseek-(chat|reasoner)",
+     Calibration("deepseek", vocabulary.dearest, 110, thinking=16, tools=240)),
+    (r"deepseek-v4-(flash|pro)",
+     Calibration("deepseek-4", vocabulary.dearest, 110, 104, schema=64, tools=320)),
 )  # fmt: skip
-_PATTERNS: Final = tuple((re.compile(name + _DATE), found) for name, found in _MEASURED)
+_PATTERNS: Final = tuple((re.compile(f"(?:{name}){_DATE}"), found) for name, found in _MEASURED)
 # By their words; none where nothing can be counted.
 BY_WORD: Final = {
     calibration.word: calibration for _, calibration in _MEASURED if vocabulary.IS_AVAILABLE
