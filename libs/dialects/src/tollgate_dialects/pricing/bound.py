@@ -31,6 +31,9 @@ _WORTH_COUNTING_PICO_USD: Final = 10**9
 # A text of more bytes for each token that the model takes is too long for it, counted or not.
 _BYTES_PER_TOKEN_MAX: Final = 8
 
+# What an answer should have room for, where money is short and the client named no limit.
+_MODEST_ANSWER_TOKENS: Final = 4_096
+
 # A shorter answer is none: an injected limit is never made smaller to fit into the context.
 _ANSWER_TOKENS_MIN = 16
 
@@ -109,6 +112,17 @@ def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd:
     per_token = output_pico_usd * facts.choices
     fitting = left_pico_usd // per_token if per_token else price.max_output_tokens
     return min(fitting, price.max_output_tokens) or None
+
+
+def modest_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd: int) -> int | None:
+    """The output limit for a client that named none: half of what fits, so that others fit as well.
+
+    None where what fits is too little for most answers.
+    """
+    fits = affordable_output_tokens(facts, price, budget_nano_usd)
+    if fits is None or fits < min(_MODEST_ANSWER_TOKENS, price.max_output_tokens):
+        return None
+    return max(fits // 2, min(_MODEST_ANSWER_TOKENS, fits))
 
 
 def _dearest(facts: RequestFacts, price: Price) -> tuple[int, int, int]:

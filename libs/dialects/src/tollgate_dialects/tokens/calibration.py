@@ -43,14 +43,12 @@ class Calibration(NamedTuple):
         return self.chat_tools if is_chat and self.chat_tools is not None else self.tools
 
 
-def _openai(word: str, **told: int) -> Calibration:
-    return Calibration(word, vocabulary.o200k, is_lean=True, opaque_bytes=4, **told)
+def _openai(word: str) -> Calibration:
+    return Calibration(word, vocabulary.o200k, is_lean=True, opaque_bytes=4)
 
 
-def _claude(word: str, percent: int, **told: int) -> Calibration:
-    return Calibration(
-        word, vocabulary.dearest, percent, 16, **{"thinking": 16, "schema": 160, **told}
-    )
+def _claude(word: str, percent: int, tools: int) -> Calibration:
+    return Calibration(word, vocabulary.dearest, percent, 16, thinking=16, schema=160, tools=tools)
 
 
 # Without those that hear or speak, search by themselves, or were not measured.
@@ -63,9 +61,9 @@ _CLAUDE_5: Final = r"claude-(opus-4-[78]|(haiku|sonnet|opus|fable)-5(-\d)?)"
 _BEDROCK: Final = r"((us|eu|apac|global)\.)?anthropic\."
 
 _MEASURED: Final = (
-    (_GPT_5, _openai("gpt-5", tools=24, chat_tools=96)),
-    (r"(o1|o3(-mini)?|o4-mini)", _openai("gpt-o", thinking=64, tools=112)),
-    (_GPT_4O, _openai("gpt-4o", instructions=24, tools=224, chat_tools=24)),
+    (_GPT_5, _openai("gpt-5")._replace(tools=24, chat_tools=96)),
+    (r"(o1|o3(-mini)?|o4-mini)", _openai("gpt-o")._replace(thinking=64, tools=112)),
+    (_GPT_4O, _openai("gpt-4o")._replace(instructions=24, tools=224, chat_tools=24)),
     (r"gpt-3\.5-turbo|gpt-4(-turbo)?", Calibration("gpt-4", vocabulary.dearest, tools=8)),
     (_CLAUDE, _claude("claude", 115, tools=640)),
     (_CLAUDE_5, _claude("claude-5", 150, tools=640)),
