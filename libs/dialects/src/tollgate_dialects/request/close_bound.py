@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tollgate_dialects.request.content import TRANSLATED_OBJECT_TOKENS, Content
+from tollgate_dialects.request.content import TRANSLATED_OBJECT_TOKENS, Content, object_in
 from tollgate_dialects.request.rules import RequestFacts, RequestRules
 from tollgate_dialects.tokens.calibration import Calibration
 from tollgate_dialects.tokens.vocabulary import Count
@@ -48,8 +48,8 @@ _INSTRUCTIONS: Final = frozenset(
     ("instructions", "system", "systemInstruction", "system_instruction")
 )
 _THINKING: Final = frozenset(
-    ("thinking", "reasoning", "reasoning_effort", "output_config", "enable_thinking",
-     "generationConfig", "generation_config", "additionalModelRequestFields", "parameters")
+    ("thinking", "reasoning", "reasoning_effort", "enable_thinking", "generationConfig",
+     "generation_config", "additionalModelRequestFields", "parameters")
 )  # fmt: skip
 _SCHEMAS: Final = frozenset(
     ("response_format", "text", "output_format", "output_config", "generationConfig",
@@ -80,12 +80,12 @@ def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBo
     document = orjson.loads(body)
     printed = orjson.dumps(document)
     content = rules.content(document, printed)
-    told = _told(document, calibration)
-    tokens = calibration.of_text(_Reading(calibration, content).document(document)) + told
-    tokens += content.extra_tokens - content.overhead_tokens
+    read = calibration.of_text(_Reading(calibration, content).document(document))
+    read += content.extra_tokens - content.overhead_tokens
     return CloseBound(
-        tokens,
-        tokens
+        read + _told(document, calibration),
+        read
+        + calibration.most(has_tools=_has_tools(document))
         + content.dearest_picture_tokens
         - content.picture_tokens
         + TRANSLATED_OBJECT_TOKENS * printed.count(b"{"),
@@ -95,14 +95,19 @@ def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBo
 def _told(document: Mapping[str, Any], calibration: Calibration) -> int:
     """What the vendor says to the model on its own account."""
     names = {name for name, value in document.items() if value is not None}
+    if not object_in(document, "output_config").get("format"):
+        names -= {"output_config"}
     return (
         calibration.base
         + calibration.instructions * bool(names & _INSTRUCTIONS)
         + calibration.thinking * bool(names & _THINKING)
         + calibration.schema * bool(names & _SCHEMAS)
-        + calibration.of_tools(is_chat="messages" in document)
-        * any(document.get(name) for name in _TOOLS)
+        + calibration.of_tools(is_chat="messages" in document) * _has_tools(document)
     )
+
+
+def _has_tools(document: Mapping[str, Any]) -> bool:
+    return any(document.get(name) for name in _TOOLS)
 
 
 class _Reading:
@@ -146,8 +151,11 @@ class _Reading:
         return self._json(name, value)
 
     def _json(self, name: str, value: Any) -> int:
-        kept = _lean(value) if self._is_lean else value
-        return self._count(orjson.dumps({name: kept}).decode())
+        if not self._is_lean:
+            return self._count(orjson.dumps({name: value}).decode())
+        printed = orjson.dumps({name: _lean(value)}).decode()
+        # Each line of a description is a comment of its own.
+        return self._count(printed) + printed.count("\\n")
 
 
 def _lean(value: Any) -> Any:

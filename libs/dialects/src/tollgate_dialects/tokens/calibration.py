@@ -42,6 +42,11 @@ class Calibration(NamedTuple):
         """What is said to the model where a request declares tools."""
         return self.chat_tools if is_chat and self.chat_tools is not None else self.tools
 
+    def most(self, *, has_tools: bool) -> int:
+        """What may be said besides, however the request is asked in the end."""
+        told = self.base + self.instructions + self.thinking + self.schema
+        return told + max(self.tools, self.chat_tools or 0) * has_tools
+
 
 def _openai(word: str) -> Calibration:
     return Calibration(word, vocabulary.o200k, is_lean=True, opaque_bytes=4)
