@@ -129,16 +129,16 @@ class ContentsWriter:
     def _think(self, part: Thinking, said: list[dict[str, Any]]) -> str:
         """Adds a thought that Google can vouch for; gives back the signature of a text to come."""
         signature = signatures.own(part.opaque)
-        if not signature:
+        if not signature or part.opaque is None:
             self._dropped.add("thinking")
             return ""
-        if part.text:
-            said.append({"text": part.text, "thought": True, "thoughtSignature": signature})
-            return ""
-        if said and said[-1].keys() == {"text"}:
+        if not part.text and said and said[-1].keys() == {"text"}:
             said[-1]["thoughtSignature"] = signature
             return ""
-        return signature
+        if part.opaque.item_id == signatures.OF_TEXT:
+            return signature
+        said.append({"text": part.text, "thought": True, "thoughtSignature": signature})
+        return ""
 
     def _text(self, part: Text) -> list[dict[str, Any]]:
         if part.cache:
