@@ -39,12 +39,12 @@ def chunks(stream: bytes) -> list[dict[str, Any]]:
 
 def history(stream: bytes) -> list[dict[str, Any]]:
     """The contents that the SDK's chat keeps of a stream and sends back: each chunk is one."""
-    kept = []
-    for chunk in chunks(stream):
-        for candidate in taken(chunk).candidates or ():
-            if candidate.content and candidate.content.parts:
-                kept.append(sent(candidate.content))
-    return kept
+    return [
+        sent(candidate.content)
+        for chunk in chunks(stream)
+        for candidate in taken(chunk).candidates or ()
+        if candidate.content and candidate.content.parts
+    ]
 
 
 def sent(content: types.Content) -> dict[str, Any]:
@@ -80,7 +80,8 @@ def gist(*documents: dict[str, Any]) -> dict[str, Any]:
         "said": said,
         "signed": [(kind, base64.b64encode(data)) for kind, data in signed],
         "reason": reason and reason.value,
-        "usage": usage and (
+        "usage": usage
+        and (
             usage.prompt_token_count or 0,
             usage.cached_content_token_count or 0,
             (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),

@@ -30,6 +30,7 @@ RULES: Final = AnswerRules(
     end=stream.END,
     vocabulary=Vocabulary(texts="text", words="model"),
     error_codes=("status",),
+    model_at=(("modelVersion",),),
     # Google's SDK takes a comment for the beginning of an error.
     takes_comments=False,
 )

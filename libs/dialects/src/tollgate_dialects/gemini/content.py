@@ -21,6 +21,8 @@ _OVERHEAD_TOKENS: Final = 400
 # ones take up to 2,240 for it.
 PICTURE_TOKENS: Final = 4_200
 
+PDF: Final = "application/pdf"
+
 _PART_MEMBERS: Final = frozenset(
     ("text", "thought", "thoughtSignature", "functionCall", "functionResponse", "inlineData",
      "fileData", "executableCode", "codeExecutionResult", "mediaResolution", "partMetadata")
@@ -28,14 +30,12 @@ _PART_MEMBERS: Final = frozenset(
 _RESULT_MEMBERS: Final = frozenset(
     ("id", "name", "response", "parts", "willContinue", "scheduling")
 )
-_PDF: Final = "application/pdf"
 _TEXTS: Final = frozenset(
     ("application/json", "application/xml", "application/javascript", "application/x-javascript",
      "application/typescript", "application/x-python", "application/yaml", "application/rtf")
 )  # fmt: skip
 # What is stored at Google, and films.
 _REFUSED_HOSTS: Final = ("googleapis.com", "google.com", "youtube.com", "youtu.be")
-_BASE64: Final = str.maketrans("-_", "+/")
 
 
 def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
@@ -58,16 +58,6 @@ def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
 def cache_write(_printed: bytes) -> CacheWrite:
     """What Google keeps unasked costs nothing; what is asked for is refused."""
     return "none"
-
-
-def base64_of(data: str) -> str:
-    """Bytes in the usual letters of base64: Google takes both kinds, and its SDK sends the other.
-
-    Padding may be left out.
-    """
-    if "-" in data or "_" in data:
-        data = data.translate(_BASE64)
-    return data + "=" * (-len(data) % 4)
 
 
 def _objects(value: object, name: str) -> list[dict[str, Any]]:
@@ -115,10 +105,12 @@ def _judge_blob(blob: Mapping[str, Any], found: Content) -> None:
     if not isinstance(data, str):
         raise wrong_type("data", "a string")
     if kind.startswith("image/"):
-        picture = pictures.of_base64(kind, base64_of(data), lambda _width, _height: PICTURE_TOKENS)
+        picture = pictures.of_base64(
+            kind, spelling.base64_of(data), lambda _width, _height: PICTURE_TOKENS
+        )
         # Padding that we have added is none of the body's bytes.
         found.add(picture._replace(encoded_bytes=min(picture.encoded_bytes, len(data))))
-    elif kind == _PDF:
+    elif kind == PDF:
         found.unbounded = True
 
 
@@ -143,6 +135,6 @@ def _kind(holder: Mapping[str, Any]) -> str:
     if not isinstance(kind, str):
         raise wrong_type("mimeType", "a string")
     kind = kind.partition(";")[0].strip().lower()
-    if kind == _PDF or kind in _TEXTS or kind.startswith(("image/", "text/")):
+    if kind == PDF or kind in _TEXTS or kind.startswith(("image/", "text/")):
         return kind
     raise unsupported("mimeType")

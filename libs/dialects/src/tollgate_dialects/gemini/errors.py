@@ -1,9 +1,38 @@
 """How a client is told of an error: in the words of Google's RPCs."""
 
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from tollgate_dialects.dialect import ErrorShape
+
+# Members of an error that have their place beside its details.
+_PLACED: Final = frozenset(("type", "code", "message"))
+
+
+def _body(told: dict[str, Any], status: int) -> dict[str, Any]:
+    """Google's `Status`, with what only we say among the facts of its details."""
+    error = told["error"]
+    facts = {
+        name: value if isinstance(value, str) else orjson.dumps(value).decode()
+        for name, value in error.items()
+        if name not in _PLACED and value is not None
+    }
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": str(error["code"]).upper(),
+        "domain": "gateway",
+        "metadata": {**facts, "request_id": told["request_id"]},
+    }
+    return {
+        "error": {
+            "code": status,
+            "message": error["message"],
+            "status": error["type"],
+            "details": [info],
+        }
+    }
 
 
 def _event(body: bytes) -> bytes:
@@ -30,4 +59,5 @@ SHAPE: Final = ErrorShape(
         }
     ),
     event=_event,
+    body=_body,
 )

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from tollgate_dialects.conversation import carrier
 from tollgate_dialects.conversation.parts import Opaque, Origin, Seal
-from tollgate_dialects.gemini.content import base64_of
-from tollgate_dialects.gemini.spelling import both
+from tollgate_dialects.gemini.spelling import base64_of, both
 
 # Google's word for a call that another maker made: the newer models refuse one without a signature.
 FOREIGN_CALL: Final = "skip_thought_signature_validator"

@@ -1,7 +1,8 @@
-"""Google's two spellings of one name: camelCase, and the snake_case of its protocol buffers.
+"""Google's two spellings of one name, and its two alphabets of base64.
 
-Owns that both are read. Promises that a document with both is refused: nobody can say which one
-an upstream goes by. Never touches what is free-form, a call's arguments or a schema.
+Names are camelCase or the snake_case of its protocol buffers. Promises that a document with both
+for one thing is refused: nobody can say which one an upstream goes by. Never touches what is
+free-form, a call's arguments or a schema.
 """
 
 import functools
@@ -16,6 +17,7 @@ _FREE: Final = frozenset(
     ("args", "response", "labels", "partMetadata", "parameters", "parametersJsonSchema",
      "responseSchema", "responseJsonSchema")
 )  # fmt: skip
+_LETTERS: Final = str.maketrans("-_", "+/")
 _CAPITAL = re.compile(r"[A-Z]")
 _NEXT = re.compile(r"_+([a-z0-9])")
 
@@ -54,6 +56,16 @@ def camel(value: Any) -> Any:
             raise _ambiguous(key)
         found[name] = item if name in _FREE else camel(item)
     return found
+
+
+def base64_of(data: str) -> str:
+    """Bytes in the usual letters of base64: Google takes both kinds, and its SDK sends the other.
+
+    Padding may be left out.
+    """
+    if "-" in data or "_" in data:
+        data = data.translate(_LETTERS)
+    return data + "=" * (-len(data) % 4)
 
 
 def _ambiguous(key: str) -> BadRequest:

@@ -5,6 +5,7 @@ a result without one is that of the first call of its name that has none yet. Pr
 that says something to a model is read, or is named in `unheld`.
 """
 
+import base64
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,8 @@ from tollgate_dialects.conversation.parts import (
     ToolResult,
 )
 from tollgate_dialects.gemini import signatures
-from tollgate_dialects.gemini.content import base64_of
+from tollgate_dialects.gemini.content import PDF
+from tollgate_dialects.gemini.spelling import base64_of
 
 
 class ContentReader:
@@ -121,7 +123,13 @@ def _inline(blob: Mapping[str, Any]) -> Media:
     name = shapes.text(blob, "displayName")
     if kind.startswith("image/"):
         return Media("image", kind, data=data, name=name)
-    return Media("document", kind, data=data, name=name)
+    if kind == PDF:
+        return Media("document", kind, data=data, name=name)
+    try:
+        text = base64.b64decode(data, validate=True).decode()
+    except ValueError:  # of base64, and of UTF-8
+        raise shapes.ShapeError("data", "a text in UTF-8 and base64") from None
+    return Media("document", kind, text=text, name=name)
 
 
 def _stored(file: Mapping[str, Any]) -> Media:
