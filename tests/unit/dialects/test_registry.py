@@ -10,7 +10,7 @@ from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS
 
 ROOT = Path(tollgate_dialects.__file__).parent
-FOLDERS = {"openai_chat", "openai_responses", "anthropic", "gemini"}
+FOLDERS = {"openai_chat", "openai_responses", "anthropic", "gemini", "openai_endpoints"}
 ENGINES = [
     path
     for path in sorted(ROOT.rglob("*.py"))

@@ -76,3 +76,10 @@ class Dialect:
     errors: ErrorShape
     endpoint: Endpoint
     translation: Translation
+    # The protocol of providers that serve it as well, below the same base URL; None: its own.
+    beside: Protocol | None = None
+
+    @property
+    def provider(self) -> Protocol:
+        """The protocol of its providers."""
+        return self.beside or self.protocol

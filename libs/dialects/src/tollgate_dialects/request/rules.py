@@ -35,6 +35,8 @@ class RequestFacts(NamedTuple):
     sheds_tools: bool = False
     # What bounds the input where an upstream of another protocol reads it.
     translated_token_bound: int = 0
+    # How many texts are read, each within the model's own limit.
+    texts: int = 1
 
     def translated(self) -> "RequestFacts":
         """The facts for an upstream of another protocol: some write their caches unasked."""
@@ -95,6 +97,8 @@ class RequestRules:
     # What the protocol says outside of the body: in its URL, or in a header.
     model_in_body: bool = True
     stream_in_body: bool = True
+    # How many texts a document has of which each may be as long as the model reads.
+    texts: Callable[[Mapping[str, Any]], int] = lambda _document: 1
     # About how many input tokens a document has; None: its clients do not ask for that alone.
     count: Callable[[Mapping[str, Any], Content], int] | None = None
     # Whether a document has what must be left out of what is sent.
