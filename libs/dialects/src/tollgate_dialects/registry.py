@@ -7,6 +7,7 @@ from typing import Final
 from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.dialect import Dialect
+from tollgate_dialects.gemini.dialect import GEMINI
 from tollgate_dialects.openai_chat.dialect import OPENAI_CHAT
 from tollgate_dialects.openai_endpoints.completions import COMPLETIONS
 from tollgate_dialects.openai_endpoints.embeddings import EMBEDDINGS
@@ -21,6 +22,7 @@ DIALECTS: Final[Mapping[Protocol, Dialect]] = MappingProxyType(
             OPENAI_CHAT,
             OPENAI_RESPONSES,
             ANTHROPIC_MESSAGES,
+            GEMINI,
             COMPLETIONS,
             EMBEDDINGS,
             MODERATIONS,

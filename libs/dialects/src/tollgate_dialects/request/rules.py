@@ -26,8 +26,8 @@ class RequestFacts(NamedTuple):
     # The bytes do not bound the input: the model's own limit does.
     unbounded_input: bool
     cache_write: CacheWrite
-    # The members that set the limit, and those there that a rewrite may set: it need not look for
-    # what is not there.
+    # The members that set the limit or are to, a dot before what stands within one; and those there
+    # that a rewrite may set: it need not look for what is not there.
     limit_names: tuple[str, ...]
     present: frozenset[str]
     # It declares tools that run at the vendor and have no price yet, or has blocks that only we
@@ -90,7 +90,7 @@ class RequestRules:
     cache_write: Callable[[bytes], CacheWrite]
     # The members at the top that may be written anew.
     rewritten: frozenset[str]
-    # What limits a client of a model that named no limit.
+    # What limits a client of a model that named no limit, as in `limit_names`.
     limit_name: Callable[[str], str]
     # What makes a stream tell its usage; None: it does so unasked.
     usage_option: Within | None
