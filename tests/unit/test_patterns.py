@@ -37,6 +37,8 @@ FRAMES = {
     b'"output_index":0,"content_index":0,"delta":"a"}\n\n',
     Protocol.OPENAI_COMPLETIONS: b'data: {"id":"c","object":"text_completion",'
     b'"choices":[{"index":0,"text":"a"}]}\n\n',
+    Protocol.GEMINI: b'data: {"candidates":[{"content":{"parts":[{"text":"a"}],"role":"model"},'
+    b'"index":0}],"modelVersion":"g","responseId":"r"}\n\n',
 }
 
 
