@@ -6,10 +6,14 @@ from typing import Final
 
 from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.dashscope.dialect import DASHSCOPE
 from tollgate_dialects.dialect import Dialect
 from tollgate_dialects.openai_chat.dialect import OPENAI_CHAT
 from tollgate_dialects.openai_responses.dialect import OPENAI_RESPONSES
 
 DIALECTS: Final[Mapping[Protocol, Dialect]] = MappingProxyType(
-    {dialect.protocol: dialect for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES)}
+    {
+        dialect.protocol: dialect
+        for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES, DASHSCOPE)
+    }
 )

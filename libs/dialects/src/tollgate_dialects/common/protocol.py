@@ -9,6 +9,7 @@ class Protocol(enum.Enum):
     OPENAI_CHAT = "openai.chat"
     OPENAI_RESPONSES = "openai.responses"
     ANTHROPIC_MESSAGES = "anthropic.messages"
+    DASHSCOPE = "dashscope.generation"
 
     # Members are singletons: their identity is a hash, and Enum's own runs in Python.
     __hash__ = object.__hash__

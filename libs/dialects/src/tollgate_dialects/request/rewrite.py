@@ -39,8 +39,10 @@ def upstream_body(
     if model != asked.model:
         changes["model"] = orjson.dumps(model)
     if max_output_tokens not in (None, asked.max_output_tokens):
+        limit = b"%d" % max_output_tokens
         for name in asked.limit_names or (rules.limit_name(model),):
-            changes[name] = b"%d" % max_output_tokens
+            within = rules.limits_within
+            changes[within or name] = Within(within, name, limit) if within else limit
     option = rules.usage_option
     if option and asked.stream:
         if not without_include_usage:

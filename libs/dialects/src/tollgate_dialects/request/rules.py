@@ -12,6 +12,10 @@ from tollgate_dialects.request.keys import Names
 OutputLimit: TypeAlias = tuple[int | None, tuple[str, ...]]
 
 
+# By how much DashScope says that it may miss a limit.
+BEYOND_LIMIT_TOKENS: Final = 10
+
+
 class RequestFacts(NamedTuple):
     """All that is known of a request before its price is."""
 
@@ -35,11 +39,21 @@ class RequestFacts(NamedTuple):
     sheds_tools: bool = False
     # What bounds the input where an upstream of another protocol reads it.
     translated_token_bound: int = 0
+    # Output tokens beyond the limit, per choice; None: as many again as the model gives at most.
+    beyond_limit_tokens: int | None = 0
 
     def translated(self) -> "RequestFacts":
-        """The facts for an upstream of another protocol: some write their caches unasked."""
+        """The facts for an upstream of another protocol.
+
+        Some write their caches unasked; some go a little beyond their limit.
+        """
         cache_write: CacheWrite = "5m" if self.cache_write == "none" else self.cache_write
-        return self._replace(input_token_bound=self.translated_token_bound, cache_write=cache_write)
+        beyond = self.beyond_limit_tokens
+        return self._replace(
+            input_token_bound=self.translated_token_bound,
+            cache_write=cache_write,
+            beyond_limit_tokens=None if beyond is None else max(beyond, BEYOND_LIMIT_TOKENS),
+        )
 
 
 class Told(NamedTuple):
@@ -90,6 +104,8 @@ class RequestRules:
     rewritten: frozenset[str]
     # What limits a client of a model that named no limit.
     limit_name: Callable[[str], str]
+    # The member at the top in which limits stand; empty: they stand there themselves.
+    limits_within: str = ""
     # What makes a stream tell its usage; None: it does so unasked.
     usage_option: Within | None
     # What the protocol says outside of the body: in its URL, or in a header.
@@ -97,6 +113,10 @@ class RequestRules:
     stream_in_body: bool = True
     # About how many input tokens a document has; None: its clients do not ask for that alone.
     count: Callable[[Mapping[str, Any], Content], int] | None = None
+    # How many choices a stream may have; None: as many as a whole answer.
+    stream_choices_max: int | None = None
+    # What the output limit of a document does not cover, as in RequestFacts.
+    beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
     # Whether a document has what must be left out of what is sent.
     sheds: Callable[[Mapping[str, Any]], bool] = lambda _document: False
 
