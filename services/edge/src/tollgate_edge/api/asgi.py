@@ -10,6 +10,7 @@ import re
 from collections.abc import MutableMapping
 from typing import Any
 
+from tollgate_dialects.request.rules import IN_THE_BODY
 from tollgate_edge.api import anthropic_api, openai_api
 from tollgate_edge.api.count_api import CountApi
 from tollgate_edge.api.exchange import Exchange, Receive, Scope, Send
@@ -25,8 +26,13 @@ from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
 
 # The first is spoken by whoever says nothing of it.
-FACES = (openai_api.FACE, anthropic_api.FACE, openai_api.RESPONSES_FACE)
-HOT = {face.path: face for face in FACES}
+FACES = (
+    openai_api.FACE,
+    anthropic_api.FACE,
+    openai_api.RESPONSES_FACE,
+    openai_api.DASHSCOPE_FACE,
+)
+HOT = {path: face for face in FACES for path in face.paths}
 # Where clients ask about how much they would send.
 COUNTED = {f"{face.path}/count_tokens": face for face in FACES if face.dialect.request.count}
 _TOLD_BY = {told_by: face for face in FACES if (told_by := face.dialect.endpoint.told_by)}
@@ -34,6 +40,7 @@ _TOLD_BY = {told_by: face for face in FACES if (told_by := face.dialect.endpoint
 # from another address of the same protocol changes the host alone: DashScope's two, Azure's v1.
 _ALIAS = re.compile(
     r"/+(?:(?:(?:compatible-mode|apps/+anthropic|openai)/+)?(?:v1/+)*(?P<api>chat/+completions|responses|messages(?:/+count_tokens)?|models|receipts)"
+    r"|(?:api/+)*(?:v1/+)*(?P<service>services/+aigc/+(?:text|multimodal)-generation/+generation)"
     r"|health/+(?P<probe>live|ready))(?P<rest>/.*)?",
     re.DOTALL,
 )
@@ -71,7 +78,12 @@ class EdgeApp:
         if self._origins is not None:
             send = _with_headers(send, self._origins.answers(scope["headers"]))
         exchange = Exchange(
-            scope, receive, send, face=face or counted or _spoken(scope), trace_id=self._ids.uuid7()
+            scope,
+            receive,
+            send,
+            face=face or counted or _spoken(scope),
+            trace_id=self._ids.uuid7(),
+            told=IN_THE_BODY if face is None else face.told(scope["headers"]),
         )
         try:
             if request_headers.credential_in_query(scope["query_string"]):
@@ -124,7 +136,10 @@ def canonical(path: str) -> str:
     match = _ALIAS.fullmatch(path)
     if match is None:
         return path
-    place = f"/health/{match['probe']}" if match["probe"] else f"/v1/{match['api']}"
+    if match["service"]:
+        place = f"/api/v1/{match['service']}"
+    else:
+        place = f"/health/{match['probe']}" if match["probe"] else f"/v1/{match['api']}"
     rest = (match["rest"] or "").strip("/")
     return re.sub("/+", "/", place) + (f"/{rest}" if rest else "")
 

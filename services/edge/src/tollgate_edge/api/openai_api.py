@@ -1,4 +1,4 @@
-"""The OpenAI face: how models are listed. No decision about a call is made here."""
+"""The OpenAI face, and those that list models as it does. No decision about a call is made here."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -26,3 +26,5 @@ def model(entry: Model) -> dict[str, Any]:
 
 FACE = Face(DIALECTS[Protocol.OPENAI_CHAT], models, model)
 RESPONSES_FACE = Face(DIALECTS[Protocol.OPENAI_RESPONSES], models, model)
+# Its clients have no list of models; who asks for one gets this.
+DASHSCOPE_FACE = Face(DIALECTS[Protocol.DASHSCOPE], models, model)
