@@ -20,4 +20,5 @@ RULES: Final = AnswerRules(
     # Every frame has usage, so none is plain text.
     vocabulary=Vocabulary(texts="text", words="result"),
     error_codes=("code",),
+    model_at=(("output", "model_name"),),
 )

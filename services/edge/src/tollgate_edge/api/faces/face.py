@@ -9,7 +9,6 @@ from typing import Any
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.dialect import Dialect
-from tollgate_dialects.request.rules import IN_THE_BODY, Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +34,3 @@ class Face:
     def paths(self) -> tuple[str, ...]:
         """The same, with all others where they may be made."""
         return (self.path, *self.dialect.endpoint.other_paths)
-
-    def told(self, headers: Iterable[tuple[bytes, bytes]]) -> Told:
-        """What a request says of its call outside of its body."""
-        if self.dialect.request.stream_in_body:
-            return IN_THE_BODY
-        return Told(stream=self.dialect.endpoint.asks_for_stream(headers))
