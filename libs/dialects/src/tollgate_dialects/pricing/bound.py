@@ -56,21 +56,21 @@ def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = No
     max_output_tokens = sent
     if max_output_tokens is None:
         sent, max_output_tokens = _injected(price, input_tokens, output_cap)
+    output_tokens = (max_output_tokens + _beyond(facts, price)) * facts.choices
     return Bound(
         input_tokens=input_tokens,
         max_output_tokens=max_output_tokens,
         sent_max_output_tokens=sent,
         amount_nano_usd=ceil_nano_usd(
-            input_tokens * input_pico_usd + max_output_tokens * facts.choices * output_pico_usd
+            input_tokens * input_pico_usd + output_tokens * output_pico_usd
         ),
     )
 
 
 def input_tokens(facts: RequestFacts, price: Price) -> int:
     """The most input tokens that an upstream can honestly report for the request."""
-    if facts.unbounded_input:
-        return price.max_input_tokens
-    return min(facts.input_token_bound, price.max_input_tokens)
+    limit = price.max_input_tokens * facts.texts
+    return limit if facts.unbounded_input else min(facts.input_token_bound, limit)
 
 
 def _injected(price: Price, input_tokens: int, output_cap: int | None) -> tuple[int | None, int]:
@@ -97,10 +97,16 @@ def is_worth_counting(facts: RequestFacts, price: Price) -> bool:
     """Whether a closer count of the input can set enough money free to be worth its time."""
     if facts.unbounded_input:
         return False
-    if facts.input_token_bound > price.max_input_tokens * _BYTES_PER_TOKEN_MAX:
+    if facts.input_token_bound > price.max_input_tokens * facts.texts * _BYTES_PER_TOKEN_MAX:
         return False
     tokens, pico_usd, _ = _dearest(facts, price)
     return tokens * pico_usd >= _WORTH_COUNTING_PICO_USD
+
+
+def _beyond(facts: RequestFacts, price: Price) -> int:
+    """Output tokens that the limit does not cover, per choice."""
+    beyond = facts.beyond_limit_tokens
+    return price.max_output_tokens if beyond is None else beyond
 
 
 def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd: int) -> int | None:
@@ -110,8 +116,10 @@ def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd:
     if left_pico_usd < 0:
         return None
     per_token = output_pico_usd * facts.choices
-    fitting = left_pico_usd // per_token if per_token else price.max_output_tokens
-    return min(fitting, price.max_output_tokens) or None
+    if not per_token:
+        return price.max_output_tokens
+    fitting = left_pico_usd // per_token - _beyond(facts, price)
+    return max(0, min(fitting, price.max_output_tokens)) or None
 
 
 def modest_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd: int) -> int | None:

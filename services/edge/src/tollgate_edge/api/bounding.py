@@ -26,7 +26,7 @@ async def request_for(call: Call, model: Model, reader: RequestReader) -> Reques
         with contextlib.suppress(ReaderLost):  # its bytes bound it as well
             close = await reader.close_bound(call.body, protocol, model.calibration)
             asked = close.of(asked)
-    if asked.sheds_tools or not model.speaks_only(protocol):
+    if asked.sheds_tools or not model.speaks_only(call.exchange.face.dialect.provider):
         asked = asked.translated()
     return asked
 

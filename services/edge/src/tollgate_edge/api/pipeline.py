@@ -12,6 +12,7 @@ from typing import Any
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.pricing import bound as bounds
 from tollgate_dialects.request import request as requests
+from tollgate_dialects.request import rewrite
 from tollgate_edge.api import bounding
 from tollgate_edge.api.admission import NOT_RECORDED, Admission
 from tollgate_edge.api.call import outcome
@@ -134,6 +135,8 @@ class Pipeline:
                 return public_errors.bad_request(
                     bad.code, bad.message, bad.param or None, details=bad.details
                 )
+            if exchange.told.model and exchange.face.dialect.request.model_in_body:
+                body = rewrite.with_model(body, call.request)
             call.body = body
             del body
             return await self._reserve(call, grant, held)
@@ -272,7 +275,10 @@ class Pipeline:
         assert call.request is not None
         name = call.request.model
         call.is_model_known = self._catalogue.find(name) is not None
-        return self._catalogue.callable_by(grant, name)
+        model = self._catalogue.callable_by(grant, name)
+        if isinstance(model, Model) and not model.is_served_on(call.exchange.face.dialect):
+            return public_errors.own("MODEL_NOT_ON_PATH")
+        return model
 
     def _obstacle(self, call: Call, held: Held) -> Refusal | None:
         assert call.request is not None
