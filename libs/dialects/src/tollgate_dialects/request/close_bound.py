@@ -48,16 +48,20 @@ _INSTRUCTIONS: Final = frozenset(
     ("instructions", "system", "systemInstruction", "system_instruction")
 )
 _THINKING: Final = frozenset(
-    ("thinking", "reasoning", "reasoning_effort", "enable_thinking", "generationConfig",
-     "generation_config", "additionalModelRequestFields", "parameters")
+    ("thinking", "reasoning", "reasoning_effort", "enable_thinking",
+     "additionalModelRequestFields", "parameters")
 )  # fmt: skip
 _SCHEMAS: Final = frozenset(
     ("response_format", "text", "output_format", "output_config", "generationConfig",
      "generation_config", "outputConfig", "parameters")
 )  # fmt: skip
+# What a model is told of the budget that its client gives it; 35 at Anthropic.
+_TASK_BUDGET_TOKENS: Final = 64
 # What a vendor makes up itself, and takes no longer.
 _IDS: Final = frozenset(("id", "call_id", "tool_call_id"))
 _ID_CHARACTERS: Final = 64
+# Settings, a schema for the answer among them.
+_SCHEMA_HOLDERS: Final = frozenset(("output_config", "generationConfig", "generation_config"))
 _TOOLS: Final = frozenset(("tools", "functions", "toolConfig"))
 
 
@@ -86,6 +90,7 @@ def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBo
         read + _told(document, calibration),
         read
         + calibration.most(has_tools=_has_tools(document))
+        + _TASK_BUDGET_TOKENS
         + content.dearest_picture_tokens
         - content.picture_tokens
         + TRANSLATED_OBJECT_TOKENS * printed.count(b"{"),
@@ -95,19 +100,29 @@ def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBo
 def _told(document: Mapping[str, Any], calibration: Calibration) -> int:
     """What the vendor says to the model on its own account."""
     names = {name for name, value in document.items() if value is not None}
-    if not object_in(document, "output_config").get("format"):
-        names -= {"output_config"}
+    names -= {name for name in _SCHEMA_HOLDERS if not _schemas_in(object_in(document, name))}
     return (
         calibration.base
         + calibration.instructions * bool(names & _INSTRUCTIONS)
         + calibration.thinking * bool(names & _THINKING)
         + calibration.schema * bool(names & _SCHEMAS)
         + calibration.of_tools(is_chat="messages" in document) * _has_tools(document)
+        + _TASK_BUDGET_TOKENS * ("task_budget" in object_in(document, "output_config"))
     )
 
 
+def _schemas_in(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of settings, what says how the answer is to look."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if name == "format" or name.lower().endswith("schema")
+    }
+
+
 def _has_tools(document: Mapping[str, Any]) -> bool:
-    return any(document.get(name) for name in _TOOLS)
+    parameters = object_in(document, "parameters")
+    return any(document.get(name) or parameters.get(name) for name in _TOOLS)
 
 
 class _Reading:
@@ -125,7 +140,10 @@ class _Reading:
         for name, value in document.items():
             if name in _SETTINGS or not isinstance(value, (str, list, dict)):
                 continue
-            if name not in _FRAMES and name not in ("input", "instructions"):
+            if name in _SCHEMA_HOLDERS and isinstance(value, dict):
+                schemas = _schemas_in(value)
+                tokens += self._json(name, schemas) if schemas else 0
+            elif name not in _FRAMES and name not in ("input", "instructions"):
                 tokens += self._json(name, value)
             else:
                 tokens += self._framed(value) + _TEXT_TOKENS * isinstance(value, str)

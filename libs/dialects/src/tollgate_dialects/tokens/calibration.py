@@ -75,7 +75,7 @@ _MEASURED: Final = (
     (f"{_BEDROCK}{_CLAUDE}{_DATE}(-v\\d)?(:0)?", _claude("claude-bedrock", 115, tools=1_250)),
     (f"{_BEDROCK}{_CLAUDE_5}{_DATE}(-v\\d)?(:0)?", _claude("claude-5-bedrock", 150, tools=1_250)),
     (r"gemini-[23](\.\d)?-(pro|flash)(-lite)?(-preview)?",
-     Calibration("gemini", vocabulary.dearest, 110, 24, schema=24, tools=64)),
+     Calibration("gemini", vocabulary.dearest, 110, 16, schema=16, tools=48)),
     (r"deepseek-(chat|reasoner)",
      Calibration("deepseek", vocabulary.dearest, 110, thinking=16, tools=240)),
     (r"deepseek-v4-(flash|pro)",
