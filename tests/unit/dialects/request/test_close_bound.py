@@ -151,7 +151,7 @@ def test_what_a_declaration_says_to_the_model_is_counted():
     more = {"type": "function", "function": function | strict}
     assert base == close(CHAT, "gpt-5", chat(user("hi"), tools=[more]))
     longer = {"type": "function", "function": function | {"description": "one\n" * 50}}
-    assert close(CHAT, "gpt-5", chat(user("hi"), tools=[longer])) >= base + 2 * 47
+    assert close(CHAT, "gpt-5", chat(user("hi"), tools=[longer])) >= base + 3 * 47
     assert close(CHAT, "gpt-5", chat(user("hi"), tools=[tool] * 9)) > base + 8 * 15
 
 
