@@ -108,3 +108,12 @@ def test_too_little_for_most_answers_is_refused(live: Live) -> None:
     key = live.key(live.tenant(), limit_usd=0.04)
     body = client_shapes.body_of(client_shapes.CODEX) | {"model": model}
     assert 402 == sent(live, key, "/v1/responses", body).status_code
+
+
+def test_a_call_that_is_tried_again_takes_its_rate_once(live: Live) -> None:
+    """The denied first try gives it back: one call a minute is enough for Codex."""
+    model = served(live, "gpt-5", OPENAI)
+    key = live.key(live.tenant(), limit_usd=1.0, requests_per_minute=1)
+    body = client_shapes.body_of(client_shapes.CODEX) | {"model": model}
+    answer = sent(live, key, "/v1/responses", body)
+    assert 200 == answer.status_code, answer.text
