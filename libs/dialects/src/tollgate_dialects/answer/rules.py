@@ -65,3 +65,5 @@ class AnswerRules:
     vocabulary: Vocabulary
     # Where an error has its code: the first member that is a plain word.
     error_codes: tuple[str, ...]
+    # What makes frames of a stream's bytes, where they are none themselves.
+    framing: Callable[[], sse.Framing] = sse.FrameBuffer
