@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tollgate_dialects.answer import reported
 from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.schema import Kind
 from tollgate_dialects.answer.template import Vocabulary
@@ -53,6 +54,8 @@ class AnswerRules:
     is_body: Callable[[Mapping[str, Any]], bool]
     # A report as usage. Raises ImplausibleError.
     usage: Callable[[Mapping[str, Any]], Usage]
+    # The report in a document; None: there is none.
+    report: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] = reported.found_in
     stream_reader: type[StreamReader]
     # The names of events that a stream has; none where events have no names.
     events: frozenset[str]
@@ -65,5 +68,7 @@ class AnswerRules:
     vocabulary: Vocabulary
     # Where an error has its code: the first member that is a plain word.
     error_codes: tuple[str, ...]
+    # Whether its clients read past comments in a stream, as the standard of events says.
+    takes_comments: bool = True
     # What makes frames of a stream's bytes, where they are none themselves.
     framing: Callable[[], sse.Framing] = sse.FrameBuffer
