@@ -7,8 +7,6 @@ the request is refused where it makes no sense without.
 import re
 from typing import Any, Final
 
-import orjson
-
 from tollgate_dialects.anthropic.translate import messages, names
 from tollgate_dialects.anthropic.translate.content_writer import ContentWriter, marked
 from tollgate_dialects.claude import models, reasoning, sampling, schemas
@@ -205,20 +203,15 @@ def _hold_to(
     """A schema where the model can be held to one; else words, which are named as the less."""
     if wanted.kind == "text":
         return
-    if wanted.kind == "json_schema" and wanted.schema is not None:
-        if model.takes_schema:
-            schema, is_looser = schemas.held(wanted.schema)
-            config["format"] = {"type": "json_schema", "schema": schema}
-            if is_looser:
-                dropped.add("output_format.schema")
-            if wanted.description:
-                dropped.add("output_format.description")
-            return
-        printed = orjson.dumps(wanted.schema).decode()
-        words = f"Answer with JSON that is valid under this schema, and nothing else: {printed}"
-    else:
-        words = "Answer with one JSON object, and nothing else."
-    system.append({"type": "text", "text": words})
+    if wanted.kind == "json_schema" and wanted.schema is not None and model.takes_schema:
+        schema, is_looser = schemas.held(wanted.schema)
+        config["format"] = {"type": "json_schema", "schema": schema}
+        if is_looser:
+            dropped.add("output_format.schema")
+        if wanted.description:
+            dropped.add("output_format.description")
+        return
+    system.append({"type": "text", "text": wanted.in_words()})
     dropped.add("output_format")
 
 
