@@ -152,13 +152,14 @@ class ContentWriter:
             return {"document": self._document(part)}
         if part.detail not in ("", "auto"):
             self.dropped.add("image.detail")
+        _decoded(part)
         return {"image": {"format": _picture_kind(part), "source": {"bytes": part.data}}}
 
     def _document(self, part: Media) -> dict[str, Any]:
         kind, data = document_kind(part.media_type, part.name), part.data
         if not data:
             kind, data = "txt", base64.b64encode(part.text.encode()).decode()
-        elif not kind and _is_text(data):
+        elif _is_text(_decoded(part)) and not kind:
             kind = "txt"
         if not kind:
             raise Untranslatable("document", "The model's vendor does not read this kind of file.")
@@ -187,10 +188,21 @@ def _picture_kind(part: Media) -> str:
     return kind
 
 
-def _is_text(data: str) -> bool:
+def _decoded(part: Media) -> bytes:
+    """The bytes of a file. Raises Untranslatable for none, and for what is no base64."""
     try:
-        base64.b64decode(data, validate=True).decode()
+        data = base64.b64decode(part.data, validate=True)
     except (binascii.Error, ValueError):
+        data = b""
+    if not data:
+        raise Untranslatable(part.kind, "The file is empty or not in base64.")
+    return data
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
         return False
     return True
 

@@ -5,7 +5,7 @@ one message that follows their calls and before anything else in it, and words b
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from tollgate_dialects.bedrock_converse.translate.content_writer import ContentWriter
 from tollgate_dialects.bedrock_converse.translate.models import Model
@@ -13,6 +13,8 @@ from tollgate_dialects.conversation.request import Turn
 from tollgate_dialects.conversation.translation import Untranslatable
 
 _SYSTEM = ("system", "developer")
+# What stands beside a document where its sender says nothing: without words it is refused.
+_WORDS: Final = "See the document."
 
 
 class Messages(NamedTuple):
@@ -32,15 +34,15 @@ class Messages(NamedTuple):
         return False
 
     @property
-    def called(self) -> tuple[str, ...]:
-        """The names of the tools that were called, each once."""
-        names = (
+    def called(self) -> str:
+        """The name of the first tool that was called; empty: none was."""
+        calls = (
             block["toolUse"]["name"]
             for message in self.messages
             for block in message["content"]
             if "toolUse" in block
         )
-        return tuple(dict.fromkeys(names))
+        return next(calls, "")
 
 
 def write(turns: Sequence[Turn], model: Model, content: ContentWriter) -> Messages:
@@ -93,15 +95,15 @@ def _append(messages: list[dict[str, Any]], role: str, blocks: list[dict[str, An
 
 
 def _arranged(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Results first, each with its mark; documents with their names as words, if there are none."""
+    """Results first, each with its mark; words beside documents, if there are none."""
     results: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     for at, block in enumerate(content):
         is_of_result = "cachePoint" in block and "toolResult" in content[at - 1]
         (results if "toolResult" in block or is_of_result else others).append(block)
-    named = [block["document"]["name"] for block in others if "document" in block]
-    if named and not any(block.get("text", "").strip() for block in others):
-        others.append({"text": ", ".join(named)})
+    has_document = any("document" in block for block in others)
+    if has_document and not any(block.get("text", "").strip() for block in others):
+        others.append({"text": _WORDS})
     return results + others
 
 

@@ -94,7 +94,7 @@ def _tool_config(
 ) -> dict[str, Any]:
     """The tools that may be called; empty for none. A choice among several leaves the others out.
 
-    A conversation with calls in it is refused without tools: what was called is declared then.
+    A conversation with calls in it is refused without any: then one that was called is declared.
     """
     choice, dropped = request.tool_choice, content.dropped
     for hosted in request.tools:
@@ -116,9 +116,9 @@ def _tool_config(
             specs.append(content.mark(tool.cache))
         elif tool.cache:
             dropped.add("cache")
-    if not specs:
+    if not specs and said.called:
         schema = {"json": schemas.of_tool(None).schema}
-        specs = [{"toolSpec": {"name": name, "inputSchema": schema}} for name in said.called]
+        specs = [{"toolSpec": {"name": said.called, "inputSchema": schema}}]
     config: dict[str, Any] = {"tools": specs} if specs else {}
     if chosen:
         config["toolChoice"] = chosen
