@@ -54,6 +54,8 @@ _STOPS: Final[Mapping[str, Stop]] = {
     "model_context_window_exceeded": Stop.CONTEXT_FULL,
 }
 _HOSTED: Final = "server_tool_use"
+# Why an answer ended that does not say so.
+_UNSAID: Final = "unsaid"
 
 
 def read(document: _Object) -> Answer:
@@ -65,7 +67,7 @@ def read(document: _Object) -> Answer:
             name, said = next(iter(told.items()))
             events += reader.told({name: {**said, "contentBlockIndex": at}})
         events += reader.told({"contentBlockStop": {"contentBlockIndex": at}})
-    events += reader.told({"messageStop": {"stopReason": document.get("stopReason") or ""}})
+    events += reader.told({"messageStop": {"stopReason": document.get("stopReason") or _UNSAID}})
     for event in [*events, *reader.told({"metadata": {}})]:
         machine.check(event)
     return machine.answer()
@@ -133,8 +135,9 @@ class ConverseReader(EventReader):
                 self._stop_block(_index(said))
             case "messageStop":
                 self._close()
-                usual = Stop.TOOL_CALLS if self._has_called else Stop.END
-                self._stop = _STOPS.get(shapes.text(said, "stopReason"), usual)
+                if reason := shapes.text(said, "stopReason"):
+                    usual = Stop.TOOL_CALLS if self._has_called else Stop.END
+                    self._stop = _STOPS.get(reason, usual)
             case "metadata":
                 self._has_metadata = True
         if self._stop is not None and self._has_metadata:
