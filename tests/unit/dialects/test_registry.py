@@ -10,7 +10,9 @@ from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS, UPSTREAM_DIALECTS
 
 ROOT = Path(tollgate_dialects.__file__).parent
-FOLDERS = {"openai_chat", "openai_responses", "anthropic", "bedrock_converse"}
+FOLDERS = {
+    "anthropic", "bedrock_converse", "gemini", "openai_chat", "openai_endpoints", "openai_responses"
+}  # fmt: skip
 ENGINES = [
     path
     for path in sorted(ROOT.rglob("*.py"))
@@ -56,7 +58,8 @@ def test_a_dialect_reads_the_end_that_it_writes(dialect):
     if end.frame:
         assert end.marker in end.frame
         assert 0 == sse.end_of(end.frame, end)
-    assert bool(end.frame) is (dialect.protocol is not Protocol.OPENAI_RESPONSES)
+    unsupplied = (Protocol.OPENAI_RESPONSES, Protocol.GEMINI)
+    assert bool(end.frame) is (dialect.protocol not in unsupplied)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.protocol.value)
