@@ -6,8 +6,11 @@ import re
 import struct
 import zlib
 
+import botocore.auth
 import botocore.session
 import orjson
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.eventstream import EventStream
 from botocore.parsers import create_parser
 from botocore.validate import ParamValidator
@@ -69,6 +72,27 @@ def _check(value, shape, place):
         pattern = shape.metadata.get("pattern")
         assert pattern is None or re.fullmatch(pattern, value), (place, value)
         assert len(value) <= shape.metadata.get("max", 10**9), place
+
+
+# ---- signatures ----------------------------------------------------------------------------------
+
+
+class _Signer(botocore.auth.SigV4Auth):
+    """The SDK's own, at a time of ours."""
+
+    def sign(self, request, now):
+        request.context["timestamp"] = now
+        self._modify_request_before_signing(request)
+        canonical = self.canonical_request(request)
+        signature = self.signature(self.string_to_sign(request, canonical), request)
+        self._inject_signature_to_request(request, signature)
+
+
+def signed_by_the_sdk(url: str, body: bytes, credentials, region: str, now: str) -> dict[str, str]:
+    """The headers that the SDK adds to a POST of a body."""
+    request = AWSRequest("POST", url, data=body)
+    _Signer(Credentials(*credentials), "bedrock", region).sign(request, now)
+    return dict(request.headers.items())
 
 
 # ---- answers -------------------------------------------------------------------------------------

@@ -1,36 +1,13 @@
 """AWS's signature is what its own SDK makes of the same request."""
 
-import botocore.auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials as OfTheSdk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.dialects.bedrock_converse.aws import signed_by_the_sdk
 from tollgate_dialects.common.aws_signature import Credentials, Scope, signed_headers
 
 NOW = "20261127T150000Z"
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-
-
-class Signer(botocore.auth.SigV4Auth):
-    """The SDK's own, but for its clock."""
-
-    def add_auth(self, request):
-        request.context["timestamp"] = NOW
-        self._inject_signature_to_request(request, self._signature_of(request))
-
-    def _signature_of(self, request):
-        self._modify_request_before_signing(request)
-        return self.signature(
-            self.string_to_sign(request, self.canonical_request(request)), request
-        )
-
-
-def of_the_sdk(host, path, body, token):
-    request = AWSRequest("POST", f"https://{host}{path}", data=body)
-    signer = Signer(OfTheSdk("AKIDEXAMPLE000000", SECRET, token or None), "bedrock", "eu-west-1")
-    signer.add_auth(request)
-    return {name: request.headers[name] for name in request.headers}
 
 
 PATHS = st.sampled_from(
@@ -56,7 +33,9 @@ def test_the_signature_is_that_of_the_sdk(path, body, token):
         body=body,
         now=NOW,
     )
-    assert of_the_sdk(host, path, body, token) == ours
+    credentials = ("AKIDEXAMPLE000000", SECRET, token or None)
+    theirs = signed_by_the_sdk(f"https://{host}{path}", body, credentials, "eu-west-1", NOW)
+    assert theirs == ours
 
 
 def test_the_secret_is_nowhere():
