@@ -11,7 +11,8 @@ from tollgate_dialects.registry import DIALECTS, UPSTREAM_DIALECTS
 
 ROOT = Path(tollgate_dialects.__file__).parent
 FOLDERS = {
-    "anthropic", "bedrock_converse", "gemini", "openai_chat", "openai_endpoints", "openai_responses"
+    "anthropic", "bedrock_converse", "dashscope", "gemini", "openai_chat", "openai_endpoints",
+    "openai_responses",
 }  # fmt: skip
 ENGINES = [
     path
@@ -58,7 +59,7 @@ def test_a_dialect_reads_the_end_that_it_writes(dialect):
     if end.frame:
         assert end.marker in end.frame
         assert 0 == sse.end_of(end.frame, end)
-    unsupplied = (Protocol.OPENAI_RESPONSES, Protocol.GEMINI)
+    unsupplied = (Protocol.OPENAI_RESPONSES, Protocol.GEMINI, Protocol.DASHSCOPE)
     assert bool(end.frame) is (dialect.protocol not in unsupplied)
 
 

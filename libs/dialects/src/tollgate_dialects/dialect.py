@@ -4,7 +4,7 @@ The engines (`request`, `answer`) take the part that is theirs, so nothing outsi
 own folder knows which one it is. One that only upstreams speak has the half that is theirs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -40,10 +40,13 @@ class PassedHeaders(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What may decide where a call goes: the upstream's name of its model, whether it streams."""
+    """What may decide where a call goes."""
 
+    # The upstream's name of its model.
     model: str
     stream: bool
+    # What is sent.
+    body: bytes = b""
 
 
 class Outgoing(NamedTuple):
@@ -82,10 +85,14 @@ class UpstreamEndpoint:
 class Endpoint(UpstreamEndpoint):
     """The same, and where and under which headers clients call."""
 
-    # Where clients make calls here.
+    # Where clients make calls here, and where else.
     path: str
+    other_paths: tuple[str, ...] = ()
     # The lower-case name of a header that only its clients send; empty: they send none such.
     told_by: bytes
+    # Whether a request's headers (names in lower case) ask for a stream; only for a protocol that
+    # says it there.
+    asks_for_stream: Callable[[Iterable[tuple[bytes, bytes]]], bool] = lambda _headers: False
     # Of the protocol's own headers that a client sent, by lower-case name, what goes upstream.
     passed_on: Callable[[Mapping[str, str]], PassedHeaders]
 

@@ -79,12 +79,11 @@ class ProviderTest:
             return Found("key_not_opened")
         head = opened.head
         spoken = UPSTREAM_DIALECTS[provider.protocol]
-        if not spoken.endpoint.is_one_path:
-            asked = Asked(served.upstream_model, stream=False)
-            head = head.at(endpoint.target(address, spoken.endpoint, asked))
         smallest = Target(served.upstream_model, OUTPUT_TOKENS)
-        written = spoken.translation.write_request(_PING, smallest)
-        body = orjson.dumps(written.document)
+        body = orjson.dumps(spoken.translation.write_request(_PING, smallest).document)
+        if not spoken.endpoint.is_one_path:
+            asked = Asked(served.upstream_model, stream=False, body=body)
+            head = head.at(endpoint.target(address, spoken.endpoint, asked))
         head = opened.signed(head, body, self._clock)
         began = self._clock.monotonic()
         try:

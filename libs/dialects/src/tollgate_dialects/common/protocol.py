@@ -14,6 +14,7 @@ class Protocol(enum.Enum):
     OPENAI_EMBEDDINGS = "openai.embeddings"
     OPENAI_MODERATIONS = "openai.moderations"
     RERANK = "jina.rerank"
+    DASHSCOPE = "dashscope.generation"
     # Upstreams alone.
     BEDROCK_CONVERSE = "bedrock.converse"
 
