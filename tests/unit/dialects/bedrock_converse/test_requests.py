@@ -70,6 +70,7 @@ APIS = {
     "openai.chat": Protocol.OPENAI_CHAT,
     "anthropic.messages": Protocol.ANTHROPIC_MESSAGES,
     "openai.responses": Protocol.OPENAI_RESPONSES,
+    "gemini.generatecontent": Protocol.GEMINI,
 }
 
 
