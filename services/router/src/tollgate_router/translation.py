@@ -8,8 +8,7 @@ tried; what a protocol cannot carry refuses the call at that upstream, or is nam
 from dataclasses import replace
 from typing import NamedTuple
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.machine import IllegalEventError
 from tollgate_dialects.conversation.request import Request
 from tollgate_dialects.conversation.stream import StreamTranslator
@@ -44,7 +43,7 @@ def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -
     )
     try:
         written = upstream.translation.write_request(_conversation(call), target)
-        return UpstreamBody(orjson.dumps(written.document), written.dropped)
+        return UpstreamBody(documents.written(written.document), written.dropped)
     except (TypeError, ValueError, KeyError):  # what cannot be read or written as JSON
         raise Untranslatable("messages", "The request cannot be told in this protocol.") from None
 
@@ -61,17 +60,17 @@ def stream_translator(call: UpstreamCall, upstream: Dialect) -> StreamTranslator
 def answer(call: UpstreamCall, upstream: Dialect, body: bytes, usage: Usage) -> bytes:
     """A metered answer as the client's protocol has it. Raises IllegalEventError."""
     try:
-        found = upstream.translation.read_answer(orjson.loads(body))
+        found = upstream.translation.read_answer(documents.read(body))
         restored = restored_answer(found, _conversation(call).tools)
         written = call.dialect.translation.write_answer(restored, usage, _context(call))
-        return orjson.dumps(written)
+        return documents.written(written)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise IllegalEventError from None
 
 
 def _conversation(call: UpstreamCall) -> Request:
     if call.conversation is None:
-        read = call.dialect.translation.read_request(orjson.loads(call.body))
+        read = call.dialect.translation.read_request(documents.exact(call.body))
         # Some protocols say them outside of the body.
         call.conversation = replace(read, model=call.model, stream=call.asked.stream)
     return call.conversation

@@ -13,8 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.answer import (
     Answer,
     Delta,
@@ -89,7 +88,7 @@ class FlatTools:
         name = self.name(call.namespace, call.name)
         if not call.takes_text or self._keeps_text:
             return dataclasses.replace(call, name=name, namespace="")
-        wrapped = orjson.dumps({_INPUT: call.arguments}).decode()
+        wrapped = documents.written({_INPUT: call.arguments}).decode()
         return dataclasses.replace(
             call, name=name, namespace="", takes_text=False, arguments=wrapped
         )
@@ -136,7 +135,7 @@ def _definition(grammar: dict[str, Any] | None) -> str:
 def _unwrapped(arguments: str) -> str:
     """The free text in the arguments of a wrapped tool; the arguments, where there is none."""
     try:
-        value = orjson.loads(arguments)
+        value = documents.read(arguments)
     except ValueError:
         return arguments
     text = value.get(_INPUT) if isinstance(value, dict) else None

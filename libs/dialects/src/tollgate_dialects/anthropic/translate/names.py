@@ -8,8 +8,7 @@ import hashlib
 import re
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.tools import flat_name
 
 # Where what is no JSON object stands inside of one.
@@ -40,9 +39,9 @@ def input_of(arguments: str, *, takes_text: bool) -> dict[str, Any]:
     if not arguments.strip():
         return {}
     try:
-        value = orjson.loads(arguments)
-        # What is nested more deeply than can be written is wrapped as well: a TypeError.
-        orjson.dumps(value)
+        value = documents.read(arguments)
+        # What is nested more deeply than can be written is wrapped as well.
+        documents.written(value)
     except (ValueError, TypeError):
         return {WRAPPER: arguments}
     if value is None:
@@ -58,4 +57,4 @@ def arguments_of(value: object, *, was_wrapped: bool = False) -> str:
         text = value[WRAPPER]
         if isinstance(text, str) and input_of(text, takes_text=False) == value:
             return text
-    return orjson.dumps(value).decode()
+    return documents.written(value).decode()

@@ -7,11 +7,10 @@ the request is refused where it makes no sense without.
 import re
 from typing import Any, Final
 
-import orjson
-
 from tollgate_dialects.anthropic.translate import messages, models, names, reasoning, schemas
 from tollgate_dialects.anthropic.translate.content_writer import ContentWriter, marked
 from tollgate_dialects.anthropic.translate.models import Model
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.parts import FunctionTool, HostedTool, Origin, Tool
 from tollgate_dialects.conversation.request import OutputFormat, Request
 from tollgate_dialects.conversation.translation import Target, Untranslatable, Written
@@ -225,7 +224,7 @@ def _hold_to(
             if wanted.description:
                 dropped.add("output_format.description")
             return
-        printed = orjson.dumps(wanted.schema).decode()
+        printed = documents.written(wanted.schema).decode()
         words = f"Answer with JSON that is valid under this schema, and nothing else: {printed}"
     else:
         words = "Answer with one JSON object, and nothing else."

@@ -8,9 +8,7 @@ event, is said as well, and nothing twice.
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
-from tollgate_dialects.common import shapes, sse
+from tollgate_dialects.common import documents, shapes, sse
 from tollgate_dialects.conversation.answer import (
     Answer,
     AnswerPart,
@@ -69,7 +67,7 @@ class ResponseReader(EventReader):
         """One frame. Raises ValueError."""
         if event.data.strip() == b"[DONE]":
             return []
-        document = orjson.loads(event.data)
+        document = documents.read(event.data)
         if not isinstance(document, dict):
             raise shapes.ShapeError("event", "an object")
         kind = shapes.text(document, "type") or event.name.decode("latin-1")
