@@ -15,7 +15,6 @@ from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_dialects.conversation.translation import Untranslatable
 from tollgate_dialects.dialect import Asked, Dialect
 from tollgate_dialects.registry import DIALECTS
-from tollgate_dialects.request import rewrite
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log
@@ -149,7 +148,7 @@ class Attempts:
                 continue
             upstream = DIALECTS[candidate.protocol]
             try:
-                body = _upstream_body(call, candidate, upstream)
+                body = translation.upstream_body(call, candidate, upstream)
             except (Untranslatable, BadRequest) as cannot:
                 failure = failure or _not_said(cannot)
                 continue
@@ -267,23 +266,6 @@ class Attempts:
 
     def _now_ms(self) -> int:
         return int(self._clock.monotonic() * 1000)
-
-
-def _upstream_body(
-    call: UpstreamCall, candidate: Candidate, upstream: Dialect
-) -> translation.UpstreamBody:
-    """What this upstream is sent. Raises Untranslatable, BadRequest."""
-    if translation.is_needed(call, upstream):
-        return translation.upstream_body(call, candidate, upstream)
-    data = rewrite.upstream_body(
-        call.body,
-        upstream.request,
-        asked=call.asked,
-        model=candidate.upstream_model,
-        max_output_tokens=call.max_output_tokens,
-        without_include_usage=candidate.without_include_usage,
-    )
-    return translation.UpstreamBody(data, frozenset())
 
 
 def _not_said(cannot: Untranslatable | BadRequest) -> NotOpened:

@@ -1,8 +1,9 @@
 """A call whose upstream speaks another protocol than its client.
 
 Owns when a call is translated, and what its translation is made of. Promises: an upstream of the
-client's own protocol gets the client's bytes; a request is read once, however many upstreams are
-tried; what a protocol cannot carry refuses the call at that upstream, or is named to the client.
+client's own protocol gets the client's bytes, less what must not be sent; a request is read once,
+however many upstreams are tried; what a protocol cannot carry refuses the call at that upstream, or
+is named to the client.
 """
 
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tollgate_dialects.conversation.tools import restored_answer
 from tollgate_dialects.conversation.translation import Context, Target, Untranslatable
 from tollgate_dialects.dialect import Dialect
 from tollgate_dialects.pricing.usage import Usage
+from tollgate_dialects.request import rewrite
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import estimated_input_tokens
 from tollgate_router.providers.catalogue import Candidate
@@ -29,15 +31,14 @@ class UpstreamBody(NamedTuple):
 
 
 def is_needed(call: UpstreamCall, upstream: Dialect) -> bool:
-    """Whether the client's bytes are not what this upstream is sent.
-
-    Nor are they where tools have to be left out that run at the vendor and have no price.
-    """
-    return upstream is not call.dialect or call.asked.sheds_tools
+    """Whether this upstream speaks another protocol than the client."""
+    return upstream is not call.dialect
 
 
 def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> UpstreamBody:
     """The request in an upstream's protocol. Raises Untranslatable, BadRequest."""
+    if not is_needed(call, upstream):
+        return _own_body(call, candidate, upstream)
     target = Target(
         candidate.upstream_model, call.max_output_tokens, candidate.without_include_usage
     )
@@ -46,6 +47,25 @@ def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -
         return UpstreamBody(documents.written(written.document), written.dropped)
     except (TypeError, ValueError, KeyError):  # what cannot be read or written as JSON
         raise Untranslatable("messages", "The request cannot be told in this protocol.") from None
+
+
+def _own_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> UpstreamBody:
+    """The client's bytes with the upstream's model and limit, and without what it must not see."""
+    body, dropped = call.body, frozenset[str]()
+    if call.asked.sheds:
+        document = documents.exact(body)
+        shed = upstream.request.shed(document, candidate.upstream_model)
+        if shed.document is not document:
+            body, dropped = documents.written(shed.document), shed.dropped
+    data = rewrite.upstream_body(
+        body,
+        upstream.request,
+        asked=call.asked,
+        model=candidate.upstream_model,
+        max_output_tokens=call.max_output_tokens,
+        without_include_usage=candidate.without_include_usage,
+    )
+    return UpstreamBody(data, dropped)
 
 
 def stream_translator(call: UpstreamCall, upstream: Dialect) -> StreamTranslator:

@@ -46,7 +46,7 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         limit_names=limit_names,
         present=rules.rewritten.intersection(document),
         translated_token_bound=bound.translated_tokens,
-        sheds_tools=rules.sheds(document),
+        sheds=rules.sheds(document, printed),
     )
 
 

@@ -30,9 +30,8 @@ class RequestFacts(NamedTuple):
     # what is not there.
     limit_names: tuple[str, ...]
     present: frozenset[str]
-    # It declares tools that run at the vendor and have no price yet, or has blocks that only we
-    # can unwrap: what is sent is written anew, without those tools.
-    sheds_tools: bool = False
+    # It may have what an upstream of its own protocol must not be sent.
+    sheds: bool = False
     # What bounds the input where an upstream of another protocol reads it.
     translated_token_bound: int = 0
 
@@ -57,6 +56,13 @@ class Count(NamedTuple):
 
     model: str
     input_tokens: int
+
+
+class Shed(NamedTuple):
+    """A document as it may be sent, and what was left out of it, by the one form's names."""
+
+    document: Mapping[str, Any]
+    dropped: frozenset[str] = frozenset()
 
 
 class Within(NamedTuple):
@@ -97,8 +103,11 @@ class RequestRules:
     stream_in_body: bool = True
     # About how many input tokens a document has; None: its clients do not ask for that alone.
     count: Callable[[Mapping[str, Any], Content], int] | None = None
-    # Whether a document has what must be left out of what is sent.
-    sheds: Callable[[Mapping[str, Any]], bool] = lambda _document: False
+    # Whether a document (and its text, as orjson prints it) may have what an upstream of this very
+    # protocol must not be sent: tools that run there and have no price, blocks of other makers.
+    sheds: Callable[[Mapping[str, Any], bytes], bool] = lambda _document, _printed: False
+    # The document for a model of the upstream's, without that and with all else as it was.
+    shed: Callable[[Mapping[str, Any], str], Shed] = lambda document, _model: Shed(document)
 
     def told(self, model: str | None, *, stream: bool) -> Told:
         """What is known of a call from outside of its body, of all that may be."""

@@ -144,7 +144,7 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
-        if call.request.sheds_tools or not model.speaks_only(call.exchange.face.protocol):
+        if not model.speaks_only(call.exchange.face.protocol):
             call.request = call.request.translated()
         bound = bounds.worst_case(
             call.request, model.price, output_cap=_cap_of_rates(grant, call.request, model)
