@@ -202,17 +202,18 @@ def test_tools_are_written():
         HostedTool("web_search", {"type": "web_search"}),
     )
     written = write(tools=tools, origin=Origin.ANTHROPIC)
-    schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
     empty = {"type": "object", "properties": {}}
+    closed = {"type": "object", "additionalProperties": False}
+    words = {"input": {"type": "string"}}
     assert written.document["tools"] == [
         {
             "name": "f",
-            "input_schema": empty,
+            "input_schema": {**closed, "properties": {}},
             "description": "d",
             "strict": True,
             "cache_control": {"type": "ephemeral"},
         },
-        {"name": "g", "input_schema": schema},
+        {"name": "g", "input_schema": {**closed, "properties": words, "required": ["input"]}},
         {"name": "h", "input_schema": empty},
         bash,
     ]
@@ -246,3 +247,16 @@ def test_a_choice_among_some_leaves_the_others_out():
     for forced in (ToolChoice("required"), ToolChoice("required", ("web_search",))):
         with pytest.raises(Untranslatable):
             write(tools=(HostedTool("web_search", {}),), tool_choice=forced)
+
+
+def test_tools_of_groups_never_share_a_name():
+    """Flattened, a group's tool may be called as another one is: declared and repeated alike."""
+    grouped = FunctionTool("read", namespace="files", schema=TOOL.schema)
+    plain = FunctionTool("files__read", schema=TOOL.schema)
+    turn = Turn("assistant", (call("a", "read", namespace="files"), call("b", "files__read")))
+    choice = ToolChoice("required", ("files__read",))
+    written = write(HELLO, turn, tools=(grouped, plain), tool_choice=choice).document
+    names = [tool["name"] for tool in written["tools"]]
+    assert 2 == len(set(names))
+    assert names == [block["name"] for block in written["messages"][1]["content"]]
+    assert {"type": "tool", "name": names[1]} == written["tool_choice"]

@@ -2,6 +2,7 @@
 
 import json
 
+import orjson
 import pytest
 
 from tollgate_dialects.common.protocol import Protocol
@@ -322,3 +323,29 @@ def test_older_models_of_openai_get_no_word_that_they_refuse():
     assert "reasoning_effort" not in sent.document
     assert "reasoning_content" not in sent.document["messages"][1]
     assert {"reasoning", "thinking"} <= sent.dropped
+
+
+def test_old_functions_are_told_apart():
+    """Their calls have no ids: the second of a name gets another one, and so does its result."""
+
+    def asking(name):
+        call = {"name": name, "arguments": "{}"}
+        return {"role": "assistant", "content": None, "function_call": call}
+
+    def answering(name, text):
+        return {"role": "function", "name": name, "content": text}
+
+    turns = [asking("f"), answering("f", "1"), asking("f"), answering("f", "2")]
+    turns += [asking("g"), {"role": "tool", "content": "3"}]
+    request = TRANSLATION.read_request({"model": "m", "messages": turns})
+    parts = [part for turn in request.turns for part in turn.parts]
+    assert ["f", "f", "f_2", "f_2", "g", "g"] == [part.call_id for part in parts]
+
+
+@pytest.mark.parametrize("protocol", DIALECTS, ids=lambda protocol: protocol.value)
+def test_logprobs_are_named_where_they_are_not_told(protocol):
+    """No upstream of another protocol is asked for what its client would not be told."""
+    request = Request(model="m", turns=(HELLO,), logprobs=True, top_logprobs=3)
+    sent = DIALECTS[protocol].translation.write_request(request, Target("gpt-4o", 99))
+    assert {"logprobs", "top_logprobs"} <= sent.dropped
+    assert b"logprobs" not in orjson.dumps(sent.document)

@@ -77,7 +77,7 @@ class FlatTools:
         """`keeps_text`: the protocol has tools of free text, so they are not wrapped."""
         self._names = flat_names(tools)
         self._keeps_text = keeps_text
-        self.functions = tuple(self._flat(tool) for tool in tools if isinstance(tool, FunctionTool))
+        self.functions = tuple(self.tool(tool) for tool in tools if isinstance(tool, FunctionTool))
 
     def name(self, namespace: str, name: str) -> str:
         """What a tool is called; also one that is not declared any more."""
@@ -98,7 +98,8 @@ class FlatTools:
         wanted = set(names)
         return tuple(flat for (_, name), flat in self._names.items() if name in wanted)
 
-    def _flat(self, tool: FunctionTool) -> FunctionTool:
+    def tool(self, tool: FunctionTool) -> FunctionTool:
+        """One of the tools, as it is declared to the upstream."""
         name = self._names[tool.namespace, tool.name]
         if not tool.takes_text or self._keeps_text:
             return dataclasses.replace(tool, name=name, namespace="")

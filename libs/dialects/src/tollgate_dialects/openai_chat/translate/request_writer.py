@@ -25,9 +25,10 @@ _STOPS_MAX: Final = 4
 _USER_MAX: Final = 64
 # What OpenAI's reasoning models refuse.
 _SAMPLING: Final = (
-    "temperature", "top_p", "frequency_penalty", "presence_penalty", "logprobs", "top_logprobs",
-    "logit_bias",
+    "temperature", "top_p", "frequency_penalty", "presence_penalty", "logit_bias",
 )  # fmt: skip
+# What would be answered with what the one form does not hold.
+_UNTOLD: Final = ("logprobs", "top_logprobs")
 # Efforts by what a budget comes to, in tokens; those of other protocols that a chat has not.
 _BUDGETS: Final = ((1_024, "low"), (8_192, "medium"))
 
@@ -130,6 +131,7 @@ def _sample(
         document["n"] = request.choices
     if request.top_k is not None:
         dropped.add("top_k")
+    dropped.update(name for name in _UNTOLD if getattr(request, name))
 
 
 def _reason(request: Request, model: str, document: dict[str, Any], dropped: set[str]) -> None:

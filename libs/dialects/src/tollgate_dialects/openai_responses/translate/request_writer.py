@@ -28,8 +28,11 @@ _SUMMARIES: Final = frozenset(("auto", "concise", "detailed"))
 _BREAKPOINTS_SINCE: Final = (5, 6)
 # Efforts by what a budget comes to, in tokens.
 _BUDGETS: Final = ((1_024, "low"), (8_192, "medium"))
-# What a response cannot be told.
-_ABSENT: Final = ("top_k", "seed", "frequency_penalty", "presence_penalty", "logit_bias")
+# What a response cannot be told, and what it would be answered with and the one form not hold.
+_ABSENT: Final = (
+    "top_k", "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs",
+    "top_logprobs",
+)  # fmt: skip
 
 
 def write(request: Request, target: Target) -> Written:
@@ -102,21 +105,16 @@ def _declare(
 def _sample(request: Request, target: Target, document: dict[str, Any], dropped: set[str]) -> None:
     """Temperature and its like, as far as the model takes them."""
     is_reasoning = limits.reasons(target.model)
-    for name in ("temperature", "top_p", "top_logprobs"):
+    for name in ("temperature", "top_p"):
         value = getattr(request, name)
         if value is None:
             continue
         if not is_reasoning:
             document[name] = value
-        elif value != 1 or name == "top_logprobs":
+        elif value != 1:
             dropped.add(name)
-    include = ["reasoning.encrypted_content"] if is_reasoning else []
-    if request.logprobs and not is_reasoning:
-        include.append("message.output_text.logprobs")
-    elif request.logprobs:
-        dropped.add("logprobs")
-    if include:
-        document["include"] = include
+    if is_reasoning:
+        document["include"] = ["reasoning.encrypted_content"]
     for name in _ABSENT:
         if getattr(request, name) not in (None, 0):
             dropped.add(name)
