@@ -9,7 +9,7 @@ from typing import Any, Final
 from tollgate_dialects.anthropic.translate import messages, models, reasoning, schemas, tools
 from tollgate_dialects.anthropic.translate.content_writer import ContentWriter
 from tollgate_dialects.anthropic.translate.models import Model
-from tollgate_dialects.common import documents
+from tollgate_dialects.common import digests, documents
 from tollgate_dialects.conversation.parts import Origin
 from tollgate_dialects.conversation.request import OutputFormat, Request
 from tollgate_dialects.conversation.tools import FlatTools
@@ -18,6 +18,7 @@ from tollgate_dialects.conversation.translation import Target, Untranslatable, W
 # What others that translate to this protocol send where a client sets no limit.
 _USUAL_MAX_TOKENS: Final = 4_096
 _MARKS_MAX: Final = 4
+_USER_CHARACTERS_MAX: Final = 256
 # Members that Anthropic has and the one form has not.
 _OWN_EXTRAS: Final = frozenset(("context_management", "inference_geo", "speed"))
 _TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only"}
@@ -182,7 +183,8 @@ def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> N
     if stops:
         document["stop_sequences"] = stops
     if request.user:
-        document["metadata"] = {"user_id": request.user}
+        user_id = digests.fitted(request.user, characters_max=_USER_CHARACTERS_MAX)
+        document["metadata"] = {"user_id": user_id}
     if request.service_tier in _TIERS:
         document["service_tier"] = _TIERS[request.service_tier]
     document.update(_own(request))
