@@ -9,6 +9,7 @@ is named to the client.
 from dataclasses import replace
 from typing import NamedTuple
 
+from tollgate_dialects.answer.renaming import Renaming
 from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.machine import IllegalEventError
 from tollgate_dialects.conversation.request import Request
@@ -23,6 +24,16 @@ from tollgate_router.charge import estimated_input_tokens
 from tollgate_router.providers.catalogue import Candidate
 
 
+def renaming(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> Renaming | None:
+    """What puts the client's name of the model into an answer that is passed on as it came.
+
+    None where the upstream knows the model under that name: it may answer with a closer one.
+    """
+    if candidate.upstream_model == call.model:
+        return None
+    return Renaming(upstream.answer.model_at, call.model)
+
+
 class UpstreamBody(NamedTuple):
     """What is sent, and what of the client's request is not in it."""
 
@@ -31,8 +42,8 @@ class UpstreamBody(NamedTuple):
 
 
 def is_needed(call: UpstreamCall, upstream: Dialect) -> bool:
-    """Whether this upstream speaks another protocol than the client."""
-    return upstream is not call.dialect
+    """Whether this upstream speaks another protocol, or must not see the request as it is."""
+    return upstream is not call.dialect or call.asked.is_written_anew
 
 
 def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> UpstreamBody:
@@ -52,7 +63,7 @@ def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -
 def _own_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> UpstreamBody:
     """The client's bytes with the upstream's model and limit, and without what it must not see."""
     body, dropped = call.body, frozenset[str]()
-    if call.asked.sheds:
+    if call.asked.sheds and upstream.request.shed is not None:
         document = documents.exact(body)
         shed = upstream.request.shed(document, candidate.upstream_model)
         if shed.document is not document:

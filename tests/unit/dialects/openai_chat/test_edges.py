@@ -5,6 +5,7 @@ import json
 import orjson
 import pytest
 
+from tests.unit.dialects.conversation.across import PROTOCOLS
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.refusal import BadRequest
 from tollgate_dialects.conversation.answer import Answer, Ending, Stop
@@ -343,7 +344,7 @@ def test_old_functions_are_told_apart():
     assert ["f", "f", "f_2", "f_2", "g", "g"] == [part.call_id for part in parts]
 
 
-@pytest.mark.parametrize("protocol", DIALECTS, ids=lambda protocol: protocol.value)
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.value)
 def test_logprobs_are_named_where_they_are_not_told(protocol):
     """No upstream of another protocol is asked for what its client would not be told."""
     request = Request(model="m", turns=(HELLO,), logprobs=True, top_logprobs=3)
