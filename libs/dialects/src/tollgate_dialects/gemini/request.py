@@ -101,5 +101,5 @@ RULES: Final = RequestRules(
     model_in_body=False,
     stream_in_body=False,
     count=count.input_tokens,
-    sheds=signatures.has_carried,
+    sheds=lambda document, _printed: signatures.has_carried(document),
 )

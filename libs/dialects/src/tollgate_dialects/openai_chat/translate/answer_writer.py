@@ -7,8 +7,7 @@ it vouches for, where request_reader finds them again.
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.answer import (
     Answer,
     AnswerPart,
@@ -271,4 +270,4 @@ class ChunkWriter(EventWriter):
 
 
 def _frame(document: dict[str, Any]) -> bytes:
-    return b"data: %b\n\n" % orjson.dumps(document)
+    return b"data: %b\n\n" % documents.written(document)
