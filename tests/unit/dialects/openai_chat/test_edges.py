@@ -173,7 +173,7 @@ def test_stored_conversations_are_refused():
     [
         (Stop.END, (), "stop"), (Stop.END, (call(),), "tool_calls"),
         (Stop.TOOL_CALLS, (), "stop"), (Stop.CONTEXT_FULL, (), "length"),
-        (Stop.PAUSE, (), "stop"), (Stop.REFUSAL, (), "content_filter"),
+        (Stop.PAUSE, (), "length"), (Stop.REFUSAL, (), "content_filter"),
     ],
 )  # fmt: skip
 def test_reasons_say_whether_there_are_calls(stop, calls, reason):
@@ -417,3 +417,21 @@ def test_names_of_caches_are_cut_to_what_openai_takes():
             "metadata"
         ]["user_id"]
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "expected", "dropped"),
+    [
+        ("gpt-5", ["system", "developer", "user", "developer", "user"], set()),
+        ("qwen3-coder", ["system", "user", "user", "user"], {"system"}),
+    ],
+)
+def test_the_system_speaks_once_and_first_where_templates_want_it(model, expected, dropped):
+    """Templates of Qwen and others answer a second or late system message with a 400 (vLLM)."""
+    late = Turn("developer", (Text("now"),))
+    turns = (Turn("system", (Text("a"),)), Turn("developer", (Text("b"),)), HELLO, late, HELLO)
+    sent = written(*turns, model=model)
+    assert expected == [one["role"] for one in sent.document["messages"]]
+    assert dropped == sent.dropped
+    if dropped:
+        assert ["a\n\nb", "now"] == [sent.document["messages"][at]["content"] for at in (0, 2)]

@@ -142,7 +142,7 @@ def test_texts_of_one_phase_are_one_message():
         (Stop.END, "completed", None),
         (Stop.TOOL_CALLS, "completed", None),
         (Stop.STOP_SEQUENCE, "completed", None),
-        (Stop.PAUSE, "completed", None),
+        (Stop.PAUSE, "incomplete", "max_output_tokens"),
         (Stop.LENGTH, "incomplete", "max_output_tokens"),
         (Stop.CONTEXT_FULL, "incomplete", "max_output_tokens"),
         (Stop.REFUSAL, "incomplete", "content_filter"),

@@ -33,7 +33,7 @@ _REASONS: Final[Mapping[Stop, str]] = {
     Stop.END: "STOP",
     Stop.TOOL_CALLS: "STOP",
     Stop.STOP_SEQUENCE: "STOP",
-    Stop.PAUSE: "STOP",
+    Stop.PAUSE: "MAX_TOKENS",
     Stop.LENGTH: "MAX_TOKENS",
     Stop.CONTEXT_FULL: "MAX_TOKENS",
     Stop.REFUSAL: "SAFETY",

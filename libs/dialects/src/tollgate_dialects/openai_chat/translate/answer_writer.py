@@ -40,8 +40,9 @@ from tollgate_dialects.pricing.usage import NOTHING, Usage
 _REASONS: Final[Mapping[Stop, str]] = {
     Stop.END: "stop",
     Stop.STOP_SEQUENCE: "stop",
-    Stop.PAUSE: "stop",
     Stop.LENGTH: "length",
+    # Not at its end either: there is more to come of it, or there would be.
+    Stop.PAUSE: "length",
     Stop.CONTEXT_FULL: "length",
     Stop.TOOL_CALLS: "tool_calls",
     Stop.REFUSAL: "content_filter",

@@ -68,7 +68,7 @@ def status_of(stop: Stop, *, has_refused: bool) -> tuple[str, str]:
 
     Words of a refusal are an answer; without them only the reason tells.
     """
-    if stop in (Stop.LENGTH, Stop.CONTEXT_FULL):
+    if stop in (Stop.LENGTH, Stop.CONTEXT_FULL, Stop.PAUSE):
         return "incomplete", "max_output_tokens"
     if stop is Stop.REFUSAL and not has_refused:
         return "incomplete", "content_filter"
