@@ -8,7 +8,7 @@ meter has let through; writers make documents that a vendor's own SDK reads.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tollgate_dialects.common import sse
 from tollgate_dialects.conversation.answer import Answer, Event
@@ -90,15 +90,36 @@ class EventWriter(ABC):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Translation:
-    """A dialect's part in translation."""
+class UpstreamTranslation:
+    """A dialect's part in translation where upstreams speak it."""
 
-    # The client's document, which the strict reader has accepted. Raises BadRequest.
-    read_request: Callable[[Mapping[str, Any]], Request]
     # Raises Untranslatable.
     write_request: Callable[[Request, Target], Written]
     # A document that the meter let through. Raises ValueError, KeyError or TypeError.
     read_answer: Callable[[Mapping[str, Any]], Answer]
-    write_answer: Callable[[Answer, Usage, Context], dict[str, Any]]
     event_reader: Callable[[], EventReader]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Translation(UpstreamTranslation):
+    """The same, and its part where clients speak it."""
+
+    # The client's document, which the strict reader has accepted. Raises BadRequest.
+    read_request: Callable[[Mapping[str, Any]], Request]
+    write_answer: Callable[[Answer, Usage, Context], dict[str, Any]]
     event_writer: type[EventWriter]
+
+
+def _no_words(*_args: Any) -> Any:
+    raise Untranslatable("model", "Only a provider of this very protocol can answer.")
+
+
+# Of a dialect whose calls are passed on to those who speak it, and to nobody else.
+NO_TRANSLATION: Final = Translation(
+    read_request=_no_words,
+    write_request=_no_words,
+    read_answer=_no_words,
+    write_answer=_no_words,
+    event_reader=_no_words,
+    event_writer=_no_words,  # type: ignore[arg-type]
+)

@@ -53,7 +53,8 @@ def output_limit(document: Mapping[str, Any]) -> OutputLimit:
         if (limit := values.integer(parameters, name, lowest=1, highest=values.MAX_OUTPUT_TOKENS))
         is not None
     }
-    return next(iter(found.values()), None), tuple(found)
+    names = tuple(f"{PARAMETERS}.{name}" for name in found)
+    return next(iter(found.values()), None), names
 
 
 def beyond_limit(document: Mapping[str, Any]) -> int | None:

@@ -103,8 +103,7 @@ RULES: Final = RequestRules(
     content=content.content_of,
     cache_write=content.cache_write,
     rewritten=frozenset(("model", limits.PARAMETERS)),
-    limit_name=limits.name_for,
-    limits_within=limits.PARAMETERS,
+    limit_name=lambda model: f"{limits.PARAMETERS}.{limits.name_for(model)}",
     usage_option=None,
     stream_in_body=False,
 )

@@ -50,6 +50,7 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         present=rules.rewritten.intersection(document),
         translated_token_bound=bound.translated_tokens,
         sheds_tools=rules.sheds(document),
+        texts=rules.texts(document),
         beyond_limit_tokens=rules.beyond_limit(document),
     )
 
