@@ -32,6 +32,8 @@ class Upstream:
     def __init__(self) -> None:
         self.scripts: dict[str, Sequence[Piece]] = {}
         self.bodies: list[bytes] = []
+        # First line and headers of each request, as they came.
+        self.heads: list[bytes] = []
         self.url = ""
 
     def last(self) -> bytes:
@@ -52,14 +54,17 @@ def running() -> Iterator[Upstream]:
 
         def _one(self) -> bool:
             size = 0
-            if not self.rfile.readline():
+            head = self.rfile.readline()
+            if not head:
                 return False
             while line := self.rfile.readline().strip():
+                head += line + b"\r\n"
                 name, _, value = line.partition(b":")
                 if name.lower() == b"content-length":
                     size = int(value)
             body = self.rfile.read(size)
             upstream.bodies.append(body)
+            upstream.heads.append(head)
             script = upstream.scripts[json.loads(body)["model"]]
             for piece in script:
                 if isinstance(piece, bytes):
