@@ -85,6 +85,47 @@ SCRIPTS = {
 }  # fmt: skip
 
 
+SEALED = {"type": "thinking", "thinking": "Which city?", "signature": "EqQ+/w=="}
+USED = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Bern"}}
+
+
+def message(*blocks, reason="tool_use"):
+    return {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m",
+        "content": list(blocks), "stop_reason": reason, "stop_sequence": None,
+        "usage": {"input_tokens": 10, "output_tokens": 5},
+    }  # fmt: skip
+
+
+def events(*blocks, reason="tool_use"):
+    """The same message as a stream."""
+    whole = message(*blocks, reason=reason)
+    told = [{"type": "message_start", "message": {**whole, "content": [], "stop_reason": None}}]
+    for index, block in enumerate(blocks):
+        begun = {"type": "thinking", "thinking": "", "signature": ""}
+        deltas = [
+            {"type": "thinking_delta", "thinking": block.get("thinking")},
+            {"type": "signature_delta", "signature": block.get("signature")},
+        ]
+        if block["type"] == "tool_use":
+            begun = {**block, "input": {}}
+            deltas = [{"type": "input_json_delta", "partial_json": json.dumps(block["input"])}]
+        told.append({"type": "content_block_start", "index": index, "content_block": begun})
+        told += [{"type": "content_block_delta", "index": index, "delta": one} for one in deltas]
+        told.append({"type": "content_block_stop", "index": index})
+    end = {"stop_reason": reason, "stop_sequence": None}
+    told.append({"type": "message_delta", "delta": end, "usage": {"output_tokens": 5}})
+    told.append({"type": "message_stop"})
+    frames = (f"event: {one['type']}\ndata: {json.dumps(one)}\n\n".encode() for one in told)
+    return [upstream.STREAM_HEAD % b"", b"".join(frames)]
+
+
+CLAUDE = {
+    "claude-sonnet-4-5-whole": [upstream.whole(json.dumps(message(SEALED, USED)).encode())],
+    "claude-sonnet-4-5-stream": events(SEALED, USED),
+}
+
+
 @pytest.fixture(scope="module")
 def key(live: Live):
     return live.key(live.tenant())
@@ -99,7 +140,7 @@ def client(live: Live, key):
 @pytest.fixture(scope="module")
 def up():
     with upstream.running() as server:
-        server.scripts.update(SCRIPTS)
+        server.scripts.update({**SCRIPTS, **CLAUDE})
         yield server
 
 
@@ -233,6 +274,39 @@ def test_models_of_other_vendors(live: Live, key, client, demo, protocol):
     assert answer.text == "".join(chunk.text or "" for chunk in chunks)
     assert chunks[-1].usage_metadata.total_token_count == usage.total_token_count
     assert chunks[-1].candidates[0].finish_reason
+
+
+@pytest.mark.parametrize("form", ["whole", "stream"])
+def test_anthropics_thinking_goes_round(live: Live, client, up, form):
+    """Google's SDK keeps it in its chat, and Anthropic gets it back as it was."""
+    model = {"claude": f"claude-sonnet-4-5-{form}"}
+    name = live.models(model, ANTHROPIC, base_url=up.url, price={"max_output_tokens": 4_000})
+    chat = client.chats.create(
+        model=name["claude"],
+        config={
+            "tools": [{"function_declarations": [TOOL]}],
+            "automatic_function_calling": {"disable": True},
+            "thinking_config": {"include_thoughts": True, "thinking_budget": 2_000},
+            "max_output_tokens": 3_000,
+        },
+    )
+
+    def say(text):
+        if form == "whole":
+            return [chat.send_message(text)]
+        return list(chat.send_message_stream(text))
+
+    parts = [part for one in say(PROMPT) for part in one.candidates[0].content.parts or ()]
+    assert "Which city?" == "".join(part.text or "" for part in parts if part.thought)
+    (call,) = (part.function_call for part in parts if part.function_call)
+    assert ("toolu_1", "get_weather", {"city": "Bern"}) == (call.id, call.name, call.args)
+    response = {"output": "sunny"}
+    say(types.Part(function_response={"id": call.id, "name": call.name, "response": response}))
+    sent = json.loads(up.last())
+    assert {"role": "assistant", "content": [SEALED, USED]} == sent["messages"][1]
+    (result,) = sent["messages"][2]["content"]
+    assert ("tool_result", "toolu_1") == (result["type"], result["tool_use_id"])
+    assert {"type": "enabled", "budget_tokens": 2_000, "display": "summarized"} == sent["thinking"]
 
 
 @pytest.fixture(scope="module")
