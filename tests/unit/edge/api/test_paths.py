@@ -30,6 +30,8 @@ PIECES = st.lists(
             "a:generateContent",
             "health",
             "live",
+            "api",
+            "services/aigc/text-generation/generation",
             "x",
         ]
     ),
@@ -42,7 +44,7 @@ def test_case_P12_a_path_that_is_right_stays_as_it_is(path):
     """What was put right is right; a hot path is its own meaning, so that it need not be looked at."""
     meant = paths.canonical(path)
     assert meant == paths.canonical(meant)
-    assert path == meant or re.match("/v1/|/health/", meant)
+    assert path == meant or re.match("/v1/|/api/v1/services/|/health/", meant)
     for hot in paths.HOT:
         assert hot == paths.canonical(hot)
 
@@ -60,6 +62,8 @@ def test_case_P12_a_path_that_is_right_stays_as_it_is(path):
         "/v1beta" + "/" * 65_000,
         "/v1beta/models/a" + "/" * 65_000 + "b",
         "/v1beta/models/" + ":a" * 32_000,
+        "/api" * 16_000,
+        "/api//v1//" * 6_000 + "services",
     ],
 )
 @pytest.mark.timeout(2)
@@ -104,3 +108,21 @@ def test_googles_lists_are_told_apart_by_their_path():
     assert paths.of("/v1/models").spoken is None
     for path in ("/v1beta/models/:generateContent", "/v1beta/files", "/v1beta"):
         assert paths.of(path).face is None
+
+
+@pytest.mark.parametrize("kind", ["text", "multimodal"])
+@pytest.mark.parametrize("before", ["/api/v1/", "//api//v1/", "/v1/", "/", "/api/v1/api/v1/"])
+@pytest.mark.parametrize("after", ["", "/", "//"])
+def test_generations_are_found_under_any_base_url(kind, before, after):
+    """DashScope's two paths, with a slash or a version too many or too few; a stream is a header."""
+    called = paths.of(f"{before}services//aigc/{kind}-generation/generation{after}")
+    assert f"/api/v1/services/aigc/{kind}-generation/generation" == called.path
+    assert called == paths.HOT[called.path]
+    asked = {
+        (b"x-dashscope-sse", b"enable"): True,
+        (b"accept", b"text/event-stream"): True,
+        (b"accept", b"application/json"): False,
+        (b"x-dashscope-sse", b"disable"): False,
+    }
+    for header, streams in asked.items():
+        assert streams is called.told_by([(b"host", b"h"), header]).stream

@@ -42,6 +42,8 @@ PRESETS: Final[Mapping[str, Preset]] = {
     "openrouter": Preset("openai", "https://openrouter.ai/api/v1"),
     "qwen": Preset("openai", "https://dashscope.aliyuncs.com/compatible-mode/v1"),
     "qwen-intl": Preset("openai", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+    "qwen-native": Preset("dashscope", "https://dashscope.aliyuncs.com/api/v1"),
+    "qwen-native-intl": Preset("dashscope", "https://dashscope-intl.aliyuncs.com/api/v1"),
     "sglang": Preset("openai", "http://127.0.0.1:30000/v1"),
     "vertex": Preset("gemini", "https://aiplatform.googleapis.com/v1/publishers/google"),
     "vllm": Preset("openai", "http://127.0.0.1:8000/v1"),

@@ -5,6 +5,7 @@ path, and nobody is ever redirected; work in proportion to a path's length.
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from tollgate_dialects.request.rules import IN_THE_BODY, Told
@@ -17,6 +18,7 @@ FACES = (
     anthropic_api.FACE,
     openai_api.RESPONSES_FACE,
     gemini_api.FACE,
+    openai_api.DASHSCOPE_FACE,
     *openai_api.OTHER_FACES,
 )
 
@@ -31,11 +33,23 @@ class Called(NamedTuple):
     told: Told = IN_THE_BODY
     # Whose path it is, where no call is made; None: of several.
     spoken: Face | None = None
+    # Headers say something of the call, too.
+    has_headers: bool = False
+
+    def told_by(self, headers: Iterable[tuple[bytes, bytes]]) -> Told:
+        """What the path and the headers say of the call."""
+        assert self.face is not None, "there are calls"
+        asks_for_stream = self.face.dialect.endpoint.asks_for_stream
+        return self.told._replace(stream=asks_for_stream(headers))
 
 
 # Of those whose path is the same for every call.
 _FIXED = [face for face in FACES if face.dialect.request.model_in_body]
-HOT = {face.path: Called(face.path, face) for face in _FIXED}
+HOT = {
+    path: Called(path, face, has_headers=not face.dialect.request.stream_in_body)
+    for face in _FIXED
+    for path in face.paths
+}
 _COUNTED = {
     path: Called(path, face, counts=True)
     for path, face in ((f"{face.path}/count_tokens", face) for face in _FIXED)
@@ -45,6 +59,7 @@ _COUNTED = {
 # from another address of the same protocol changes the host alone: DashScope's two, Azure's v1.
 _ALIAS = re.compile(
     r"/+(?:(?:(?:compatible-mode|apps/+anthropic|openai)/+)?(?:v1/+)*(?P<api>(?:chat/+)?completions|embeddings|moderations|rerank|responses|messages(?:/+count_tokens)?|models|receipts)"
+    r"|(?:(?:api|v1)/+)*(?P<service>services/+aigc/+(?:text|multimodal)-generation/+generation)"
     r"|health/+(?P<probe>live|ready))(?P<rest>/.*)?",
     re.DOTALL,
 )
@@ -95,6 +110,7 @@ def canonical(path: str) -> str:
     match = _ALIAS.fullmatch(path)
     if match is None:
         return path
-    place = f"/health/{match['probe']}" if match["probe"] else f"/v1/{match['api']}"
+    places = {"api": "/v1/", "service": "/api/v1/", "probe": "/health/"}
+    place = next(top + match[name] for name, top in places.items() if match[name])
     rest = (match["rest"] or "").strip("/")
     return re.sub("/+", "/", place) + (f"/{rest}" if rest else "")
