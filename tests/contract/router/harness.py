@@ -139,8 +139,11 @@ class FakeUpstream:
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
         raw = {line.split(": ", 1)[0].lower(): line.split(": ", 1)[1] for line in head[1:] if line}
         body = await reader.readexactly(int(headers["content-length"]))
-        self.seen.append(Seen(head[0].split(" ")[1], raw, body))
-        script = self.scripts[json.loads(body)["model"]]
+        path = head[0].split(" ")[1]
+        self.seen.append(Seen(path, raw, body))
+        # Some protocols name the model in the path, before a verb.
+        named = path.rpartition("/")[2].partition(":")[0]
+        script = self.scripts[json.loads(body).get("model", named)]
         for piece in script() if callable(script) else script:
             if isinstance(piece, Pause):
                 await asyncio.sleep(piece.seconds)
