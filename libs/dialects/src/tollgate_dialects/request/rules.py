@@ -119,6 +119,8 @@ class RequestRules:
     stream_choices_max: int | None = None
     # What the output limit of a document does not cover, as in RequestFacts.
     beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
+    # The request that a document is to have counted: itself, or one within it.
+    counted: Callable[[dict[str, Any]], dict[str, Any]] = lambda document: document
     # Whether a document has what must be left out of what is sent.
     sheds: Callable[[Mapping[str, Any]], bool] = lambda _document: False
 
