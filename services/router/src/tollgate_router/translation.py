@@ -16,7 +16,7 @@ from tollgate_dialects.conversation.request import Request
 from tollgate_dialects.conversation.stream import StreamTranslator
 from tollgate_dialects.conversation.tools import restored_answer
 from tollgate_dialects.conversation.translation import Context, Target, Untranslatable
-from tollgate_dialects.dialect import Dialect
+from tollgate_dialects.dialect import UpstreamDialect
 from tollgate_dialects.pricing.usage import Usage
 from tollgate_dialects.request import rewrite
 from tollgate_router.call import UpstreamCall
@@ -24,7 +24,9 @@ from tollgate_router.charge import estimated_input_tokens
 from tollgate_router.providers.catalogue import Candidate
 
 
-def renaming(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> Renaming | None:
+def renaming(
+    call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
+) -> Renaming | None:
     """What puts the client's name of the model into an answer that is passed on as it came.
 
     None where the upstream knows the model under that name: it may answer with a closer one.
@@ -41,15 +43,17 @@ class UpstreamBody(NamedTuple):
     dropped: frozenset[str]
 
 
-def is_needed(call: UpstreamCall, upstream: Dialect) -> bool:
+def is_needed(call: UpstreamCall, upstream: UpstreamDialect) -> bool:
     """Whether this upstream speaks another protocol, or must not see the request as it is."""
     return upstream is not call.dialect or call.asked.is_written_anew
 
 
-def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> UpstreamBody:
+def upstream_body(
+    call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
+) -> UpstreamBody:
     """The request in an upstream's protocol. Raises Untranslatable, BadRequest."""
     if not is_needed(call, upstream):
-        return _own_body(call, candidate, upstream)
+        return _own_body(call, candidate)
     target = Target(
         candidate.upstream_model, call.max_output_tokens, candidate.without_include_usage
     )
@@ -60,17 +64,18 @@ def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -
         raise Untranslatable("messages", "The request cannot be told in this protocol.") from None
 
 
-def _own_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> UpstreamBody:
+def _own_body(call: UpstreamCall, candidate: Candidate) -> UpstreamBody:
     """The client's bytes with the upstream's model and limit, and without what it must not see."""
+    rules = call.dialect.request
     body, dropped = call.body, frozenset[str]()
-    if call.asked.sheds and upstream.request.shed is not None:
+    if call.asked.sheds and rules.shed is not None:
         document = documents.exact(body)
-        shed = upstream.request.shed(document, candidate.upstream_model)
+        shed = rules.shed(document, candidate.upstream_model)
         if shed.document is not document:
             body, dropped = documents.written(shed.document), shed.dropped
     data = rewrite.upstream_body(
         body,
-        upstream.request,
+        rules,
         asked=call.asked,
         model=candidate.upstream_model,
         max_output_tokens=call.max_output_tokens,
@@ -79,7 +84,7 @@ def _own_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> Up
     return UpstreamBody(data, dropped)
 
 
-def stream_translator(call: UpstreamCall, upstream: Dialect) -> StreamTranslator:
+def stream_translator(call: UpstreamCall, upstream: UpstreamDialect) -> StreamTranslator:
     """What tells an upstream's stream to the client."""
     return StreamTranslator(
         upstream.translation.event_reader(),
@@ -88,7 +93,7 @@ def stream_translator(call: UpstreamCall, upstream: Dialect) -> StreamTranslator
     )
 
 
-def answer(call: UpstreamCall, upstream: Dialect, body: bytes, usage: Usage) -> bytes:
+def answer(call: UpstreamCall, upstream: UpstreamDialect, body: bytes, usage: Usage) -> bytes:
     """A metered answer as the client's protocol has it. Raises IllegalEventError."""
     try:
         found = upstream.translation.read_answer(documents.read(body))

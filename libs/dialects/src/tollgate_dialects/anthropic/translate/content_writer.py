@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from tollgate_dialects.anthropic.translate import names
+from tollgate_dialects.conversation import call_input
 from tollgate_dialects.conversation.parts import (
     Cache,
     Media,
@@ -84,7 +85,7 @@ class ContentWriter:
             "type": "tool_use",
             "id": names.tool_id(part.call_id),
             "name": sent.name,
-            "input": names.input_of(sent.arguments, takes_text=False),
+            "input": call_input.input_of(sent.arguments, takes_text=False),
         }
         return marked(block, part.cache)
 

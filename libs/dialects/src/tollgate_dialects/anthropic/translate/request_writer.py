@@ -6,10 +6,11 @@ the request is refused where it makes no sense without.
 
 from typing import Any, Final
 
-from tollgate_dialects.anthropic.translate import messages, models, reasoning, schemas, tools
+from tollgate_dialects.anthropic.translate import messages, tools
 from tollgate_dialects.anthropic.translate.content_writer import ContentWriter
-from tollgate_dialects.anthropic.translate.models import Model
-from tollgate_dialects.common import digests, documents
+from tollgate_dialects.claude import models, reasoning, sampling, schemas
+from tollgate_dialects.claude.models import Model
+from tollgate_dialects.common import digests
 from tollgate_dialects.conversation.parts import Origin
 from tollgate_dialects.conversation.request import OutputFormat, Request
 from tollgate_dialects.conversation.tools import FlatTools
@@ -24,8 +25,6 @@ _OWN_EXTRAS: Final = frozenset(("context_management", "inference_geo", "speed"))
 _TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only"}
 # Conversations that another vendor keeps: without them the request is another one.
 _STORED: Final = ("previous_response_id", "conversation", "prompt")
-# Where thinking is on, a lower share is refused.
-_LEAST_TOP_P: Final = 0.95
 
 
 def write(request: Request, target: Target) -> Written:
@@ -65,7 +64,8 @@ def write(request: Request, target: Target) -> Written:
         document["output_config"] = config
     if said.system:
         document["system"] = _plain(said.system)
-    _sample(request, model, document, dropped, is_thinking=thought.is_on)
+    sampled = sampling.kept(request, model, dropped, is_thinking=thought.is_on)
+    document |= {name: value for name, value in sampled._asdict().items() if value is not None}
     _address(request, document, dropped)
     _limit_marks(document, dropped)
     return Written(document, frozenset(dropped))
@@ -117,21 +117,16 @@ def _hold_to(
     """A schema where the model can be held to one; else words, which are named as the less."""
     if wanted.kind == "text":
         return
-    if wanted.kind == "json_schema" and wanted.schema is not None:
-        if model.takes_schema:
-            held = schemas.held(wanted.schema)
-            if held.is_fit:
-                config["format"] = {"type": "json_schema", "schema": held.schema}
-                if held.is_looser:
-                    dropped.add("output_format.schema")
-                if wanted.description:
-                    dropped.add("output_format.description")
-                return
-        printed = documents.written(wanted.schema).decode()
-        words = f"Answer with JSON that is valid under this schema, and nothing else: {printed}"
-    else:
-        words = "Answer with one JSON object, and nothing else."
-    system.append({"type": "text", "text": words})
+    if wanted.kind == "json_schema" and wanted.schema is not None and model.takes_schema:
+        held = schemas.held(wanted.schema)
+        if held.is_fit:
+            config["format"] = {"type": "json_schema", "schema": held.schema}
+            if held.is_looser:
+                dropped.add("output_format.schema")
+            if wanted.description:
+                dropped.add("output_format.description")
+            return
+    system.append({"type": "text", "text": wanted.in_words()})
     dropped.add("output_format")
 
 
@@ -141,37 +136,6 @@ def _plain(system: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
         text: str = system[0]["text"]
         return text
     return system
-
-
-def _sample(
-    request: Request,
-    model: Model,
-    document: dict[str, Any],
-    dropped: set[str],
-    *,
-    is_thinking: bool,
-) -> None:
-    """Temperature and its like, as far as the model takes them."""
-    temperature, top_p, top_k = request.temperature, request.top_p, request.top_k
-    is_usual = temperature == 1 and model.takes_sampling
-    if temperature is not None and not is_usual and (is_thinking or not model.takes_sampling):
-        if temperature != 1:
-            dropped.add("temperature")
-        temperature = None
-    elif temperature is not None and not 0 <= temperature <= 1:
-        dropped.add("temperature")
-        temperature = min(max(temperature, 0.0), 1.0)
-    is_low = top_p is not None and is_thinking and top_p < _LEAST_TOP_P
-    is_second = temperature is not None and model.takes_one_sampling
-    if top_p is not None and (is_low or is_second or not model.takes_sampling):
-        if top_p != 1:
-            dropped.add("top_p")
-        top_p = None
-    if top_k is not None and (is_thinking or not model.takes_sampling):
-        dropped.add("top_k")
-        top_k = None
-    kept = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-    document.update({name: value for name, value in kept.items() if value is not None})
 
 
 def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> None:

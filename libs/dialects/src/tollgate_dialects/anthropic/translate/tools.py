@@ -6,37 +6,17 @@ it makes no sense without.
 """
 
 import re
-from typing import Any, Final
+from typing import Any
 
-from tollgate_dialects.anthropic.translate import schemas
 from tollgate_dialects.anthropic.translate.content_writer import marked
-from tollgate_dialects.anthropic.translate.models import Model
+from tollgate_dialects.claude import schemas
+from tollgate_dialects.claude.models import Model
 from tollgate_dialects.conversation.parts import FunctionTool, HostedTool, Origin, Tool
 from tollgate_dialects.conversation.request import Request
 from tollgate_dialects.conversation.tools import FlatTools
 from tollgate_dialects.conversation.translation import Untranslatable
 
 _OWN_TOOL = re.compile(r"[a-z0-9_]+_\d{8}")
-_CHOICES: Final = frozenset(("anyOf", "oneOf", "allOf"))
-# What the strict tools of one request may come to: tools, members that may be left out, and members
-# of several types.
-_STRICT_MAX: Final = (20, 24, 16)
-
-
-class _Strictness:
-    """How much of what Anthropic takes is left."""
-
-    def __init__(self) -> None:
-        self._left = _STRICT_MAX
-
-    def take(self, held: schemas.Held) -> bool:
-        """Whether one more strict tool has a place."""
-        wanted = (1, held.optional, held.unions)
-        left = tuple(have - one for have, one in zip(self._left, wanted, strict=True))
-        if not held.is_fit or min(left) < 0:
-            return False
-        self._left = (left[0], left[1], left[2])
-        return True
 
 
 def written(
@@ -47,7 +27,7 @@ def written(
     wanted = {*choice.names} if choice is not None and choice.mode != "none" else set[str]()
     # Where it is one alone the choice itself says so; the others stay for the model to read of.
     keeps_all = choice is not None and choice.mode == "required" and len(wanted) == 1
-    strictness = _Strictness()
+    strictness = schemas.Strictness()
     tools: list[dict[str, Any]] = []
     for tool in request.tools:
         is_wanted = bool(wanted & {*_names_of(tool, flat)})
@@ -108,17 +88,19 @@ def _function(
     tool: FunctionTool,
     flat: FlatTools,
     model: Model,
-    strictness: _Strictness,
+    strictness: schemas.Strictness,
     dropped: set[str],
 ) -> dict[str, Any]:
     if tool.grammar is not None:
         dropped.add("tools.grammar")
     sent = flat.tool(tool)
-    schema = _schema(sent, dropped)
-    written: dict[str, Any] = {"name": sent.name, "input_schema": schema}
+    given = schemas.of_tool(sent.schema)
+    if given.is_looser:
+        dropped.add("tools.schema")
+    written: dict[str, Any] = {"name": sent.name, "input_schema": given.schema}
     if sent.description:
         written["description"] = sent.description
-    if tool.strict and model.takes_schema and strictness.take(held := schemas.held(schema)):
+    if tool.strict and model.takes_schema and strictness.take(held := schemas.held(given.schema)):
         written |= {"input_schema": held.schema, "strict": True}
         if held.is_looser:
             dropped.add("tools.schema")
@@ -127,17 +109,3 @@ def _function(
     elif tool.strict is False and model.takes_schema:
         written["strict"] = False
     return marked(written, tool.cache)
-
-
-def _schema(tool: FunctionTool, dropped: set[str]) -> dict[str, Any]:
-    """An object at the top, and no choice among several there: Anthropic takes no other."""
-    schema = {**(tool.schema or {"properties": {}}), "type": "object"}
-    for name in _CHOICES & schema.keys():
-        branches = schema.pop(name)
-        dropped.add("tools.schema")
-        for branch in branches if isinstance(branches, list) else ():
-            found = branch.get("properties") if isinstance(branch, dict) else None
-            if isinstance(found, dict):
-                own = schema.get("properties")
-                schema["properties"] = {**found, **(own if isinstance(own, dict) else {})}
-    return schema
