@@ -251,6 +251,8 @@ async def test_case_P15_the_list_is_what_this_caller_can_call(edge):
     """Every model answers on every protocol, so each is listed to each client; each is served."""
     for headers, path in ((BEARER, CHAT), (ANTHROPIC, MESSAGES)):
         listed = (await ask(edge, "GET", "/v1/models", headers=headers)).json()["data"]
-        assert ["m-anthropic", "m-both", "m-gemini", "m-openai"] == [entry["id"] for entry in listed]
+        assert ["m-anthropic", "m-both", "m-gemini", "m-openai"] == [
+            entry["id"] for entry in listed
+        ]
         for entry in listed:
             assert 200 == (await edge.post(path, model=entry["id"])).status_code

@@ -5,9 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
-from tollgate_dialects.common import shapes, sse
+from tollgate_dialects.common import documents, shapes, sse
 from tollgate_dialects.conversation.answer import Answer, Ending, Event, Finished, Started, Stop
 from tollgate_dialects.conversation.assembly import Assembly, Call, Thought, Words
 from tollgate_dialects.conversation.machine import Machine
@@ -48,7 +46,7 @@ class FrameReader(EventReader):
 
     def read(self, event: sse.Event) -> list[Event]:
         """One frame. Raises ValueError."""
-        document = orjson.loads(event.data)
+        document = documents.read(event.data)
         if not isinstance(document, dict):
             raise shapes.ShapeError("frame", "an object")
         if self._has_finished:
