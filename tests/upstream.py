@@ -34,6 +34,7 @@ class Upstream:
         self.bodies: list[bytes] = []
         # First line and headers of each request, as they came.
         self.heads: list[bytes] = []
+        self.paths: list[str] = []
         self.url = ""
 
     def last(self) -> bytes:
@@ -54,9 +55,11 @@ def running() -> Iterator[Upstream]:
 
         def _one(self) -> bool:
             size = 0
-            head = self.rfile.readline()
-            if not head:
+            line = self.rfile.readline()
+            head = line
+            if not line:
                 return False
+            path = line.split(b" ")[1].decode()
             while line := self.rfile.readline().strip():
                 head += line + b"\r\n"
                 name, _, value = line.partition(b":")
@@ -65,7 +68,10 @@ def running() -> Iterator[Upstream]:
             body = self.rfile.read(size)
             upstream.bodies.append(body)
             upstream.heads.append(head)
-            script = upstream.scripts[json.loads(body)["model"]]
+            upstream.paths.append(path)
+            # Some protocols name the model in the path, before a verb.
+            named = path.rpartition("/")[2].partition(":")[0]
+            script = upstream.scripts[json.loads(body).get("model", named)]
             for piece in script:
                 if isinstance(piece, bytes):
                     self.wfile.write(piece)
