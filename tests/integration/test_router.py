@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import itertools
 import json
 import re
 import signal
@@ -18,7 +19,7 @@ from tests.mesh import Mesh, quiet_log
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_cli.demo_provider.failures import CANARY, FAILURES, OPENAI
+from tollgate_cli.demo_provider.failures import CANARY, FAILURES
 from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig
@@ -345,13 +346,12 @@ async def test_canaries_of_every_failure(tmp_path, postgres_dsn, demo_provider):
         await price_failing_models(dsn)
         await asyncio.sleep(1.2)
         said: dict[str, str] = {}
-        for failure in FAILURES:
-            openai = failure.protocol == OPENAI
-            model = f"{'demo-gpt' if openai else 'demo-claude'}.{failure.name}"
-            protocol = OPENAI_CHAT if openai else ANTHROPIC
-            answers = await suite.call(suite.request(model, protocol, stream=failure.stream))
+        served = ((OPENAI_CHAT, "demo-gpt"), (ANTHROPIC, "demo-claude"))
+        for failure, (protocol, model) in itertools.product(FAILURES, served):
+            request = suite.request(f"{model}.{failure.name}", protocol, stream=failure.stream)
+            answers = await suite.call(request)
             assert pb.END_REASON_UPSTREAM_ERROR == answers[-1].end.reason, failure
-            said[str(failure)] = str(answers) + str([a.data for a in answers])
+            said[f"{model} {failure}"] = str(answers) + str([a.data for a in answers])
         with urllib.request.urlopen(suite.metrics_url) as page:
             said["metrics"] = page.read().decode()
         said["log"] = suite.log.read_text()
