@@ -6,15 +6,14 @@ import hashlib
 import hmac
 import itertools
 import json
-import re
 import signal
-import subprocess
 import sys
 import urllib.request
 
 import psycopg
 import pytest
 
+from tests import demo
 from tests.mesh import Mesh, quiet_log
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.budget.v1 import budget_pb2
@@ -166,16 +165,8 @@ def demo_provider(tmp_path_factory):
     """Base URL of a running demo provider."""
     folder = tmp_path_factory.mktemp("demo")
     (folder / "key").write_text(KEY + "\n")
-    command = [sys.executable, "-m", "tollgate_cli.demo_provider", "--listen", "127.0.0.1:0"]
-    process = subprocess.Popen(
-        [*command, "--key-file", folder / "key", "--state", folder / "state.json"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    yield "http://" + re.search(r"127\.0\.0\.1:\d+", process.stdout.readline())[0]
-    process.terminate()
-    process.wait(10)
-    process.stdout.close()
+    with demo.running(folder / "key") as url:
+        yield url
 
 
 @contextlib.asynccontextmanager

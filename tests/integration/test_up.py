@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.live import wait_until
+from tollgate_cli.seed import MODELS
 
 TOLLGATE = str(Path(sys.executable).parent / "tollgate")
 SERVICES = {
@@ -104,9 +105,9 @@ def home(tmp_path: Path) -> Home:
 
 
 def curls(text: str) -> list[str]:
-    """Runs each printed curl line as a person would: pasted into a shell."""
+    """Runs each printed line as a person would: pasted into a shell."""
     answers = []
-    for line in re.findall(r"^curl -i .*?(?=\n\n)", text, re.DOTALL | re.MULTILINE):
+    for line in re.findall(r"^curl -i .*$", text, re.MULTILINE):
         done = subprocess.run(
             ["bash", "-c", line.replace("curl -i", "curl -isS --max-time 20")],
             capture_output=True, text=True, check=False,
@@ -120,8 +121,8 @@ def test_one_command_to_a_governed_call_and_nothing_left_behind(home: Home) -> N
     with home.foreground() as supervisor:
         first = home.printed()
         answers = curls(first)
-        streams = curls(first.replace('"max_tokens"', '"stream":true,"max_tokens"'))
-        assert [2, 2] == [len(answers), len(streams)], first
+        streams = curls(first.replace('{"model"', '{"stream":true,"model"'))
+        assert [len(MODELS), len(MODELS)] == [len(answers), len(streams)], first
         for answer in answers + streams:
             assert re.match(r"HTTP/1.1 200", answer), answer
         for answer in answers:

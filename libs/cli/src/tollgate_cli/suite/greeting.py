@@ -6,12 +6,17 @@ from typing import Any
 
 from tollgate_cli.seed import MODELS, MONTHLY_USD
 
-# Protocol -> path, and the header that its SDK sends the key in.
+_MESSAGES = '"messages":[{"role":"user","content":"Say hello."}]'
+# Protocol -> path, the header that its SDK sends the key in, and what is asked.
 _CALLS = {
-    "openai": ("/v1/chat/completions", "authorization: Bearer "),
-    "anthropic": ("/v1/messages", "x-api-key: "),
+    "openai": ("/v1/chat/completions", "authorization: Bearer ", f'"max_tokens":64,{_MESSAGES}'),
+    "responses": (
+        "/v1/responses",
+        "authorization: Bearer ",
+        '"max_output_tokens":64,"input":"Say hello."',
+    ),
+    "anthropic": ("/v1/messages", "x-api-key: ", f'"max_tokens":64,{_MESSAGES}'),
 }
-_QUESTION = '{"role":"user","content":"Say hello."}'
 
 
 def text(described: Mapping[str, Any], home: Path, *, command: str, detached: bool = False) -> str:
@@ -38,17 +43,17 @@ def _edges(described: Mapping[str, Any]) -> list[str]:
 
 def _demo(described: Mapping[str, Any], home: Path) -> list[str]:
     url, key_file = described["api_url"], home / "secrets" / "demo-key"
+    # Read when a line is pasted: so no line holds the key, and each works at every start.
+    key = f"$(cat '{key_file}')"
     if described["demo_key_is_new"]:
-        key = described["demo_key"]
-        shown = [f"  Virtual key (shown this once): {key}"]
+        shown = f"  Virtual key (shown this once): {described['demo_key']}"
     else:
-        key = f"$(cat '{key_file}')"
-        shown = [f"  Virtual key: as printed at the first start; kept in {key_file}"]
+        shown = f"  Virtual key: as printed at the first start; kept in {key_file}"
     return [
         f"  Demo provider: {described['provider_url']} with the models {', '.join(MODELS)}",
         f"  Demo tenant: capped at ${MONTHLY_USD} a month",
-        *shown,
-        "  Try it:",
+        shown,
+        "  Try it, a line for each protocol:",
         "",
         *(line for model, protocol in MODELS.items() for line in _curl(url, key, model, protocol)),
         '  The same as a stream: curl -iN, and "stream":true in the body.',
@@ -57,10 +62,9 @@ def _demo(described: Mapping[str, Any], home: Path) -> list[str]:
 
 
 def _curl(url: str, key: str, model: str, protocol: str) -> list[str]:
-    path, header = _CALLS[protocol]
+    path, header, asked = _CALLS[protocol]
     return [
-        f"curl -i {url}{path} \\",
-        f'  -H "{header}{key}" -H "content-type: application/json" \\',
-        f'  -d \'{{"model":"{model}","max_tokens":64,"messages":[{_QUESTION}]}}\'',
+        f'curl -i {url}{path} -H "{header}{key}" -H "content-type: application/json"'
+        f' -d \'{{"model":"{model}",{asked}}}\'',
         "",
     ]

@@ -1,0 +1,244 @@
+"""The demo provider, judged by the vendors' SDKs: each reads the same script, whole or streamed."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+import anthropic
+import openai
+import pytest
+
+from tests import demo
+from tollgate_cli.demo_provider.speech.protocols import PROTOCOLS
+
+KEY = "sk-demo-provider-0123456789abcdef"
+TOOL = {"type": "object", "properties": {"city": {"type": "string"}}}
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory):
+    """Base URL of a running provider."""
+    key_file = tmp_path_factory.mktemp("demo") / "key"
+    key_file.write_text(KEY)
+    with demo.running(key_file) as url:
+        yield url
+
+
+@dataclasses.dataclass(frozen=True)
+class Ask:
+    """What is asked of an SDK; `has_result`: the tool was called already."""
+
+    url: str
+    model: str
+    stream: bool
+    limit: int = 40
+    has_tool: bool = False
+    has_result: bool = False
+
+
+@dataclasses.dataclass
+class Heard:
+    """What an SDK made of the answer, in no protocol's words."""
+
+    text: str = ""
+    thinking: str = ""
+    refusal: str = ""
+    call: tuple[str, dict] | None = None
+    end: str = ""
+    tokens: tuple[int, int] = (0, 0)
+
+
+def chat(ask: Ask) -> Heard:
+    """openai, chat completions."""
+    call = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    messages: list = [{"role": "user", "content": "hi"}]
+    if ask.has_result:
+        messages += [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": "sunny"},
+        ]
+    options: dict = {"model": ask.model, "messages": messages, "max_tokens": ask.limit}
+    if ask.has_tool:
+        function = {"name": "weather", "parameters": TOOL}
+        options["tools"] = [{"type": "function", "function": function}]
+    with openai.OpenAI(base_url=ask.url + "/v1", api_key=KEY, max_retries=0) as client:
+        if ask.stream:
+            with client.chat.completions.stream(
+                **options, stream_options={"include_usage": True}
+            ) as stream:
+                for _ in stream:
+                    pass
+                whole = stream.current_completion_snapshot
+        else:
+            whole = client.chat.completions.create(**options)
+    (choice,) = whole.choices
+    heard = Heard(
+        text=choice.message.content or "",
+        thinking=getattr(choice.message, "reasoning_content", None) or "",
+        refusal=choice.message.refusal or "",
+        end=choice.finish_reason,
+        tokens=(whole.usage.prompt_tokens, whole.usage.completion_tokens),
+    )
+    for made in choice.message.tool_calls or ():
+        heard.call = (made.function.name, json.loads(made.function.arguments))
+    return heard
+
+
+def messages(ask: Ask) -> Heard:
+    """anthropic."""
+    said: list = [{"role": "user", "content": "hi"}]
+    if ask.has_result:
+        used = {"type": "tool_use", "id": "c", "name": "weather", "input": {}}
+        result = {"type": "tool_result", "tool_use_id": "c", "content": "sunny"}
+        said += [{"role": "assistant", "content": [used]}, {"role": "user", "content": [result]}]
+    options: dict = {"model": ask.model, "messages": said, "max_tokens": ask.limit}
+    if ask.has_tool:
+        options["tools"] = [{"name": "weather", "input_schema": TOOL}]
+    with anthropic.Anthropic(base_url=ask.url, api_key=KEY, max_retries=0) as client:
+        if ask.stream:
+            with client.messages.stream(**options) as stream:
+                whole = stream.get_final_message()
+        else:
+            whole = client.messages.create(**options)
+    heard = Heard(
+        end=whole.stop_reason, tokens=(whole.usage.input_tokens, whole.usage.output_tokens)
+    )
+    for block in whole.content:
+        match block.type:
+            case "thinking":
+                assert block.signature
+                heard.thinking += block.thinking
+            case "tool_use":
+                heard.call = (block.name, block.input)
+            case "text" if whole.stop_reason == "refusal":
+                heard.refusal += block.text
+            case "text":
+                heard.text += block.text
+    return heard
+
+
+def responses(ask: Ask) -> Heard:
+    """openai, Responses."""
+    heard: list = [{"role": "user", "content": "hi"}]
+    if ask.has_result:
+        call = {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"}
+        heard += [call, {"type": "function_call_output", "call_id": "c", "output": "sunny"}]
+    options: dict = {"model": ask.model, "input": heard, "max_output_tokens": ask.limit}
+    options["include"] = ["reasoning.encrypted_content"]
+    if ask.has_tool:
+        options["tools"] = [{"type": "function", "name": "weather", "parameters": TOOL}]
+    with openai.OpenAI(base_url=ask.url + "/v1", api_key=KEY, max_retries=0) as client:
+        if ask.stream:
+            with client.responses.stream(**options) as stream:
+                for event in stream:
+                    if event.type in ("response.completed", "response.incomplete"):
+                        whole = event.response
+        else:
+            whole = client.responses.create(**options)
+    return _of_response(whole)
+
+
+def _of_response(whole) -> Heard:
+    cut = whole.incomplete_details.reason if whole.incomplete_details else whole.status
+    heard = Heard(end=cut, tokens=(whole.usage.input_tokens, whole.usage.output_tokens))
+    for item in whole.output:
+        match item.type:
+            case "reasoning":
+                assert item.encrypted_content
+                heard.thinking += "".join(part.text for part in item.summary)
+            case "function_call":
+                heard.call = (item.name, json.loads(item.arguments))
+            case "message":
+                for part in item.content:
+                    heard.text += part.text if part.type == "output_text" else ""
+                    heard.refusal += part.refusal if part.type == "refusal" else ""
+    return heard
+
+
+@dataclasses.dataclass(frozen=True)
+class Sdk:
+    """A vendor's SDK: how it is used, its word for each end, and its error for a status above 399."""
+
+    use: Callable[[Ask], Heard]
+    stop: str
+    length: str
+    call: str
+    refusal: str
+    error: type[Exception]
+
+
+SDKS = {
+    "openai": Sdk(chat, "stop", "length", "tool_calls", "stop", openai.APIError),
+    "anthropic": Sdk(
+        messages, "end_turn", "max_tokens", "tool_use", "refusal", anthropic.APIStatusError
+    ),
+    "responses": Sdk(
+        responses, "completed", "max_output_tokens", "completed", "completed", openai.APIError
+    ),
+}
+EACH = pytest.mark.parametrize("protocol", SDKS)
+BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+SENTENCES = (
+    "Hello from the demo provider of Tollgate. Every word here is one output token, "
+    "counted and billed as such, and the same question always gets the same answer."
+)
+
+
+@EACH
+@BOTH_WAYS
+def test_text(provider, protocol, stream):
+    """The whole text with its end and usage, and a text that the limit cuts."""
+    sdk = SDKS[protocol]
+    heard = sdk.use(Ask(provider, "demo-any", stream))
+    assert (SENTENCES, sdk.stop, 28) == (heard.text, heard.end, heard.tokens[1])
+    assert heard.tokens[0] > 0
+    cut = sdk.use(Ask(provider, "demo-any", stream, limit=3))
+    assert ("Hello from the", sdk.length, 3) == (cut.text, cut.end, cut.tokens[1])
+
+
+@EACH
+@BOTH_WAYS
+def test_thinking(provider, protocol, stream):
+    """`demo-thinking-2` thinks two words, then answers; both are billed."""
+    heard = SDKS[protocol].use(Ask(provider, "demo-thinking-2", stream))
+    assert ("Hello from", SENTENCES, 30) == (heard.thinking, heard.text, heard.tokens[1])
+
+
+@EACH
+@BOTH_WAYS
+def test_a_tool_is_called_once(provider, protocol, stream):
+    """`demo-tool` calls the first function; with its result, or without a function, it answers."""
+    sdk = SDKS[protocol]
+    called = sdk.use(Ask(provider, "demo-tool", stream, has_tool=True))
+    assert (("weather", {"city": "Paris"}), "", sdk.call) == (called.call, called.text, called.end)
+    assert 1 == called.tokens[1]
+    for more in ({"has_tool": True, "has_result": True}, {}):
+        answered = sdk.use(Ask(provider, "demo-tool", stream, **more))
+        assert (None, SENTENCES, sdk.stop) == (answered.call, answered.text, answered.end)
+
+
+@EACH
+@BOTH_WAYS
+def test_a_refusal(provider, protocol, stream):
+    """`demo-refusal` refuses in the protocol's way."""
+    sdk = SDKS[protocol]
+    heard = sdk.use(Ask(provider, "demo-refusal", stream))
+    assert (SENTENCES, "", sdk.refusal) == (heard.refusal, heard.text, heard.end)
+
+
+@EACH
+@BOTH_WAYS
+def test_refusals_and_errors_in_a_stream_are_the_sdks_errors(provider, protocol, stream):
+    """The words of a refusal reach the caller; an error after some words is one, too."""
+    sdk = SDKS[protocol]
+    with pytest.raises(sdk.error) as refused:
+        sdk.use(Ask(provider, "demo-400", stream))
+    assert PROTOCOLS[protocol].too_long in str(refused.value)
+    for model in ("demo-401", "demo-429", "demo-500", "demo-error-mid"):
+        with pytest.raises(sdk.error):
+            sdk.use(Ask(provider, model, stream))
+
+
+def test_no_protocol_is_forgotten():
+    """Whatever the demo speaks, its vendor's SDK judges here."""
+    assert PROTOCOLS.keys() == SDKS.keys()
