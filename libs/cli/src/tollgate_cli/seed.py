@@ -1,4 +1,4 @@
-"""The demo: an upstream with a model on each protocol, a tenant with a $5 cap, and a key to call with.
+"""The demo: a model on each protocol, a tenant with a $5 cap, and a key to call with.
 
 Everything goes through the admin RPCs with the operator's certificate, as an operator would do
 it. May be run again: what is there is kept, a cap that the operator has changed included.

@@ -63,8 +63,5 @@ def _demo(described: Mapping[str, Any], home: Path) -> list[str]:
 
 def _curl(url: str, key: str, model: str, protocol: str) -> list[str]:
     path, header, asked = _CALLS[protocol]
-    return [
-        f'curl -i {url}{path} -H "{header}{key}" -H "content-type: application/json"'
-        f' -d \'{{"model":"{model}",{asked}}}\'',
-        "",
-    ]
+    headers = f'-H "{header}{key}" -H "content-type: application/json"'
+    return [f'curl -i {url}{path} {headers} -d \'{{"model":"{model}",{asked}}}\'', ""]
