@@ -51,6 +51,11 @@ def upstream_body(
     return _changed(body, changes, asked.present) if changes else body
 
 
+def with_model(body: bytes, asked: RequestFacts) -> bytes:
+    """The body with the model that was told outside of it."""
+    return _changed(body, {"model": orjson.dumps(asked.model)}, asked.present)
+
+
 def _changed(
     body: bytes, changes: Mapping[str, bytes | Within | None], present: frozenset[str]
 ) -> bytes:

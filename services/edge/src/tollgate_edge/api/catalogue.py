@@ -20,9 +20,8 @@ from tollgate_kit.rpc import client as rpc_client
 from tollgate_kit.rpc.failure import Failure
 
 WIRE_PROTOCOLS = {
-    Protocol.OPENAI_CHAT: router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT,
-    Protocol.ANTHROPIC_MESSAGES: router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES,
-    Protocol.OPENAI_RESPONSES: router_pb2.CLIENT_PROTOCOL_OPENAI_RESPONSES,
+    protocol: router_pb2.ClientProtocol.Value(f"CLIENT_PROTOCOL_{protocol.name}")
+    for protocol in Protocol
 }
 # The publisher of a model that no list of publishers knows.
 _OWN = "operator"

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from tollgate_dialects.request.rules import IN_THE_BODY, Told
-from tollgate_edge.api.face import Face
+from tollgate_edge.api.faces.face import Face
 from tollgate_edge.config import LimitsConfig
 from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal

@@ -12,6 +12,7 @@ from typing import Any
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.pricing import bound as bounds
 from tollgate_dialects.request import request as requests
+from tollgate_dialects.request import rewrite
 from tollgate_edge.api.admission import NOT_RECORDED, Admission
 from tollgate_edge.api.call import outcome
 from tollgate_edge.api.call.answer import Answer, StreamAnswer, UnaryAnswer
@@ -133,6 +134,8 @@ class Pipeline:
                 return public_errors.bad_request(
                     bad.code, bad.message, bad.param or None, details=bad.details
                 )
+            if exchange.told.model and exchange.face.dialect.request.model_in_body:
+                body = rewrite.with_model(body, call.request)
             call.body = body
             del body
             return await self._reserve(call, grant, held)
