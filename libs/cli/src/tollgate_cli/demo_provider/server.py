@@ -14,6 +14,8 @@ from tollgate_cli.demo_provider.wire import Connection, Exchange, PeerGoneError
 
 # OpenAI's code for a request that is none.
 _SHAPE = "invalid_value"
+# Beside `Authorization: Bearer`.
+_KEY_HEADERS = ("x-api-key", "x-goog-api-key")
 
 
 class Provider:
@@ -91,7 +93,8 @@ class Provider:
 
 def _presented(exchange: Exchange) -> str:
     headers = exchange.request.headers
-    return headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+    own = (headers[name] for name in _KEY_HEADERS if name in headers)
+    return next(own, headers.get("authorization", "").removeprefix("Bearer "))
 
 
 def _models() -> bytes:
