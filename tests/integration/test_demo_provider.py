@@ -1,105 +1,30 @@
 """The demo provider, as its own process: it tells the truth, and misbehaves as named.
 
-Whatever it does, it does on every protocol: `WIRES` says how each is asked and read.
+Whatever it does, it does on every protocol.
 """
 
 import asyncio
-import dataclasses
 import json
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import httpx
 import pytest
 
 from tests import demo
+from tests.demo import WIRES
 from tollgate_cli.demo_provider.failures import CANARY, FAILURES
 from tollgate_cli.demo_provider.speech.protocols import PROTOCOLS
 from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
-from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import UsageSource
 from tollgate_dialects.registry import DIALECTS
 
 KEY = "sk-demo-provider-0123456789abcdef"
 EIGHT_WORDS = "Hello from the demo provider of Tollgate. Every"
-MESSAGES = [{"role": "user", "content": "hi"}]
-
-
-@dataclasses.dataclass(frozen=True)
-class Wire:
-    """How a protocol is asked, and what of its answers and events is text for the reader."""
-
-    # The gateway's name of it: its meter reads what the demo says. None: it has no such meter yet.
-    dialect: Protocol | None
-    # Where a model is called, and whether as a stream.
-    path: Callable[[str, bool], str]
-    # The body of a call: model, output limit, whether it is a stream.
-    body: Callable[[str, int, bool], dict]
-    # The text in a whole answer, and in one event.
-    whole: Callable[[dict], str]
-    event: Callable[[dict], str]
-    # What stands after the last piece, and in an error inside a stream.
-    end: bytes
-    error: bytes
-
-
-WIRES = {
-    "openai": Wire(
-        Protocol.OPENAI_CHAT,
-        lambda _model, _stream: "/v1/chat/completions",
-        lambda model, limit, stream: {
-            "model": model, "max_tokens": limit, "stream": stream, "messages": MESSAGES,
-            **({"stream_options": {"include_usage": True}} if stream else {}),
-        },
-        lambda answer: answer["choices"][0]["message"]["content"],
-        lambda chunk: "".join(c["delta"].get("content") or "" for c in chunk.get("choices", ())),
-        b"data: [DONE]",
-        b'data: {"error":',
-    ),
-    "anthropic": Wire(
-        Protocol.ANTHROPIC_MESSAGES,
-        lambda _model, _stream: "/v1/messages",
-        lambda model, limit, stream: {
-            "model": model, "max_tokens": limit, "stream": stream, "messages": MESSAGES,
-        },
-        lambda answer: "".join(block["text"] for block in answer["content"]),
-        lambda event: event.get("delta", {}).get("text", ""),
-        b"event: message_stop",
-        b"event: error",
-    ),
-    "responses": Wire(
-        Protocol.OPENAI_RESPONSES,
-        lambda _model, _stream: "/v1/responses",
-        lambda model, limit, stream: {
-            "model": model, "max_output_tokens": limit, "stream": stream, "input": MESSAGES,
-        },
-        lambda answer: "".join(p["text"] for item in answer["output"] for p in item["content"]),
-        lambda event: event["delta"] if event["type"] == "response.output_text.delta" else "",
-        b"event: response.incomplete",
-        b"event: response.failed",
-    ),
-    "gemini": Wire(
-        None,
-        lambda model, stream: (
-            f"/v1beta/models/{model}:" + ("streamGenerateContent?alt=sse" if stream else "generateContent")
-        ),
-        lambda _model, limit, _stream: {
-            "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
-            "generationConfig": {"maxOutputTokens": limit},
-        },
-        lambda answer: answer["candidates"][0]["content"]["parts"][0]["text"],
-        lambda chunk: "".join(
-            part["text"] for c in chunk.get("candidates", ()) for part in c["content"]["parts"]
-        ),
-        b'"finishReason":"MAX_TOKENS"',
-        b'data: {"error":',
-    ),
-}  # fmt: skip
 EACH = pytest.mark.parametrize("protocol", WIRES)
 METERED = pytest.mark.parametrize("protocol", [name for name in WIRES if WIRES[name].dialect])
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
@@ -122,10 +47,11 @@ def client(provider):
 
 
 def ask(client, protocol, model, *, trace="", stream=False, limit=8):
-    headers = {"x-request-id": trace} if trace else {}
     wire = WIRES[protocol]
     return client.post(
-        wire.path(model, stream), json=wire.body(model, limit, stream), headers=headers
+        wire.path(model, stream),
+        json=wire.body(model, limit, stream),
+        headers={**(wire.streams if stream else {}), **({"x-request-id": trace} if trace else {})},
     )
 
 
@@ -133,7 +59,7 @@ def text_of(answer, protocol, *, stream):
     wire = WIRES[protocol]
     if not stream:
         return wire.whole(answer.json())
-    told = re.findall(rb"^data: (\{.*)$", answer.content, re.MULTILINE)
+    told = re.findall(rb"^data: ?(\{.*)$", answer.content, re.MULTILINE)
     return "".join(wire.event(json.loads(event)) for event in told)
 
 
@@ -230,6 +156,7 @@ def test_what_never_ends(client, protocol, stream, model):
     with pytest.raises(httpx.TimeoutException), client.stream(
         "POST", WIRES[protocol].path(model, stream), timeout=0.2,
         json=WIRES[protocol].body(model, 8, stream),
+        headers=WIRES[protocol].streams if stream else {},
     ) as answer:  # fmt: skip
         deadline = time.monotonic() + 0.3
         for _ in answer.iter_raw():
@@ -310,9 +237,32 @@ def test_a_stream_of_gemini_without_sse_is_one_array(client):
         told = client.post(wire.path(model, True), json=body)
         array = client.post(wire.path(model, True).removesuffix("?alt=sse"), json=body)
         assert "application/json" == array.headers["content-type"]
-        events = [json.loads(event) for event in re.findall(r"^data: (.*)$", told.text, re.M)]
+        events = [
+            json.loads(event) for event in re.findall(r"^data: (.*)$", told.text, re.MULTILINE)
+        ]
         whole = array.text if model == "demo-gpt" else array.text + "]"
         assert events == json.loads(whole)
+
+
+def test_the_other_shapes_of_dashscope(client):
+    """Without `incremental_output` each event says all so far; content is a text or parts."""
+    wire = WIRES["dashscope"]
+
+    def told(of: str, **parameters: object) -> list[dict]:
+        body = {**wire.body("demo-gpt", 3, True), "parameters": {"max_tokens": 3, **parameters}}
+        path = wire.path("", True).replace("text-", f"{of}-")
+        events = client.post(path, json=body, headers={"accept": "text/event-stream"}).text
+        return [json.loads(event) for event in re.findall(r"^data:(.*)$", events, re.MULTILINE)]
+
+    texts = [event["output"]["text"] for event in told("text", result_format="text")]
+    assert ["Hello", "Hello from", "Hello from the", "Hello from the"] == texts
+    choices = [event["output"]["choices"][0] for event in told("multimodal")]
+    assert ["null", "null", "null", "length"] == [choice["finish_reason"] for choice in choices]
+    assert [{"text": "Hello from the"}] == choices[-1]["message"]["content"]
+    pieces = [
+        event["output"]["choices"][0] for event in told("multimodal", incremental_output=True)
+    ]
+    assert [[{"text": " the"}], []] == [one["message"]["content"] for one in pieces[2:]]
 
 
 def test_no_protocol_is_forgotten():
@@ -353,10 +303,12 @@ def test_red_line_3_no_failure_says_key_or_canary_after_metering(provider, proto
 
     async def raw_answer() -> bytes:
         reader, writer = await asyncio.open_connection(host, int(port))
+        path, streams = wire.path(failure.name, failure.stream), wire.streams.items()
+        headers = "".join(f"{name}: {value}\r\n" for name, value in streams if failure.stream)
         writer.write(
-            b"POST %b HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\ncontent-length: %d\r\n"
+            b"POST %b HTTP/1.1\r\nhost: x\r\n%bx-api-key: %b\r\ncontent-length: %d\r\n"
             b"connection: close\r\n\r\n%b"
-            % (wire.path(failure.name, failure.stream).encode(), KEY.encode(), len(body), body)
+            % (path.encode(), headers.encode(), KEY.encode(), len(body), body)
         )
         received = b""
         try:

@@ -1,19 +1,10 @@
 """The demo provider, judged by the vendors' SDKs: each reads the same script, whole or streamed."""
 
-import dataclasses
-import json
-from collections.abc import Callable
-
-import anthropic
-import openai
 import pytest
-from google import genai
 
 from tests import demo
+from tests.demo_sdks import KEY, SDKS, Ask
 from tollgate_cli.demo_provider.speech.protocols import PROTOCOLS
-
-KEY = "sk-demo-provider-0123456789abcdef"
-TOOL = {"type": "object", "properties": {"city": {"type": "string"}}}
 
 
 @pytest.fixture(scope="module")
@@ -25,197 +16,6 @@ def provider(tmp_path_factory):
         yield url
 
 
-@dataclasses.dataclass(frozen=True)
-class Ask:
-    """What is asked of an SDK; `has_result`: the tool was called already."""
-
-    url: str
-    model: str
-    stream: bool
-    limit: int = 40
-    has_tool: bool = False
-    has_result: bool = False
-
-
-@dataclasses.dataclass
-class Heard:
-    """What an SDK made of the answer, in no protocol's words."""
-
-    text: str = ""
-    thinking: str = ""
-    refusal: str = ""
-    call: tuple[str, dict] | None = None
-    end: str = ""
-    tokens: tuple[int, int] = (0, 0)
-
-
-def chat(ask: Ask) -> Heard:
-    """openai, chat completions."""
-    call = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
-    messages: list = [{"role": "user", "content": "hi"}]
-    if ask.has_result:
-        messages += [
-            {"role": "assistant", "content": None, "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": "c", "content": "sunny"},
-        ]
-    options: dict = {"model": ask.model, "messages": messages, "max_tokens": ask.limit}
-    if ask.has_tool:
-        function = {"name": "weather", "parameters": TOOL}
-        options["tools"] = [{"type": "function", "function": function}]
-    with openai.OpenAI(base_url=ask.url + "/v1", api_key=KEY, max_retries=0) as client:
-        if ask.stream:
-            with client.chat.completions.stream(
-                **options, stream_options={"include_usage": True}
-            ) as stream:
-                for _ in stream:
-                    pass
-                whole = stream.current_completion_snapshot
-        else:
-            whole = client.chat.completions.create(**options)
-    (choice,) = whole.choices
-    heard = Heard(
-        text=choice.message.content or "",
-        thinking=getattr(choice.message, "reasoning_content", None) or "",
-        refusal=choice.message.refusal or "",
-        end=choice.finish_reason,
-        tokens=(whole.usage.prompt_tokens, whole.usage.completion_tokens),
-    )
-    for made in choice.message.tool_calls or ():
-        heard.call = (made.function.name, json.loads(made.function.arguments))
-    return heard
-
-
-def messages(ask: Ask) -> Heard:
-    """anthropic."""
-    said: list = [{"role": "user", "content": "hi"}]
-    if ask.has_result:
-        used = {"type": "tool_use", "id": "c", "name": "weather", "input": {}}
-        result = {"type": "tool_result", "tool_use_id": "c", "content": "sunny"}
-        said += [{"role": "assistant", "content": [used]}, {"role": "user", "content": [result]}]
-    options: dict = {"model": ask.model, "messages": said, "max_tokens": ask.limit}
-    if ask.has_tool:
-        options["tools"] = [{"name": "weather", "input_schema": TOOL}]
-    with anthropic.Anthropic(base_url=ask.url, api_key=KEY, max_retries=0) as client:
-        if ask.stream:
-            with client.messages.stream(**options) as stream:
-                whole = stream.get_final_message()
-        else:
-            whole = client.messages.create(**options)
-    heard = Heard(
-        end=whole.stop_reason, tokens=(whole.usage.input_tokens, whole.usage.output_tokens)
-    )
-    for block in whole.content:
-        match block.type:
-            case "thinking":
-                assert block.signature
-                heard.thinking += block.thinking
-            case "tool_use":
-                heard.call = (block.name, block.input)
-            case "text" if whole.stop_reason == "refusal":
-                heard.refusal += block.text
-            case "text":
-                heard.text += block.text
-    return heard
-
-
-def responses(ask: Ask) -> Heard:
-    """openai, Responses."""
-    heard: list = [{"role": "user", "content": "hi"}]
-    if ask.has_result:
-        call = {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"}
-        heard += [call, {"type": "function_call_output", "call_id": "c", "output": "sunny"}]
-    options: dict = {"model": ask.model, "input": heard, "max_output_tokens": ask.limit}
-    options["include"] = ["reasoning.encrypted_content"]
-    if ask.has_tool:
-        options["tools"] = [{"type": "function", "name": "weather", "parameters": TOOL}]
-    with openai.OpenAI(base_url=ask.url + "/v1", api_key=KEY, max_retries=0) as client:
-        if ask.stream:
-            with client.responses.stream(**options) as stream:
-                for event in stream:
-                    if event.type in ("response.completed", "response.incomplete"):
-                        whole = event.response
-        else:
-            whole = client.responses.create(**options)
-    return _of_response(whole)
-
-
-def _of_response(whole) -> Heard:
-    cut = whole.incomplete_details.reason if whole.incomplete_details else whole.status
-    heard = Heard(end=cut, tokens=(whole.usage.input_tokens, whole.usage.output_tokens))
-    for item in whole.output:
-        match item.type:
-            case "reasoning":
-                assert item.encrypted_content
-                heard.thinking += "".join(part.text for part in item.summary)
-            case "function_call":
-                heard.call = (item.name, json.loads(item.arguments))
-            case "message":
-                for part in item.content:
-                    heard.text += part.text if part.type == "output_text" else ""
-                    heard.refusal += part.refusal if part.type == "refusal" else ""
-    return heard
-
-
-def gemini(ask: Ask) -> Heard:
-    """google-genai."""
-    contents: list = [{"role": "user", "parts": [{"text": "hi"}]}]
-    if ask.has_result:
-        call = {"function_call": {"name": "weather", "args": {}}}
-        result = {"function_response": {"name": "weather", "response": {"sky": "blue"}}}
-        contents += [{"role": "model", "parts": [call]}, {"role": "user", "parts": [result]}]
-    config: dict = {"max_output_tokens": ask.limit}
-    if ask.has_tool:
-        function = {"name": "weather", "parameters_json_schema": TOOL}
-        config["tools"] = [{"function_declarations": [function]}]
-    asked: dict = {"model": ask.model, "contents": contents, "config": config}
-    options = genai.types.HttpOptions(base_url=ask.url)
-    with genai.Client(api_key=KEY, http_options=options) as client:
-        if ask.stream:
-            chunks = list(client.models.generate_content_stream(**asked))
-        else:
-            chunks = [client.models.generate_content(**asked)]
-    usage = chunks[-1].usage_metadata
-    heard = Heard(
-        end=chunks[-1].candidates[0].finish_reason.name,
-        tokens=(
-            usage.prompt_token_count, usage.candidates_token_count + usage.thoughts_token_count
-        ),
-    )  # fmt: skip
-    for part in (part for chunk in chunks for part in chunk.candidates[0].content.parts):
-        if part.function_call:
-            assert part.thought_signature
-            heard.call = (part.function_call.name, part.function_call.args)
-        elif part.thought:
-            heard.thinking += part.text
-        elif heard.end == "SAFETY":
-            heard.refusal += part.text
-        else:
-            heard.text += part.text
-    return heard
-
-
-@dataclasses.dataclass(frozen=True)
-class Sdk:
-    """A vendor's SDK: how it is used, its word for each end, and its error for a status above 399."""
-
-    use: Callable[[Ask], Heard]
-    stop: str
-    length: str
-    call: str
-    refusal: str
-    error: type[Exception]
-
-
-SDKS = {
-    "openai": Sdk(chat, "stop", "length", "tool_calls", "stop", openai.APIError),
-    "anthropic": Sdk(
-        messages, "end_turn", "max_tokens", "tool_use", "refusal", anthropic.APIStatusError
-    ),
-    "responses": Sdk(
-        responses, "completed", "max_output_tokens", "completed", "completed", openai.APIError
-    ),
-    "gemini": Sdk(gemini, "STOP", "MAX_TOKENS", "STOP", "SAFETY", genai.errors.APIError),
-}
 EACH = pytest.mark.parametrize("protocol", SDKS)
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 SENTENCES = (
@@ -260,10 +60,11 @@ def test_a_tool_is_called_once(provider, protocol, stream):
 @EACH
 @BOTH_WAYS
 def test_a_refusal(provider, protocol, stream):
-    """`demo-refusal` refuses in the protocol's way."""
+    """`demo-refusal` refuses in the protocol's way, or where it has none in words."""
     sdk = SDKS[protocol]
     heard = sdk.use(Ask(provider, "demo-refusal", stream))
-    assert (SENTENCES, "", sdk.refusal) == (heard.refusal, heard.text, heard.end)
+    told = (heard.refusal, heard.text) if sdk.has_refusals else (heard.text, heard.refusal)
+    assert (SENTENCES, "", sdk.refusal) == (*told, heard.end)
 
 
 @EACH

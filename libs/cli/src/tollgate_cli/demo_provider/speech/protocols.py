@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tollgate_cli.demo_provider.speech.chat import Chat
+from tollgate_cli.demo_provider.speech.dashscope import DashScope
 from tollgate_cli.demo_provider.speech.gemini import Gemini
 from tollgate_cli.demo_provider.speech.messages import Messages
 from tollgate_cli.demo_provider.speech.responses import Responses
@@ -12,7 +13,7 @@ from tollgate_cli.demo_provider.speech.speech import Speech
 
 # By the name that the command line has for each.
 PROTOCOLS: Final[Mapping[str, type[Speech]]] = MappingProxyType(
-    {spoken.name: spoken for spoken in (Chat, Messages, Responses, Gemini)}
+    {spoken.name: spoken for spoken in (Chat, Messages, Responses, Gemini, DashScope)}
 )
 
 

@@ -9,6 +9,7 @@ from tollgate_cli.demo_provider.speech.conversation import Answer, Counts, End, 
 from tollgate_cli.demo_provider.wire import Request
 
 CREATED: Final = 1_760_000_000
+BROKEN: Final = b'{"choices":[,,"error"'
 # Opaque to everybody but who made it: what vendors sign or encrypt their thinking with.
 SEAL: Final = "ZGVtbyBzZWFsIG9mIHRoaW5raW5n"
 
@@ -66,7 +67,7 @@ class Speech(ABC):
 
     def broken_event(self) -> bytes:
         """An event whose JSON is broken."""
-        return data(b'{"choices":[,,"error"')
+        return data(BROKEN)
 
 
 def parsed(body: bytes, *members: str) -> dict[str, Any]:
