@@ -42,7 +42,7 @@ def routes() -> dict[str, set[str]]:
 
 
 def test_trust_11_only_priced_routes_take_a_body(live: Live, model: str):
-    """The route table has three POSTs; all ask for money before they ask an upstream."""
+    """Each POST of the route table asks for money before it asks an upstream."""
     table = routes()
     posts = {path for path, methods in table.items() if methods - {"GET", "HEAD"}}
     poor = live.key(live.tenant(0.0000001))
@@ -51,6 +51,10 @@ def test_trust_11_only_priced_routes_take_a_body(live: Live, model: str):
         "/v1/chat/completions": {"model": model, **messages},
         "/v1/messages": {"model": live.model("demo-claude", ANTHROPIC), **messages},
         "/v1/responses": {"model": model, "max_output_tokens": 16, "input": "hi"},
+        "/v1/completions": {"model": model, "max_tokens": 16, "prompt": "hi"},
+        "/v1/embeddings": {"model": model, "input": "hi"},
+        "/v1/moderations": {"model": model, "input": "hi"},
+        "/v1/rerank": {"model": model, "query": "hi", "documents": ["hi"]},
     }
     assert bodies.keys() == posts
     for path in posts:

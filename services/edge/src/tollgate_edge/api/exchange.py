@@ -217,14 +217,14 @@ class Exchange:
 
     def error_body(self, refusal: Refusal) -> bytes:
         """The JSON of a refusal."""
-        return orjson.dumps(
-            public_errors.body(
-                refusal,
-                kind=self.face.dialect.errors.kind(refusal.status),
-                trace_id=self.trace_id,
-                request_id=self.request_id,
-            )
+        shape = self.face.dialect.errors
+        told = public_errors.body(
+            refusal,
+            kind=shape.kind(refusal.status),
+            trace_id=self.trace_id,
+            request_id=self.request_id,
         )
+        return orjson.dumps(shape.body(told, refusal.status))
 
 
 def refusal_headers(refusal: Refusal, facts: Facts) -> Headers:

@@ -12,7 +12,12 @@ from tollgate_edge.api.faces import anthropic_api, openai_api
 from tollgate_edge.api.faces.face import Face
 
 # The first is spoken by whoever says nothing of it.
-FACES = (openai_api.FACE, anthropic_api.FACE, openai_api.RESPONSES_FACE)
+FACES = (
+    openai_api.FACE,
+    anthropic_api.FACE,
+    openai_api.RESPONSES_FACE,
+    *openai_api.OTHER_FACES,
+)
 
 
 class Called(NamedTuple):
@@ -34,12 +39,15 @@ _COUNTED = {
 # Base URLs are typed by people: with a slash at the end, with /v1 twice or not at all. And who came
 # from another address of the same protocol changes the host alone: DashScope's two, Azure's v1.
 _ALIAS = re.compile(
-    r"/+(?:(?:(?:compatible-mode|apps/+anthropic|openai)/+)?(?:v1/+)*(?P<api>chat/+completions|responses|messages(?:/+count_tokens)?|models|receipts)"
+    r"/+(?:(?:(?:compatible-mode|apps/+anthropic|openai)/+)?(?:v1/+)*(?P<api>(?:chat/+)?completions|embeddings|moderations|rerank|responses|messages(?:/+count_tokens)?|models|receipts)"
     r"|health/+(?P<probe>live|ready))(?P<rest>/.*)?",
     re.DOTALL,
 )
 # Azure's clients name a deployment, which is a model here.
-_DEPLOYMENT = re.compile(r"/+openai/+deployments/+(?P<model>.+?)/+chat/+completions/*", re.DOTALL)
+_DEPLOYMENT = re.compile(
+    r"/+openai/+deployments/+(?P<model>.+?)/+(?P<api>chat/+completions|completions|embeddings)/*",
+    re.DOTALL,
+)
 
 
 def of(path: str) -> Called:
@@ -48,8 +56,8 @@ def of(path: str) -> Called:
     if (found := HOT.get(path) or _COUNTED.get(path)) is not None:
         return found
     if (deployment := _DEPLOYMENT.fullmatch(path)) is not None:
-        told = Told(model=deployment["model"])
-        return Called(path, openai_api.FACE, told=told)
+        face = HOT[canonical(f"/v1/{deployment['api']}")].face
+        return Called(path, face, told=Told(model=deployment["model"]))
     return Called(path)
 
 

@@ -147,7 +147,7 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
-        if call.request.sheds_tools or not model.speaks_only(call.exchange.face.protocol):
+        if call.request.sheds_tools or not model.speaks_only(call.exchange.face.dialect.provider):
             call.request = call.request.translated()
         bound = bounds.worst_case(
             call.request, model.price, output_cap=_cap_of_rates(grant, call.request, model)
@@ -266,7 +266,10 @@ class Pipeline:
         assert call.request is not None
         name = call.request.model
         call.is_model_known = self._catalogue.find(name) is not None
-        return self._catalogue.callable_by(grant, name)
+        model = self._catalogue.callable_by(grant, name)
+        if isinstance(model, Model) and not model.is_served_on(call.exchange.face.dialect):
+            return public_errors.own("MODEL_NOT_ON_PATH")
+        return model
 
     def _obstacle(self, call: Call, held: Held) -> Refusal | None:
         assert call.request is not None

@@ -34,6 +34,7 @@ _KEYED = "/v1/"
 _PATHS = [
     openai_api.FACE.path,
     openai_api.RESPONSES_FACE.path,
+    *(face.path for face in openai_api.OTHER_FACES),
     anthropic_api.FACE.path,
     f"{anthropic_api.FACE.path}/count_tokens",
     "/v1/models",

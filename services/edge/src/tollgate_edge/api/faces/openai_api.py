@@ -26,3 +26,9 @@ def model(entry: Model) -> dict[str, Any]:
 
 FACE = Face(DIALECTS[Protocol.OPENAI_CHAT], models, model)
 RESPONSES_FACE = Face(DIALECTS[Protocol.OPENAI_RESPONSES], models, model)
+# What its providers serve beside chats.
+OTHER_FACES = tuple(
+    Face(dialect, models, model)
+    for dialect in DIALECTS.values()
+    if dialect.beside is Protocol.OPENAI_CHAT
+)
