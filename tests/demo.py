@@ -83,7 +83,7 @@ WIRES = {
         b"event: response.failed",
     ),
     "gemini": Wire(
-        None,
+        Protocol.GEMINI,
         lambda model, stream: (
             f"/v1beta/models/{model}:" + ("streamGenerateContent?alt=sse" if stream else "generateContent")
         ),
