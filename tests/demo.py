@@ -2,11 +2,14 @@
 
 import contextlib
 import dataclasses
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from botocore.eventstream import EventStreamBuffer
 
 from tollgate_dialects.common.protocol import Protocol
 
@@ -27,6 +30,18 @@ def running(key_file: Path, *options: str) -> Iterator[str]:
             assert 0 == process.wait(10)
 
 
+def of_sse(stream: bytes) -> list[dict]:
+    """The JSON of server-sent events."""
+    return [json.loads(data) for data in re.findall(rb"^data: ?(\{.*)$", stream, re.MULTILINE)]
+
+
+def of_frames(stream: bytes) -> list[dict]:
+    """The JSON of AWS's frames, as botocore takes them apart."""
+    buffer = EventStreamBuffer()
+    buffer.add_data(stream)
+    return [json.loads(frame.payload) for frame in buffer]
+
+
 @dataclasses.dataclass(frozen=True)
 class Wire:
     """How a protocol is asked, and what of its answers and events is text for the reader."""
@@ -45,6 +60,8 @@ class Wire:
     error: bytes
     # The headers that make a call a stream.
     streams: dict[str, str] = dataclasses.field(default_factory=dict)
+    # The events of a stream.
+    events: Callable[[bytes], list[dict]] = of_sse
 
 
 WIRES = {
@@ -113,5 +130,18 @@ WIRES = {
         b'"finish_reason":"length"',
         b"event:error\n:HTTP_STATUS/500\ndata:{",
         {"X-DashScope-SSE": "enable"},
+    ),
+    "bedrock": Wire(
+        None,
+        lambda model, stream: f"/model/{model}/converse{'-stream' if stream else ''}",
+        lambda _model, limit, _stream: {
+            "messages": [{"role": "user", "content": [{"text": "hi"}]}],
+            "inferenceConfig": {"maxTokens": limit},
+        },
+        lambda answer: answer["output"]["message"]["content"][0]["text"],
+        lambda event: event.get("delta", {}).get("text", ""),
+        b'"stopReason":"max_tokens"',
+        b"internalServerException",
+        events=of_frames,
     ),
 }  # fmt: skip

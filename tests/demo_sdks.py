@@ -1,12 +1,18 @@
 """The vendors' SDKs, each used to ask the demo provider, and what each made of the answer."""
 
+import collections
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import anthropic
+import botocore.session
 import dashscope
 import openai
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from google import genai
 
 KEY = "sk-demo-provider-0123456789abcdef"
@@ -220,6 +226,77 @@ def generation(ask: Ask) -> Heard:
     return heard
 
 
+def converse(ask: Ask) -> Heard:
+    """botocore."""
+    messages: list = [{"role": "user", "content": [{"text": "hi"}]}]
+    if ask.has_result:
+        call = {"toolUse": {"toolUseId": "c", "name": "weather", "input": {}}}
+        result = {"toolResult": {"toolUseId": "c", "content": [{"text": "sunny"}]}}
+        messages += [
+            {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}
+        ]  # fmt: skip
+    asked: dict = {"modelId": ask.model, "messages": messages}
+    asked["inferenceConfig"] = {"maxTokens": ask.limit}
+    if ask.has_tool:
+        spec = {"name": "weather", "inputSchema": {"json": TOOL}}
+        asked["toolConfig"] = {"tools": [{"toolSpec": spec}]}
+    session = botocore.session.Session()
+    session.set_config_variable("region", "us-east-1")
+    # Else it looks for them in the cloud.
+    session.set_credentials("unused", "unused")
+    once = Config(retries={"total_max_attempts": 1}, signature_version=UNSIGNED)
+    client = session.create_client("bedrock-runtime", endpoint_url=ask.url, config=once)
+    # It sends Bedrock's own keys over TLS only.
+    bearer = {"Authorization": f"Bearer {KEY}"}
+    client.meta.events.register("before-send", lambda request, **_: request.headers.update(bearer))
+    with contextlib.closing(client):
+        if not ask.stream:
+            answer = client.converse(**asked)
+            blocks = answer["output"]["message"]["content"]
+        else:
+            answer = {}
+            blocks = _blocks_of(client.converse_stream(**asked)["stream"], answer)
+    heard = Heard(end=answer["stopReason"])
+    heard.tokens = (answer["usage"]["inputTokens"], answer["usage"]["outputTokens"])
+    for block in blocks:
+        if "toolUse" in block:
+            heard.call = (block["toolUse"]["name"], block["toolUse"]["input"])
+        elif "reasoningContent" in block:
+            assert block["reasoningContent"]["reasoningText"]["signature"]
+            heard.thinking += block["reasoningContent"]["reasoningText"]["text"]
+        elif heard.end == "content_filtered":
+            heard.refusal += block["text"]
+        else:
+            heard.text += block["text"]
+    return heard
+
+
+def _blocks_of(stream: Iterable[dict], answer: dict) -> list[dict]:
+    """The blocks of a stream; what else it says goes into `answer`."""
+    blocks: dict[int, dict] = collections.defaultdict(dict)
+    for event in stream:
+        for told in ("contentBlockStart", "contentBlockDelta"):
+            if at := event.get(told):
+                _add(blocks[at["contentBlockIndex"]], at.get("start") or at["delta"])
+        answer.update(event.get("messageStop", {}))
+        answer.update(event.get("metadata", {}))
+    for block in blocks.values():
+        if "toolUse" in block:
+            block["toolUse"]["input"] = json.loads(block["toolUse"]["input"])
+    return list(blocks.values())
+
+
+def _add(block: dict, told: dict) -> None:
+    """Texts are joined; thinking stands a level deeper in a whole answer."""
+    for name, value in told.items():
+        if name == "reasoningContent":
+            _add(block.setdefault(name, {}).setdefault("reasoningText", {}), value)
+        elif isinstance(value, dict):
+            _add(block.setdefault(name, {}), value)
+        else:
+            block[name] = block.get(name, "") + value
+
+
 @dataclasses.dataclass(frozen=True)
 class Sdk:
     """A vendor's SDK: how it is used, its word for each end, and its error for a status above 399."""
@@ -241,6 +318,14 @@ SDKS = {
     ),
     "responses": Sdk(
         responses, "completed", "max_output_tokens", "completed", "completed", openai.APIError
+    ),
+    "bedrock": Sdk(
+        converse,
+        "end_turn",
+        "max_tokens",
+        "tool_use",
+        "content_filtered",
+        ClientError,
     ),
     "dashscope": Sdk(
         generation, "stop", "length", "tool_calls", "stop", DashScopeError, has_refusals=False

@@ -59,8 +59,7 @@ def text_of(answer, protocol, *, stream):
     wire = WIRES[protocol]
     if not stream:
         return wire.whole(answer.json())
-    told = re.findall(rb"^data: ?(\{.*)$", answer.content, re.MULTILINE)
-    return "".join(wire.event(json.loads(event)) for event in told)
+    return "".join(wire.event(event) for event in wire.events(answer.content))
 
 
 def stats(client):
@@ -237,11 +236,8 @@ def test_a_stream_of_gemini_without_sse_is_one_array(client):
         told = client.post(wire.path(model, True), json=body)
         array = client.post(wire.path(model, True).removesuffix("?alt=sse"), json=body)
         assert "application/json" == array.headers["content-type"]
-        events = [
-            json.loads(event) for event in re.findall(r"^data: (.*)$", told.text, re.MULTILINE)
-        ]
         whole = array.text if model == "demo-gpt" else array.text + "]"
-        assert events == json.loads(whole)
+        assert wire.events(told.content) == json.loads(whole)
 
 
 def test_the_other_shapes_of_dashscope(client):
@@ -251,8 +247,8 @@ def test_the_other_shapes_of_dashscope(client):
     def told(of: str, **parameters: object) -> list[dict]:
         body = {**wire.body("demo-gpt", 3, True), "parameters": {"max_tokens": 3, **parameters}}
         path = wire.path("", True).replace("text-", f"{of}-")
-        events = client.post(path, json=body, headers={"accept": "text/event-stream"}).text
-        return [json.loads(event) for event in re.findall(r"^data:(.*)$", events, re.MULTILINE)]
+        answer = client.post(path, json=body, headers={"accept": "text/event-stream"})
+        return wire.events(answer.content)
 
     texts = [event["output"]["text"] for event in told("text", result_format="text")]
     assert ["Hello", "Hello from", "Hello from the", "Hello from the"] == texts

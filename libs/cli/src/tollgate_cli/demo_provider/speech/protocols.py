@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from tollgate_cli.demo_provider.speech.bedrock import Bedrock
 from tollgate_cli.demo_provider.speech.chat import Chat
 from tollgate_cli.demo_provider.speech.dashscope import DashScope
 from tollgate_cli.demo_provider.speech.gemini import Gemini
@@ -13,7 +14,7 @@ from tollgate_cli.demo_provider.speech.speech import Speech
 
 # By the name that the command line has for each.
 PROTOCOLS: Final[Mapping[str, type[Speech]]] = MappingProxyType(
-    {spoken.name: spoken for spoken in (Chat, Messages, Responses, Gemini, DashScope)}
+    {spoken.name: spoken for spoken in (Chat, Messages, Responses, Gemini, DashScope, Bedrock)}
 )
 
 
