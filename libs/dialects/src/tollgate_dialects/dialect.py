@@ -4,7 +4,7 @@ The engines (`request`, `answer`) take the part that is theirs, so nothing outsi
 own folder knows which one it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -40,18 +40,22 @@ class PassedHeaders(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What may decide where a call goes: the upstream's name of its model, whether it streams."""
+    """What may decide where a call goes."""
 
+    # The upstream's name of its model.
     model: str
     stream: bool
+    # What is sent.
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Endpoint:
     """Where and under which headers calls of the protocol are made."""
 
-    # Where clients make them here.
+    # Where clients make them here, and where else.
     path: str
+    other_paths: tuple[str, ...] = ()
     # From the path of a provider's base URL to what follows it, percent-encoded.
     path_below: Callable[[str, Asked], str]
     # Whether that is the same for every call.
@@ -62,6 +66,9 @@ class Endpoint:
     key_headers: Callable[[str], Mapping[str, str]]
     # The lower-case name of a header that only its clients send; empty: they send none such.
     told_by: bytes
+    # Whether a request's headers (names in lower case) ask for a stream; only for a protocol that
+    # says it there.
+    asks_for_stream: Callable[[Iterable[tuple[bytes, bytes]]], bool] = lambda _headers: False
     # Of the protocol's own headers that a client sent, by lower-case name, what goes upstream.
     passed_on: Callable[[Mapping[str, str]], PassedHeaders]
 

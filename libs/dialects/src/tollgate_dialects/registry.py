@@ -6,6 +6,7 @@ from typing import Final
 
 from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.dashscope.dialect import DASHSCOPE
 from tollgate_dialects.dialect import Dialect
 from tollgate_dialects.gemini.dialect import GEMINI
 from tollgate_dialects.openai_chat.dialect import OPENAI_CHAT
@@ -23,6 +24,7 @@ DIALECTS: Final[Mapping[Protocol, Dialect]] = MappingProxyType(
             OPENAI_RESPONSES,
             ANTHROPIC_MESSAGES,
             GEMINI,
+            DASHSCOPE,
             COMPLETIONS,
             EMBEDDINGS,
             MODERATIONS,

@@ -214,7 +214,7 @@ class Attempts:
         body: bytes,
     ) -> tuple[Opened | NotOpened, routing.Result]:
         try:
-            head = _head(call, candidate, key, upstream)
+            head = _head(call, candidate, key, upstream, body)
             answer = await self._upstream.send(head, body)
         except UpstreamFault as fault:
             result = _RESULT_OF_FAULT.get(fault.fault, routing.Result.BROKEN)
@@ -298,10 +298,12 @@ def _not_said(cannot: Untranslatable | BadRequest) -> NotOpened:
     )
 
 
-def _head(call: UpstreamCall, candidate: Candidate, key: OpenKey, upstream: Dialect) -> RequestHead:
+def _head(
+    call: UpstreamCall, candidate: Candidate, key: OpenKey, upstream: Dialect, body: bytes
+) -> RequestHead:
     head, spoken = key.head, upstream.endpoint
     if not spoken.is_one_path:
-        asked = Asked(candidate.upstream_model, call.asked.stream)
+        asked = Asked(candidate.upstream_model, call.asked.stream, body)
         head = head.at(endpoint.target(candidate.address, spoken, asked))
     headers = spoken.stream_headers if call.asked.stream else {}
     if upstream is call.dialect:

@@ -65,6 +65,7 @@ class AnswerRules:
     # The choices that a document of a stream belongs to.
     choices: Callable[[Mapping[str, Any]], Iterable[int]]
     end: sse.StreamEnd
+    form: sse.FrameForm = sse.PLAIN
     # What frames of plain text are made of.
     vocabulary: Vocabulary
     # Where an error has its code: the first member that is a plain word.

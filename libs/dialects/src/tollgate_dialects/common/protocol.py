@@ -14,6 +14,7 @@ class Protocol(enum.Enum):
     OPENAI_EMBEDDINGS = "openai.embeddings"
     OPENAI_MODERATIONS = "openai.moderations"
     RERANK = "jina.rerank"
+    DASHSCOPE = "dashscope.generation"
 
     # Members are singletons: their identity is a hash, and Enum's own runs in Python.
     __hash__ = object.__hash__

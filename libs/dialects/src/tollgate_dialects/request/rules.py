@@ -12,6 +12,10 @@ from tollgate_dialects.request.keys import Names
 OutputLimit: TypeAlias = tuple[int | None, tuple[str, ...]]
 
 
+# By how much DashScope says that it may miss a limit.
+BEYOND_LIMIT_TOKENS: Final = 10
+
+
 class RequestFacts(NamedTuple):
     """All that is known of a request before its price is."""
 
@@ -37,11 +41,21 @@ class RequestFacts(NamedTuple):
     translated_token_bound: int = 0
     # How many texts are read, each within the model's own limit.
     texts: int = 1
+    # Output tokens beyond the limit, per choice; None: as many again as the model gives at most.
+    beyond_limit_tokens: int | None = 0
 
     def translated(self) -> "RequestFacts":
-        """The facts for an upstream of another protocol: some write their caches unasked."""
+        """The facts for an upstream of another protocol.
+
+        Some write their caches unasked; some go a little beyond their limit.
+        """
         cache_write: CacheWrite = "5m" if self.cache_write == "none" else self.cache_write
-        return self._replace(input_token_bound=self.translated_token_bound, cache_write=cache_write)
+        beyond = self.beyond_limit_tokens
+        return self._replace(
+            input_token_bound=self.translated_token_bound,
+            cache_write=cache_write,
+            beyond_limit_tokens=None if beyond is None else max(beyond, BEYOND_LIMIT_TOKENS),
+        )
 
 
 class Told(NamedTuple):
@@ -101,6 +115,10 @@ class RequestRules:
     texts: Callable[[Mapping[str, Any]], int] = lambda _document: 1
     # About how many input tokens a document has; None: its clients do not ask for that alone.
     count: Callable[[Mapping[str, Any], Content], int] | None = None
+    # How many choices a stream may have; None: as many as a whole answer.
+    stream_choices_max: int | None = None
+    # What the output limit of a document does not cover, as in RequestFacts.
+    beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
     # Whether a document has what must be left out of what is sent.
     sheds: Callable[[Mapping[str, Any]], bool] = lambda _document: False
 

@@ -5,6 +5,7 @@ path, and nobody is ever redirected; work in proportion to a path's length.
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from tollgate_dialects.request.rules import IN_THE_BODY, Told
@@ -16,6 +17,7 @@ FACES = (
     openai_api.FACE,
     anthropic_api.FACE,
     openai_api.RESPONSES_FACE,
+    openai_api.DASHSCOPE_FACE,
     *openai_api.OTHER_FACES,
 )
 
@@ -28,9 +30,21 @@ class Called(NamedTuple):
     # Clients ask about how much they would send, and nothing is sent.
     counts: bool = False
     told: Told = IN_THE_BODY
+    # Headers say something of the call, too.
+    has_headers: bool = False
+
+    def told_by(self, headers: Iterable[tuple[bytes, bytes]]) -> Told:
+        """What the path and the headers say of the call."""
+        assert self.face is not None, "there are calls"
+        asks_for_stream = self.face.dialect.endpoint.asks_for_stream
+        return self.told._replace(stream=asks_for_stream(headers))
 
 
-HOT = {face.path: Called(face.path, face) for face in FACES}
+HOT = {
+    path: Called(path, face, has_headers=not face.dialect.request.stream_in_body)
+    for face in FACES
+    for path in face.paths
+}
 _COUNTED = {
     path: Called(path, face, counts=True)
     for path, face in ((f"{face.path}/count_tokens", face) for face in FACES)
@@ -40,6 +54,7 @@ _COUNTED = {
 # from another address of the same protocol changes the host alone: DashScope's two, Azure's v1.
 _ALIAS = re.compile(
     r"/+(?:(?:(?:compatible-mode|apps/+anthropic|openai)/+)?(?:v1/+)*(?P<api>(?:chat/+)?completions|embeddings|moderations|rerank|responses|messages(?:/+count_tokens)?|models|receipts)"
+    r"|(?:(?:api|v1)/+)*(?P<service>services/+aigc/+(?:text|multimodal)-generation/+generation)"
     r"|health/+(?P<probe>live|ready))(?P<rest>/.*)?",
     re.DOTALL,
 )
@@ -66,6 +81,7 @@ def canonical(path: str) -> str:
     match = _ALIAS.fullmatch(path)
     if match is None:
         return path
-    place = f"/health/{match['probe']}" if match["probe"] else f"/v1/{match['api']}"
+    places = {"api": "/v1/", "service": "/api/v1/", "probe": "/health/"}
+    place = next(top + match[name] for name, top in places.items() if match[name])
     rest = (match["rest"] or "").strip("/")
     return re.sub("/+", "/", place) + (f"/{rest}" if rest else "")

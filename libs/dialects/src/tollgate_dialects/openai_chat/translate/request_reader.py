@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tollgate_dialects.common import shapes
 from tollgate_dialects.common.refusal import wrong_type
+from tollgate_dialects.conversation.assembly import Call, Thought, Words
 from tollgate_dialects.conversation.parts import (
     Cache,
     FunctionTool,
@@ -23,7 +24,6 @@ from tollgate_dialects.conversation.parts import (
 )
 from tollgate_dialects.conversation.request import Request, Role, ToolChoice, Turn
 from tollgate_dialects.openai_chat.translate import said, settings
-from tollgate_dialects.openai_chat.translate.said import Call, Thought, Words
 
 _ROLES: Final[Mapping[str, Role]] = {
     "system": "system", "developer": "developer", "user": "user", "assistant": "assistant",
