@@ -116,7 +116,7 @@ WIRES = {
         b'data: {"error":',
     ),
     "dashscope": Wire(
-        None,
+        Protocol.DASHSCOPE,
         lambda _model, _stream: "/api/v1/services/aigc/text-generation/generation",
         lambda model, limit, _stream: {
             "model": model,

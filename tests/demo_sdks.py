@@ -202,10 +202,9 @@ def generation(ask: Ask) -> Heard:
             {"role": "assistant", "content": "", "tool_calls": [call]},
             {"role": "tool", "content": "sunny"},
         ]
-    dashscope.base_http_api_url = ask.url + "/api/v1"
     answers = dashscope.Generation.call(
         ask.model, messages=messages, api_key=KEY, max_tokens=ask.limit, result_format="message",
-        stream=ask.stream, incremental_output=ask.stream,
+        stream=ask.stream, incremental_output=ask.stream, base_address=ask.url + "/api/v1",
         tools=[{"type": "function", "function": function}] if ask.has_tool else None,
     )  # fmt: skip
     heard, arguments, name = Heard(), "", ""

@@ -59,6 +59,12 @@ DEMO = {
         "cache_write_5m": 250_000, "cache_write_1h": 250_000,
         "max_input_tokens": 272_000, "max_output_tokens": 128_000,
     },
+    "demo-qwen": {
+        "owned_by": "demo",
+        "input": 120_000, "output": 480_000, "cache_read": 24_000,
+        "cache_write_5m": 150_000, "cache_write_1h": 150_000,
+        "max_input_tokens": 128_000, "max_output_tokens": 32_768,
+    },
     "demo-claude": {
         "owned_by": "demo",
         "input": 1_000_000, "output": 5_000_000, "cache_read": 100_000,

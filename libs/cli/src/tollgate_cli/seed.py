@@ -25,8 +25,9 @@ from tollgate_operations.tenants import create_tenant
 
 TENANT = "demo"
 MONTHLY_USD = "5"
+SPOKEN = ("openai", "responses", "anthropic", "dashscope")
 # Model -> the protocol that it is served on.
-MODELS = {PROTOCOLS[name].model: name for name in ("openai", "responses", "anthropic")}
+MODELS = {PROTOCOLS[name].model: name for name in SPOKEN}
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,28 @@
 """What a person reads when the suite is up: addresses, the key, a call that works. Pure."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tollgate_cli.seed import MODELS, MONTHLY_USD
 
-_MESSAGES = '"messages":[{"role":"user","content":"Say hello."}]'
-# Protocol -> path, the header that its SDK sends the key in, and what is asked.
+_CHAT = '{"model":"MODEL","max_tokens":64,"messages":[{"role":"user","content":"Say hello."}]}'
+_RESPONSE = '{"model":"MODEL","max_output_tokens":64,"input":"Say hello."}'
+_GENERATION = (
+    '{"input":{"messages":[{"role":"user","content":"Say hello."}]},'
+    '"parameters":{"max_tokens":64,"incremental_output":true},"model":"MODEL"}'
+)
+# Protocol -> path, the header that its SDK sends the key in, and what is asked of the MODEL.
 _CALLS = {
-    "openai": ("/v1/chat/completions", "authorization: Bearer ", f'"max_tokens":64,{_MESSAGES}'),
-    "responses": (
-        "/v1/responses",
+    "openai": ("/v1/chat/completions", "authorization: Bearer ", _CHAT),
+    "responses": ("/v1/responses", "authorization: Bearer ", _RESPONSE),
+    "anthropic": ("/v1/messages", "x-api-key: ", _CHAT),
+    "dashscope": (
+        "/api/v1/services/aigc/text-generation/generation",
         "authorization: Bearer ",
-        '"max_output_tokens":64,"input":"Say hello."',
+        _GENERATION,
     ),
-    "anthropic": ("/v1/messages", "x-api-key: ", f'"max_tokens":64,{_MESSAGES}'),
 }
 
 
@@ -44,7 +51,7 @@ def _edges(described: Mapping[str, Any]) -> list[str]:
 def _demo(described: Mapping[str, Any], home: Path) -> list[str]:
     url, key_file = described["api_url"], home / "secrets" / "demo-key"
     # Read when a line is pasted: so no line holds the key, and each works at every start.
-    key = f"$(cat '{key_file}')"
+    key = f"$(cat {shlex.quote(str(key_file))})"
     if described["demo_key_is_new"]:
         shown = f"  Virtual key (shown this once): {described['demo_key']}"
     else:
@@ -56,7 +63,8 @@ def _demo(described: Mapping[str, Any], home: Path) -> list[str]:
         "  Try it, a line for each protocol:",
         "",
         *(line for model, protocol in MODELS.items() for line in _curl(url, key, model, protocol)),
-        '  The same as a stream: curl -iN, and "stream":true in the body.',
+        '  The same as a stream: curl -iN, and "stream":true in the body; for DashScope instead',
+        '  -H "x-dashscope-sse: enable".',
         "",
     ]
 
@@ -64,4 +72,4 @@ def _demo(described: Mapping[str, Any], home: Path) -> list[str]:
 def _curl(url: str, key: str, model: str, protocol: str) -> list[str]:
     path, header, asked = _CALLS[protocol]
     headers = f'-H "{header}{key}" -H "content-type: application/json"'
-    return [f'curl -i {url}{path} {headers} -d \'{{"model":"{model}",{asked}}}\'', ""]
+    return [f"curl -i {url}{path} {headers} -d '{asked}'".replace("MODEL", model), ""]
