@@ -74,10 +74,10 @@ def all_patterns() -> dict[str, re.Pattern[Any]]:
     found: dict[str, re.Pattern[Any]] = {}
     streamed = {p for p, dialect in DIALECTS.items() if not dialect.request.refused.get("stream")}
     assert streamed == FRAMES.keys() | READ_ALWAYS
-    for protocol in FRAMES:
+    for protocol, frame in FRAMES.items():
         dialect = DIALECTS[protocol]
         words = dialect.answer.vocabulary
-        made = template.of(FRAMES[protocol], words)
+        made = template.of(frame, words)
         assert made is not None
         for name, pattern in (
             ("template.of", made), ("variable", words.variable), ("fixed", words.fixed),

@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
@@ -140,7 +141,9 @@ class FakeUpstream:
         raw = {line.split(": ", 1)[0].lower(): line.split(": ", 1)[1] for line in head[1:] if line}
         body = await reader.readexactly(int(headers["content-length"]))
         self.seen.append(Seen(head[0].split(" ")[1], raw, body))
-        script = self.scripts[json.loads(body)["model"]]
+        # Some protocols name the model in the path.
+        named = json.loads(body).get("model") or unquote(self.seen[-1].path.split("/")[2])
+        script = self.scripts[named]
         for piece in script() if callable(script) else script:
             if isinstance(piece, Pause):
                 await asyncio.sleep(piece.seconds)
@@ -261,6 +264,7 @@ class Harness:
         keys_each: int = 1,
         keep: bool = False,
         without_include_usage: bool = False,
+        key: str = "",
         upstream_model: str = "",
         **price_changes: int,
     ) -> None:
@@ -271,7 +275,7 @@ class Harness:
             keys = []
             for number in range(keys_each):
                 key_id = f"pk-{place}-{number}"
-                secret = Secret(f"{KEY}-{place}-{number}")
+                secret = Secret(key or f"{KEY}-{place}-{number}")
                 encrypted = await self.keys.encrypt("shared", key_id, address, secret)
                 keys.append(ProviderKey(key_id, "shared", encrypted))
             served = tuple(ProviderModel(model, upstream_model or model) for model in models)

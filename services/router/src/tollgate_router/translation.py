@@ -16,14 +16,16 @@ from tollgate_dialects.conversation.request import Request
 from tollgate_dialects.conversation.stream import StreamTranslator
 from tollgate_dialects.conversation.tools import restored_answer
 from tollgate_dialects.conversation.translation import Context, Target, Untranslatable
-from tollgate_dialects.dialect import Dialect
+from tollgate_dialects.dialect import UpstreamDialect
 from tollgate_dialects.pricing.usage import Usage
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import estimated_input_tokens
 from tollgate_router.providers.catalogue import Candidate
 
 
-def renaming(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> Renaming | None:
+def renaming(
+    call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
+) -> Renaming | None:
     """What puts the client's name of the model into an answer that is passed on as it came.
 
     None where the upstream knows the model under that name: it may answer with a closer one.
@@ -40,7 +42,7 @@ class UpstreamBody(NamedTuple):
     dropped: frozenset[str]
 
 
-def is_needed(call: UpstreamCall, upstream: Dialect) -> bool:
+def is_needed(call: UpstreamCall, upstream: UpstreamDialect) -> bool:
     """Whether the client's bytes are not what this upstream is sent.
 
     Nor are they where tools have to be left out that run at the vendor and have no price.
@@ -48,7 +50,9 @@ def is_needed(call: UpstreamCall, upstream: Dialect) -> bool:
     return upstream is not call.dialect or call.asked.sheds_tools
 
 
-def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> UpstreamBody:
+def upstream_body(
+    call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
+) -> UpstreamBody:
     """The request in an upstream's protocol. Raises Untranslatable, BadRequest."""
     target = Target(
         candidate.upstream_model, call.max_output_tokens, candidate.without_include_usage
@@ -60,7 +64,7 @@ def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -
         raise Untranslatable("messages", "The request cannot be told in this protocol.") from None
 
 
-def stream_translator(call: UpstreamCall, upstream: Dialect) -> StreamTranslator:
+def stream_translator(call: UpstreamCall, upstream: UpstreamDialect) -> StreamTranslator:
     """What tells an upstream's stream to the client."""
     return StreamTranslator(
         upstream.translation.event_reader(),
@@ -69,7 +73,7 @@ def stream_translator(call: UpstreamCall, upstream: Dialect) -> StreamTranslator
     )
 
 
-def answer(call: UpstreamCall, upstream: Dialect, body: bytes, usage: Usage) -> bytes:
+def answer(call: UpstreamCall, upstream: UpstreamDialect, body: bytes, usage: Usage) -> bytes:
     """A metered answer as the client's protocol has it. Raises IllegalEventError."""
     try:
         found = upstream.translation.read_answer(orjson.loads(body))

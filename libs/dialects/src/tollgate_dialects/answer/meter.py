@@ -131,7 +131,7 @@ class StreamMeter(AnswerMeter):
         super().__init__(rules.text, rules.error_codes, secrets)
         self._rules = rules
         self._reader = rules.stream_reader(choices=choices, strip_usage=strip_usage)
-        self._frames = sse.FrameBuffer()
+        self._frames = rules.framing()
         # The choices that the last frame said more of, if it was of a known shape.
         self._going: tuple[int, ...] | None = None
         # How much had been produced when the last frame of metadata was dropped.
@@ -152,7 +152,7 @@ class StreamMeter(AnswerMeter):
             return b""
         try:
             frames = self._frames.push(chunk)
-        except sse.FrameTooLongError:
+        except sse.FrameError:
             self.fail()
             return b""
         return self._pass(frames) if frames else b""
@@ -164,7 +164,11 @@ class StreamMeter(AnswerMeter):
         """
         if self.error or self.finished:
             return b""
-        passed = self._pass(self._frames.rest())
+        try:
+            passed = self._pass(self._frames.rest())
+        except sse.FrameError:
+            self.fail()
+            return b""
         if self.is_final and not self.error and not self.finished:
             self.finished = True
             passed += self._last + self._rules.end.frame

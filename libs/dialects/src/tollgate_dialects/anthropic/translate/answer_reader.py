@@ -10,8 +10,9 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from tollgate_dialects.anthropic.translate import citations, names
+from tollgate_dialects.anthropic.translate import citations
 from tollgate_dialects.common import sse
+from tollgate_dialects.conversation import call_input
 from tollgate_dialects.conversation.answer import (
     Answer,
     AnswerPart,
@@ -259,7 +260,7 @@ class _Block:
 
     def _close(self) -> None:
         if isinstance(self._part, ToolCall) and not self._has_text:
-            self._say(names.arguments_of(self._input or {}))
+            self._say(call_input.arguments_of(self._input or {}))
         if self._seal is not None:
             self._tell(Sealed(self._seal))
         if self._is_told:

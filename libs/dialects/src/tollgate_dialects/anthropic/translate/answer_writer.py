@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from tollgate_dialects.anthropic.translate import citations, names
-from tollgate_dialects.conversation import carrier
+from tollgate_dialects.conversation import call_input, carrier
 from tollgate_dialects.conversation.answer import (
     Answer,
     Cited,
@@ -85,7 +85,9 @@ def _complete(block: dict[str, Any], texts: dict[str, list[str]]) -> None:
     for member, pieces in texts.items():
         text = "".join(pieces)
         block[member] = (
-            names.input_of(text, takes_text=False) if member == "input" else block[member] + text
+            call_input.input_of(text, takes_text=False)
+            if member == "input"
+            else block[member] + text
         )
 
 
@@ -289,10 +291,10 @@ class MessageWriter(EventWriter):
 
 def _object(arguments: str, call: ToolCall) -> str:
     """Whole arguments as the model wrote them, or wrapped where they are no object."""
-    value = names.input_of(arguments, takes_text=call.takes_text)
+    value = call_input.input_of(arguments, takes_text=call.takes_text)
     if not value:
         return "{}"
-    if call.takes_text or value.keys() == {names.WRAPPER}:
+    if call.takes_text or value.keys() == {call_input.WRAPPER}:
         return orjson.dumps(value).decode()
     return arguments
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from tollgate_dialects.anthropic.translate import names
+from tollgate_dialects.conversation import call_input
 from tollgate_dialects.conversation.parts import (
     Cache,
     Media,
@@ -81,7 +82,7 @@ class ContentWriter:
             "type": "tool_use",
             "id": names.tool_id(part.call_id),
             "name": names.tool_name(part.name, part.namespace),
-            "input": names.input_of(part.arguments, takes_text=part.takes_text),
+            "input": call_input.input_of(part.arguments, takes_text=part.takes_text),
         }
         return marked(block, part.cache)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from tollgate_dialects.anthropic.translate.content_writer import ContentWriter
-from tollgate_dialects.anthropic.translate.models import Model
+from tollgate_dialects.claude.models import Model
 from tollgate_dialects.conversation.request import Turn
 from tollgate_dialects.conversation.translation import Untranslatable
 

@@ -7,11 +7,11 @@ the request is refused where it makes no sense without.
 import re
 from typing import Any, Final
 
-import orjson
-
-from tollgate_dialects.anthropic.translate import messages, models, names, reasoning, schemas
+from tollgate_dialects.anthropic.translate import messages, names
 from tollgate_dialects.anthropic.translate.content_writer import ContentWriter, marked
-from tollgate_dialects.anthropic.translate.models import Model
+from tollgate_dialects.claude import models, reasoning, sampling, schemas
+from tollgate_dialects.claude.models import Model
+from tollgate_dialects.conversation import call_input
 from tollgate_dialects.conversation.parts import FunctionTool, HostedTool, Origin, Tool
 from tollgate_dialects.conversation.request import OutputFormat, Request
 from tollgate_dialects.conversation.translation import Target, Untranslatable, Written
@@ -25,9 +25,6 @@ _OWN_EXTRAS: Final = frozenset(("context_management", "inference_geo", "speed"))
 _TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only"}
 # Conversations that another vendor keeps: without them the request is another one.
 _STORED: Final = ("previous_response_id", "conversation", "prompt")
-_CHOICES: Final = frozenset(("anyOf", "oneOf", "allOf"))
-# Where thinking is on, a lower share is refused.
-_LEAST_TOP_P: Final = 0.95
 
 
 def write(request: Request, target: Target) -> Written:
@@ -66,7 +63,8 @@ def write(request: Request, target: Target) -> Written:
         document["output_config"] = config
     if said.system:
         document["system"] = _plain(said.system)
-    _sample(request, model, document, dropped, is_thinking=thought.is_on)
+    sampled = sampling.kept(request, model, dropped, is_thinking=thought.is_on)
+    document |= {name: value for name, value in sampled._asdict().items() if value is not None}
     _address(request, document, dropped)
     _limit_marks(document, dropped)
     return Written(document, frozenset(dropped))
@@ -145,10 +143,13 @@ def _is_own(tool: HostedTool, request: Request) -> bool:
 
 
 def _function(tool: FunctionTool, model: Model, dropped: set[str]) -> dict[str, Any]:
-    schema = _schema(tool, dropped)
+    held = schemas.of_tool(tool.schema)
+    schema = held.schema
+    if held.is_looser:
+        dropped.add("tools.schema")
     if tool.takes_text:
-        text = {names.FREE_TEXT: {"type": "string"}}
-        schema = {"type": "object", "properties": text, "required": [names.FREE_TEXT]}
+        text = {call_input.FREE_TEXT: {"type": "string"}}
+        schema = {"type": "object", "properties": text, "required": [call_input.FREE_TEXT]}
     if tool.grammar is not None:
         dropped.add("tools.grammar")
     written: dict[str, Any] = {
@@ -162,20 +163,6 @@ def _function(tool: FunctionTool, model: Model, dropped: set[str]) -> dict[str, 
     elif tool.strict:
         dropped.add("tools.strict")
     return marked(written, tool.cache)
-
-
-def _schema(tool: FunctionTool, dropped: set[str]) -> dict[str, Any]:
-    """An object at the top, and no choice among several there: Anthropic takes no other."""
-    schema = {**(tool.schema or {"properties": {}}), "type": "object"}
-    for name in _CHOICES & schema.keys():
-        branches = schema.pop(name)
-        dropped.add("tools.schema")
-        for branch in branches if isinstance(branches, list) else ():
-            found = branch.get("properties") if isinstance(branch, dict) else None
-            if isinstance(found, dict):
-                own = schema.get("properties")
-                schema["properties"] = {**found, **(own if isinstance(own, dict) else {})}
-    return schema
 
 
 def _tool_choice(request: Request, *, has_tools: bool) -> dict[str, Any]:
@@ -216,20 +203,15 @@ def _hold_to(
     """A schema where the model can be held to one; else words, which are named as the less."""
     if wanted.kind == "text":
         return
-    if wanted.kind == "json_schema" and wanted.schema is not None:
-        if model.takes_schema:
-            schema, is_looser = schemas.held(wanted.schema)
-            config["format"] = {"type": "json_schema", "schema": schema}
-            if is_looser:
-                dropped.add("output_format.schema")
-            if wanted.description:
-                dropped.add("output_format.description")
-            return
-        printed = orjson.dumps(wanted.schema).decode()
-        words = f"Answer with JSON that is valid under this schema, and nothing else: {printed}"
-    else:
-        words = "Answer with one JSON object, and nothing else."
-    system.append({"type": "text", "text": words})
+    if wanted.kind == "json_schema" and wanted.schema is not None and model.takes_schema:
+        schema, is_looser = schemas.held(wanted.schema)
+        config["format"] = {"type": "json_schema", "schema": schema}
+        if is_looser:
+            dropped.add("output_format.schema")
+        if wanted.description:
+            dropped.add("output_format.description")
+        return
+    system.append({"type": "text", "text": wanted.in_words()})
     dropped.add("output_format")
 
 
@@ -239,37 +221,6 @@ def _plain(system: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
         text: str = system[0]["text"]
         return text
     return system
-
-
-def _sample(
-    request: Request,
-    model: Model,
-    document: dict[str, Any],
-    dropped: set[str],
-    *,
-    is_thinking: bool,
-) -> None:
-    """Temperature and its like, as far as the model takes them."""
-    temperature, top_p, top_k = request.temperature, request.top_p, request.top_k
-    is_usual = temperature == 1 and model.takes_sampling
-    if temperature is not None and not is_usual and (is_thinking or not model.takes_sampling):
-        if temperature != 1:
-            dropped.add("temperature")
-        temperature = None
-    elif temperature is not None and not 0 <= temperature <= 1:
-        dropped.add("temperature")
-        temperature = min(max(temperature, 0.0), 1.0)
-    is_low = top_p is not None and is_thinking and top_p < _LEAST_TOP_P
-    is_second = temperature is not None and model.takes_one_sampling
-    if top_p is not None and (is_low or is_second or not model.takes_sampling):
-        if top_p != 1:
-            dropped.add("top_p")
-        top_p = None
-    if top_k is not None and (is_thinking or not model.takes_sampling):
-        dropped.add("top_k")
-        top_k = None
-    kept = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-    document.update({name: value for name, value in kept.items() if value is not None})
 
 
 def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""A schema for answers, as far as Anthropic holds an answer to one.
+"""Schemas as Claude takes them: what an answer is held to, and what a tool is given.
 
 Promises: what is valid under the schema that is sent differs from what the client asked for only by
 the limits that are left out, and in that objects have no members beside their own.
@@ -16,10 +16,11 @@ _LIMITS: Final = frozenset(
 _BY_NAME: Final = ("properties", "$defs", "definitions")
 _LISTED: Final = ("anyOf", "allOf", "oneOf", "prefixItems")
 _SINGLE: Final = ("items",)
+_CHOICES: Final = frozenset(("anyOf", "oneOf", "allOf"))
 
 
 class Held(NamedTuple):
-    """A schema that Anthropic takes, and whether limits were left out of it."""
+    """A schema that Claude takes, and whether it allows more than the one that was asked for."""
 
     schema: dict[str, Any]
     is_looser: bool
@@ -50,3 +51,20 @@ def held(schema: Mapping[str, Any]) -> Held:
         elif inner:
             kept[name] = plain[""] if name in _SINGLE else plain
     return Held(kept, is_looser)
+
+
+def of_tool(asked: Mapping[str, Any] | None) -> Held:
+    """An object at the top, and no choice among several there: Claude takes no other.
+
+    The members of the choices become its own.
+    """
+    schema = {**(asked or {"properties": {}}), "type": "object"}
+    choices = _CHOICES & schema.keys()
+    for name in choices:
+        branches = schema.pop(name)
+        for branch in branches if isinstance(branches, list) else ():
+            found = branch.get("properties") if isinstance(branch, dict) else None
+            if isinstance(found, dict):
+                own = schema.get("properties")
+                schema["properties"] = {**found, **(own if isinstance(own, dict) else {})}
+    return Held(schema, bool(choices))
