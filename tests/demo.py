@@ -46,8 +46,8 @@ def of_frames(stream: bytes) -> list[dict]:
 class Wire:
     """How a protocol is asked, and what of its answers and events is text for the reader."""
 
-    # The gateway's name of it: its meter reads what the demo says. None: it has no such meter yet.
-    dialect: Protocol | None
+    # The gateway's name of it: its meter reads what the demo says.
+    dialect: Protocol
     # Where a model is called, and whether as a stream.
     path: Callable[[str, bool], str]
     # The body of a call: model, output limit, whether it is a stream.
@@ -132,7 +132,7 @@ WIRES = {
         {"X-DashScope-SSE": "enable"},
     ),
     "bedrock": Wire(
-        None,
+        Protocol.BEDROCK_CONVERSE,
         lambda model, stream: f"/model/{model}/converse{'-stream' if stream else ''}",
         lambda _model, limit, _stream: {
             "messages": [{"role": "user", "content": [{"text": "hi"}]}],

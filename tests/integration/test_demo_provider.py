@@ -21,12 +21,11 @@ from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import UsageSource
-from tollgate_dialects.registry import DIALECTS
+from tollgate_dialects.registry import UPSTREAM_DIALECTS
 
 KEY = "sk-demo-provider-0123456789abcdef"
 EIGHT_WORDS = "Hello from the demo provider of Tollgate. Every"
 EACH = pytest.mark.parametrize("protocol", WIRES)
-METERED = pytest.mark.parametrize("protocol", [name for name in WIRES if WIRES[name].dialect])
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 
 
@@ -68,12 +67,12 @@ def stats(client):
 
 def metered(answer, protocol, *, stream):
     make = StreamMeter if stream else BodyMeter
-    meter = make(DIALECTS[WIRES[protocol].dialect].answer, secrets=[KEY])
+    meter = make(UPSTREAM_DIALECTS[WIRES[protocol].dialect].answer, secrets=[KEY])
     passed = meter.feed(answer.content) + meter.finish()
     return meter, passed
 
 
-@METERED
+@EACH
 @BOTH_WAYS
 @pytest.mark.parametrize("model", ["demo-gpt", "demo-cache", "demo-usage-last", "demo-gzip",
                                    "demo-slow-5", "demo-drip-1", "demo-unknown-name"])  # fmt: skip
@@ -90,7 +89,7 @@ def test_what_is_reported_is_what_was_billed(client, protocol, stream, model):
     assert (model == "demo-cache") is (meter.usage[Unit.CACHE_READ] > 0)
 
 
-@METERED
+@EACH
 @BOTH_WAYS
 @pytest.mark.parametrize(
     ("model", "source", "flag"),
@@ -267,12 +266,12 @@ def test_no_protocol_is_forgotten():
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429, 503])
-@METERED
+@EACH
 def test_refusals_are_said_with_their_words_and_without_their_secrets(client, protocol, status):
     """The refusal holds key, URL and organisation; what we would say of it holds none."""
     answer = ask(client, protocol, f"demo-{status}-2" if status == 429 else f"demo-{status}")
     assert (status, True) == (answer.status_code, KEY in answer.text)
-    codes = DIALECTS[WIRES[protocol].dialect].answer.error_codes
+    codes = UPSTREAM_DIALECTS[WIRES[protocol].dialect].answer.error_codes
     said = upstream_error.describe(status, answer.content, answer.headers, codes, [KEY])
     for leak in (KEY, "org-Demo", "internal.provider", "req_011"):
         assert leak not in " ".join(said)
@@ -289,7 +288,7 @@ def test_there_are_enough_failures():
     assert len(FAILURES) * len(PROTOCOLS) >= 60
 
 
-@METERED
+@EACH
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
 def test_red_line_3_no_failure_says_key_or_canary_after_metering(provider, protocol, failure):
     """Each failure shows both on the wire, and neither in what we pass on or say."""
@@ -319,7 +318,7 @@ def test_red_line_3_no_failure_says_key_or_canary_after_metering(provider, proto
     assert KEY.encode() in heard
     assert CANARY.encode() in heard
     _, _, payload = heard.partition(b"\r\n\r\n")
-    rules = DIALECTS[wire.dialect].answer
+    rules = UPSTREAM_DIALECTS[wire.dialect].answer
     if failure.stream and failure.status == 200:
         # What an HTTP client would hand over: the data of the chunks.
         data = re.sub(rb"(?:^|\r\n)[0-9a-f]+\r\n", b"", payload)

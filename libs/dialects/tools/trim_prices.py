@@ -65,6 +65,12 @@ DEMO = {
         "cache_write_5m": 150_000, "cache_write_1h": 150_000,
         "max_input_tokens": 128_000, "max_output_tokens": 32_768,
     },
+    "demo-nova": {
+        "owned_by": "demo",
+        "input": 60_000, "output": 240_000, "cache_read": 15_000,
+        "cache_write_5m": 60_000, "cache_write_1h": 60_000,
+        "max_input_tokens": 300_000, "max_output_tokens": 10_000,
+    },
     "demo-claude": {
         "owned_by": "demo",
         "input": 1_000_000, "output": 5_000_000, "cache_read": 100_000,

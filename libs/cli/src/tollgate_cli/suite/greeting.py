@@ -23,6 +23,8 @@ _CALLS = {
         "authorization: Bearer ",
         _GENERATION,
     ),
+    # No client speaks it: a call in another protocol is translated.
+    "bedrock": ("/v1/chat/completions", "authorization: Bearer ", _CHAT),
 }
 
 
