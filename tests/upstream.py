@@ -32,6 +32,9 @@ class Upstream:
     def __init__(self) -> None:
         self.scripts: dict[str, Sequence[Piece]] = {}
         self.bodies: list[bytes] = []
+        # First line and headers of each request, as they came.
+        self.heads: list[bytes] = []
+        self.paths: list[str] = []
         self.url = ""
 
     def last(self) -> bytes:
@@ -52,15 +55,23 @@ def running() -> Iterator[Upstream]:
 
         def _one(self) -> bool:
             size = 0
-            if not self.rfile.readline():
+            line = self.rfile.readline()
+            head = line
+            if not line:
                 return False
+            path = line.split(b" ")[1].decode()
             while line := self.rfile.readline().strip():
+                head += line + b"\r\n"
                 name, _, value = line.partition(b":")
                 if name.lower() == b"content-length":
                     size = int(value)
             body = self.rfile.read(size)
             upstream.bodies.append(body)
-            script = upstream.scripts[json.loads(body)["model"]]
+            upstream.heads.append(head)
+            upstream.paths.append(path)
+            # Some protocols name the model in the path, before a verb.
+            named = path.rpartition("/")[2].partition(":")[0]
+            script = upstream.scripts[json.loads(body).get("model", named)]
             for piece in script:
                 if isinstance(piece, bytes):
                     self.wfile.write(piece)

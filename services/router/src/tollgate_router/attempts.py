@@ -15,7 +15,6 @@ from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_dialects.conversation.translation import Untranslatable
 from tollgate_dialects.dialect import Asked, UpstreamDialect
 from tollgate_dialects.registry import UPSTREAM_DIALECTS
-from tollgate_dialects.request import rewrite
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log
@@ -150,7 +149,7 @@ class Attempts:
             is_own = candidate.protocol is call.dialect.provider
             upstream = call.dialect if is_own else UPSTREAM_DIALECTS[candidate.protocol]
             try:
-                body = _upstream_body(call, candidate, upstream)
+                body = translation.upstream_body(call, candidate, upstream)
             except (Untranslatable, BadRequest) as cannot:
                 failure = failure or _not_said(cannot)
                 continue
@@ -238,7 +237,7 @@ class Attempts:
             pass
         finally:
             answer.close()
-        wait_ms = upstream_error.retry_after_ms(answer.headers)
+        wait_ms = upstream_error.retry_after_ms(answer.headers, start)
         result, status = refusal.judge(answer.status, start, answer.headers)
         self._record(candidate, result, wait_ms)
         if result in routing.OPERATORS_FAULT:
@@ -268,23 +267,6 @@ class Attempts:
 
     def _now_ms(self) -> int:
         return int(self._clock.monotonic() * 1000)
-
-
-def _upstream_body(
-    call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
-) -> translation.UpstreamBody:
-    """What this upstream is sent. Raises Untranslatable, BadRequest."""
-    if translation.is_needed(call, upstream):
-        return translation.upstream_body(call, candidate, upstream)
-    data = rewrite.upstream_body(
-        call.body,
-        call.dialect.request,
-        asked=call.asked,
-        model=candidate.upstream_model,
-        max_output_tokens=call.max_output_tokens,
-        without_include_usage=candidate.without_include_usage,
-    )
-    return translation.UpstreamBody(data, frozenset())
 
 
 def _not_said(cannot: Untranslatable | BadRequest) -> NotOpened:

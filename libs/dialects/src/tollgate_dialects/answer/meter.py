@@ -16,7 +16,7 @@ from tollgate_dialects.answer import schema as answer_schema
 from tollgate_dialects.answer import template as answer_template
 from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.rules import FOREIGN, AnswerRules
-from tollgate_dialects.common import members, sse
+from tollgate_dialects.common import documents, members, sse
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
@@ -35,8 +35,8 @@ class _Read(NamedTuple):
 def _read_json(data: bytes) -> _Read | None:
     """Halves of a surrogate pair and bytes that are no UTF-8 are forgiven, other faults not."""
     try:
-        return _Read(orjson.loads(data), is_clean=True)
-    except orjson.JSONDecodeError:
+        return _Read(documents.exact(data), is_clean=True)
+    except ValueError:
         pass
     text = data.decode("utf-8", "replace")
     if "\\ud" not in text.lower() and "\ufffd" not in text:

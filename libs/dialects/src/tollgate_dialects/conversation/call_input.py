@@ -5,7 +5,7 @@ Promises: what is no JSON object is wrapped in one, and comes back as it was.
 
 from typing import Any, Final
 
-import orjson
+from tollgate_dialects.common import documents
 
 # Where what is no JSON object stands inside of one.
 WRAPPER: Final = "arguments"
@@ -20,9 +20,9 @@ def input_of(arguments: str, *, takes_text: bool) -> dict[str, Any]:
     if not arguments.strip():
         return {}
     try:
-        value = orjson.loads(arguments)
+        value = documents.read(arguments)
         # What is nested more deeply than can be written is wrapped as well: a TypeError.
-        orjson.dumps(value)
+        documents.written(value)
     except (ValueError, TypeError):
         return {WRAPPER: arguments}
     if value is None:
@@ -38,4 +38,4 @@ def arguments_of(value: object, *, was_wrapped: bool = False) -> str:
         text = value[WRAPPER]
         if isinstance(text, str) and input_of(text, takes_text=False) == value:
             return text
-    return orjson.dumps(value).decode()
+    return documents.written(value).decode()

@@ -8,9 +8,8 @@ takes them back.
 import dataclasses
 from typing import Any, Final
 
-import orjson
-
 from tollgate_dialects.anthropic.translate import citations, names
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation import call_input, carrier
 from tollgate_dialects.conversation.answer import (
     Answer,
@@ -118,7 +117,7 @@ class MessageWriter(EventWriter):
     def write(self, event: Event, usage: Usage | None) -> bytes:
         """The frames of an event; the name of each is what clients go by."""
         return b"".join(
-            b"event: %b\ndata: %b\n\n" % (document["type"].encode(), orjson.dumps(document))
+            b"event: %b\ndata: %b\n\n" % (document["type"].encode(), documents.written(document))
             for document in self.told(event, usage)
         )
 
@@ -295,7 +294,7 @@ def _object(arguments: str, call: ToolCall) -> str:
     if not value:
         return "{}"
     if call.takes_text or value.keys() == {call_input.WRAPPER}:
-        return orjson.dumps(value).decode()
+        return documents.written(value).decode()
     return arguments
 
 

@@ -4,22 +4,22 @@ Promises: only what Anthropic documents and the named model takes; all else is n
 the request is refused where it makes no sense without.
 """
 
-import re
 from typing import Any, Final
 
-from tollgate_dialects.anthropic.translate import messages, names
-from tollgate_dialects.anthropic.translate.content_writer import ContentWriter, marked
+from tollgate_dialects.anthropic.translate import messages, tools
+from tollgate_dialects.anthropic.translate.content_writer import ContentWriter
 from tollgate_dialects.claude import models, reasoning, sampling, schemas
 from tollgate_dialects.claude.models import Model
-from tollgate_dialects.conversation import call_input
-from tollgate_dialects.conversation.parts import FunctionTool, HostedTool, Origin, Tool
+from tollgate_dialects.common import digests
+from tollgate_dialects.conversation.parts import Origin
 from tollgate_dialects.conversation.request import OutputFormat, Request
+from tollgate_dialects.conversation.tools import FlatTools
 from tollgate_dialects.conversation.translation import Target, Untranslatable, Written
 
 # What others that translate to this protocol send where a client sets no limit.
 _USUAL_MAX_TOKENS: Final = 4_096
 _MARKS_MAX: Final = 4
-_OWN_TOOL = re.compile(r"[a-z0-9_]+_\d{8}")
+_USER_CHARACTERS_MAX: Final = 256
 # Members that Anthropic has and the one form has not.
 _OWN_EXTRAS: Final = frozenset(("context_management", "inference_geo", "speed"))
 _TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only"}
@@ -33,7 +33,8 @@ def write(request: Request, target: Target) -> Written:
     model = models.named(target.model)
     max_tokens = target.max_output_tokens
     max_tokens = _USUAL_MAX_TOKENS if max_tokens is None else max_tokens
-    content = ContentWriter()
+    flat = FlatTools(request.tools)
+    content = ContentWriter(flat)
     dropped = content.dropped
     dropped |= request.unheld | _left_out(request)
     said = messages.write(request.turns, model, content)
@@ -44,10 +45,10 @@ def write(request: Request, target: Target) -> Written:
     }
     if request.stream:
         document["stream"] = True
-    tools = _tools(request, model, dropped)
-    if tools:
-        document["tools"] = tools
-    choice = _tool_choice(request, has_tools=bool(tools))
+    declared = tools.written(request, flat, model, dropped)
+    if declared:
+        document["tools"] = declared
+    choice = tools.choice(request, flat, has_tools=bool(declared))
     if choice:
         document["tool_choice"] = choice
     is_forced = choice.get("type") in ("any", "tool")
@@ -106,93 +107,6 @@ def _own(request: Request) -> dict[str, Any]:
     return {name: value for name, value in request.extra.items() if name in _OWN_EXTRAS}
 
 
-def _names_of(tool: Tool) -> tuple[str, ...]:
-    """The words by which a choice may mean a tool."""
-    if isinstance(tool, HostedTool):
-        return tool.kind, str(tool.raw.get("name"))
-    return tool.name, names.tool_name(tool.name, tool.namespace)
-
-
-def _tools(request: Request, model: Model, dropped: set[str]) -> list[dict[str, Any]]:
-    """The tools that may be called: a choice among several leaves the others out."""
-    choice = request.tool_choice
-    wanted = choice.names if choice is not None and choice.mode != "none" else ()
-    if choice is not None and choice.mode == "required" and len(wanted) == 1:
-        # The choice itself says which; the others stay for the conversation to read.
-        kept = request.tools
-    else:
-        kept = tuple(tool for tool in request.tools if not wanted or {*wanted} & {*_names_of(tool)})
-    tools = []
-    for tool in kept:
-        if isinstance(tool, FunctionTool):
-            tools.append(_function(tool, model, dropped))
-        elif _is_own(tool, request):
-            tools.append(dict(tool.raw))
-        elif choice is not None and choice.mode == "required" and {*wanted} & {*_names_of(tool)}:
-            raise Untranslatable("tool_choice", "The model's vendor does not have this tool.")
-        else:
-            dropped.add(f"tools.{tool.kind}")
-    return tools
-
-
-def _is_own(tool: HostedTool, request: Request) -> bool:
-    """Whether Anthropic's own reader let it pass: others do not know what it costs."""
-    if request.origin is not Origin.ANTHROPIC or tool.raw.get("type") != tool.kind:
-        return False
-    return _OWN_TOOL.fullmatch(tool.kind) is not None
-
-
-def _function(tool: FunctionTool, model: Model, dropped: set[str]) -> dict[str, Any]:
-    held = schemas.of_tool(tool.schema)
-    schema = held.schema
-    if held.is_looser:
-        dropped.add("tools.schema")
-    if tool.takes_text:
-        text = {call_input.FREE_TEXT: {"type": "string"}}
-        schema = {"type": "object", "properties": text, "required": [call_input.FREE_TEXT]}
-    if tool.grammar is not None:
-        dropped.add("tools.grammar")
-    written: dict[str, Any] = {
-        "name": names.tool_name(tool.name, tool.namespace),
-        "input_schema": schema,
-    }
-    if tool.description:
-        written["description"] = tool.description
-    if tool.strict is not None and model.takes_schema:
-        written["strict"] = tool.strict
-    elif tool.strict:
-        dropped.add("tools.strict")
-    return marked(written, tool.cache)
-
-
-def _tool_choice(request: Request, *, has_tools: bool) -> dict[str, Any]:
-    """Empty where the model may do as it likes."""
-    asked = request.tool_choice
-    if not has_tools:
-        if asked is not None and asked.mode == "required":
-            raise Untranslatable("tool_choice", "There is no tool that the vendor has.")
-        return {}
-    choice: dict[str, Any] = {}
-    if asked is not None:
-        kinds = {"auto": "auto", "none": "none", "required": "any"}
-        choice["type"] = kinds[asked.mode]
-        if asked.mode == "required" and len(asked.names) == 1:
-            choice = {"type": "tool", "name": _called(asked.names[0], request.tools)}
-    if request.parallel_tool_calls is False and choice.get("type") != "none":
-        choice = {"type": "auto", **choice, "disable_parallel_tool_use": True}
-    return choice
-
-
-def _called(name: str, tools: tuple[Tool, ...]) -> str:
-    """The name under which a chosen tool is sent."""
-    for tool in tools:
-        if isinstance(tool, FunctionTool) and name in _names_of(tool):
-            return names.tool_name(tool.name, tool.namespace)
-        if isinstance(tool, HostedTool) and name in _names_of(tool):
-            return str(tool.raw.get("name"))
-    return names.tool_name(name)
-
-
 def _hold_to(
     wanted: OutputFormat,
     model: Model,
@@ -204,13 +118,14 @@ def _hold_to(
     if wanted.kind == "text":
         return
     if wanted.kind == "json_schema" and wanted.schema is not None and model.takes_schema:
-        schema, is_looser = schemas.held(wanted.schema)
-        config["format"] = {"type": "json_schema", "schema": schema}
-        if is_looser:
-            dropped.add("output_format.schema")
-        if wanted.description:
-            dropped.add("output_format.description")
-        return
+        held = schemas.held(wanted.schema)
+        if held.is_fit:
+            config["format"] = {"type": "json_schema", "schema": held.schema}
+            if held.is_looser:
+                dropped.add("output_format.schema")
+            if wanted.description:
+                dropped.add("output_format.description")
+            return
     system.append({"type": "text", "text": wanted.in_words()})
     dropped.add("output_format")
 
@@ -232,7 +147,8 @@ def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> N
     if stops:
         document["stop_sequences"] = stops
     if request.user:
-        document["metadata"] = {"user_id": request.user}
+        user_id = digests.fitted(request.user, characters_max=_USER_CHARACTERS_MAX)
+        document["metadata"] = {"user_id": user_id}
     if request.service_tier in _TIERS:
         document["service_tier"] = _TIERS[request.service_tier]
     document.update(_own(request))

@@ -168,11 +168,13 @@ def _hold_to(
     """A schema where the model can be held to one; else words, which are named as the less."""
     if wanted.kind == "text":
         return
-    if wanted.kind != "json_schema" or wanted.schema is None or not model.takes_schema:
+    held = None
+    if wanted.kind == "json_schema" and wanted.schema is not None and model.takes_schema:
+        held = schemas.held(wanted.schema)
+    if held is None or not held.is_fit:
         system.append({"text": wanted.in_words()})
         dropped.add("output_format")
         return
-    held = schemas.held(wanted.schema)
     if held.is_looser:
         dropped.add("output_format.schema")
     schema = {"schema": orjson.dumps(held.schema).decode()}

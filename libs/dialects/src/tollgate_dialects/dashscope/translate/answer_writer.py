@@ -32,7 +32,7 @@ from tollgate_dialects.dashscope.translate import signature, style
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import Usage
 
-_LENGTH: Final = frozenset((Stop.LENGTH, Stop.CONTEXT_FULL))
+_LENGTH: Final = frozenset((Stop.LENGTH, Stop.CONTEXT_FULL, Stop.PAUSE))
 # Between two thoughts, where they are one text.
 _BETWEEN: Final = "\n\n"
 # All so far is told again once it has grown by this share: telling it again for every piece would
