@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import re
@@ -118,8 +119,12 @@ def curls(text: str) -> list[str]:
 
 def as_streams(text: str) -> str:
     """The same calls as streams, as the last line of the greeting says."""
-    sse = '/generation -H "x-dashscope-sse: enable"'
-    return text.replace('{"model"', '{"stream":true,"model"').replace("/generation", sse)
+    changes = {
+        '{"model"': '{"stream":true,"model"',
+        ":generateContent": "':streamGenerateContent?alt=sse'",
+        "/generation": "/generation -H 'x-dashscope-sse: enable'",
+    }
+    return functools.reduce(lambda said, change: said.replace(*change), changes.items(), text)
 
 
 def test_one_command_to_a_governed_call_and_nothing_left_behind(home: Home) -> None:

@@ -71,6 +71,12 @@ DEMO = {
         "cache_write_5m": 60_000, "cache_write_1h": 60_000,
         "max_input_tokens": 300_000, "max_output_tokens": 10_000,
     },
+    "demo-gemini": {
+        "owned_by": "demo",
+        "input": 300_000, "output": 2_500_000, "cache_read": 30_000,
+        "cache_write_5m": 300_000, "cache_write_1h": 300_000,
+        "max_input_tokens": 1_048_576, "max_output_tokens": 65_536,
+    },
     "demo-claude": {
         "owned_by": "demo",
         "input": 1_000_000, "output": 5_000_000, "cache_read": 100_000,

@@ -25,7 +25,7 @@ from tollgate_operations.tenants import create_tenant
 
 TENANT = "demo"
 MONTHLY_USD = "5"
-SPOKEN = ("openai", "responses", "anthropic", "dashscope", "bedrock")
+SPOKEN = ("openai", "responses", "anthropic", "gemini", "dashscope", "bedrock")
 # Model -> the protocol that it is served on.
 MODELS = {PROTOCOLS[name].model: name for name in SPOKEN}
 

@@ -13,11 +13,16 @@ _GENERATION = (
     '{"input":{"messages":[{"role":"user","content":"Say hello."}]},'
     '"parameters":{"max_tokens":64,"incremental_output":true},"model":"MODEL"}'
 )
+_CONTENT = (
+    '{"contents":[{"role":"user","parts":[{"text":"Say hello."}]}],'
+    '"generationConfig":{"maxOutputTokens":64}}'
+)
 # Protocol -> path, the header that its SDK sends the key in, and what is asked of the MODEL.
 _CALLS = {
     "openai": ("/v1/chat/completions", "authorization: Bearer ", _CHAT),
     "responses": ("/v1/responses", "authorization: Bearer ", _RESPONSE),
     "anthropic": ("/v1/messages", "x-api-key: ", _CHAT),
+    "gemini": ("/v1beta/models/MODEL:generateContent", "x-goog-api-key: ", _CONTENT),
     "dashscope": (
         "/api/v1/services/aigc/text-generation/generation",
         "authorization: Bearer ",
@@ -65,8 +70,8 @@ def _demo(described: Mapping[str, Any], home: Path) -> list[str]:
         "  Try it, a line for each protocol:",
         "",
         *(line for model, protocol in MODELS.items() for line in _curl(url, key, model, protocol)),
-        '  The same as a stream: curl -iN, and "stream":true in the body; for DashScope instead',
-        '  -H "x-dashscope-sse: enable".',
+        '  The same as a stream: curl -iN, and "stream":true in the body. Instead, of Gemini',
+        "  ':streamGenerateContent?alt=sse', of DashScope -H 'x-dashscope-sse: enable'.",
         "",
     ]
 
