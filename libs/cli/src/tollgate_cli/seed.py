@@ -25,9 +25,8 @@ from tollgate_operations.tenants import create_tenant
 
 TENANT = "demo"
 MONTHLY_USD = "5"
-SPOKEN = ("openai", "responses", "anthropic", "gemini", "dashscope", "bedrock")
 # Model -> the protocol that it is served on.
-MODELS = {PROTOCOLS[name].model: name for name in SPOKEN}
+MODELS = {spoken.model: name for name, spoken in PROTOCOLS.items()}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tollgate_cli.demo_provider.speech.speech import Speech
 
 # By the name that the command line has for each.
 PROTOCOLS: Final[Mapping[str, type[Speech]]] = MappingProxyType(
-    {spoken.name: spoken for spoken in (Chat, Messages, Responses, Gemini, DashScope, Bedrock)}
+    {spoken.name: spoken for spoken in (Chat, Responses, Messages, Gemini, DashScope, Bedrock)}
 )
 
 
