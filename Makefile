@@ -52,7 +52,7 @@ lock: $(BIN)/uv ## resolve the requirements/*.in into hash-pinned locks
 # ---- running -------------------------------------------------------------------------------------
 
 .PHONY: run
-run: $(VENV)/.run ## start the whole suite on this machine and print a call that works
+run: $(VENV)/.run ## start the whole suite on this machine and print calls that work
 	@$(BIN)/tollgate up
 
 # ---- checking ------------------------------------------------------------------------------------
