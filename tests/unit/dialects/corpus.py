@@ -43,6 +43,8 @@ def stream_of(protocol: Protocol, exchange: dict[str, Any]) -> bytes:
     ]
     if protocol is Protocol.OPENAI_CHAT:
         return "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode()
+    if protocol is Protocol.GEMINI:
+        return "".join(f"data: {event}\n\n" for event in events).encode()
     return "".join(
         f"event: {json.loads(event)['type']}\ndata: {event}\n\n" for event in events
     ).encode()

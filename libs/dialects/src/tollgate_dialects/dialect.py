@@ -6,7 +6,7 @@ own folder knows which one it is.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tollgate_dialects.answer.rules import AnswerRules
 from tollgate_dialects.common.protocol import Protocol
@@ -22,6 +22,9 @@ class ErrorShape:
     kinds: Mapping[int, str]
     # An error body as the event that ends a broken stream.
     event: Callable[[bytes], bytes]
+    # The body that tells of an error, of what OpenAI's and Anthropic's shape at once says of it and
+    # of its HTTP status.
+    body: Callable[[dict[str, Any], int], dict[str, Any]] = lambda told, _status: told
 
     def kind(self, status: int) -> str:
         """error.type for a status."""
@@ -73,3 +76,10 @@ class Dialect:
     errors: ErrorShape
     endpoint: Endpoint
     translation: Translation
+    # The protocol of providers that serve it as well, below the same base URL; None: its own.
+    beside: Protocol | None = None
+
+    @property
+    def provider(self) -> Protocol:
+        """The protocol of its providers."""
+        return self.beside or self.protocol

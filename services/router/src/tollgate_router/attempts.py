@@ -134,7 +134,7 @@ class Attempts:
         """Try candidates until one answers 2xx, refuses the request itself, or none is left."""
         self._retries.call()
         candidates = catalogue.candidates(
-            call.dialect.protocol, call.model, translated=call.may_be_translated
+            call.dialect.provider, call.model, translated=call.may_be_translated
         )
         order = self.health.order(candidates, now_ms=self._now_ms())
         if order.wait_ms:
@@ -147,7 +147,8 @@ class Attempts:
             key = self._keys.at_hand(candidate) or await self._open_key(candidate)
             if key is None:
                 continue
-            upstream = DIALECTS[candidate.protocol]
+            is_own = candidate.protocol is call.dialect.provider
+            upstream = call.dialect if is_own else DIALECTS[candidate.protocol]
             try:
                 body = _upstream_body(call, candidate, upstream)
             except (Untranslatable, BadRequest) as cannot:
@@ -301,7 +302,7 @@ def _head(call: UpstreamCall, candidate: Candidate, key: OpenKey, upstream: Dial
     head, spoken = key.head, upstream.endpoint
     if not spoken.is_one_path:
         asked = Asked(candidate.upstream_model, call.asked.stream)
-        head = head.at(endpoint.target(candidate.address, candidate.protocol, asked))
+        head = head.at(endpoint.target(candidate.address, spoken, asked))
     headers = spoken.stream_headers if call.asked.stream else {}
     if upstream is call.dialect:
         headers = {**headers, **spoken.passed_on(call.protocol_headers).kept}

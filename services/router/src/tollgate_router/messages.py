@@ -15,9 +15,8 @@ from tollgate_router.charge import Charge, EndReason
 from tollgate_router.providers.catalogue import ListedModel, Provider
 
 PROTOCOLS: dict[router_pb2.ClientProtocol.ValueType, Protocol] = {
-    router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT: Protocol.OPENAI_CHAT,
-    router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES: Protocol.ANTHROPIC_MESSAGES,
-    router_pb2.CLIENT_PROTOCOL_OPENAI_RESPONSES: Protocol.OPENAI_RESPONSES,
+    router_pb2.ClientProtocol.Value(f"CLIENT_PROTOCOL_{protocol.name}"): protocol
+    for protocol in Protocol
 }
 _PROTOCOL_NUMBERS = {protocol: number for number, protocol in PROTOCOLS.items()}
 _REASONS = {reason: getattr(router_pb2, f"END_REASON_{reason.name}") for reason in EndReason}

@@ -81,7 +81,7 @@ class ProviderTest:
         spoken = DIALECTS[provider.protocol]
         if not spoken.endpoint.is_one_path:
             asked = Asked(served.upstream_model, stream=False)
-            head = head.at(endpoint.target(address, provider.protocol, asked))
+            head = head.at(endpoint.target(address, spoken.endpoint, asked))
         smallest = Target(served.upstream_model, OUTPUT_TOKENS)
         written = spoken.translation.write_request(_PING, smallest)
         began = self._clock.monotonic()

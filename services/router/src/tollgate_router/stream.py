@@ -5,6 +5,8 @@ and safe to cancel, for nothing that was read is lost; after the end there is a 
 bytes; nothing passes that the meter held back.
 """
 
+import asyncio
+
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.answer.answer_usage import Flag
 from tollgate_dialects.answer.meter import StreamMeter
@@ -17,6 +19,9 @@ from tollgate_router.attempts import Opened, broken_answer
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.upstream.fault import Fault, UpstreamFault
+
+# Where a protocol has no last event, how long metadata behind the answer may take.
+CLOSE_SECONDS = 2.0
 
 
 class Stream:
@@ -33,6 +38,7 @@ class Stream:
         self._translator = (
             translation.stream_translator(call, opened.dialect) if is_translated else None
         )
+        self._renaming = translation.renaming(call, opened.candidate, opened.dialect)
         self._meter = StreamMeter(
             opened.dialect.answer,
             choices=call.asked.choices,
@@ -66,7 +72,7 @@ class Stream:
     async def step(self) -> router_pb2.ExecuteResponse | None:
         """Read once; the message to send for it, None when there is nothing to send yet."""
         try:
-            chunk = await self.answer.read()
+            chunk = await self._read()
         except UpstreamFault as fault:
             timed_out = fault.fault is Fault.TIMEOUT
             return self._end(EndReason.UPSTREAM_TIMEOUT if timed_out else EndReason.UPSTREAM_ERROR)
@@ -84,6 +90,19 @@ class Stream:
         except IllegalEventError:
             return self._end(EndReason.UPSTREAM_ERROR)
         return self._message(told) if told else None
+
+    async def _read(self) -> bytes:
+        """What the upstream sends next; empty at its end. Raises UpstreamFault.
+
+        Nobody waits long for the end of a connection whose answer is complete.
+        """
+        if not self._meter.awaits_close:
+            return await self.answer.read()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                return await self.answer.read()
+        except (TimeoutError, UpstreamFault):
+            return b""
 
     def _reason(self, *, is_last: bool) -> EndReason | None:
         """Why the stream ends with what was just read; None: it goes on."""
@@ -115,7 +134,7 @@ class Stream:
         """
         translator = self._translator
         if translator is None:
-            return data
+            return data if self._renaming is None else self._renaming.frames(data)
         told = translator.feed(data, usage)
         if self.reason is EndReason.COMPLETED and not translator.finished:
             raise IllegalEventError

@@ -1,5 +1,6 @@
 """Meters and the event splitter: what passes, what is counted, what stops an answer."""
 
+import dataclasses
 import json
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from tollgate_dialects.answer import reported
 from tollgate_dialects.answer.answer_usage import estimated_tokens
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
+from tollgate_dialects.answer.rules import StreamReader
 from tollgate_dialects.common import sse
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.units import Unit
@@ -314,3 +316,59 @@ def test_case_M11_counts_that_have_begun_do_not_fall_to_zero():
     zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     _, meter = run(OPENAI, [*words(2), USAGE_LAST, data({"choices": [], "usage": zero}), DONE])
     assert (READ, UsageSource.UPSTREAM) == (meter.usage, meter.usage_source)
+
+
+class UnendedReader(StreamReader):
+    """A protocol without a last event: a word in `why` ends the answer."""
+
+    def __init__(self, *, choices, strip_usage):
+        del choices, strip_usage
+
+    def read(self, meter, event, document):
+        meter.produce(event.data)
+        if document.get("why"):
+            self.has_ended = meter.is_final = True
+        return document
+
+
+UNENDED = dataclasses.replace(
+    OPENAI,
+    stream_reader=UnendedReader,
+    end=sse.StreamEnd(
+        frame=b"",
+        marker=b'"why"',
+        is_last=lambda event: b'"why": "' in event.data,
+        is_document=True,
+        waits=True,
+    ),
+)
+ANSWERED = [data({"text": "a"}), data({"text": "b", "why": "stop"}), data({"meta": 1})]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_without_a_last_event_the_end_passes_when_the_upstream_closes(size):
+    """From the document that ends the answer on nothing passes before the upstream has closed."""
+    meter = StreamMeter(UNENDED)
+    raw = b"".join(ANSWERED)
+    passed = b"".join(meter.feed(raw[at : at + size]) for at in range(0, len(raw), size))
+    assert (ANSWERED[0], True, False) == (passed, meter.awaits_close, meter.finished)
+    assert b"".join(ANSWERED[1:]) == meter.finish()
+    assert meter.finished
+
+
+def test_without_a_last_event_an_error_behind_the_answer_is_an_error():
+    """What was kept for the end does not pass when the upstream then tells of a failure."""
+    meter = StreamMeter(UNENDED)
+    meter.feed(b"".join(ANSWERED[:2]))
+    assert b"" == meter.feed(data({"error": {"message": "no"}}))
+    assert (b"", False, False) == (meter.finish(), meter.awaits_close, meter.finished)
+    assert meter.error is not None
+
+
+def test_without_a_last_event_what_follows_the_answer_is_bounded():
+    """An upstream that never stops behind its answer is cut, not kept."""
+    meter = StreamMeter(UNENDED)
+    meter.feed(ANSWERED[1])
+    for _ in range(3):
+        meter.feed(data({"meta": "x" * (sse.MAX_FRAME_BYTES // 2)}))
+    assert meter.error is not None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_edge.api import asgi
+from tollgate_edge.api import paths
 
 PIECES = st.lists(
     st.sampled_from(
@@ -34,11 +34,11 @@ PIECES = st.lists(
 @given(PIECES)
 def test_case_P12_a_path_that_is_right_stays_as_it_is(path):
     """What was put right is right; a hot path is its own meaning, so that it need not be looked at."""
-    meant = asgi.canonical(path)
-    assert meant == asgi.canonical(meant)
+    meant = paths.canonical(path)
+    assert meant == paths.canonical(meant)
     assert path == meant or re.match("/v1/|/health/", meant)
-    for hot in asgi.HOT:
-        assert hot == asgi.canonical(hot)
+    for hot in paths.HOT:
+        assert hot == paths.canonical(hot)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_case_P12_a_path_that_is_right_stays_as_it_is(path):
 @pytest.mark.timeout(2)
 def test_case_P12_no_path_takes_long(path):
     """Work in proportion to a path's length, whatever it repeats."""
-    assert path == asgi.canonical(path)
+    assert path == paths.canonical(path)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_case_P12_no_path_takes_long(path):
 )  # fmt: skip
 def test_case_P13_the_name_of_a_model_stays_as_it_is(path, model):
     """Only the place is put right, and the slashes around the name."""
-    assert f"/v1/models/{model}" == asgi.canonical(path)
+    assert f"/v1/models/{model}" == paths.canonical(path)

@@ -9,7 +9,7 @@ from tollgate.budget.v1 import budget_pb2
 from tollgate.common.v1 import errors_pb2
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.request.request import Code
-from tollgate_edge.api import anthropic_api, openai_api
+from tollgate_edge.api.faces import anthropic_api, openai_api
 from tollgate_edge.errors import money_words, public_errors
 
 UNSPECIFIED = "UNSPECIFIED"

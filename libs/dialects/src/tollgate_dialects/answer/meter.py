@@ -110,7 +110,7 @@ class BodyMeter(AnswerMeter):
             body = written
         self.finished = self.is_final = True
         self.produce(body)
-        if (usage := reported.found_in(document)) is not None:
+        if (usage := self._rules.report(document)) is not None:
             self.report(reported.usage_of(usage, self._rules.usage))
         return body
 
@@ -138,6 +138,13 @@ class StreamMeter(AnswerMeter):
         self._metadata_at = -1
         self._shapes = shapes or answer_template.Shapes()
         self._lessons = _MAX_LESSONS
+        # The frames from the end of the answer on, where the protocol has no last event.
+        self._last = bytearray()
+
+    @property
+    def awaits_close(self) -> bool:
+        """The answer is complete; what may still come is metadata, until the upstream closes."""
+        return self._rules.end.waits and self._reader.has_ended and not self.error
 
     def feed(self, chunk: bytes) -> bytes:
         """The bytes to pass on for a chunk: whole frames, perhaps none yet."""
@@ -160,7 +167,7 @@ class StreamMeter(AnswerMeter):
         passed = self._pass(self._frames.rest())
         if self.is_final and not self.error and not self.finished:
             self.finished = True
-            passed += self._rules.end.frame
+            passed += self._last + self._rules.end.frame
         return passed
 
     def _pass(self, frames: bytes) -> bytes:
@@ -168,18 +175,28 @@ class StreamMeter(AnswerMeter):
         position = 0
         while position < len(frames) and not (self.error or self.finished):
             # Most reads hold nothing but text.
+            told = b""
             if known := self._shapes.match(frames, position):
                 shape, end = known
-                passed.append(self._pass_known(frames[position:end], shape))
+                told = self._pass_known(frames[position:end], shape)
             else:
                 start, end = sse.frame_at(frames, position)
                 frame = frames[start:end]
                 if len(frame) > sse.MAX_FRAME_BYTES:
                     self.fail()
                 elif frame:
-                    passed.append(self._pass_frame(frame))
+                    told = self._pass_frame(frame)
             position = end
+            if self._reader.has_ended and self.awaits_close:
+                self._keep_last(told)
+            else:
+                passed.append(told)
         return passed[0] if len(passed) == 1 else b"".join(passed)
+
+    def _keep_last(self, frame: bytes) -> None:
+        self._last += frame
+        if len(self._last) > sse.MAX_FRAME_BYTES:
+            self.fail()
 
     def _pass_known(self, frames: bytes, shape: answer_template.Known) -> bytes:
         if shape.choices is not self._going:
@@ -235,7 +252,7 @@ class StreamMeter(AnswerMeter):
         """A document without its protocol's shape: metadata, or the end of the stream."""
         if self._is_foreign(event.name):
             return
-        is_answer = document.get("choices") is not None or reported.found_in(document) is not None
+        is_answer = document.get("choices") is not None or self._rules.report(document) is not None
         named = upstream_error.is_error_name(event.name.decode("latin-1"))
         if is_answer or named or upstream_error.is_told_in(document):
             self.fail(document)
@@ -246,7 +263,7 @@ class StreamMeter(AnswerMeter):
         if passed is FOREIGN:
             self._drop(event, read.value)
             return b""
-        if self._reader.has_ended:
+        if self._reader.has_ended and not self._rules.end.waits:
             self._end()
         if passed is None or self.error:
             return b""

@@ -2,11 +2,13 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tollgate_dialects.answer import reported
 from tollgate_dialects.answer.answer_usage import AnswerMeter
+from tollgate_dialects.answer.renaming import Place
 from tollgate_dialects.answer.schema import Kind
 from tollgate_dialects.answer.template import Vocabulary
 from tollgate_dialects.common import sse
@@ -53,6 +55,8 @@ class AnswerRules:
     is_body: Callable[[Mapping[str, Any]], bool]
     # A report as usage. Raises ImplausibleError.
     usage: Callable[[Mapping[str, Any]], Usage]
+    # The report in a document; None: there is none.
+    report: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] = reported.found_in
     stream_reader: type[StreamReader]
     # The names of events that a stream has; none where events have no names.
     events: frozenset[str]
@@ -65,3 +69,7 @@ class AnswerRules:
     vocabulary: Vocabulary
     # Where an error has its code: the first member that is a plain word.
     error_codes: tuple[str, ...]
+    # Where its documents name the model: members from the top.
+    model_at: Sequence[Place] = (("model",),)
+    # Whether its clients read past comments in a stream, as the standard of events says.
+    takes_comments: bool = True

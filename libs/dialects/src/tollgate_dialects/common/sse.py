@@ -49,6 +49,9 @@ class StreamEnd:
     is_last: Callable[[Event], bool]
     # The last event is a document like the others, and no bare word.
     is_document: bool
+    # The protocol has no last event: `is_last` tells the document that ends the answer, and others
+    # may follow until the upstream closes. They are passed on together with it.
+    waits: bool = False
 
 
 class FrameBuffer:

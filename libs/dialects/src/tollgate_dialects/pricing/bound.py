@@ -60,9 +60,8 @@ def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = No
 
 def input_tokens(facts: RequestFacts, price: Price) -> int:
     """The most input tokens that an upstream can honestly report for the request."""
-    if facts.unbounded_input:
-        return price.max_input_tokens
-    return min(facts.input_token_bound, price.max_input_tokens)
+    limit = price.max_input_tokens * facts.texts
+    return limit if facts.unbounded_input else min(facts.input_token_bound, limit)
 
 
 def _injected(price: Price, input_tokens: int, output_cap: int | None) -> tuple[int | None, int]:

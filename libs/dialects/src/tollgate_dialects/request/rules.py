@@ -26,8 +26,8 @@ class RequestFacts(NamedTuple):
     # The bytes do not bound the input: the model's own limit does.
     unbounded_input: bool
     cache_write: CacheWrite
-    # The members that set the limit, and those there that a rewrite may set: it need not look for
-    # what is not there.
+    # The members that set the limit or are to, a dot before what stands within one; and those there
+    # that a rewrite may set: it need not look for what is not there.
     limit_names: tuple[str, ...]
     present: frozenset[str]
     # It declares tools that run at the vendor and have no price yet, or has blocks that only we
@@ -35,6 +35,8 @@ class RequestFacts(NamedTuple):
     sheds_tools: bool = False
     # What bounds the input where an upstream of another protocol reads it.
     translated_token_bound: int = 0
+    # How many texts are read, each within the model's own limit.
+    texts: int = 1
 
     def translated(self) -> "RequestFacts":
         """The facts for an upstream of another protocol: some write their caches unasked."""
@@ -88,13 +90,15 @@ class RequestRules:
     cache_write: Callable[[bytes], CacheWrite]
     # The members at the top that may be written anew.
     rewritten: frozenset[str]
-    # What limits a client of a model that named no limit.
+    # What limits a client of a model that named no limit, as in `limit_names`.
     limit_name: Callable[[str], str]
     # What makes a stream tell its usage; None: it does so unasked.
     usage_option: Within | None
     # What the protocol says outside of the body: in its URL, or in a header.
     model_in_body: bool = True
     stream_in_body: bool = True
+    # How many texts a document has of which each may be as long as the model reads.
+    texts: Callable[[Mapping[str, Any]], int] = lambda _document: 1
     # About how many input tokens a document has; None: its clients do not ask for that alone.
     count: Callable[[Mapping[str, Any], Content], int] | None = None
     # Whether a document has what must be left out of what is sent.

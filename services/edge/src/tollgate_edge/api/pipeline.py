@@ -12,6 +12,7 @@ from typing import Any
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.pricing import bound as bounds
 from tollgate_dialects.request import request as requests
+from tollgate_dialects.request import rewrite
 from tollgate_edge.api.admission import NOT_RECORDED, Admission
 from tollgate_edge.api.call import outcome
 from tollgate_edge.api.call.answer import Answer, StreamAnswer, UnaryAnswer
@@ -133,6 +134,8 @@ class Pipeline:
                 return public_errors.bad_request(
                     bad.code, bad.message, bad.param or None, details=bad.details
                 )
+            if exchange.told.model and exchange.face.dialect.request.model_in_body:
+                body = rewrite.with_model(body, call.request)
             call.body = body
             del body
             return await self._reserve(call, grant, held)
@@ -144,7 +147,7 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
-        if call.request.sheds_tools or not model.speaks_only(call.exchange.face.protocol):
+        if call.request.sheds_tools or not model.speaks_only(call.exchange.face.dialect.provider):
             call.request = call.request.translated()
         bound = bounds.worst_case(
             call.request, model.price, output_cap=_cap_of_rates(grant, call.request, model)
@@ -263,7 +266,10 @@ class Pipeline:
         assert call.request is not None
         name = call.request.model
         call.is_model_known = self._catalogue.find(name) is not None
-        return self._catalogue.callable_by(grant, name)
+        model = self._catalogue.callable_by(grant, name)
+        if isinstance(model, Model) and not model.is_served_on(call.exchange.face.dialect):
+            return public_errors.own("MODEL_NOT_ON_PATH")
+        return model
 
     def _obstacle(self, call: Call, held: Held) -> Refusal | None:
         assert call.request is not None

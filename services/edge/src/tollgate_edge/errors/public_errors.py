@@ -265,6 +265,9 @@ OWN = MappingProxyType(
         "STOPPING": _ours("stopping", "The gateway is restarting. Try again.", after_ms=1000),
         "CATALOGUE_EMPTY": _ours("service_unavailable"),
         "MODEL_UNKNOWN": PublicError(404, "model_not_found", _NO_MODEL),
+        "MODEL_NOT_ON_PATH": PublicError(
+            404, "model_not_on_path", "No provider of this model serves this path."
+        ),
         "READER_LOST": _ours("service_unavailable"),
         "BUDGET_UNREACHABLE": _ours("service_unavailable"),
         "ROUTER_UNREACHABLE": _ours("service_unavailable"),

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollgate_dialects.common import sse
-from tollgate_edge.api.anthropic_api import FACE as ANTHROPIC
 from tollgate_edge.api.call.event_tail import EventTail
-from tollgate_edge.api.openai_api import FACE as OPENAI
+from tollgate_edge.api.faces.anthropic_api import FACE as ANTHROPIC
+from tollgate_edge.api.faces.openai_api import FACE as OPENAI
 
 STREAMS = [
     (OPENAI, [b'data: {"a":1}\n\n', b": ping\n\n", b'data: {"b":"[DONE]"}\n\n'],
@@ -76,3 +76,20 @@ def test_an_oversized_event_is_refused():
     tail = EventTail(OPENAI.dialect.answer.end)
     with pytest.raises(sse.FrameTooLongError):
         tail.feed(b"data: " + b"x" * (sse.MAX_FRAME_BYTES + 10))
+
+
+def test_without_a_last_event_all_from_the_end_of_the_answer_on_is_held():
+    """A protocol whose last document is like any other: nothing of its end leaves early."""
+    end = sse.StreamEnd(
+        frame=b"",
+        marker=b'"why"',
+        is_last=lambda event: b'"why":"' in event.data,
+        is_document=True,
+        waits=True,
+    )
+    tail = EventTail(end)
+    sent = tail.feed(b'data: {"why":null}\n\ndata: {"why":"x"}\n\n') + tail.feed(b"data: {}\n\n")
+    assert (b'data: {"why":null}\n\n', b'data: {"why":"x"}\n\ndata: {}\n\n') == (sent, tail.held)
+    with pytest.raises(sse.FrameTooLongError):
+        for _ in range(3):
+            tail.feed(b"data: " + b"x" * (sse.MAX_FRAME_BYTES // 2) + b"\n\n")

@@ -209,7 +209,7 @@ def _seal_call(parts: list[Part], thought: Thought) -> bool:
 
 
 def _joined(parts: Sequence[Part]) -> list[Part]:
-    """A signature that stands behind its thinking belongs to it."""
+    """A signature that stands behind its thinking belongs to it, unless it has another's name."""
     joined: list[Part] = []
     for part in parts:
         last = joined[-1] if joined else None
@@ -220,6 +220,7 @@ def _joined(parts: Sequence[Part]) -> list[Part]:
             and not part.text
             and not last.opaque
             and part.opaque.seal == "signature"
+            and not part.opaque.item_id
         ):
             joined[-1] = Thinking(last.text, part.opaque)
         else:

@@ -7,7 +7,6 @@ costs is metered there.
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import ClassVar
 
 import orjson
 
@@ -35,7 +34,7 @@ class Answer(ABC):
     """Takes the answer as it comes from router."""
 
     # Whether something can be written while nothing comes.
-    beats: ClassVar[bool]
+    beats: bool
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -83,10 +82,9 @@ class UnaryAnswer(Answer):
 class StreamAnswer(Answer):
     """A stream: released event by event; its last event waits until CALL_FINISHED is durable."""
 
-    beats = True
-
     def __init__(self, exchange: Exchange, *, admitted: Admitted) -> None:
         super().__init__(exchange)
+        self.beats = exchange.face.dialect.answer.takes_comments
         self._admitted = admitted
         self._tail = EventTail(exchange.face.dialect.answer.end)
 
@@ -109,7 +107,9 @@ class StreamAnswer(Answer):
         if not self._exchange.started:
             await self._begin(status, facts)
         # One line without a blank one: it belongs to the terminal event, where parsers skip it.
-        line = b": " + _OURS + b" " + orjson.dumps(answer_headers.comment(facts)) + b"\n"
+        line = b""
+        if self.beats:
+            line = b": " + _OURS + b" " + orjson.dumps(answer_headers.comment(facts)) + b"\n"
         part = self._tail.part
         if part and not part.endswith(b"\n"):
             part += b"\n"

@@ -18,7 +18,7 @@ class EventTail:
 
     @property
     def held(self) -> bytes:
-        """The terminal event; empty until it arrives."""
+        """The terminal event, or all from the end of the answer on; empty until it arrives."""
         return self._held
 
     @property
@@ -33,11 +33,19 @@ class EventTail:
 
     def feed(self, chunk: bytes) -> bytes:
         """What may leave now. Raises sse.FrameTooLongError: router passes no such event."""
-        if self._held:
+        if self._held and not self._end.waits:
             return b""
         whole = self._frames.push(chunk)
+        if self._held:
+            self._hold(whole)
+            return b""
         end = sse.end_of(whole, self._end)
         if end < 0:
             return whole
-        self._held = whole[slice(*sse.frame_at(whole, end))]
+        self._hold(whole[end:] if self._end.waits else whole[slice(*sse.frame_at(whole, end))])
         return whole[:end]
+
+    def _hold(self, frames: bytes) -> None:
+        self._held += frames
+        if len(self._held) > sse.MAX_FRAME_BYTES:
+            raise sse.FrameTooLongError

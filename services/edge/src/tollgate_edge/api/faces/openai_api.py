@@ -6,7 +6,7 @@ from typing import Any
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS
 from tollgate_edge.api.catalogue import Model
-from tollgate_edge.api.face import Face
+from tollgate_edge.api.faces.face import Face
 
 
 def models(entries: Iterable[Model]) -> dict[str, Any]:
@@ -26,3 +26,9 @@ def model(entry: Model) -> dict[str, Any]:
 
 FACE = Face(DIALECTS[Protocol.OPENAI_CHAT], models, model)
 RESPONSES_FACE = Face(DIALECTS[Protocol.OPENAI_RESPONSES], models, model)
+# What its providers serve beside chats.
+OTHER_FACES = tuple(
+    Face(dialect, models, model)
+    for dialect in DIALECTS.values()
+    if dialect.beside is Protocol.OPENAI_CHAT
+)
