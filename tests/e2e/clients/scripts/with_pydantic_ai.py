@@ -16,9 +16,12 @@ from pydantic_ai.models.openai import (
     OpenAIResponsesModel,
     OpenAIResponsesModelSettings,
 )
+from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
+# It does not know the model.
+PROFILE = OpenAIModelProfile(openai_supports_encrypted_reasoning_content=True)
 SPEAKS, NAME = sys.argv[1], os.environ["MODEL"]
 
 
@@ -37,7 +40,7 @@ def agent() -> Agent:
             model_settings=OpenAIChatModelSettings(openai_reasoning_effort="low"),
         )
     return Agent(
-        OpenAIResponsesModel(NAME, provider=openai),
+        OpenAIResponsesModel(NAME, provider=openai, profile=PROFILE),
         model_settings=OpenAIResponsesModelSettings(
             openai_reasoning_effort="low", openai_reasoning_summary="detailed", openai_store=False
         ),
