@@ -16,7 +16,7 @@ from tests.e2e.clients.installed import Installed
 from tests.live import ANTHROPIC, OPENAI, Key, Live, wait_until
 from tests.upstream import Upstream
 
-CLIENT_TIMEOUT_S = 60
+CLIENT_TIMEOUT_S = 120
 # In pico-USD a token, so that a reader can do the sums: $1 a million read, $2 produced, $0.1 cached.
 PRICE = {
     "input_pico_usd": 1_000_000, "output_pico_usd": 2_000_000, "cache_read_pico_usd": 100_000,
@@ -25,8 +25,11 @@ PRICE = {
 # By upstream model, whose name decides how a vendor is spoken to.
 VENDORS: dict[str, ModuleType] = {
     "claude-sonnet-4-5": messages,
+    "claude-opus-4-5": messages,
     "gpt-5.1": chat,
-    "deepseek-chat": chat,  # wants its thinking back
+    # Those want their thinking back.
+    "deepseek-chat": chat,
+    "deepseek-reasoner": chat,
 }
 
 

@@ -4,12 +4,11 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { isStepCount, streamText, tool } from "ai";
 import { z } from "zod";
 
-const speaks = process.argv[2];
-const openai = () => createOpenAI({ baseURL: process.env.OPENAI_BASE_URL });
+const baseURL = process.env.OPENAI_BASE_URL;
 const models = {
-  chat: (name) => openai().chat(name),
-  responses: (name) => openai()(name),
-  messages: (name) => createAnthropic({ baseURL: process.env.OPENAI_BASE_URL })(name),
+  chat: (name, apiKey) => createOpenAI({ baseURL, apiKey }).chat(name),
+  responses: (name, apiKey) => createOpenAI({ baseURL, apiKey })(name),
+  messages: (name, apiKey) => createAnthropic({ baseURL, apiKey })(name),
 };
 const weather = tool({
   description: "The weather in a city.",
@@ -17,10 +16,10 @@ const weather = tool({
   execute: ({ city }) => `sunny in ${city}`,
 });
 
-function ask(prompt, more) {
+function ask(model, prompt, more) {
   let fault;
   const result = streamText({
-    model: models[speaks](process.env.MODEL),
+    model,
     maxOutputTokens: 4000,
     maxRetries: 0,
     stopWhen: isStepCount(3),
@@ -37,7 +36,7 @@ function ask(prompt, more) {
   });
 }
 
-async function firstWords(prompt) {
+async function firstWords(model, prompt) {
   const abort = new AbortController();
   let words;
   const onChunk = ({ chunk }) => {
@@ -45,12 +44,16 @@ async function firstWords(prompt) {
     words = chunk.text;
     abort.abort();
   };
-  await ask(prompt, { abortSignal: abort.signal, onChunk }).catch(() => undefined);
+  await ask(model, prompt, { abortSignal: abort.signal, onChunk }).catch(() => undefined);
   return words;
 }
 
-const text = await ask("Say hello.");
-const tools = await ask("How is the weather in Paris and in Rome?", { tools: { weather } });
-const refusal = await ask("Too much.").catch((error) => `${error.constructor.name}: ${error.message}`);
-const cancelled = await firstWords("Count.");
-console.log(JSON.stringify({ text, tools, refusal, cancelled }));
+for (const part of process.argv.slice(2)) {
+  const [speaks, name, apiKey] = part.split("=");
+  const model = models[speaks](name, apiKey);
+  const text = await ask(model, "Say hello.");
+  const tools = await ask(model, "How is the weather in Paris and in Rome?", { tools: { weather } });
+  const refusal = await ask(model, "Too much.").catch(({ name, message }) => `${name}: ${message}`);
+  const cancelled = await firstWords(model, "Count.");
+  console.log(JSON.stringify({ text, tools, refusal, cancelled }));
+}

@@ -2,9 +2,10 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
 
-const client = new Anthropic({ maxRetries: 0 });
+const [, model, apiKey] = process.argv[2].split("=");
+const client = new Anthropic({ apiKey, maxRetries: 0 });
 const request = (content) => ({
-  model: process.env.MODEL,
+  model,
   max_tokens: 4000,
   thinking: { type: "enabled", budget_tokens: 1024 },
   messages: [{ role: "user", content }],
@@ -33,6 +34,6 @@ const tools = said(await runner.runUntilDone());
 const refusal = await client.messages
   .stream(request("Too much."))
   .finalMessage()
-  .catch((error) => `${error.constructor.name}: ${error.message}`);
+  .catch(({ name, message }) => `${name}: ${message}`);
 const cancelled = await firstWords("Count.");
 console.log(JSON.stringify({ text, tools, refusal, cancelled }));

@@ -1,12 +1,13 @@
 """anthropic for Python, unmodified, with its tool runner."""
 
 import json
-import os
+import sys
 from typing import Any
 
 import anthropic
 
-client = anthropic.Anthropic(max_retries=0)
+_, model, key = sys.argv[1].split("=")
+client = anthropic.Anthropic(api_key=key, max_retries=0)
 
 
 @anthropic.beta_tool
@@ -21,7 +22,7 @@ def weather(city: str) -> str:
 
 def request(prompt: str) -> dict[str, Any]:
     return {
-        "model": os.environ["MODEL"],
+        "model": model,
         "max_tokens": 4000,
         "thinking": {"type": "enabled", "budget_tokens": 1024},
         "messages": [{"role": "user", "content": prompt}],

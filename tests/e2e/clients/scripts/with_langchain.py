@@ -1,7 +1,6 @@
 """langchain-openai (`chat`, `responses`) and langchain-anthropic (`messages`), unmodified."""
 
 import json
-import os
 import sys
 from typing import Any
 
@@ -10,21 +9,19 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
-SPEAKS, MODEL = sys.argv[1], os.environ["MODEL"]
 
-
-def model() -> Any:
-    match SPEAKS:
+def model(speaks: str, name: str, key: str) -> Any:
+    match speaks:
         case "chat":
-            return ChatOpenAI(model=MODEL, max_retries=0, reasoning_effort="low")
+            return ChatOpenAI(model=name, api_key=key, max_retries=0, reasoning_effort="low")
         case "responses":
             return ChatOpenAI(
-                model=MODEL, max_retries=0, use_responses_api=True, store=False,
+                model=name, api_key=key, max_retries=0, use_responses_api=True, store=False,
                 include=["reasoning.encrypted_content"],
                 reasoning={"effort": "low", "summary": "auto"},
             )  # fmt: skip
     thinking = {"type": "enabled", "budget_tokens": 1024}
-    return ChatAnthropic(model=MODEL, max_retries=0, max_tokens=4000, thinking=thinking)
+    return ChatAnthropic(model=name, api_key=key, max_retries=0, max_tokens=4000, thinking=thinking)
 
 
 @tool
@@ -48,14 +45,15 @@ def ask(chat: Any, prompt: str) -> str:
         ]
 
 
-chat = model()
-printed = {
-    "text": ask(chat, "Say hello."),
-    "tools": ask(chat.bind_tools([weather]), "How is the weather in Paris and in Rome?"),
-}
-try:
-    ask(chat, "Too much.")
-except Exception as refusal:  # noqa: BLE001 - whatever the framework makes of it is printed
-    printed["refusal"] = f"{type(refusal).__name__}: {refusal}"
-printed["cancelled"] = next(chunk.text for chunk in chat.stream("Count.") if chunk.text)
-print(json.dumps(printed))
+for part in sys.argv[1:]:
+    chat = model(*part.split("="))
+    printed = {
+        "text": ask(chat, "Say hello."),
+        "tools": ask(chat.bind_tools([weather]), "How is the weather in Paris and in Rome?"),
+    }
+    try:
+        ask(chat, "Too much.")
+    except Exception as refusal:  # noqa: BLE001 - whatever it makes of it is printed
+        printed["refusal"] = f"{type(refusal).__name__}: {refusal}"
+    printed["cancelled"] = next(chunk.text for chunk in chat.stream("Count.") if chunk.text)
+    print(json.dumps(printed))

@@ -1,9 +1,6 @@
 // openai for Node, unmodified: `chat` with its tool runner, `responses` with a loop of ours.
 import OpenAI from "openai";
 
-const speaks = process.argv[2];
-const model = process.env.MODEL;
-const client = new OpenAI({ maxRetries: 0 });
 const parameters = {
   type: "object",
   properties: { city: { type: "string" } },
@@ -13,7 +10,7 @@ const parameters = {
 const description = "The weather in a city.";
 const weather = ({ city }) => `sunny in ${city}`;
 
-async function chat(content, tools) {
+async function chat(client, model, content, tools) {
   const request = { model, messages: [{ role: "user", content }], reasoning_effort: "low" };
   if (!tools) {
     const stream = client.chat.completions.stream(request);
@@ -28,7 +25,7 @@ async function chat(content, tools) {
   return runner.finalContent();
 }
 
-async function responses(content, tools) {
+async function responses(client, model, content, tools) {
   const input = [{ role: "user", content }];
   for (;;) {
     const stream = client.responses.stream({
@@ -49,7 +46,7 @@ async function responses(content, tools) {
   }
 }
 
-async function firstWords(content) {
+async function firstWords(speaks, client, model, content) {
   if (speaks === "chat") {
     const request = { model, messages: [{ role: "user", content }], stream: true };
     for await (const chunk of await client.chat.completions.create(request)) {
@@ -62,9 +59,13 @@ async function firstWords(content) {
   }
 }
 
-const ask = speaks === "chat" ? chat : responses;
-const text = await ask("Say hello.");
-const tools = await ask("How is the weather in Paris and in Rome?", true);
-const refusal = await ask("Too much.").catch((error) => `${error.constructor.name}: ${error.message}`);
-const cancelled = await firstWords("Count.");
-console.log(JSON.stringify({ text, tools, refusal, cancelled }));
+for (const part of process.argv.slice(2)) {
+  const [speaks, model, apiKey] = part.split("=");
+  const client = new OpenAI({ apiKey, maxRetries: 0 });
+  const ask = (content, tools) => (speaks === "chat" ? chat : responses)(client, model, content, tools);
+  const text = await ask("Say hello.");
+  const tools = await ask("How is the weather in Paris and in Rome?", true);
+  const refusal = await ask("Too much.").catch(({ name, message }) => `${name}: ${message}`);
+  const cancelled = await firstWords(speaks, client, model, "Count.");
+  console.log(JSON.stringify({ text, tools, refusal, cancelled }));
+}

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from typing import Any
 
@@ -22,25 +21,24 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 # It does not know the model.
 PROFILE = OpenAIModelProfile(openai_supports_encrypted_reasoning_content=True)
-SPEAKS, NAME = sys.argv[1], os.environ["MODEL"]
 
 
-def agent() -> Agent:
-    if SPEAKS == "messages":
+def agent(speaks: str, name: str, key: str) -> Agent:
+    if speaks == "messages":
         thinking = {"type": "enabled", "budget_tokens": 1024}
-        anthropic = AnthropicProvider(anthropic_client=AsyncAnthropic(max_retries=0))
+        client = AsyncAnthropic(api_key=key, max_retries=0)
         return Agent(
-            AnthropicModel(NAME, provider=anthropic),
+            AnthropicModel(name, provider=AnthropicProvider(anthropic_client=client)),
             model_settings=AnthropicModelSettings(anthropic_thinking=thinking, max_tokens=4000),
         )
-    openai = OpenAIProvider(openai_client=AsyncOpenAI(max_retries=0))
-    if SPEAKS == "chat":
+    openai = OpenAIProvider(openai_client=AsyncOpenAI(api_key=key, max_retries=0))
+    if speaks == "chat":
         return Agent(
-            OpenAIChatModel(NAME, provider=openai),
+            OpenAIChatModel(name, provider=openai),
             model_settings=OpenAIChatModelSettings(openai_reasoning_effort="low"),
         )
     return Agent(
-        OpenAIResponsesModel(NAME, provider=openai, profile=PROFILE),
+        OpenAIResponsesModel(name, provider=openai, profile=PROFILE),
         model_settings=OpenAIResponsesModelSettings(
             openai_reasoning_effort="low", openai_reasoning_summary="detailed", openai_store=False
         ),
@@ -65,19 +63,19 @@ async def first_words(asked: Agent, prompt: str) -> str:
 
 
 async def main() -> None:
-    asked, printed = agent(), {}
-    printed["text"] = await ask(asked, "Say hello.")
-    armed = agent()
-    armed.tool_plain(weather)
-    # A stream of an agent's ends with the first text: the whole run goes on past it.
-    run = await armed.run("How is the weather in Paris and in Rome?")
-    printed["tools"] = run.output
-    try:
-        await ask(asked, "Too much.")
-    except Exception as refusal:  # noqa: BLE001 - whatever the framework makes of it is printed
-        printed["refusal"] = f"{type(refusal).__name__}: {refusal}"
-    printed["cancelled"] = await first_words(asked, "Count.")
-    print(json.dumps(printed))
+    for part in sys.argv[1:]:
+        asked, armed = agent(*part.split("=")), agent(*part.split("="))
+        armed.tool_plain(weather)
+        printed = {"text": await ask(asked, "Say hello.")}
+        # A stream of an agent's ends with the first text: the whole run goes on past it.
+        run = await armed.run("How is the weather in Paris and in Rome?")
+        printed["tools"] = run.output
+        try:
+            await ask(asked, "Too much.")
+        except Exception as refusal:  # noqa: BLE001 - whatever it makes of it is printed
+            printed["refusal"] = f"{type(refusal).__name__}: {refusal}"
+        printed["cancelled"] = await first_words(asked, "Count.")
+        print(json.dumps(printed))
 
 
 asyncio.run(main())
