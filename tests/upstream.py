@@ -35,6 +35,9 @@ class Upstream:
     def __init__(self) -> None:
         self.scripts: dict[str, Script] = {}
         self.bodies: list[bytes] = []
+        # First line and headers of each request, as they came.
+        self.heads: list[bytes] = []
+        self.paths: list[str] = []
         self.url = ""
 
     def last(self) -> bytes:
@@ -55,16 +58,24 @@ def running() -> Iterator[Upstream]:
 
         def _one(self) -> bool:
             size = 0
-            if not self.rfile.readline():
+            line = self.rfile.readline()
+            head = line
+            if not line:
                 return False
+            path = line.split(b" ")[1].decode()
             while line := self.rfile.readline().strip():
+                head += line + b"\r\n"
                 name, _, value = line.partition(b":")
                 if name.lower() == b"content-length":
                     size = int(value)
             body = self.rfile.read(size)
             upstream.bodies.append(body)
+            upstream.heads.append(head)
+            upstream.paths.append(path)
+            # Some protocols name the model in the path, before a verb.
+            named = path.rpartition("/")[2].partition(":")[0]
             document = json.loads(body)
-            script = upstream.scripts[document["model"]]
+            script = upstream.scripts[document.get("model", named)]
             if callable(script):
                 script = script(document)
             for piece in script:

@@ -100,16 +100,16 @@ def test_thinking_in_another_mode_is_refused():
     with pytest.raises(BadRequest) as refused:
         facts(reasoning={"mode": "pro"})
     assert "reasoning" == refused.value.param
-    assert not facts(reasoning={"mode": "standard", "effort": "low"}).sheds_tools
+    assert not facts(reasoning={"mode": "standard", "effort": "low"}).sheds
 
 
 def test_hosted_tools_are_left_out_unless_they_are_forced():
     """Declared anywhere, they are shed; where nothing else may be called, it is refused."""
     hosted = {"type": "web_search"}
     added = {"type": "additional_tools", "role": "developer", "tools": [hosted]}
-    assert facts(tools=[hosted]).sheds_tools
-    assert facts(input=[added]).sheds_tools
-    assert not facts(tools=[{"type": "namespace", "name": "n", "tools": []}]).sheds_tools
+    assert facts(tools=[hosted]).sheds
+    assert facts(input=[added]).sheds
+    assert not facts(tools=[{"type": "namespace", "name": "n", "tools": []}]).sheds
     for choice in ("required", {"type": "web_search"}):
         with pytest.raises(BadRequest):
             facts(tools=[hosted], tool_choice=choice)
@@ -118,7 +118,7 @@ def test_hosted_tools_are_left_out_unless_they_are_forced():
 def test_what_we_have_wrapped_is_written_anew():
     """A block that only we can unwrap never goes to a vendor as it is."""
     block = {"type": "reasoning", "summary": [], "encrypted_content": "tg1:google:signature:c:x"}
-    assert facts(input=[block]).sheds_tools
+    assert facts(input=[block]).sheds
 
 
 def test_thinking_goes_back_with_what_followed_it_alone():

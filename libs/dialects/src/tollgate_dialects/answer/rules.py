@@ -65,6 +65,7 @@ class AnswerRules:
     # The choices that a document of a stream belongs to.
     choices: Callable[[Mapping[str, Any]], Iterable[int]]
     end: sse.StreamEnd
+    form: sse.FrameForm = sse.PLAIN
     # What frames of plain text are made of.
     vocabulary: Vocabulary
     # Where an error has its code: the first member that is a plain word.
@@ -73,3 +74,5 @@ class AnswerRules:
     model_at: Sequence[Place] = (("model",),)
     # Whether its clients read past comments in a stream, as the standard of events says.
     takes_comments: bool = True
+    # What makes frames of a stream's bytes, where they are none themselves.
+    framing: Callable[[], sse.Framing] = sse.FrameBuffer

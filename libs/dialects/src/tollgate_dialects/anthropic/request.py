@@ -7,7 +7,7 @@ unasked, and there is one answer to a request.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.anthropic import content, count, limits
+from tollgate_dialects.anthropic import content, count, limits, shed
 from tollgate_dialects.common.refusal import unsupported
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
@@ -63,4 +63,6 @@ RULES: Final = RequestRules(
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
     count=count.input_tokens,
+    sheds=shed.may_have,
+    shed=shed.shed,
 )

@@ -8,7 +8,7 @@ one answer to "is this the end of the stream", for whoever meters and for whoeve
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
 
@@ -21,7 +21,11 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELDS = (b"data", b"event", b"id", b"retry")
 
 
-class FrameTooLongError(Exception):
+class FrameError(Exception):
+    """Bytes that are no frames."""
+
+
+class FrameTooLongError(FrameError):
     """More than MAX_FRAME_BYTES without the end of a frame."""
 
 
@@ -52,6 +56,37 @@ class StreamEnd:
     # The protocol has no last event: `is_last` tells the document that ends the answer, and others
     # may follow until the upstream closes. They are passed on together with it.
     waits: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameForm:
+    """How a protocol writes its frames."""
+
+    # Whether a frame, and the event in it, is as the protocol writes one of this name.
+    is_own: Callable[[bytes, Event, bytes], bool]
+    # A frame of this name with other data than it came with.
+    written: Callable[[bytes, bytes, bytes], bytes]
+
+
+def _written(_frame: bytes, name: bytes, data: bytes) -> bytes:
+    return b"%bdata: %b\n\n" % (b"event: %b\n" % name if name else b"", data)
+
+
+# The name in one line, if there is one, and the data in the next.
+PLAIN: Final = FrameForm(
+    is_own=lambda _frame, event, name: event.is_simple and event.name == name,
+    written=_written,
+)
+
+
+class Framing(Protocol):
+    """Makes frames of an upstream's bytes."""
+
+    def push(self, chunk: bytes) -> bytes:
+        """All frames that are whole now, joined. Raises FrameError."""
+
+    def rest(self) -> bytes:
+        """What is left when the stream has ended. Raises FrameError for what cannot pass so."""
 
 
 class FrameBuffer:

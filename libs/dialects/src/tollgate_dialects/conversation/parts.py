@@ -17,6 +17,7 @@ class Origin(enum.StrEnum):
     ANTHROPIC = "anthropic"
     OPENAI = "openai"
     GOOGLE = "google"
+    ALIBABA = "alibaba"
     # The thinking is in plain words: clients throw away what has no seal, and vendors want it back.
     NOBODY = "nobody"
 

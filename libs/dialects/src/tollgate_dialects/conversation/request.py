@@ -6,6 +6,7 @@ Owns the type. None and empty say that the client left something to the model's 
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.parts import Origin, Part, Tool
 
 Role: TypeAlias = Literal["system", "developer", "user", "assistant"]
@@ -58,6 +59,13 @@ class OutputFormat:
     schema: dict[str, Any] | None = None
     strict: bool | None = None
 
+    def in_words(self) -> str:
+        """The same as an instruction, for a model that cannot be held to it."""
+        if self.kind == "json_schema" and self.schema is not None:
+            printed = documents.written(self.schema).decode()
+            return f"Answer with JSON that is valid under this schema, and nothing else: {printed}"
+        return "Answer with one JSON object, and nothing else."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -96,6 +104,8 @@ class Request:
     # Whose words are in `extra` and in hosted tools: only their own vendor's reader has looked at
     # what they cost there.
     origin: Origin | None = None
+    # How the client wants its answer written, in words that only its own protocol's writer reads.
+    told_as: frozenset[str] = frozenset()
     # What the client's document has and this form has no place for (words that only its vendor
     # reads), by our own names: every writer adds it to what it drops.
     unheld: frozenset[str] = frozenset()

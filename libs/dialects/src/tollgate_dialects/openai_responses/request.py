@@ -8,8 +8,8 @@ stored there. A stream tells its usage unasked, and there is one answer to a req
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.common.refusal import unsupported, wrong_type
-from tollgate_dialects.openai_responses import content, limits, tools
+from tollgate_dialects.common.refusal import wrong_type
+from tollgate_dialects.openai_responses import content, limits, shed, tools
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules
@@ -54,18 +54,6 @@ def _check_tool(tool: Mapping[str, Any]) -> None:
             raise wrong_type("tools", "an array of objects with a type")
 
 
-def _sheds(document: Mapping[str, Any]) -> bool:
-    """Whether there are tools that run at the vendor, or blocks that we have wrapped.
-
-    Raises BadRequest where a tool that is left out would have to be called.
-    """
-    declared = tools.declared(document)
-    hosted = [tool for tool in declared if tools.is_hosted(tool)]
-    if tools.is_hosted_forced(document.get("tool_choice"), declared):
-        raise unsupported("tools")
-    return bool(hosted) or content.has_carried(document)
-
-
 RULES: Final = RequestRules(
     names=keys.names_of(
         _REFUSED,
@@ -84,5 +72,6 @@ RULES: Final = RequestRules(
     rewritten=frozenset(("model", limits.NAME)),
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
-    sheds=_sheds,
+    sheds=shed.may_have,
+    shed=shed.shed,
 )

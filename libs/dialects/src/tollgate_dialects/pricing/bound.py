@@ -48,12 +48,13 @@ def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = No
     max_output_tokens = sent
     if max_output_tokens is None:
         sent, max_output_tokens = _injected(price, input_tokens, output_cap)
+    output_tokens = (max_output_tokens + _beyond(facts, price)) * facts.choices
     return Bound(
         input_tokens=input_tokens,
         max_output_tokens=max_output_tokens,
         sent_max_output_tokens=sent,
         amount_nano_usd=ceil_nano_usd(
-            input_tokens * input_pico_usd + max_output_tokens * facts.choices * output_pico_usd
+            input_tokens * input_pico_usd + output_tokens * output_pico_usd
         ),
     )
 
@@ -84,6 +85,12 @@ def _injected(price: Price, input_tokens: int, output_cap: int | None) -> tuple[
     return None, most
 
 
+def _beyond(facts: RequestFacts, price: Price) -> int:
+    """Output tokens that the limit does not cover, per choice."""
+    beyond = facts.beyond_limit_tokens
+    return price.max_output_tokens if beyond is None else beyond
+
+
 def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd: int) -> int | None:
     """The largest output limit per choice whose worst case fits; None when not even 1 does."""
     input_tokens, input_pico_usd, output_pico_usd = _dearest(facts, price)
@@ -91,8 +98,10 @@ def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd:
     if left_pico_usd < 0:
         return None
     per_token = output_pico_usd * facts.choices
-    fitting = left_pico_usd // per_token if per_token else price.max_output_tokens
-    return min(fitting, price.max_output_tokens) or None
+    if not per_token:
+        return price.max_output_tokens
+    fitting = left_pico_usd // per_token - _beyond(facts, price)
+    return max(0, min(fitting, price.max_output_tokens)) or None
 
 
 def _dearest(facts: RequestFacts, price: Price) -> tuple[int, int, int]:

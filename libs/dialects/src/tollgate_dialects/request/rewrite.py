@@ -43,9 +43,9 @@ def upstream_body(
     elif model != asked.model:
         changes["model"] = orjson.dumps(model)
     if max_output_tokens not in (None, asked.max_output_tokens):
+        limit = b"%d" % max_output_tokens
         for name in asked.limit_names or (rules.limit_name(model),):
             top, _, within = name.partition(".")
-            limit = b"%d" % max_output_tokens
             changes[top] = Within(top, within, limit) if within else limit
     option = rules.usage_option
     if option and asked.stream:

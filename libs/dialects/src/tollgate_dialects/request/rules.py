@@ -12,6 +12,10 @@ from tollgate_dialects.request.keys import Names
 OutputLimit: TypeAlias = tuple[int | None, tuple[str, ...]]
 
 
+# By how much DashScope says that it may miss a limit.
+BEYOND_LIMIT_TOKENS: Final = 10
+
+
 class RequestFacts(NamedTuple):
     """All that is known of a request before its price is."""
 
@@ -30,18 +34,29 @@ class RequestFacts(NamedTuple):
     # that a rewrite may set: it need not look for what is not there.
     limit_names: tuple[str, ...]
     present: frozenset[str]
-    # It declares tools that run at the vendor and have no price yet, or has blocks that only we
-    # can unwrap: what is sent is written anew, without those tools.
-    sheds_tools: bool = False
+    # It may have what an upstream of its own protocol must not be sent: that is left out, or the
+    # whole is written anew without it.
+    sheds: bool = False
+    is_written_anew: bool = False
     # What bounds the input where an upstream of another protocol reads it.
     translated_token_bound: int = 0
     # How many texts are read, each within the model's own limit.
     texts: int = 1
+    # Output tokens beyond the limit, per choice; None: as many again as the model gives at most.
+    beyond_limit_tokens: int | None = 0
 
     def translated(self) -> "RequestFacts":
-        """The facts for an upstream of another protocol: some write their caches unasked."""
+        """The facts for an upstream of another protocol.
+
+        Some write their caches unasked; some go a little beyond their limit.
+        """
         cache_write: CacheWrite = "5m" if self.cache_write == "none" else self.cache_write
-        return self._replace(input_token_bound=self.translated_token_bound, cache_write=cache_write)
+        beyond = self.beyond_limit_tokens
+        return self._replace(
+            input_token_bound=self.translated_token_bound,
+            cache_write=cache_write,
+            beyond_limit_tokens=None if beyond is None else max(beyond, BEYOND_LIMIT_TOKENS),
+        )
 
 
 class Told(NamedTuple):
@@ -59,6 +74,13 @@ class Count(NamedTuple):
 
     model: str
     input_tokens: int
+
+
+class Shed(NamedTuple):
+    """A document as it may be sent, and what was left out of it, by the one form's names."""
+
+    document: Mapping[str, Any]
+    dropped: frozenset[str] = frozenset()
 
 
 class Within(NamedTuple):
@@ -101,8 +123,18 @@ class RequestRules:
     texts: Callable[[Mapping[str, Any]], int] = lambda _document: 1
     # About how many input tokens a document has; None: its clients do not ask for that alone.
     count: Callable[[Mapping[str, Any], Content], int] | None = None
-    # Whether a document has what must be left out of what is sent.
-    sheds: Callable[[Mapping[str, Any]], bool] = lambda _document: False
+    # How many choices a stream may have; None: as many as a whole answer.
+    stream_choices_max: int | None = None
+    # What the output limit of a document does not cover, as in RequestFacts.
+    beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
+    # The request that a document is to have counted: itself, or one within it.
+    counted: Callable[[dict[str, Any]], dict[str, Any]] = lambda document: document
+    # Whether a document (and its text, as orjson prints it) may have what an upstream of this very
+    # protocol must not be sent: tools that run there and have no price, blocks of other makers.
+    sheds: Callable[[Mapping[str, Any], bytes], bool] = lambda _document, _printed: False
+    # The document for a model of the upstream's, without that and with all else as it was. None:
+    # it is written anew, as for an upstream of another protocol.
+    shed: Callable[[Mapping[str, Any], str], Shed] | None = None
 
     def told(self, model: str | None, *, stream: bool) -> Told:
         """What is known of a call from outside of its body, of all that may be."""

@@ -147,7 +147,9 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
-        if call.request.sheds_tools or not model.speaks_only(call.exchange.face.dialect.provider):
+        if call.request.is_written_anew or not model.speaks_only(
+            call.exchange.face.dialect.provider
+        ):
             call.request = call.request.translated()
         bound = bounds.worst_case(
             call.request, model.price, output_cap=_cap_of_rates(grant, call.request, model)

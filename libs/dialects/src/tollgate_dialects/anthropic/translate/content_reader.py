@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from tollgate_dialects.anthropic.translate import citations, names
+from tollgate_dialects.anthropic.translate import citations
 from tollgate_dialects.common.refusal import BadRequest, Code, wrong_type
-from tollgate_dialects.conversation import carrier
+from tollgate_dialects.conversation import call_input, carrier
 from tollgate_dialects.conversation.parts import (
     Cache,
     Media,
@@ -94,7 +94,7 @@ class ContentReader:
         return ToolCall(
             text_in(block, "id"),
             name,
-            names.arguments_of(block.get("input"), was_wrapped=self._is_wrapped(name)),
+            call_input.arguments_of(block.get("input"), was_wrapped=self._is_wrapped(name)),
             cache=cache_of(block),
         )
 

@@ -4,14 +4,12 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
-from tollgate_dialects.common import shapes, sse
+from tollgate_dialects.common import documents, shapes, sse
 from tollgate_dialects.conversation.answer import Answer, Ending, Event, Finished, Started, Stop
+from tollgate_dialects.conversation.assembly import Assembly
 from tollgate_dialects.conversation.machine import Machine
 from tollgate_dialects.conversation.translation import EventReader
 from tollgate_dialects.openai_chat.translate import said
-from tollgate_dialects.openai_chat.translate.assembly import Assembly
 
 # OpenAI's words and those of vendors that kept their own; every other one is a plain end.
 _STOPS: Final[Mapping[str, Stop]] = {
@@ -66,7 +64,7 @@ class ChunkReader(EventReader):
         """One frame. Raises ValueError."""
         if event.data.strip() == b"[DONE]":
             return self.finish()
-        document = orjson.loads(event.data)
+        document = documents.read(event.data)
         if not isinstance(document, dict):
             raise shapes.ShapeError("chunk", "an object")
         return self.take(document)

@@ -8,8 +8,7 @@ where the reader of the next request takes them back.
 import dataclasses
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation import carrier
 from tollgate_dialects.conversation.answer import (
     Answer,
@@ -67,7 +66,7 @@ class ResponseWriter(EventWriter):
             whole = self.whole(event.ending.stop, usage or NOTHING)
             self._tell(f"response.{whole['status']}", response=whole)
         return b"".join(
-            b"event: %b\ndata: %b\n\n" % (document["type"].encode(), orjson.dumps(document))
+            b"event: %b\ndata: %b\n\n" % (document["type"].encode(), documents.written(document))
             for document in told
         )
 

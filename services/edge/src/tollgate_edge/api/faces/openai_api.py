@@ -1,4 +1,4 @@
-"""The OpenAI face: how models are listed. No decision about a call is made here."""
+"""The OpenAI face, and those that list models as it does. No decision about a call is made here."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -32,3 +32,5 @@ OTHER_FACES = tuple(
     for dialect in DIALECTS.values()
     if dialect.beside is Protocol.OPENAI_CHAT
 )
+# Its clients have no list of models; who asks for one gets this.
+DASHSCOPE_FACE = Face(DIALECTS[Protocol.DASHSCOPE], models, model)

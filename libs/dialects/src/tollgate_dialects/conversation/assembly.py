@@ -1,13 +1,15 @@
 """Fragments of one answer put together into parts, one after another.
 
-A chat's stream may tell of several calls at once, and go back to one that it had left. Promises
-that the events given back are in the legal order whatever the fragments are; that a fragment is
-passed on at once unless another part has to be whole before; and that no more waits than that.
+Some protocols' streams may tell of several calls at once, and go back to one that they had left.
+Promises that the events given back are in the legal order whatever the fragments are; that a
+fragment is passed on at once unless another part has to be whole before; and that no more waits
+than that.
 """
 
 import re
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 from tollgate_dialects.common import shapes
 from tollgate_dialects.conversation.answer import (
@@ -19,9 +21,49 @@ from tollgate_dialects.conversation.answer import (
     PartStarted,
     Sealed,
 )
-from tollgate_dialects.conversation.parts import Opaque, Origin, Seal, Text, Thinking, ToolCall
-from tollgate_dialects.openai_chat.translate.said import Call, Piece, Thought, Words
+from tollgate_dialects.conversation.parts import (
+    Citation,
+    Opaque,
+    Origin,
+    Seal,
+    Text,
+    Thinking,
+    ToolCall,
+)
 
+
+class Thought(NamedTuple):
+    """Thinking, or a block of it. `block`: fragments of one block have the same; None: any."""
+
+    text: str
+    opaque: Opaque | None = None
+    block: int | None = None
+
+
+class Words(NamedTuple):
+    """Text, and where it comes from."""
+
+    text: str
+    is_refusal: bool = False
+    citations: tuple[Citation, ...] = ()
+
+
+class Call(NamedTuple):
+    """A tool call, or a fragment of one. `place`: fragments of one call have the same."""
+
+    place: int | None
+    call_id: str
+    name: str
+    arguments: str
+    takes_text: bool = False
+    opaque: Opaque | None = None
+
+
+Piece: TypeAlias = Thought | Words | Call
+
+
+# Arguments of a call that has none.
+_EMPTY = "{}"
 _MARKS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 
 
@@ -48,6 +90,62 @@ class _JsonEnd:
                 self.is_whole = self._depth <= 0
 
 
+class _Arguments:
+    """What is new in the fragments of a call's arguments: some servers repeat what they said.
+
+    All of it so far in each fragment, the whole once more at the end, or an empty object first.
+    """
+
+    def __init__(self) -> None:
+        self._json = _JsonEnd()
+        # The first fragment, or all that was said where fragments repeat it.
+        self._said = ""
+        self._repeats: bool | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        return self._json.is_whole
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was given back, but for an object without members, which may be no more."""
+        return self._repeats is None and self._said.strip() in ("", _EMPTY)
+
+    def text(self, fragment: str) -> str:
+        """What a fragment of free text adds: all of it."""
+        self._repeats = False
+        self._json.feed(fragment)
+        return fragment
+
+    def new(self, fragment: str) -> str:
+        """What a fragment adds."""
+        if self.is_empty and self._said:
+            # It stood for arguments that were to come.
+            if not fragment.lstrip().startswith("{"):
+                return ""
+            self._json, self._said = _JsonEnd(), ""
+        if self.is_whole:
+            return ""
+        if not self._said and self._repeats is None:
+            self._said, added = fragment, fragment
+        else:
+            added = self._after(fragment)
+        self._json.feed(added)
+        return "" if self.is_empty else added
+
+    def _after(self, fragment: str) -> str:
+        if self._repeats is None:
+            # Where a value is to follow, an object may begin like the one that it is in.
+            begun = self._said.rstrip()
+            may_repeat = begun.startswith("{") and begun[-1] not in ":[,"
+            self._repeats = may_repeat and fragment.startswith(self._said)
+        if not self._repeats or not fragment.startswith(self._said):
+            return fragment
+        added = fragment[len(self._said) :]
+        self._said = fragment
+        return added
+
+
 class _Slot:
     """A part that is told, or waits for its turn."""
 
@@ -56,7 +154,7 @@ class _Slot:
         self.block = block
         self.waiting: list[Event] = []
         self.is_sealed = False
-        self.json = _JsonEnd()
+        self.arguments = _Arguments()
 
     @property
     def may_begin(self) -> bool:
@@ -65,7 +163,7 @@ class _Slot:
     @property
     def may_end(self) -> bool:
         """Text and thinking end when something else begins; arguments when they are whole."""
-        return self.may_begin and (not isinstance(self.part, ToolCall) or self.json.is_whole)
+        return self.may_begin and (not isinstance(self.part, ToolCall) or self.arguments.is_whole)
 
 
 class Assembly:
@@ -158,9 +256,10 @@ class Assembly:
         if slot not in self._slots:
             # More of a call that had come to its end: there is nowhere to say it.
             return
-        if call.arguments:
-            slot.json.feed(call.arguments)
-            self._say(slot, Delta(call.arguments))
+        takes_text = isinstance(slot.part, ToolCall) and slot.part.takes_text
+        new = slot.arguments.text if takes_text else slot.arguments.new
+        if call.arguments and (said := new(call.arguments)):
+            self._say(slot, Delta(said))
         if call.opaque and not slot.is_sealed:
             self._seal(slot, call.opaque)
         self._advance()
@@ -204,7 +303,9 @@ class Assembly:
         slot.waiting.clear()
 
     def _end(self) -> None:
-        self._slots.popleft()
+        slot = self._slots.popleft()
+        if slot.arguments.is_empty and slot.arguments.is_whole:
+            self._events.append(Delta(_EMPTY))
         self._is_told = False
         self._events.append(PartEnded())
 
