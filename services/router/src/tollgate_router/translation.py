@@ -39,6 +39,8 @@ def is_needed(call: UpstreamCall, upstream: Dialect) -> bool:
 
 def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> UpstreamBody:
     """The request in an upstream's protocol. Raises Untranslatable, BadRequest."""
+    if call.asked.server_tools.are_required:
+        raise Untranslatable("tools", "Only the vendor of these tools can run them.")
     target = Target(
         candidate.upstream_model, call.max_output_tokens, candidate.without_include_usage
     )

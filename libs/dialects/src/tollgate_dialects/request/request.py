@@ -47,6 +47,7 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         present=rules.rewritten.intersection(document),
         translated_token_bound=bound.translated_tokens,
         sheds_tools=rules.sheds(document),
+        server_tools=rules.server_tools(document),
     )
 
 

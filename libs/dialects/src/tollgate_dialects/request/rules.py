@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from tollgate_dialects.request.content import CacheWrite, Content
 from tollgate_dialects.request.features import Allowed
 from tollgate_dialects.request.keys import Names
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS, ServerTools
 
 # The limit of an answer's tokens, per choice, and the members that say it.
 OutputLimit: TypeAlias = tuple[int | None, tuple[str, ...]]
@@ -35,6 +36,8 @@ class RequestFacts(NamedTuple):
     sheds_tools: bool = False
     # What bounds the input where an upstream of another protocol reads it.
     translated_token_bound: int = 0
+    # Tools that run at the vendor and are sent, as long as they have a price.
+    server_tools: ServerTools = NO_SERVER_TOOLS
 
     def translated(self) -> "RequestFacts":
         """The facts for an upstream of another protocol: some write their caches unasked."""
@@ -99,6 +102,8 @@ class RequestRules:
     count: Callable[[Mapping[str, Any], Content], int] | None = None
     # Whether a document has what must be left out of what is sent.
     sheds: Callable[[Mapping[str, Any]], bool] = lambda _document: False
+    # What the vendor may do on its own. Raises BadRequest.
+    server_tools: Callable[[Mapping[str, Any]], ServerTools] = lambda _document: NO_SERVER_TOOLS
 
     def told(self, model: str | None, *, stream: bool) -> Told:
         """What is known of a call from outside of its body, of all that may be."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.pricing import bound as bounds
+from tollgate_dialects.pricing.priced import at_price
 from tollgate_dialects.request import request as requests
 from tollgate_edge.api.admission import NOT_RECORDED, Admission
 from tollgate_edge.api.call import outcome
@@ -130,9 +131,7 @@ class Pipeline:
             except ReaderLost:
                 return public_errors.own("READER_LOST")
             except requests.BadRequest as bad:
-                return public_errors.bad_request(
-                    bad.code, bad.message, bad.param or None, details=bad.details
-                )
+                return _refused(bad)
             call.body = body
             del body
             return await self._reserve(call, grant, held)
@@ -144,6 +143,12 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
+        try:
+            call.request = at_price(
+                call.request, model.price, is_spoken=model.speaks(call.exchange.face.protocol)
+            )
+        except requests.BadRequest as bad:
+            return _refused(bad)
         if call.request.sheds_tools or not model.speaks_only(call.exchange.face.protocol):
             call.request = call.request.translated()
         bound = bounds.worst_case(
@@ -340,6 +345,10 @@ class Pipeline:
             call.body = b""  # nobody needs it, and its share was given back
             await self.keep_pace(call.exchange, call.grant)
         await call.exchange.refuse(refusal, call.facts())
+
+
+def _refused(bad: requests.BadRequest) -> Refusal:
+    return public_errors.bad_request(bad.code, bad.message, bad.param or None, details=bad.details)
 
 
 def _with_what_fits(refusal: Refusal, request: requests.RequestFacts, model: Model) -> Refusal:
