@@ -296,3 +296,20 @@ def test_tools_that_run_at_the_vendor_are_left_out_and_named(oai, gpt):
         max_output_tokens=20,
     )
     assert "tools.web_search" in raw.headers["x-tollgate-dropped"]
+
+
+def test_azures_client_calls_a_deployment(live: Live, key, gpt, claude):
+    """openai's Azure client: a deployment is a model; whole, streamed, of any upstream's protocol."""
+    with openai.AzureOpenAI(
+        azure_endpoint=live.api_urls[0],
+        api_key=key.text,
+        api_version="2025-04-01-preview",
+        max_retries=0,
+    ) as azure:
+        for name in (gpt["demo-gpt"], claude["demo-claude"]):
+            answer = azure.chat.completions.create(model=name, messages=PROMPT, max_tokens=20)
+            assert (name, True) == (answer.model, bool(answer.choices[0].message.content))
+            stream = azure.chat.completions.create(
+                model=name, messages=PROMPT, max_tokens=20, stream=True
+            )
+            assert {name} == {chunk.model for chunk in stream}

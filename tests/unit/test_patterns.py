@@ -35,7 +35,11 @@ FRAMES = {
     Protocol.OPENAI_RESPONSES: b"event: response.output_text.delta\n"
     b'data: {"type":"response.output_text.delta","sequence_number":4,"item_id":"m",'
     b'"output_index":0,"content_index":0,"delta":"a"}\n\n',
+    Protocol.OPENAI_COMPLETIONS: b'data: {"id":"c","object":"text_completion",'
+    b'"choices":[{"index":0,"text":"a"}]}\n\n',
 }
+# Their frames all tell usage: each is read.
+READ_ALWAYS = {Protocol.GEMINI, Protocol.DASHSCOPE}
 
 
 def patterns_in(value: object) -> Iterator[re.Pattern[Any]]:
@@ -68,7 +72,10 @@ def possessive_groups(parsed: Iterable[Any]) -> Iterator[Any]:
 def all_patterns() -> dict[str, re.Pattern[Any]]:
     """Every pattern of every module, and one that is made while streams are read."""
     found: dict[str, re.Pattern[Any]] = {}
-    for protocol, dialect in DIALECTS.items():
+    streamed = {p for p, dialect in DIALECTS.items() if not dialect.request.refused.get("stream")}
+    assert streamed == FRAMES.keys() | READ_ALWAYS
+    for protocol in FRAMES:
+        dialect = DIALECTS[protocol]
         words = dialect.answer.vocabulary
         made = template.of(FRAMES[protocol], words)
         assert made is not None

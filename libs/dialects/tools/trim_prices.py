@@ -28,7 +28,8 @@ MODELS = {
         gpt-3.5-turbo gpt-4-turbo gpt-4o gpt-4o-2024-11-20 gpt-4o-mini gpt-4.1 gpt-4.1-mini
         gpt-4.1-nano gpt-5 gpt-5-mini gpt-5-nano gpt-5.1 gpt-5.2 gpt-5.4 gpt-5.4-mini gpt-5.4-nano
         gpt-5.5 gpt-5.6 gpt-5.6-luna gpt-5.6-sol gpt-5.6-terra gpt-6-astra gpt-6-luna gpt-6-sol
-        gpt-6.1-sol o1 o3 o3-mini o4-mini"""),
+        gpt-6.1-sol o1 o3 o3-mini o4-mini text-embedding-3-small text-embedding-3-large
+        omni-moderation-latest"""),
     "anthropic": ("", """
         claude-haiku-4-5 claude-haiku-4-5-20251001 claude-sonnet-4-5 claude-sonnet-4-5-20250929
         claude-sonnet-4-6 claude-opus-4-5 claude-opus-4-6 claude-opus-4-7 claude-opus-4-8
@@ -102,8 +103,10 @@ def trim(entry: dict, owned_by: str) -> dict:
         "owned_by": owned_by,
         **base,
         **calls(entry),
-        "max_input_tokens": int(entry["max_input_tokens"]),
-        "max_output_tokens": int(entry["max_output_tokens"]),
+        # Of embeddings the table has one token less than the vendor's documents.
+        "max_input_tokens": int(entry["max_input_tokens"]) + (entry["mode"] == "embedding"),
+        # What generates nothing has no limit of its own.
+        "max_output_tokens": int(entry.get("max_output_tokens") or 1),
     }
     if ranges and len(ranges) > 1:
         # More than two ranges: everything above the first costs what the dearest does, because a

@@ -261,6 +261,7 @@ class Harness:
         keys_each: int = 1,
         keep: bool = False,
         without_include_usage: bool = False,
+        upstream_model: str = "",
         **price_changes: int,
     ) -> None:
         """Register providers p0, p1, ... at the urls."""
@@ -273,7 +274,7 @@ class Harness:
                 secret = Secret(f"{KEY}-{place}-{number}")
                 encrypted = await self.keys.encrypt("shared", key_id, address, secret)
                 keys.append(ProviderKey(key_id, "shared", encrypted))
-            served = tuple(ProviderModel(model, model) for model in models)
+            served = tuple(ProviderModel(model, upstream_model or model) for model in models)
             providers.append(
                 Provider(
                     f"p{place}", protocol, url, served, tuple(keys), True, 1, without_include_usage

@@ -153,3 +153,29 @@ async def test_an_upstream_that_refuses_include_usage_is_not_asked_for_usage(tmp
             assert (pb.END_REASON_COMPLETED, source) == (end.reason, end.usage_source)
             assert not end.is_unknown
             assert "stream_options" not in json.loads(up.seen[-1].body)
+
+
+async def test_issue_7_a_client_reads_the_models_name_as_it_asked_for_it(tmp_path):
+    """A model that has another name upstream answers under its own, whole and in a stream."""
+    named = {**h.ANSWER, "model": "upstream-name-2026-01-01"}
+    frame = h.openai_frame("hi").replace(b"data: {", b'data: {"model": "upstream-name", ')
+    done = h.openai_frame("hi").replace(b'"delta"', b'"finish_reason": "stop", "delta"')
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        await router.provide(up.url, upstream_model="upstream-name")
+        up.scripts["upstream-name"] = h.answer(named)
+        (message,) = await router.call()
+        assert {**named, "model": "m"} == json.loads(message.data)
+        stream = frame + frame + done + b"data: [DONE]\n\n"
+        up.scripts["upstream-name"] = [h.sse_head() + h.chunk(stream) + h.END_CHUNK]
+        told = b"".join(message.data for message in await router.call(stream=True))
+        assert stream.replace(b'"upstream-name"', b'"m"') == told
+
+
+async def test_a_model_of_the_upstreams_own_name_answers_byte_for_byte(tmp_path):
+    """Where the names are the same an upstream may answer with the exact version."""
+    dated = {**h.ANSWER, "model": "m-2026-01-01"}
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        await router.provide(up.url)
+        up.scripts["m"] = h.answer(dated)
+        (message,) = await router.call()
+        assert json.dumps(dated).encode() == message.data

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import orjson
 import pytest
 
 from tests.fakes.edge import CHAT, KEY, MESSAGES, OTHER_KEY, running
@@ -74,6 +75,26 @@ async def test_the_base_urls_of_other_vendors_keep_their_paths(edge):
         "/compatible-mode/health/live",
     ):
         assert 404 == (await ask(edge, "GET", path)).status_code, path
+
+
+async def test_azures_clients_name_their_model_in_the_path(edge):
+    """A deployment is a model here, whatever the body calls it; the version of the API is theirs."""
+    for place in ("/openai/deployments/m-openai", "//openai//deployments/m-openai/"):
+        for named in ({}, {"model": "something"}):
+            body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5, **named}
+            answer = await ask(
+                edge, "POST", f"{place}/chat/completions?api-version=2025-01-01", json=body,
+                headers={"api-key": KEY},
+            )  # fmt: skip
+            assert (200, b'{"choices":[]}') == (answer.status_code, answer.content), place
+            sent = edge.router.requests[-1]
+            assert ("m-openai", "m-openai") == (sent.model, orjson.loads(sent.body)["model"])
+    unknown = await ask(
+        edge, "POST", "/openai/deployments/nobody/chat/completions", json={"messages": []}
+    )
+    assert (404, "model_not_found") == (
+        unknown.status_code, unknown.json()["error"]["code"],
+    )  # fmt: skip
 
 
 async def test_case_P12_other_paths_are_not_found_and_never_redirected(edge):

@@ -12,7 +12,7 @@ from tests import observe
 from tests.live import ANTHROPIC, OPENAI, RPC_TIMEOUT_S, Key, Live
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_edge.api import asgi
+from tollgate_edge.api import paths
 from tollgate_edge.api.read_api import ReadApi
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.ids import Ids
@@ -35,14 +35,14 @@ def routes() -> dict[str, set[str]]:
     reads = ReadApi(
         pipeline=None, catalogue=None, get_call=None, audit_timeout_s=1, ready=lambda: True
     )  # type: ignore[arg-type]
-    found: dict[str, set[str]] = {path: {"POST"} for path in asgi.HOT}
+    found: dict[str, set[str]] = {path: {"POST"} for path in paths.HOT}
     for route in reads.app.routes:
         found.setdefault(route.path, set()).update(route.methods)  # type: ignore[attr-defined]
     return found
 
 
 def test_trust_11_only_priced_routes_take_a_body(live: Live, model: str):
-    """The route table has three POSTs; all ask for money before they ask an upstream."""
+    """Each POST of the route table asks for money before it asks an upstream."""
     table = routes()
     posts = {path for path, methods in table.items() if methods - {"GET", "HEAD"}}
     poor = live.key(live.tenant(0.0000001))
@@ -51,6 +51,10 @@ def test_trust_11_only_priced_routes_take_a_body(live: Live, model: str):
         "/v1/chat/completions": {"model": model, **messages},
         "/v1/messages": {"model": live.model("demo-claude", ANTHROPIC), **messages},
         "/v1/responses": {"model": model, "max_output_tokens": 16, "input": "hi"},
+        "/v1/completions": {"model": model, "max_tokens": 16, "prompt": "hi"},
+        "/v1/embeddings": {"model": model, "input": "hi"},
+        "/v1/moderations": {"model": model, "input": "hi"},
+        "/v1/rerank": {"model": model, "query": "hi", "documents": ["hi"]},
     }
     assert bodies.keys() == posts
     for path in posts:
@@ -65,7 +69,7 @@ def test_trust_11_only_priced_routes_take_a_body(live: Live, model: str):
 
 def test_trust_11_no_read_route_asks_an_upstream(live: Live, key: Key):
     """Everything else of the table, called with a good key, reaches nobody."""
-    others = {path: methods for path, methods in routes().items() if path not in asgi.HOT}
+    others = {path: methods for path, methods in routes().items() if path not in paths.HOT}
     assert {
         "/v1/models", "/v1/models/{model:path}", "/v1/receipts/{trace_id}", "/", "/health/live",
         "/health/ready",

@@ -7,6 +7,7 @@ import functools
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ def exchanges(*apis: str) -> list[dict[str, Any]]:
 def stream_of(protocol: Protocol, exchange: dict[str, Any]) -> bytes:
     """The recorded bytes; recordings of bare events get their framing back."""
     text: str = exchange["resp_text"]
+    if protocol is Protocol.DASHSCOPE:
+        # Who published some of them has left the blank lines between frames out.
+        return re.sub(r"\n+(?=id:\d+\n|\Z)", "\n\n", text).encode()
     if exchange["resp_ct"] != "x-chunk-lines":
         return text.encode()
     events = [
@@ -43,6 +47,8 @@ def stream_of(protocol: Protocol, exchange: dict[str, Any]) -> bytes:
     ]
     if protocol is Protocol.OPENAI_CHAT:
         return "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode()
+    if protocol is Protocol.GEMINI:
+        return "".join(f"data: {event}\n\n" for event in events).encode()
     return "".join(
         f"event: {json.loads(event)['type']}\ndata: {event}\n\n" for event in events
     ).encode()

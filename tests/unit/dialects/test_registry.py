@@ -10,7 +10,14 @@ from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS
 
 ROOT = Path(tollgate_dialects.__file__).parent
-FOLDERS = {"openai_chat", "openai_responses", "anthropic"}
+FOLDERS = {
+    "openai_chat",
+    "openai_responses",
+    "anthropic",
+    "gemini",
+    "dashscope",
+    "openai_endpoints",
+}
 ENGINES = [
     path
     for path in sorted(ROOT.rglob("*.py"))
@@ -48,5 +55,6 @@ def test_a_dialect_reads_the_end_that_it_writes(dialect):
     if end.frame:
         assert end.marker in end.frame
         assert 0 == sse.end_of(end.frame, end)
-    assert bool(end.frame) is (dialect.protocol is not Protocol.OPENAI_RESPONSES)
+    unsupplied = (Protocol.OPENAI_RESPONSES, Protocol.GEMINI, Protocol.DASHSCOPE)
+    assert bool(end.frame) is (dialect.protocol not in unsupplied)
     assert dialect.request.rewritten >= {"model"}

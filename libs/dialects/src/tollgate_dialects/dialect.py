@@ -4,9 +4,9 @@ The engines (`request`, `answer`) take the part that is theirs, so nothing outsi
 own folder knows which one it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tollgate_dialects.answer.rules import AnswerRules
 from tollgate_dialects.common.protocol import Protocol
@@ -22,6 +22,9 @@ class ErrorShape:
     kinds: Mapping[int, str]
     # An error body as the event that ends a broken stream.
     event: Callable[[bytes], bytes]
+    # The body that tells of an error, of what OpenAI's and Anthropic's shape at once says of it and
+    # of its HTTP status.
+    body: Callable[[dict[str, Any], int], dict[str, Any]] = lambda told, _status: told
 
     def kind(self, status: int) -> str:
         """error.type for a status."""
@@ -37,18 +40,22 @@ class PassedHeaders(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What may decide where a call goes: the upstream's name of its model, whether it streams."""
+    """What may decide where a call goes."""
 
+    # The upstream's name of its model.
     model: str
     stream: bool
+    # What is sent.
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Endpoint:
     """Where and under which headers calls of the protocol are made."""
 
-    # Where clients make them here.
+    # Where clients make them here, and where else.
     path: str
+    other_paths: tuple[str, ...] = ()
     # From the path of a provider's base URL to what follows it, percent-encoded.
     path_below: Callable[[str, Asked], str]
     # Whether that is the same for every call.
@@ -59,6 +66,9 @@ class Endpoint:
     key_headers: Callable[[str], Mapping[str, str]]
     # The lower-case name of a header that only its clients send; empty: they send none such.
     told_by: bytes
+    # Whether a request's headers (names in lower case) ask for a stream; only for a protocol that
+    # says it there.
+    asks_for_stream: Callable[[Iterable[tuple[bytes, bytes]]], bool] = lambda _headers: False
     # Of the protocol's own headers that a client sent, by lower-case name, what goes upstream.
     passed_on: Callable[[Mapping[str, str]], PassedHeaders]
 
@@ -73,3 +83,10 @@ class Dialect:
     errors: ErrorShape
     endpoint: Endpoint
     translation: Translation
+    # The protocol of providers that serve it as well, below the same base URL; None: its own.
+    beside: Protocol | None = None
+
+    @property
+    def provider(self) -> Protocol:
+        """The protocol of its providers."""
+        return self.beside or self.protocol

@@ -6,10 +6,29 @@ from typing import Final
 
 from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.dashscope.dialect import DASHSCOPE
 from tollgate_dialects.dialect import Dialect
+from tollgate_dialects.gemini.dialect import GEMINI
 from tollgate_dialects.openai_chat.dialect import OPENAI_CHAT
+from tollgate_dialects.openai_endpoints.completions import COMPLETIONS
+from tollgate_dialects.openai_endpoints.embeddings import EMBEDDINGS
+from tollgate_dialects.openai_endpoints.moderations import MODERATIONS
+from tollgate_dialects.openai_endpoints.rerank import RERANK
 from tollgate_dialects.openai_responses.dialect import OPENAI_RESPONSES
 
 DIALECTS: Final[Mapping[Protocol, Dialect]] = MappingProxyType(
-    {dialect.protocol: dialect for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES)}
+    {
+        dialect.protocol: dialect
+        for dialect in (
+            OPENAI_CHAT,
+            OPENAI_RESPONSES,
+            ANTHROPIC_MESSAGES,
+            GEMINI,
+            DASHSCOPE,
+            COMPLETIONS,
+            EMBEDDINGS,
+            MODERATIONS,
+            RERANK,
+        )
+    }
 )

@@ -134,7 +134,7 @@ class Attempts:
         """Try candidates until one answers 2xx, refuses the request itself, or none is left."""
         self._retries.call()
         candidates = catalogue.candidates(
-            call.dialect.protocol, call.model, translated=call.may_be_translated
+            call.dialect.provider, call.model, translated=call.may_be_translated
         )
         order = self.health.order(candidates, now_ms=self._now_ms())
         if order.wait_ms:
@@ -147,7 +147,8 @@ class Attempts:
             key = self._keys.at_hand(candidate) or await self._open_key(candidate)
             if key is None:
                 continue
-            upstream = DIALECTS[candidate.protocol]
+            is_own = candidate.protocol is call.dialect.provider
+            upstream = call.dialect if is_own else DIALECTS[candidate.protocol]
             try:
                 body = _upstream_body(call, candidate, upstream)
             except (Untranslatable, BadRequest) as cannot:
@@ -213,7 +214,7 @@ class Attempts:
         body: bytes,
     ) -> tuple[Opened | NotOpened, routing.Result]:
         try:
-            head = _head(call, candidate, key, upstream)
+            head = _head(call, candidate, key, upstream, body)
             answer = await self._upstream.send(head, body)
         except UpstreamFault as fault:
             result = _RESULT_OF_FAULT.get(fault.fault, routing.Result.BROKEN)
@@ -297,11 +298,13 @@ def _not_said(cannot: Untranslatable | BadRequest) -> NotOpened:
     )
 
 
-def _head(call: UpstreamCall, candidate: Candidate, key: OpenKey, upstream: Dialect) -> RequestHead:
+def _head(
+    call: UpstreamCall, candidate: Candidate, key: OpenKey, upstream: Dialect, body: bytes
+) -> RequestHead:
     head, spoken = key.head, upstream.endpoint
     if not spoken.is_one_path:
-        asked = Asked(candidate.upstream_model, call.asked.stream)
-        head = head.at(endpoint.target(candidate.address, candidate.protocol, asked))
+        asked = Asked(candidate.upstream_model, call.asked.stream, body)
+        head = head.at(endpoint.target(candidate.address, spoken, asked))
     headers = spoken.stream_headers if call.asked.stream else {}
     if upstream is call.dialect:
         headers = {**headers, **spoken.passed_on(call.protocol_headers).kept}

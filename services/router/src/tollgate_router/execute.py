@@ -175,6 +175,8 @@ class Executor:
                 data = translation.answer(call, opened.dialect, data, charged.usage)
             except IllegalEventError:
                 reason = EndReason.UPSTREAM_ERROR
+        elif renaming := translation.renaming(call, opened.candidate, opened.dialect):
+            data = renaming.body(data)
         self._finished(call, reason, charged, meter.flag)
         if reason is not EndReason.COMPLETED:
             self._attempts.broke(opened.candidate, meter.error)

@@ -79,14 +79,14 @@ class ProviderTest:
             return Found("key_not_opened")
         head = opened.head
         spoken = DIALECTS[provider.protocol]
-        if not spoken.endpoint.is_one_path:
-            asked = Asked(served.upstream_model, stream=False)
-            head = head.at(endpoint.target(address, provider.protocol, asked))
         smallest = Target(served.upstream_model, OUTPUT_TOKENS)
-        written = spoken.translation.write_request(_PING, smallest)
+        body = orjson.dumps(spoken.translation.write_request(_PING, smallest).document)
+        if not spoken.endpoint.is_one_path:
+            asked = Asked(served.upstream_model, stream=False, body=body)
+            head = head.at(endpoint.target(address, spoken.endpoint, asked))
         began = self._clock.monotonic()
         try:
-            answer = await self._upstream.send(head, orjson.dumps(written.document))
+            answer = await self._upstream.send(head, body)
         except UpstreamFault as fault:
             return Found("not_reached" if fault.fault.value == "connect" else fault.fault.value)
         latency_ms = round((self._clock.monotonic() - began) * 1000)

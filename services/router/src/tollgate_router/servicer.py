@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
+from tollgate_dialects.conversation.translation import NO_TRANSLATION
 from tollgate_dialects.pricing.bound import worst_case
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.priced import at_price
@@ -123,9 +124,11 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
         if refusal is not None:
             raise self._refuse(request, refusal)
-        may_be_translated = self._watch.snapshot.is_translated(
-            protocol, claims.model
-        ) and _covers_translation(claims, asked, price, request)
+        may_be_translated = (
+            dialect.translation is not NO_TRANSLATION
+            and self._watch.snapshot.is_translated(protocol, claims.model)
+            and _covers_translation(claims, asked, price, request)
+        )
         refusal = self._reservations.admit(claims, trace_id=request.trace_id)
         if refusal is not None:
             raise self._refuse(request, refusal)

@@ -38,6 +38,7 @@ class Stream:
         self._translator = (
             translation.stream_translator(call, opened.dialect) if is_translated else None
         )
+        self._renaming = translation.renaming(call, opened.candidate, opened.dialect)
         self._meter = StreamMeter(
             opened.dialect.answer,
             choices=call.asked.choices,
@@ -133,7 +134,7 @@ class Stream:
         """
         translator = self._translator
         if translator is None:
-            return data
+            return data if self._renaming is None else self._renaming.frames(data)
         told = translator.feed(data, usage)
         if self.reason is EndReason.COMPLETED and not translator.finished:
             raise IllegalEventError

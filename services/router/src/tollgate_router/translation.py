@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
+from tollgate_dialects.answer.renaming import Renaming
 from tollgate_dialects.conversation.machine import IllegalEventError
 from tollgate_dialects.conversation.request import Request
 from tollgate_dialects.conversation.stream import StreamTranslator
@@ -20,6 +21,16 @@ from tollgate_dialects.pricing.usage import Usage
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import estimated_input_tokens
 from tollgate_router.providers.catalogue import Candidate
+
+
+def renaming(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> Renaming | None:
+    """What puts the client's name of the model into an answer that is passed on as it came.
+
+    None where the upstream knows the model under that name: it may answer with a closer one.
+    """
+    if candidate.upstream_model == call.model:
+        return None
+    return Renaming(upstream.answer.model_at, call.model)
 
 
 class UpstreamBody(NamedTuple):

@@ -238,7 +238,8 @@ def test_seed_prices_are_whole_and_sane():
             read, output, cached, five, hour, search = rates
             assert 0 < cached <= read <= five <= hour
             assert search == price.rates[Unit.WEB_SEARCH.position]
-            assert output >= read
+            # What only reads, as an embedding, writes nothing.
+            assert output >= read or not output
 
 
 def test_a_seed_price_by_hand():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_edge.api import asgi
+from tollgate_edge.api import paths
 
 PIECES = st.lists(
     st.sampled_from(
@@ -24,6 +24,8 @@ PIECES = st.lists(
             "models",
             "health",
             "live",
+            "api",
+            "services/aigc/text-generation/generation",
             "x",
         ]
     ),
@@ -34,11 +36,11 @@ PIECES = st.lists(
 @given(PIECES)
 def test_case_P12_a_path_that_is_right_stays_as_it_is(path):
     """What was put right is right; a hot path is its own meaning, so that it need not be looked at."""
-    meant = asgi.canonical(path)
-    assert meant == asgi.canonical(meant)
-    assert path == meant or re.match("/v1/|/health/", meant)
-    for hot in asgi.HOT:
-        assert hot == asgi.canonical(hot)
+    meant = paths.canonical(path)
+    assert meant == paths.canonical(meant)
+    assert path == meant or re.match("/v1/|/api/v1/services/|/health/", meant)
+    for hot in paths.HOT:
+        assert hot == paths.canonical(hot)
 
 
 @pytest.mark.parametrize(
@@ -49,12 +51,14 @@ def test_case_P12_a_path_that_is_right_stays_as_it_is(path):
         "/v1/chat" + "/" * 65_000,
         "/v1//" * 13_000 + "x",
         "/apps" + "/" * 65_000,
+        "/api" * 16_000,
+        "/api//v1//" * 6_000 + "services",
     ],
 )
 @pytest.mark.timeout(2)
 def test_case_P12_no_path_takes_long(path):
     """Work in proportion to a path's length, whatever it repeats."""
-    assert path == asgi.canonical(path)
+    assert path == paths.canonical(path)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +70,22 @@ def test_case_P12_no_path_takes_long(path):
 )  # fmt: skip
 def test_case_P13_the_name_of_a_model_stays_as_it_is(path, model):
     """Only the place is put right, and the slashes around the name."""
-    assert f"/v1/models/{model}" == asgi.canonical(path)
+    assert f"/v1/models/{model}" == paths.canonical(path)
+
+
+@pytest.mark.parametrize("kind", ["text", "multimodal"])
+@pytest.mark.parametrize("before", ["/api/v1/", "//api//v1/", "/v1/", "/", "/api/v1/api/v1/"])
+@pytest.mark.parametrize("after", ["", "/", "//"])
+def test_generations_are_found_under_any_base_url(kind, before, after):
+    """DashScope's two paths, with a slash or a version too many or too few; a stream is a header."""
+    called = paths.of(f"{before}services//aigc/{kind}-generation/generation{after}")
+    assert f"/api/v1/services/aigc/{kind}-generation/generation" == called.path
+    assert called == paths.HOT[called.path]
+    asked = {
+        (b"x-dashscope-sse", b"enable"): True,
+        (b"accept", b"text/event-stream"): True,
+        (b"accept", b"application/json"): False,
+        (b"x-dashscope-sse", b"disable"): False,
+    }
+    for header, streams in asked.items():
+        assert streams is called.told_by([(b"host", b"h"), header]).stream

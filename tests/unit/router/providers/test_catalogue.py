@@ -94,7 +94,9 @@ def test_models_show_protocols_and_newest_price():
 def test_endpoints(protocol, address, wanted):
     """Base URLs are written as each protocol's SDK takes them."""
     assert wanted == endpoint.url(
-        base_url.parse(address, allow_private=False), protocol, Asked("m", stream=False)
+        base_url.parse(address, allow_private=False),
+        DIALECTS[protocol].endpoint,
+        Asked("m", stream=False),
     )
 
 

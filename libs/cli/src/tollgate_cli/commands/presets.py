@@ -41,6 +41,8 @@ PRESETS: Final[Mapping[str, Preset]] = {
     "openrouter": Preset("openai", "https://openrouter.ai/api/v1"),
     "qwen": Preset("openai", "https://dashscope.aliyuncs.com/compatible-mode/v1"),
     "qwen-intl": Preset("openai", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+    "qwen-native": Preset("dashscope", "https://dashscope.aliyuncs.com/api/v1"),
+    "qwen-native-intl": Preset("dashscope", "https://dashscope-intl.aliyuncs.com/api/v1"),
     "sglang": Preset("openai", "http://127.0.0.1:30000/v1"),
     "vllm": Preset("openai", "http://127.0.0.1:8000/v1"),
     "xai": Preset("openai", "https://api.x.ai/v1"),

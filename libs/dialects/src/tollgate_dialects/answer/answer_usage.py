@@ -104,7 +104,10 @@ class AnswerMeter:
 
     def produce(self, text: bytes) -> None:
         """Count the text in some of an answer's bytes."""
-        size = sum(map(len, self._text.findall(text)))
+        self.grow(sum(map(len, self._text.findall(text))))
+
+    def grow(self, size: int) -> None:
+        """Count bytes of text."""
         self._produced_bytes += size
         self._unreported_bytes += size
 

@@ -272,13 +272,13 @@ class StreamMeter(AnswerMeter):
         if written is None:
             self.fail()
             return b""
-        is_as_read = passed is read.value and read.is_clean and event.is_simple
-        is_as_read = is_as_read and event.name == name
+        form = self._rules.form
+        is_as_read = passed is read.value and read.is_clean and form.is_own(frame, event, name)
         if is_as_read and not members.were_lost(event.data, written):
             if self._lessons and not self.is_final:
                 self._learn(frame, passed)
             return frame
-        return b"%bdata: %b\n\n" % (b"event: %b\n" % name if name else b"", written)
+        return form.written(frame, name, written)
 
     def _is_foreign(self, event_name: bytes) -> bool:
         name = event_name.decode("latin-1")

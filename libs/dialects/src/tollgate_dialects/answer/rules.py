@@ -2,12 +2,13 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tollgate_dialects.answer import reported
 from tollgate_dialects.answer.answer_usage import AnswerMeter
+from tollgate_dialects.answer.renaming import Place
 from tollgate_dialects.answer.schema import Kind
 from tollgate_dialects.answer.template import Vocabulary
 from tollgate_dialects.common import sse
@@ -64,9 +65,12 @@ class AnswerRules:
     # The choices that a document of a stream belongs to.
     choices: Callable[[Mapping[str, Any]], Iterable[int]]
     end: sse.StreamEnd
+    form: sse.FrameForm = sse.PLAIN
     # What frames of plain text are made of.
     vocabulary: Vocabulary
     # Where an error has its code: the first member that is a plain word.
     error_codes: tuple[str, ...]
+    # Where its documents name the model: members from the top.
+    model_at: Sequence[Place] = (("model",),)
     # Whether its clients read past comments in a stream, as the standard of events says.
     takes_comments: bool = True

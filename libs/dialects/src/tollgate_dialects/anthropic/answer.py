@@ -21,4 +21,5 @@ RULES: Final = AnswerRules(
         words=r"content_block_delta|\w+_delta",
     ),
     error_codes=("type", "code"),
+    model_at=(("model",), ("message", "model")),
 )

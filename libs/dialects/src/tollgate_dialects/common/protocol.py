@@ -9,6 +9,12 @@ class Protocol(enum.Enum):
     OPENAI_CHAT = "openai.chat"
     OPENAI_RESPONSES = "openai.responses"
     ANTHROPIC_MESSAGES = "anthropic.messages"
+    GEMINI = "gemini.generate_content"
+    OPENAI_COMPLETIONS = "openai.completions"
+    OPENAI_EMBEDDINGS = "openai.embeddings"
+    OPENAI_MODERATIONS = "openai.moderations"
+    RERANK = "jina.rerank"
+    DASHSCOPE = "dashscope.generation"
 
     # Members are singletons: their identity is a hash, and Enum's own runs in Python.
     __hash__ = object.__hash__

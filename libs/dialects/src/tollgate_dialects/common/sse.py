@@ -54,6 +54,27 @@ class StreamEnd:
     waits: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameForm:
+    """How a protocol writes its frames."""
+
+    # Whether a frame, and the event in it, is as the protocol writes one of this name.
+    is_own: Callable[[bytes, Event, bytes], bool]
+    # A frame of this name with other data than it came with.
+    written: Callable[[bytes, bytes, bytes], bytes]
+
+
+def _written(_frame: bytes, name: bytes, data: bytes) -> bytes:
+    return b"%bdata: %b\n\n" % (b"event: %b\n" % name if name else b"", data)
+
+
+# The name in one line, if there is one, and the data in the next.
+PLAIN: Final = FrameForm(
+    is_own=lambda _frame, event, name: event.is_simple and event.name == name,
+    written=_written,
+)
+
+
 class FrameBuffer:
     """Collects chunks and gives back whole frames, their blank lines included."""
 

@@ -17,6 +17,7 @@ class Origin(enum.StrEnum):
     ANTHROPIC = "anthropic"
     OPENAI = "openai"
     GOOGLE = "google"
+    ALIBABA = "alibaba"
 
 
 class Seal(enum.StrEnum):

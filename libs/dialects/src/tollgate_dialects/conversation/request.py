@@ -96,6 +96,8 @@ class Request:
     # Whose words are in `extra` and in hosted tools: only their own vendor's reader has looked at
     # what they cost there.
     origin: Origin | None = None
+    # How the client wants its answer written, in words that only its own protocol's writer reads.
+    told_as: frozenset[str] = frozenset()
     # What the client's document has and this form has no place for (words that only its vendor
     # reads), by our own names: every writer adds it to what it drops.
     unheld: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ meter has let through; writers make documents that a vendor's own SDK reads.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tollgate_dialects.common import sse
 from tollgate_dialects.conversation.answer import Answer, Event
@@ -102,3 +102,18 @@ class Translation:
     write_answer: Callable[[Answer, Usage, Context], dict[str, Any]]
     event_reader: Callable[[], EventReader]
     event_writer: type[EventWriter]
+
+
+def _no_words(*_args: Any) -> Any:
+    raise Untranslatable("model", "Only a provider of this very protocol can answer.")
+
+
+# Of a dialect whose calls are passed on to those who speak it, and to nobody else.
+NO_TRANSLATION: Final = Translation(
+    read_request=_no_words,
+    write_request=_no_words,
+    read_answer=_no_words,
+    write_answer=_no_words,
+    event_reader=_no_words,
+    event_writer=_no_words,  # type: ignore[arg-type]
+)

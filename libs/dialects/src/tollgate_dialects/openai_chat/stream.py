@@ -1,12 +1,12 @@
 """A chat's stream: chunks of any number of choices, the usage behind them, and `[DONE]`."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from tollgate_dialects.answer import reported
 from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.rules import FOREIGN, StreamReader
-from tollgate_dialects.answer.schema import kept
+from tollgate_dialects.answer.schema import Kind, kept
 from tollgate_dialects.common import sse
 from tollgate_dialects.openai_chat import schema, usage
 from tollgate_dialects.pricing.usage import NOTHING
@@ -25,6 +25,10 @@ END: Final = sse.StreamEnd(
 class ChunkReader(StreamReader):
     """Which choices have ended, and what was reported."""
 
+    # What a chunk calls itself, and what of it passes.
+    kind: ClassVar[str] = "chat.completion.chunk"
+    listed: ClassVar[Mapping[str, Kind]] = schema.ANSWER
+
     def __init__(self, *, choices: int, strip_usage: bool) -> None:
         self._strip_usage = strip_usage
         # By index whether a choice has ended; None: it was asked for and has not begun.
@@ -40,7 +44,7 @@ class ChunkReader(StreamReader):
 
     def read(self, meter: AnswerMeter, event: sse.Event, document: dict[str, Any]) -> Any:
         report = reported.found_in(document)
-        is_chunk = report is not None or document.get("object") == "chat.completion.chunk"
+        is_chunk = report is not None or document.get("object") == self.kind
         if is_chunk and document.get("choices") is None:
             document = {**document, "choices": []}
         if not schema.is_chunk(document):
@@ -63,7 +67,7 @@ class ChunkReader(StreamReader):
                 meter.report(found)
             if self._strip_usage and not document["choices"]:
                 return None
-        return kept(document, schema.ANSWER)
+        return kept(document, self.listed)
 
 
 def choices_of(document: Mapping[str, Any]) -> Iterable[int]:

@@ -19,4 +19,5 @@ RULES: Final = AnswerRules(
     end=stream.END,
     vocabulary=Vocabulary(texts="item_id|delta|obfuscation", words=r"response\.[a-z_]+\.delta"),
     error_codes=("code", "type"),
+    model_at=(("model",), ("response", "model")),
 )

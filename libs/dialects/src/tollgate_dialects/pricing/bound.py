@@ -54,23 +54,22 @@ def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = No
         sent, max_output_tokens = _injected(price, request_tokens, output_cap)
     read_tokens, calls_pico_usd = _read(facts, price, request_tokens, max_output_tokens)
     input_pico_usd, output_pico_usd = _dearest(facts, price, read_tokens)
-    written_tokens = max_output_tokens * _answers(facts)
+    output_tokens = (max_output_tokens + _beyond(facts, price)) * _answers(facts)
     return Bound(
         input_tokens=read_tokens,
         request_tokens=request_tokens,
         max_output_tokens=max_output_tokens,
         sent_max_output_tokens=sent,
         amount_nano_usd=ceil_nano_usd(
-            read_tokens * input_pico_usd + written_tokens * output_pico_usd + calls_pico_usd
+            read_tokens * input_pico_usd + output_tokens * output_pico_usd + calls_pico_usd
         ),
     )
 
 
 def input_tokens(facts: RequestFacts, price: Price) -> int:
     """The most input tokens that the request itself can have."""
-    if facts.unbounded_input:
-        return price.max_input_tokens
-    return min(facts.input_token_bound, price.max_input_tokens)
+    limit = price.max_input_tokens * facts.texts
+    return limit if facts.unbounded_input else min(facts.input_token_bound, limit)
 
 
 def _injected(price: Price, input_tokens: int, output_cap: int | None) -> tuple[int | None, int]:
@@ -93,6 +92,12 @@ def _injected(price: Price, input_tokens: int, output_cap: int | None) -> tuple[
     return None, most
 
 
+def _beyond(facts: RequestFacts, price: Price) -> int:
+    """Output tokens that the limit does not cover, per choice."""
+    beyond = facts.beyond_limit_tokens
+    return price.max_output_tokens if beyond is None else beyond
+
+
 def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd: int) -> int | None:
     """The largest output limit per choice whose worst case fits; None when not even 1 does.
 
@@ -106,8 +111,10 @@ def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd:
     if left_pico_usd < 0:
         return None
     per_token = output_pico_usd * _answers(facts)
-    fitting = left_pico_usd // per_token if per_token else price.max_output_tokens
-    return min(fitting, price.max_output_tokens) or None
+    if not per_token:
+        return price.max_output_tokens
+    fitting = left_pico_usd // per_token - _beyond(facts, price)
+    return max(0, min(fitting, price.max_output_tokens)) or None
 
 
 def _answers(facts: RequestFacts) -> int:

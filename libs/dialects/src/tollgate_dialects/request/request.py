@@ -34,11 +34,14 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
     bound = input_bound(body, printed, rules.content(document, printed))
     stream = boolean(document, "stream") if told.stream is None else told.stream
     max_output_tokens, limit_names = rules.output_limit(document)
+    choices = rules.choices(document)
+    if stream and rules.stream_choices_max is not None and choices > rules.stream_choices_max:
+        raise BadRequest(Code.UNSUPPORTED_PARAMETER, "A stream has one choice here.", "n")
     return RequestFacts(
         model=model,
         stream=stream,
         max_output_tokens=max_output_tokens,
-        choices=rules.choices(document),
+        choices=choices,
         wants_usage=rules.wants_usage(document),
         input_token_bound=bound.tokens,
         unbounded_input=bound.unbounded,
@@ -48,6 +51,8 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         translated_token_bound=bound.translated_tokens,
         sheds_tools=rules.sheds(document),
         server_tools=rules.server_tools(document),
+        texts=rules.texts(document),
+        beyond_limit_tokens=rules.beyond_limit(document),
     )
 
 

@@ -41,13 +41,20 @@ def upstream_body(
     `without_include_usage`: for an upstream that refuses the option: the client's own is left out.
     """
     changes: dict[str, _Change] = {}
-    if model != asked.model:
+    if not rules.model_in_body:
+        if "model" in asked.present:
+            # It is said in the path: what else is said of it could contradict that.
+            changes["model"] = None
+    elif model != asked.model:
         changes["model"] = orjson.dumps(model)
     if max_output_tokens not in (None, asked.max_output_tokens):
+        limit = b"%d" % max_output_tokens
         for name in asked.limit_names or (rules.limit_name(model),):
-            changes[name] = b"%d" % max_output_tokens
-    if (limit := asked.server_tools.limit) is not None:
-        changes[limit[0]] = limit[1]
+            top, _, within = name.partition(".")
+            changes[top] = Within(top, within, limit) if within else limit
+    if asked.server_tools.limit is not None:
+        top, value = asked.server_tools.limit
+        changes[top] = value
     option = rules.usage_option
     if option and asked.stream:
         if not without_include_usage:
@@ -56,6 +63,11 @@ def upstream_body(
         elif option.top in asked.present:
             changes[option.top] = None
     return _changed(body, changes, asked.present) if changes else body
+
+
+def with_model(body: bytes, asked: RequestFacts) -> bytes:
+    """The body with the model that was told outside of it."""
+    return _changed(body, {"model": orjson.dumps(asked.model)}, asked.present)
 
 
 def _changed(body: bytes, changes: Mapping[str, _Change], present: frozenset[str]) -> bytes:

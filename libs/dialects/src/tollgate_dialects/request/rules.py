@@ -13,6 +13,10 @@ from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS, ServerTools
 OutputLimit: TypeAlias = tuple[int | None, tuple[str, ...]]
 
 
+# By how much DashScope says that it may miss a limit.
+BEYOND_LIMIT_TOKENS: Final = 10
+
+
 class RequestFacts(NamedTuple):
     """All that is known of a request before its price is."""
 
@@ -27,8 +31,8 @@ class RequestFacts(NamedTuple):
     # The bytes do not bound the input: the model's own limit does.
     unbounded_input: bool
     cache_write: CacheWrite
-    # The members that set the limit, and those there that a rewrite may set: it need not look for
-    # what is not there.
+    # The members that set the limit or are to, a dot before what stands within one; and those there
+    # that a rewrite may set: it need not look for what is not there.
     limit_names: tuple[str, ...]
     present: frozenset[str]
     # It declares tools that run at the vendor and have no price yet, or has blocks that only we
@@ -38,11 +42,23 @@ class RequestFacts(NamedTuple):
     translated_token_bound: int = 0
     # Tools that run at the vendor and are sent, as long as they have a price.
     server_tools: ServerTools = NO_SERVER_TOOLS
+    # How many texts are read, each within the model's own limit.
+    texts: int = 1
+    # Output tokens beyond the limit, per choice; None: as many again as the model gives at most.
+    beyond_limit_tokens: int | None = 0
 
     def translated(self) -> "RequestFacts":
-        """The facts for an upstream of another protocol: some write their caches unasked."""
+        """The facts for an upstream of another protocol.
+
+        Some write their caches unasked; some go a little beyond their limit.
+        """
         cache_write: CacheWrite = "5m" if self.cache_write == "none" else self.cache_write
-        return self._replace(input_token_bound=self.translated_token_bound, cache_write=cache_write)
+        beyond = self.beyond_limit_tokens
+        return self._replace(
+            input_token_bound=self.translated_token_bound,
+            cache_write=cache_write,
+            beyond_limit_tokens=None if beyond is None else max(beyond, BEYOND_LIMIT_TOKENS),
+        )
 
 
 class Told(NamedTuple):
@@ -91,15 +107,21 @@ class RequestRules:
     cache_write: Callable[[bytes], CacheWrite]
     # The members at the top that may be written anew.
     rewritten: frozenset[str]
-    # What limits a client of a model that named no limit.
+    # What limits a client of a model that named no limit, as in `limit_names`.
     limit_name: Callable[[str], str]
     # What makes a stream tell its usage; None: it does so unasked.
     usage_option: Within | None
     # What the protocol says outside of the body: in its URL, or in a header.
     model_in_body: bool = True
     stream_in_body: bool = True
+    # How many texts a document has of which each may be as long as the model reads.
+    texts: Callable[[Mapping[str, Any]], int] = lambda _document: 1
     # About how many input tokens a document has; None: its clients do not ask for that alone.
     count: Callable[[Mapping[str, Any], Content], int] | None = None
+    # How many choices a stream may have; None: as many as a whole answer.
+    stream_choices_max: int | None = None
+    # What the output limit of a document does not cover, as in RequestFacts.
+    beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
     # Whether a document has what must be left out of what is sent.
     sheds: Callable[[Mapping[str, Any]], bool] = lambda _document: False
     # What the vendor may do on its own. Raises BadRequest.

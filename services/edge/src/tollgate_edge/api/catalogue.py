@@ -10,6 +10,8 @@ from typing import Any
 
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.conversation.translation import NO_TRANSLATION
+from tollgate_dialects.dialect import Dialect
 from tollgate_dialects.pricing.price import PRICE_FIELDS, Price
 from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal
@@ -45,6 +47,11 @@ class Model:
     def speaks_only(self, protocol: Protocol) -> bool:
         """True when every provider of the model speaks this protocol, so nothing is translated."""
         return self.protocols == {WIRE_PROTOCOLS[protocol]}
+
+    def is_served_on(self, dialect: Dialect) -> bool:
+        """Return whether some provider answers calls of this dialect, translated or not."""
+        is_spoken = WIRE_PROTOCOLS[dialect.provider] in self.protocols
+        return is_spoken or dialect.translation is not NO_TRANSLATION
 
 
 class Catalogue:

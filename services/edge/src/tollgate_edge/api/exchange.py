@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from tollgate_dialects.request.rules import IN_THE_BODY, Told
-from tollgate_edge.api.face import Face
+from tollgate_edge.api.faces.face import Face
 from tollgate_edge.config import LimitsConfig
 from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal
@@ -217,14 +217,14 @@ class Exchange:
 
     def error_body(self, refusal: Refusal) -> bytes:
         """The JSON of a refusal."""
-        return orjson.dumps(
-            public_errors.body(
-                refusal,
-                kind=self.face.dialect.errors.kind(refusal.status),
-                trace_id=self.trace_id,
-                request_id=self.request_id,
-            )
+        shape = self.face.dialect.errors
+        told = public_errors.body(
+            refusal,
+            kind=shape.kind(refusal.status),
+            trace_id=self.trace_id,
+            request_id=self.request_id,
         )
+        return orjson.dumps(shape.body(told, refusal.status))
 
 
 def refusal_headers(refusal: Refusal, facts: Facts) -> Headers:

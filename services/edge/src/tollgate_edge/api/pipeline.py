@@ -13,6 +13,7 @@ from tollgate.router.v1 import router_pb2
 from tollgate_dialects.pricing import bound as bounds
 from tollgate_dialects.pricing.priced import at_price
 from tollgate_dialects.request import request as requests
+from tollgate_dialects.request import rewrite
 from tollgate_edge.api.admission import NOT_RECORDED, Admission
 from tollgate_edge.api.call import outcome
 from tollgate_edge.api.call.answer import Answer, StreamAnswer, UnaryAnswer
@@ -131,7 +132,9 @@ class Pipeline:
             except ReaderLost:
                 return public_errors.own("READER_LOST")
             except requests.BadRequest as bad:
-                return _refused(bad)
+                return public_errors.bad_request(bad)
+            if exchange.told.model and exchange.face.dialect.request.model_in_body:
+                body = rewrite.with_model(body, call.request)
             call.body = body
             del body
             return await self._reserve(call, grant, held)
@@ -143,13 +146,12 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
+        spoken = call.exchange.face.dialect.provider
         try:
-            call.request = at_price(
-                call.request, model.price, is_spoken=model.speaks(call.exchange.face.protocol)
-            )
+            call.request = at_price(call.request, model.price, is_spoken=model.speaks(spoken))
         except requests.BadRequest as bad:
-            return _refused(bad)
-        if call.request.sheds_tools or not model.speaks_only(call.exchange.face.protocol):
+            return public_errors.bad_request(bad)
+        if call.request.sheds_tools or not model.speaks_only(spoken):
             call.request = call.request.translated()
         bound = bounds.worst_case(
             call.request, model.price, output_cap=_cap_of_rates(grant, call.request, model)
@@ -268,7 +270,10 @@ class Pipeline:
         assert call.request is not None
         name = call.request.model
         call.is_model_known = self._catalogue.find(name) is not None
-        return self._catalogue.callable_by(grant, name)
+        model = self._catalogue.callable_by(grant, name)
+        if isinstance(model, Model) and not model.is_served_on(call.exchange.face.dialect):
+            return public_errors.own("MODEL_NOT_ON_PATH")
+        return model
 
     def _obstacle(self, call: Call, held: Held) -> Refusal | None:
         assert call.request is not None
@@ -345,10 +350,6 @@ class Pipeline:
             call.body = b""  # nobody needs it, and its share was given back
             await self.keep_pace(call.exchange, call.grant)
         await call.exchange.refuse(refusal, call.facts())
-
-
-def _refused(bad: requests.BadRequest) -> Refusal:
-    return public_errors.bad_request(bad.code, bad.message, bad.param or None, details=bad.details)
 
 
 def _with_what_fits(refusal: Refusal, request: requests.RequestFacts, model: Model) -> Refusal:

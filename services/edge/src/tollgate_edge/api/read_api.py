@@ -12,9 +12,10 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from tollgate.audit.v1 import audit_pb2
-from tollgate_edge.api import anthropic_api, openai_api, receipt
+from tollgate_edge.api import receipt
 from tollgate_edge.api.catalogue import Catalogue
 from tollgate_edge.api.exchange import Exchange, refusal_headers
+from tollgate_edge.api.faces import anthropic_api, openai_api
 from tollgate_edge.api.pipeline import Pipeline
 from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal
@@ -33,6 +34,7 @@ _KEYED = "/v1/"
 _PATHS = [
     openai_api.FACE.path,
     openai_api.RESPONSES_FACE.path,
+    *(face.path for face in openai_api.OTHER_FACES),
     anthropic_api.FACE.path,
     f"{anthropic_api.FACE.path}/count_tokens",
     "/v1/models",

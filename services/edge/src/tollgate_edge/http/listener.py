@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 import uvicorn
 
-from tollgate_edge.api import openai_api
 from tollgate_edge.api.exchange import refusal_headers
+from tollgate_edge.api.faces import openai_api
 from tollgate_edge.config import ListenConfig
 from tollgate_edge.errors import public_errors
 from tollgate_edge.headers import answer_headers

@@ -7,7 +7,7 @@ upstream header but what its dialect passes on.
 import re
 
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.dialect import Asked
+from tollgate_dialects.dialect import Asked, Endpoint
 from tollgate_dialects.registry import DIALECTS
 from tollgate_router.providers.base_url import BaseUrl
 
@@ -16,14 +16,14 @@ USER_AGENT = "tollgate/0.1"
 _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
-def url(address: BaseUrl, protocol: Protocol, asked: Asked) -> str:
+def url(address: BaseUrl, spoken: Endpoint, asked: Asked) -> str:
     """Where a call goes. Base URLs are written as each protocol's SDK takes them."""
-    return f"{address}{DIALECTS[protocol].endpoint.path_below(address.path, asked)}"
+    return f"{address}{spoken.path_below(address.path, asked)}"
 
 
-def target(address: BaseUrl, protocol: Protocol, asked: Asked) -> str:
+def target(address: BaseUrl, spoken: Endpoint, asked: Asked) -> str:
     """The same without scheme, host and port: what stands in a request's first line."""
-    return url(address, protocol, asked).removeprefix(address.origin)
+    return url(address, spoken, asked).removeprefix(address.origin)
 
 
 def is_sendable_key(key: str) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from tollgate_dialects.dialect import Asked
+from tollgate_dialects.registry import DIALECTS
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import Keyring, KeyringFault
 from tollgate_kit.secret import Secret
@@ -73,7 +74,7 @@ class ProviderKeys:
             if not endpoint.is_sendable_key(secret.reveal()):
                 raise KeyringFault("the decrypted key cannot stand in a header")
             head = RequestHead.post(
-                endpoint.url(candidate.address, candidate.protocol, _ANY_CALL),
+                endpoint.url(candidate.address, DIALECTS[candidate.protocol].endpoint, _ANY_CALL),
                 endpoint.headers(candidate.protocol, secret.reveal()),
             )
             opened = OpenKey(secret, head)

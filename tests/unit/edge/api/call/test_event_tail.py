@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollgate_dialects.common import sse
-from tollgate_edge.api.anthropic_api import FACE as ANTHROPIC
 from tollgate_edge.api.call.event_tail import EventTail
-from tollgate_edge.api.openai_api import FACE as OPENAI
+from tollgate_edge.api.faces.anthropic_api import FACE as ANTHROPIC
+from tollgate_edge.api.faces.openai_api import FACE as OPENAI
 
 STREAMS = [
     (OPENAI, [b'data: {"a":1}\n\n', b": ping\n\n", b'data: {"b":"[DONE]"}\n\n'],

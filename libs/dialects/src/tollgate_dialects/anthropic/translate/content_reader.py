@@ -201,7 +201,7 @@ def _reunited(parts: list[Part]) -> tuple[Part, ...]:
             kept.append(part)
         elif opaque.item_id in calls:
             owned[opaque.item_id] = dataclasses.replace(opaque, item_id="")
-        elif opaque.origin is Origin.GOOGLE and isinstance(after, ToolCall):
+        elif opaque.origin is Origin.GOOGLE and not opaque.item_id and isinstance(after, ToolCall):
             owned[after.call_id] = opaque
         else:
             kept.append(part)

@@ -8,10 +8,10 @@ import orjson
 
 from tollgate_dialects.common import shapes, sse
 from tollgate_dialects.conversation.answer import Answer, Ending, Event, Finished, Started, Stop
+from tollgate_dialects.conversation.assembly import Assembly
 from tollgate_dialects.conversation.machine import Machine
 from tollgate_dialects.conversation.translation import EventReader
 from tollgate_dialects.openai_chat.translate import said
-from tollgate_dialects.openai_chat.translate.assembly import Assembly
 
 # OpenAI's words and those of vendors that kept their own; every other one is a plain end.
 _STOPS: Final[Mapping[str, Stop]] = {

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tollgate_dialects.common import shapes
 from tollgate_dialects.common.refusal import wrong_type
+from tollgate_dialects.conversation.assembly import Call, Thought, Words
 from tollgate_dialects.conversation.parts import (
     Cache,
     FunctionTool,
@@ -23,7 +24,6 @@ from tollgate_dialects.conversation.parts import (
 )
 from tollgate_dialects.conversation.request import Request, Role, ToolChoice, Turn
 from tollgate_dialects.openai_chat.translate import said, settings
-from tollgate_dialects.openai_chat.translate.said import Call, Thought, Words
 
 _ROLES: Final[Mapping[str, Role]] = {
     "system": "system", "developer": "developer", "user": "user", "assistant": "assistant",
@@ -209,7 +209,7 @@ def _seal_call(parts: list[Part], thought: Thought) -> bool:
 
 
 def _joined(parts: Sequence[Part]) -> list[Part]:
-    """A signature that stands behind its thinking belongs to it."""
+    """A signature that stands behind its thinking belongs to it, unless it has another's name."""
     joined: list[Part] = []
     for part in parts:
         last = joined[-1] if joined else None
@@ -220,6 +220,7 @@ def _joined(parts: Sequence[Part]) -> list[Part]:
             and not part.text
             and not last.opaque
             and part.opaque.seal == "signature"
+            and not part.opaque.item_id
         ):
             joined[-1] = Thinking(last.text, part.opaque)
         else:

@@ -6,12 +6,13 @@ are read here alike. `reasoning_details` is the place for opaque blocks in a cha
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 
 import orjson
 
 from tollgate_dialects.common import shapes
 from tollgate_dialects.conversation import carrier
+from tollgate_dialects.conversation.assembly import Call, Piece, Thought, Words
 from tollgate_dialects.conversation.parts import Citation, Opaque, Origin, Seal
 
 # Who made the block in a detail, by its `format`.
@@ -30,36 +31,6 @@ _ORIGINS: Final = {
 _PLAIN: Final = ("reasoning_content", "reasoning", "reasoning_text")
 # Where Google's signature of a call is.
 _GOOGLE: Final = ("google", "vertex")
-
-
-class Thought(NamedTuple):
-    """Thinking, or a block of it. `block`: fragments of one block have the same; None: any."""
-
-    text: str
-    opaque: Opaque | None = None
-    block: int | None = None
-
-
-class Words(NamedTuple):
-    """Text, and where it comes from."""
-
-    text: str
-    is_refusal: bool = False
-    citations: tuple[Citation, ...] = ()
-
-
-class Call(NamedTuple):
-    """A tool call, or a fragment of one. `place`: fragments of one call have the same."""
-
-    place: int | None
-    call_id: str
-    name: str
-    arguments: str
-    takes_text: bool = False
-    opaque: Opaque | None = None
-
-
-Piece: TypeAlias = Thought | Words | Call
 
 
 def pieces_of(message: Mapping[str, Any], *, is_whole: bool = False) -> list[Piece]:

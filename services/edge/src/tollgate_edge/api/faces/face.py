@@ -29,3 +29,8 @@ class Face:
     def path(self) -> str:
         """Where its calls are made."""
         return self.dialect.endpoint.path
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The same, with all others where they may be made."""
+        return (self.path, *self.dialect.endpoint.other_paths)

@@ -7,7 +7,7 @@ from typing import Any
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS
 from tollgate_edge.api.catalogue import Model
-from tollgate_edge.api.face import Face
+from tollgate_edge.api.faces.face import Face
 
 
 def models(entries: Iterable[Model]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The OpenAI face: how models are listed. No decision about a call is made here."""
+"""The OpenAI face, and those that list models as it does. No decision about a call is made here."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS
 from tollgate_edge.api.catalogue import Model
-from tollgate_edge.api.face import Face
+from tollgate_edge.api.faces.face import Face
 
 
 def models(entries: Iterable[Model]) -> dict[str, Any]:
@@ -26,3 +26,11 @@ def model(entry: Model) -> dict[str, Any]:
 
 FACE = Face(DIALECTS[Protocol.OPENAI_CHAT], models, model)
 RESPONSES_FACE = Face(DIALECTS[Protocol.OPENAI_RESPONSES], models, model)
+# What its providers serve beside chats.
+OTHER_FACES = tuple(
+    Face(dialect, models, model)
+    for dialect in DIALECTS.values()
+    if dialect.beside is Protocol.OPENAI_CHAT
+)
+# Its clients have no list of models; who asks for one gets this.
+DASHSCOPE_FACE = Face(DIALECTS[Protocol.DASHSCOPE], models, model)

@@ -1,13 +1,15 @@
 """Fragments of one answer put together into parts, one after another.
 
-A chat's stream may tell of several calls at once, and go back to one that it had left. Promises
-that the events given back are in the legal order whatever the fragments are; that a fragment is
-passed on at once unless another part has to be whole before; and that no more waits than that.
+Some protocols' streams may tell of several calls at once, and go back to one that they had left.
+Promises that the events given back are in the legal order whatever the fragments are; that a
+fragment is passed on at once unless another part has to be whole before; and that no more waits
+than that.
 """
 
 import re
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 from tollgate_dialects.common import shapes
 from tollgate_dialects.conversation.answer import (
@@ -19,8 +21,46 @@ from tollgate_dialects.conversation.answer import (
     PartStarted,
     Sealed,
 )
-from tollgate_dialects.conversation.parts import Opaque, Origin, Seal, Text, Thinking, ToolCall
-from tollgate_dialects.openai_chat.translate.said import Call, Piece, Thought, Words
+from tollgate_dialects.conversation.parts import (
+    Citation,
+    Opaque,
+    Origin,
+    Seal,
+    Text,
+    Thinking,
+    ToolCall,
+)
+
+
+class Thought(NamedTuple):
+    """Thinking, or a block of it. `block`: fragments of one block have the same; None: any."""
+
+    text: str
+    opaque: Opaque | None = None
+    block: int | None = None
+
+
+class Words(NamedTuple):
+    """Text, and where it comes from."""
+
+    text: str
+    is_refusal: bool = False
+    citations: tuple[Citation, ...] = ()
+
+
+class Call(NamedTuple):
+    """A tool call, or a fragment of one. `place`: fragments of one call have the same."""
+
+    place: int | None
+    call_id: str
+    name: str
+    arguments: str
+    takes_text: bool = False
+    opaque: Opaque | None = None
+
+
+Piece: TypeAlias = Thought | Words | Call
+
 
 _MARKS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 

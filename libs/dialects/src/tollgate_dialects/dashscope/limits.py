@@ -1,0 +1,86 @@
+"""The output limit of a generation, what it does not cover, and which models are told how.
+
+`max_tokens` ends the answer alone: what a model thinks before it comes on top. The newer models
+take `max_completion_tokens`, which ends both, give or take a few tokens.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tollgate_dialects.request import values
+from tollgate_dialects.request.content import object_in
+from tollgate_dialects.request.rules import BEYOND_LIMIT_TOKENS, OutputLimit
+
+# The member that holds the limits and all that steers an answer.
+PARAMETERS: Final = "parameters"
+ANSWER: Final = "max_tokens"
+WHOLE: Final = "max_completion_tokens"
+NAMES: Final = (WHOLE, ANSWER)
+_FOREIGN = values.foreign_limits(NAMES)
+
+# Qwen 4 and later; a number before a b counts weights.
+_LATER: Final = r"qwen-?(?:[4-9]|\d\d)(?![.\d]*-?b)"
+# Those that take a limit for all that they give.
+_LIMITED_WHOLE = re.compile(
+    rf"{_LATER}|qwen-?3\.(?:[5-9]-plus|[7-9]-max)|kimi-k(?:2\.[5-9]|[3-9])|glm-(?:[5-9]|\d\d)"
+    r"|minimax-m(?:2\.[5-9]|[3-9])|deepseek-v(?:[4-9]|\d\d)",
+    re.IGNORECASE,
+)
+# Those that think unless they are told not to, or always.
+_THINKS = re.compile(
+    rf"{_LATER}|qwen-?3\.[5-9]|qwen-?3-\d+b(?!.*instruct)|qwq|qvq|thinking"
+    r"|deepseek-(?:r\d|v[4-9])|glm-(?:4\.[5-9]|[5-9])|kimi-k2\.[5-9]|minimax-m",
+    re.IGNORECASE,
+)
+# Those that answer on the path for what is seen alone.
+_SEES = re.compile(
+    rf"{_LATER}|qwen-?3\.[5-9]|qvq|(?:^|[-_/.\d])(?:vl|ocr|omni|audio)(?![a-z])",
+    re.IGNORECASE,
+)
+
+
+def output_limit(document: Mapping[str, Any]) -> OutputLimit:
+    """The limit that a request sets, if it sets one: of all that is given, else of the answer.
+
+    Raises BadRequest.
+    """
+    parameters = object_in(document, PARAMETERS)
+    values.refuse_foreign_limit(parameters, _FOREIGN)
+    found = {
+        name: limit
+        for name in NAMES
+        if (limit := values.integer(parameters, name, lowest=1, highest=values.MAX_OUTPUT_TOKENS))
+        is not None
+    }
+    names = tuple(f"{PARAMETERS}.{name}" for name in found)
+    return next(iter(found.values()), None), names
+
+
+def beyond_limit(document: Mapping[str, Any]) -> int | None:
+    """What may be given beyond the limit: a few tokens, and thinking that the limit leaves out.
+
+    None: nobody says how long the model thinks. Raises BadRequest.
+    """
+    parameters = object_in(document, PARAMETERS)
+    budget = values.integer(
+        parameters, "thinking_budget", lowest=0, highest=values.MAX_OUTPUT_TOKENS
+    )
+    if parameters.get(WHOLE) is not None or parameters.get("enable_thinking") is False:
+        return BEYOND_LIMIT_TOKENS
+    return None if budget is None else budget + BEYOND_LIMIT_TOKENS
+
+
+def name_for(model: str) -> str:
+    """The name to limit a client by that named none: the one that covers most."""
+    return WHOLE if _LIMITED_WHOLE.search(model) else ANSWER
+
+
+def thinks(model: str) -> bool:
+    """Whether a model thinks where it is told nothing of it."""
+    return _THINKS.search(model) is not None
+
+
+def sees(model: str) -> bool:
+    """Whether a model answers on the path for what is seen, even where it is asked in words."""
+    return _SEES.search(model) is not None

@@ -1,0 +1,140 @@
+"""The parts of a conversation: which bytes bound, which pixels, which nothing.
+
+Text, calls, results, inline pictures and inline text files are bounded; a PDF or an address is not.
+Sound and film are refused: their tokens have prices of their own; so is what names a file that is
+stored at Google, for clients share its accounts. Whatever is not known is refused as well: Google
+itself knows no more than it documents.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
+from tollgate_dialects.gemini import spelling
+from tollgate_dialects.request import pictures
+from tollgate_dialects.request.content import CacheWrite, Content
+
+# Hidden prompts, tags of turns and of tools.
+_OVERHEAD_TOKENS: Final = 400
+# 16 tiles of 258 are the most for a picture, and its tags: older models cut it into as many, newer
+# ones take up to 2,240 for it.
+PICTURE_TOKENS: Final = 4_200
+
+PDF: Final = "application/pdf"
+
+_PART_MEMBERS: Final = frozenset(
+    ("text", "thought", "thoughtSignature", "functionCall", "functionResponse", "inlineData",
+     "fileData", "executableCode", "codeExecutionResult", "mediaResolution", "partMetadata")
+)  # fmt: skip
+_RESULT_MEMBERS: Final = frozenset(
+    ("id", "name", "response", "parts", "willContinue", "scheduling")
+)
+_TEXTS: Final = frozenset(
+    ("application/json", "application/xml", "application/javascript", "application/x-javascript",
+     "application/typescript", "application/x-python", "application/yaml", "application/rtf")
+)  # fmt: skip
+# What is stored at Google, and films.
+_REFUSED_HOSTS: Final = ("googleapis.com", "google.com", "youtube.com", "youtu.be")
+
+
+def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
+    """What a call holds beside text. Raises BadRequest."""
+    plain = spelling.camel(document)
+    found = Content(_OVERHEAD_TOKENS)
+    contents = plain.get("contents")
+    if not contents:
+        raise BadRequest(Code.MISSING_PARAMETER, "The request has no contents.", "contents")
+    for content in _objects(contents, "contents"):
+        _judge_parts(content.get("parts"), found)
+    system = plain.get("systemInstruction")
+    if system is not None:
+        if not isinstance(system, dict):
+            raise wrong_type("systemInstruction", "an object")
+        _judge_parts(system.get("parts"), found)
+    return found
+
+
+def cache_write(_printed: bytes) -> CacheWrite:
+    """What Google keeps unasked costs nothing; what is asked for is refused."""
+    return "none"
+
+
+def _objects(value: object, name: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise wrong_type(name, "an array of objects")
+    return value
+
+
+def _judge_parts(parts: object, found: Content) -> None:
+    for part in _objects(parts or [], "parts"):
+        unknown = part.keys() - _PART_MEMBERS
+        if unknown:
+            raise unsupported(min(unknown))
+        _judge(part, found)
+
+
+def _judge(part: Mapping[str, Any], found: Content) -> None:
+    text = part.get("text")
+    if text is not None and not isinstance(text, str):
+        raise wrong_type("text", "a string")
+    if (blob := _object(part, "inlineData")) is not None:
+        _judge_blob(blob, found)
+    if (file := _object(part, "fileData")) is not None:
+        _judge_file(file, found)
+    result = _object(part, "functionResponse")
+    if result is not None:
+        unknown = result.keys() - _RESULT_MEMBERS
+        if unknown:
+            raise unsupported(min(unknown))
+        for inner in _objects(result.get("parts") or [], "parts"):
+            if inner.keys() - {"inlineData", "fileData"}:
+                raise unsupported("parts")
+            _judge(inner, found)
+
+
+def _object(holder: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    value = holder.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise wrong_type(name, "an object")
+    return value
+
+
+def _judge_blob(blob: Mapping[str, Any], found: Content) -> None:
+    kind, data = _kind(blob), blob.get("data")
+    if not isinstance(data, str):
+        raise wrong_type("data", "a string")
+    if kind.startswith("image/"):
+        picture = pictures.of_base64(
+            kind, spelling.base64_of(data), lambda _width, _height: PICTURE_TOKENS
+        )
+        # Padding that we have added is none of the body's bytes.
+        found.add(picture._replace(encoded_bytes=min(picture.encoded_bytes, len(data))))
+    elif kind == PDF:
+        found.unbounded = True
+
+
+def _judge_file(file: Mapping[str, Any], found: Content) -> None:
+    _kind(file)
+    address = file.get("fileUri")
+    if not isinstance(address, str) or not address.startswith(("https://", "http://")):
+        raise unsupported("fileData")
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        raise wrong_type("fileUri", "an address") from None
+    host = host.rstrip(".")
+    if any(host == name or host.endswith(f".{name}") for name in _REFUSED_HOSTS):
+        raise unsupported("fileData")
+    found.unbounded = True
+
+
+def _kind(holder: Mapping[str, Any]) -> str:
+    """The media type of bytes or of a file: one that costs what text does. Raises BadRequest."""
+    kind = holder.get("mimeType")
+    if not isinstance(kind, str):
+        raise wrong_type("mimeType", "a string")
+    kind = kind.partition(";")[0].strip().lower()
+    if kind == PDF or kind in _TEXTS or kind.startswith(("image/", "text/")):
+        return kind
+    raise unsupported("mimeType")

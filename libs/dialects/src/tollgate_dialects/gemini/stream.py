@@ -1,0 +1,65 @@
+"""A stream of chunks, each an answer in small: cumulative usage, and no last event.
+
+The chunk that says why the answer ended ends it; usage may still follow. So what comes from there
+on waits until the upstream closes.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from tollgate_dialects.answer import reported
+from tollgate_dialects.answer.answer_usage import AnswerMeter
+from tollgate_dialects.answer.rules import FOREIGN, StreamReader
+from tollgate_dialects.answer.schema import kept
+from tollgate_dialects.common import sse
+from tollgate_dialects.gemini import schema, usage
+
+
+def ends(document: Mapping[str, Any]) -> bool:
+    """Whether a chunk says why the answer, or the prompt's reading, ended."""
+    feedback = document.get("promptFeedback")
+    if isinstance(feedback, dict) and feedback.get("blockReason"):
+        return True
+    candidates = document.get("candidates")
+    if not isinstance(candidates, list):
+        return False
+    return any(isinstance(one, dict) and one.get("finishReason") for one in candidates)
+
+
+def _is_last(event: sse.Event) -> bool:
+    try:
+        document = orjson.loads(event.data)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(document, dict) and ends(document)
+
+
+END: Final = sse.StreamEnd(
+    frame=b"",
+    # In finishReason and in blockReason.
+    marker=b"Reason",
+    is_last=_is_last,
+    is_document=True,
+    waits=True,
+)
+
+
+class ChunkReader(StreamReader):
+    """Chunk by chunk; there is one candidate."""
+
+    def __init__(self, *, choices: int, strip_usage: bool) -> None:
+        del choices, strip_usage  # there is one, and every client is told its usage
+
+    def read(self, meter: AnswerMeter, event: sse.Event, document: dict[str, Any]) -> Any:
+        """What passes of a chunk."""
+        if not schema.is_answer(document):
+            return FOREIGN
+        meter.produce(event.data)
+        if (report := usage.found_in(document)) is not None:
+            found = reported.usage_of(report, usage.read)
+            meter.report(found, has_output=usage.counts_output(report) or not meter.produced)
+        if ends(document):
+            meter.is_final = self.has_ended = True
+        return kept(document, schema.ANSWER)

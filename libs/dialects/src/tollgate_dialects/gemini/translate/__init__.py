@@ -1,0 +1,1 @@
+"""generateContent, read into the one form and written from it."""

@@ -1,0 +1,1 @@
+"""The protocols that clients speak, as the edge shows them: how each lists models."""

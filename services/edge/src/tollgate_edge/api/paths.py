@@ -1,0 +1,87 @@
+"""What a path means: which protocol is spoken there, and what the path itself says of the call.
+
+Promises: a path with a slash or a /v1 too many or too few, or under a vendor's own prefix, is that
+path, and nobody is ever redirected; work in proportion to a path's length.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tollgate_dialects.request.rules import IN_THE_BODY, Told
+from tollgate_edge.api.faces import anthropic_api, openai_api
+from tollgate_edge.api.faces.face import Face
+
+# The first is spoken by whoever says nothing of it.
+FACES = (
+    openai_api.FACE,
+    anthropic_api.FACE,
+    openai_api.RESPONSES_FACE,
+    openai_api.DASHSCOPE_FACE,
+    *openai_api.OTHER_FACES,
+)
+
+
+class Called(NamedTuple):
+    """A path, as the tables have it. `face`: of the calls that are made there; None: none are."""
+
+    path: str
+    face: Face | None = None
+    # Clients ask about how much they would send, and nothing is sent.
+    counts: bool = False
+    told: Told = IN_THE_BODY
+    # Headers say something of the call, too.
+    has_headers: bool = False
+
+    def told_by(self, headers: Iterable[tuple[bytes, bytes]]) -> Told:
+        """What the path and the headers say of the call."""
+        assert self.face is not None, "there are calls"
+        asks_for_stream = self.face.dialect.endpoint.asks_for_stream
+        return self.told._replace(stream=asks_for_stream(headers))
+
+
+HOT = {
+    path: Called(path, face, has_headers=not face.dialect.request.stream_in_body)
+    for face in FACES
+    for path in face.paths
+}
+_COUNTED = {
+    path: Called(path, face, counts=True)
+    for path, face in ((f"{face.path}/count_tokens", face) for face in FACES)
+    if face.dialect.request.count
+}
+# Base URLs are typed by people: with a slash at the end, with /v1 twice or not at all. And who came
+# from another address of the same protocol changes the host alone: DashScope's two, Azure's v1.
+_ALIAS = re.compile(
+    r"/+(?:(?:(?:compatible-mode|apps/+anthropic|openai)/+)?(?:v1/+)*(?P<api>(?:chat/+)?completions|embeddings|moderations|rerank|responses|messages(?:/+count_tokens)?|models|receipts)"
+    r"|(?:(?:api|v1)/+)*(?P<service>services/+aigc/+(?:text|multimodal)-generation/+generation)"
+    r"|health/+(?P<probe>live|ready))(?P<rest>/.*)?",
+    re.DOTALL,
+)
+# Azure's clients name a deployment, which is a model here.
+_DEPLOYMENT = re.compile(
+    r"/+openai/+deployments/+(?P<model>.+?)/+(?P<api>chat/+completions|completions|embeddings)/*",
+    re.DOTALL,
+)
+
+
+def of(path: str) -> Called:
+    """What a path means that is not HOT itself."""
+    path = canonical(path)
+    if (found := HOT.get(path) or _COUNTED.get(path)) is not None:
+        return found
+    if (deployment := _DEPLOYMENT.fullmatch(path)) is not None:
+        face = HOT[canonical(f"/v1/{deployment['api']}")].face
+        return Called(path, face, told=Told(model=deployment["model"]))
+    return Called(path)
+
+
+def canonical(path: str) -> str:
+    """The path that is meant, as the tables have it; what is near none of them stays as it is."""
+    match = _ALIAS.fullmatch(path)
+    if match is None:
+        return path
+    places = {"api": "/v1/", "service": "/api/v1/", "probe": "/health/"}
+    place = next(top + match[name] for name, top in places.items() if match[name])
+    rest = (match["rest"] or "").strip("/")
+    return re.sub("/+", "/", place) + (f"/{rest}" if rest else "")
