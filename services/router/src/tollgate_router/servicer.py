@@ -15,6 +15,7 @@ from tollgate_dialects.dialect import Dialect
 from tollgate_dialects.pricing import bound as bounds
 from tollgate_dialects.pricing.bound import worst_case
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.priced import at_price
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import close_bound
 from tollgate_dialects.request import request as requests
@@ -123,7 +124,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
 
     def _read(self, request: router_pb2.ExecuteRequest) -> _Read:
         protocol = messages.PROTOCOLS.get(request.client_protocol)
-        if protocol is None:
+        if protocol is None or protocol not in DIALECTS:
             raise invalid_field("client_protocol")
         dialect = DIALECTS[protocol]
         if not 0 < len(request.trace_id) <= TRACE_ID_MAX:
@@ -136,7 +137,13 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         price = self._watch.snapshot.price(claims.model, request.price_version)
         if price is None:
             raise invalid_field("price_version")
-        return _Read(dialect, claims, price, _asked(request, dialect.request))
+        asked = _asked(request, dialect.request)
+        is_spoken = self._watch.snapshot.is_spoken(protocol, claims.model)
+        try:
+            asked = at_price(asked, price, is_spoken=is_spoken)
+        except requests.BadRequest:
+            raise invalid_field("body") from None
+        return _Read(dialect, claims, price, asked)
 
     def _calibration(self, request: router_pb2.ExecuteRequest, read: _Read) -> Calibration | None:
         """What to count the input by; None: its bytes are covered, or no count would cover it."""
@@ -147,7 +154,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         most = read.asked
         if snapshot.is_translated(messages.PROTOCOLS[request.client_protocol], claims.model):
             most = most.translated()
-        return calibration if bounds.input_tokens(most, price) > claims.input_tokens else None
+        bound = worst_case(most, price, output_cap=request.max_output_tokens or None)
+        refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
+        return None if refusal is None else calibration
 
     async def _run_counted(
         self, request: router_pb2.ExecuteRequest, read: _Read, calibration: Calibration

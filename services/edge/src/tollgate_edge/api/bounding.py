@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 
 from tollgate_dialects.pricing import bound as bounds
+from tollgate_dialects.pricing.priced import at_price
 from tollgate_dialects.request.rules import RequestFacts
 from tollgate_edge.api.call.call import Call
 from tollgate_edge.api.catalogue import Model
@@ -19,14 +20,18 @@ from tollgate_edge.identity.identity import KeyGrant
 
 
 async def request_for(call: Call, model: Model, reader: RequestReader) -> RequestFacts:
-    """The facts of a call's request where this model's providers read it."""
-    asked, protocol = call.request, call.exchange.face.protocol
-    assert asked is not None
+    """The facts of a call's request where this model's providers read it.
+
+    Raises BadRequest where it asks for what has no price.
+    """
+    protocol, spoken = call.exchange.face.protocol, call.exchange.face.dialect.provider
+    assert call.request is not None
+    asked = at_price(call.request, model.price, is_spoken=model.speaks(spoken))
     if model.calibration and bounds.is_worth_counting(asked, model.price):
         with contextlib.suppress(ReaderLost):  # its bytes bound it as well
             close = await reader.close_bound(call.body, protocol, model.calibration)
             asked = close.of(asked)
-    if asked.sheds_tools or not model.speaks_only(call.exchange.face.dialect.provider):
+    if asked.is_written_anew or not model.speaks_only(spoken):
         asked = asked.translated()
     return asked
 

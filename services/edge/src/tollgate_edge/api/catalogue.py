@@ -45,6 +45,10 @@ class Model:
     # What is known of how its input is counted; None: only its bytes bound it.
     calibration: Calibration | None = None
 
+    def speaks(self, protocol: Protocol) -> bool:
+        """True when a provider of the model speaks this protocol."""
+        return WIRE_PROTOCOLS[protocol] in self.protocols
+
     def speaks_only(self, protocol: Protocol) -> bool:
         """True when every provider of the model speaks this protocol, so nothing is translated."""
         return self.protocols == {WIRE_PROTOCOLS[protocol]}

@@ -132,9 +132,7 @@ class Pipeline:
             except ReaderLost:
                 return public_errors.own("READER_LOST")
             except requests.BadRequest as bad:
-                return public_errors.bad_request(
-                    bad.code, bad.message, bad.param or None, details=bad.details
-                )
+                return public_errors.bad_request(bad)
             if exchange.told.model and exchange.face.dialect.request.model_in_body:
                 body = rewrite.with_model(body, call.request)
             call.body = body
@@ -148,7 +146,10 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
-        call.request = await bounding.request_for(call, model, self._reader)
+        try:
+            call.request = await bounding.request_for(call, model, self._reader)
+        except requests.BadRequest as bad:
+            return public_errors.bad_request(bad)
 
         # No call is begun that could not be carried out, recorded and paid to its end.
         refusal = self._obstacle(call, held)
