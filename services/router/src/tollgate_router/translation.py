@@ -66,8 +66,8 @@ def upstream_body(
 
 def _own_body(call: UpstreamCall, candidate: Candidate) -> UpstreamBody:
     """The client's bytes with the upstream's model and limit, and without what it must not see."""
-    body, dropped = call.body, frozenset[str]()
     rules = call.dialect.request
+    body, dropped = call.body, frozenset[str]()
     if call.asked.sheds and rules.shed is not None:
         document = documents.exact(body)
         shed = rules.shed(document, candidate.upstream_model)
