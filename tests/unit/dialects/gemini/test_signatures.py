@@ -190,3 +190,11 @@ def test_a_signature_that_is_no_base64_is_carried():
     assert taken
     again = TRANSLATION.read_request({"contents": [sdk.sent(taken[0].content)]})
     assert again.turns[0].parts == answer.parts
+
+
+def test_a_texts_signature_is_not_that_of_the_thought_before_it():
+    """A stream of Google's may end so: thoughts, and a last part that signs the text."""
+    parts = [{"text": "Hm.", "thought": True}, {"text": "", "thoughtSignature": SIGNATURES[0]}]
+    request = TRANSLATION.read_request({"contents": [{"role": "model", "parts": parts}]})
+    named = Opaque(Origin.GOOGLE, Seal.SIGNATURE, SIGNATURES[0], signatures.OF_TEXT)
+    assert request.turns[0].parts == (Thinking("Hm."), Thinking("", named))
