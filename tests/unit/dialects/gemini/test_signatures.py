@@ -106,9 +106,10 @@ def test_a_signature_comes_back_to_its_part(client, parts):
     )
     document = goes_on(answer, Request(model="m", turns=()))
     again = dialect.translation.read_request(json.loads(json.dumps(document)))
-    written = TRANSLATION.write_request(again, Target("gemini-2.5-flash", 100)).document
+    written = TRANSLATION.write_request(again, Target("gemini-2.5-flash", 100))
     vouched = [one for one in PARTS[parts] if not one.get("thought") or "thoughtSignature" in one]
-    assert written["contents"][1] == {"role": "model", "parts": vouched}
+    assert written.document["contents"][1] == {"role": "model", "parts": vouched}
+    assert ("thinking" in written.dropped) is (len(vouched) < len(PARTS[parts]))
 
 
 def anthropics() -> Answer:
