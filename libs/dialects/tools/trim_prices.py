@@ -53,10 +53,34 @@ DEMO = {
         "cache_write_5m": 150_000, "cache_write_1h": 150_000,
         "max_input_tokens": 128_000, "max_output_tokens": 16_384,
     },
+    "demo-codex": {
+        "owned_by": "demo",
+        "input": 250_000, "output": 2_000_000, "cache_read": 25_000,
+        "cache_write_5m": 250_000, "cache_write_1h": 250_000,
+        "max_input_tokens": 272_000, "max_output_tokens": 128_000,
+    },
+    "demo-qwen": {
+        "owned_by": "demo",
+        "input": 120_000, "output": 480_000, "cache_read": 24_000,
+        "cache_write_5m": 150_000, "cache_write_1h": 150_000,
+        "max_input_tokens": 128_000, "max_output_tokens": 32_768,
+    },
+    "demo-nova": {
+        "owned_by": "demo",
+        "input": 60_000, "output": 240_000, "cache_read": 15_000,
+        "cache_write_5m": 60_000, "cache_write_1h": 60_000,
+        "max_input_tokens": 300_000, "max_output_tokens": 10_000,
+    },
+    "demo-gemini": {
+        "owned_by": "demo",
+        "input": 300_000, "output": 2_500_000, "cache_read": 30_000,
+        "cache_write_5m": 300_000, "cache_write_1h": 300_000,
+        "max_input_tokens": 1_048_576, "max_output_tokens": 65_536,
+    },
     "demo-claude": {
         "owned_by": "demo",
         "input": 1_000_000, "output": 5_000_000, "cache_read": 100_000,
-        "cache_write_5m": 1_250_000, "cache_write_1h": 2_000_000,
+        "cache_write_5m": 1_250_000, "cache_write_1h": 2_000_000, "web_search": 10_000_000_000,
         "max_input_tokens": 200_000, "max_output_tokens": 64_000,
     },
 }  # fmt: skip
@@ -66,7 +90,7 @@ _PICO_PER_USD = Decimal(10) ** 12
 
 
 def pico(value: Decimal | int) -> int:
-    """USD per token as whole pico-USD."""
+    """USD for one of a unit as whole pico-USD."""
     amount = Decimal(value) * _PICO_PER_USD
     if amount != amount.to_integral_value() or amount < 0:
         raise SystemExit(f"not a whole pico-USD price: {value}")
@@ -87,15 +111,22 @@ def tier(entry: dict, suffix: str = "") -> dict[str, int]:
     }
 
 
+def calls(entry: dict) -> dict[str, int]:
+    """What is billed by the call; a search costs what its dearest size does."""
+    sizes = entry.get("search_context_cost_per_query")
+    return {"web_search": max(map(pico, sizes.values()))} if sizes else {}
+
+
 def trim(entry: dict, owned_by: str) -> dict:
     """Our fields of a source entry."""
     ranges = entry.get("tiered_pricing")
     base = tier(ranges[0] if ranges else entry)
-    if base.keys() != {unit.word for unit in Unit}:
-        raise SystemExit("tier() must give a price for each unit")
+    if base.keys() != {unit.word for unit in Unit if unit.is_token}:
+        raise SystemExit("tier() must give a price for each kind of token")
     trimmed = {
         "owned_by": owned_by,
         **base,
+        **calls(entry),
         # Of embeddings the table has one token less than the vendor's documents.
         "max_input_tokens": int(entry["max_input_tokens"]) + (entry["mode"] == "embedding"),
         # What generates nothing has no limit of its own.
@@ -131,7 +162,7 @@ def main() -> None:
             models[name] = trim(source[prefix + name], owned_by)
     table = {
         "version": version,
-        "unit": "pico-USD per token",
+        "unit": "pico-USD for one of each unit",
         "source": "Trimmed from LiteLLM's model_prices_and_context_window_backup.json (MIT).",
         "models": models,
         "demo": DEMO,

@@ -26,6 +26,7 @@ class Preset:
 PRESETS: Final[Mapping[str, Preset]] = {
     "anthropic": Preset("anthropic", "https://api.anthropic.com"),
     "azure": Preset("openai", "https://RESOURCE.openai.azure.com/openai/v1"),
+    "bedrock": Preset("bedrock", "https://bedrock-runtime.REGION.amazonaws.com"),
     "byteplus": Preset("openai", "https://ark.ap-southeast.bytepluses.com/api/v3"),
     "deepseek": Preset("openai", "https://api.deepseek.com/v1"),
     "doubao": Preset("openai", "https://ark.cn-beijing.volces.com/api/v3"),

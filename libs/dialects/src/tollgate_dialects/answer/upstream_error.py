@@ -19,12 +19,15 @@ DESCRIBED_STATUSES: Final = frozenset((400, 404, 413, 422, 429))
 _MAX_DETAILS = 5
 # Larger bodies are no error message.
 _MAX_BODY_BYTES = 256 * 1024
+# Where AWS says what an error is.
+_AWS_KIND: Final = "x-amzn-errortype"
 _MAX_RETRY_AFTER_MS = 24 * 3_600 * 1_000
 
 # Where vendors write their error, and its words: the first that is there.
 _HOLDERS: Final = ("error", "errors", "detail")
 _MESSAGES: Final = (
     "message",
+    "Message",
     "detail",
     "msg",
     "error_description",
@@ -76,6 +79,13 @@ _STATUS_OF_TYPE: Final[Mapping[str, int]] = {
     "server_error": 500,
     "timeout_error": 504,
     "overloaded_error": 529,
+    # In AWS's streams.
+    "validationException": 400,
+    "throttlingException": 429,
+    "internalServerException": 500,
+    "modelStreamErrorException": 500,
+    "serviceUnavailableException": 503,
+    "modelTimeoutException": 504,
 }
 
 
@@ -157,13 +167,17 @@ def words(body: bytes, headers: Mapping[str, str]) -> Words:
 
 
 def _document(body: bytes, headers: Mapping[str, str]) -> object:
-    encoding = {name.lower(): value for name, value in headers.items()}.get("content-encoding")
+    lowered = {name.lower(): value for name, value in headers.items()}
+    encoding = lowered.get("content-encoding")
     if len(body) > _MAX_BODY_BYTES or encoding not in (None, "", "identity"):
         return None
     try:
         document: object = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
+    if isinstance(document, dict) and (kind := lowered.get(_AWS_KIND)):
+        # As in "ValidationException:http://internal.amazon.com/coral/".
+        return {"code": kind.partition(":")[0], **document}
     return document
 
 

@@ -108,5 +108,5 @@ RULES: Final = RequestRules(
     stream_in_body=False,
     count=count.input_tokens,
     counted=_counted,
-    sheds=signatures.has_carried,
+    sheds=lambda document, _printed: signatures.has_carried(document),
 )

@@ -1,6 +1,6 @@
 """What a response may be asked for, and how it is asked of an upstream.
 
-Owns the list of parameters and tools that token classes do not price, and of the state that an
+Owns the list of parameters that the price classes do not cover, and of the state that an
 upstream would keep or look up: the gateway's clients share its accounts, so nobody may name what is
 stored there. A stream tells its usage unasked, and there is one answer to a request.
 """
@@ -8,8 +8,8 @@ stored there. A stream tells its usage unasked, and there is one answer to a req
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.common.refusal import unsupported, wrong_type
-from tollgate_dialects.openai_responses import content, limits, tools
+from tollgate_dialects.common.refusal import wrong_type
+from tollgate_dialects.openai_responses import content, limits, shed, tools
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules
@@ -54,22 +54,10 @@ def _check_tool(tool: Mapping[str, Any]) -> None:
             raise wrong_type("tools", "an array of objects with a type")
 
 
-def _sheds(document: Mapping[str, Any]) -> bool:
-    """Whether there are tools that run at the vendor, or blocks that we have wrapped.
-
-    Raises BadRequest where a tool that is left out would have to be called.
-    """
-    declared = tools.declared(document)
-    hosted = [tool for tool in declared if tools.is_hosted(tool)]
-    if tools.is_hosted_forced(document.get("tool_choice"), declared):
-        raise unsupported("tools")
-    return bool(hosted) or content.has_carried(document)
-
-
 RULES: Final = RequestRules(
     names=keys.names_of(
         _REFUSED,
-        top=("input", "instructions"),
+        top=("input", "instructions", tools.MAX_CALLS),
         roots=("input", "reasoning", "text", "tool_choice"),
         paths=("output", "tools"),
         nested=("image_url", "file_data", "file_url", "file_id", "encrypted_content", "mode"),
@@ -81,8 +69,10 @@ RULES: Final = RequestRules(
     wants_usage=lambda _document: True,
     content=content.content_of,
     cache_write=content.cache_write,
-    rewritten=frozenset(("model", limits.NAME)),
+    rewritten=frozenset(("model", limits.NAME, tools.MAX_CALLS)),
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
-    sheds=_sheds,
+    sheds=shed.may_have,
+    shed=shed.shed,
+    server_tools=tools.at_vendor,
 )

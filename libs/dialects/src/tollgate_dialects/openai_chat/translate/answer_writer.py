@@ -7,8 +7,7 @@ it vouches for, where request_reader finds them again.
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.answer import (
     Answer,
     AnswerPart,
@@ -41,8 +40,9 @@ from tollgate_dialects.pricing.usage import NOTHING, Usage
 _REASONS: Final[Mapping[Stop, str]] = {
     Stop.END: "stop",
     Stop.STOP_SEQUENCE: "stop",
-    Stop.PAUSE: "stop",
     Stop.LENGTH: "length",
+    # Not at its end either: there is more to come of it, or there would be.
+    Stop.PAUSE: "length",
     Stop.CONTEXT_FULL: "length",
     Stop.TOOL_CALLS: "tool_calls",
     Stop.REFUSAL: "content_filter",
@@ -278,4 +278,4 @@ class ChunkWriter(EventWriter):
 
 
 def _frame(document: dict[str, Any]) -> bytes:
-    return b"data: %b\n\n" % orjson.dumps(document)
+    return b"data: %b\n\n" % documents.written(document)
