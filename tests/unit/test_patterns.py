@@ -35,6 +35,8 @@ FRAMES = {
     Protocol.OPENAI_RESPONSES: b"event: response.output_text.delta\n"
     b'data: {"type":"response.output_text.delta","sequence_number":4,"item_id":"m",'
     b'"output_index":0,"content_index":0,"delta":"a"}\n\n',
+    Protocol.GEMINI: b'data: {"candidates":[{"content":{"parts":[{"text":"a"}],"role":"model"},'
+    b'"index":0}]}\n\n',
     Protocol.OPENAI_COMPLETIONS: b'data: {"id":"c","object":"text_completion",'
     b'"choices":[{"index":0,"text":"a"}]}\n\n',
 }

@@ -106,6 +106,12 @@ USAGE_FRAME = b"data: " + json.dumps({"choices": [], "usage": USAGE}).encode() +
 DONE = b"data: [DONE]\n\n"
 
 
+def named_in(path: str) -> str:
+    """The model in a path: Google's is before a verb, Bedrock's before the name of a call."""
+    steps = unquote(path).rpartition("/model/")[2].rsplit("/", 1)
+    return steps[0] if "/model/" in path else steps[-1].partition(":")[0]
+
+
 @dataclass
 class Seen:
     path: str
@@ -140,10 +146,9 @@ class FakeUpstream:
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
         raw = {line.split(": ", 1)[0].lower(): line.split(": ", 1)[1] for line in head[1:] if line}
         body = await reader.readexactly(int(headers["content-length"]))
-        self.seen.append(Seen(head[0].split(" ")[1], raw, body))
-        # Some protocols name the model in the path.
-        named = json.loads(body).get("model") or unquote(self.seen[-1].path.split("/")[2])
-        script = self.scripts[named]
+        path = head[0].split(" ")[1]
+        self.seen.append(Seen(path, raw, body))
+        script = self.scripts[json.loads(body).get("model") or named_in(path)]
         for piece in script() if callable(script) else script:
             if isinstance(piece, Pause):
                 await asyncio.sleep(piece.seconds)

@@ -237,7 +237,7 @@ class Attempts:
             pass
         finally:
             answer.close()
-        wait_ms = upstream_error.retry_after_ms(answer.headers)
+        wait_ms = upstream_error.retry_after_ms(answer.headers, start)
         result, status = refusal.judge(answer.status, start, answer.headers)
         self._record(candidate, result, wait_ms)
         if result in routing.OPERATORS_FAULT:

@@ -41,6 +41,8 @@ _ERROR_NAME = re.compile(r"error|fail|exception", re.IGNORECASE)
 
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}\Z")
+# Google's words for when to try again.
+_RETRY_INFO: Final = b'"retryDelay"'
 _SECONDS = re.compile(r"(\d{1,9})(?:\.(\d{1,3})\d*)?\Z")
 _MILLISECONDS = re.compile(r"(\d{1,12})(?:\.\d*)?\Z")
 
@@ -198,15 +200,32 @@ def in_stream(error: object, codes: Sequence[str], secrets: Sequence[str] = ()) 
     return UpstreamFault(http_status=status, **described._asdict())
 
 
-def retry_after_ms(headers: Mapping[str, str]) -> int | None:
-    """When the upstream asked to be called again; dates and nonsense are ignored."""
+def retry_after_ms(headers: Mapping[str, str], body: bytes = b"") -> int | None:
+    """When the upstream asked to be called again; dates and nonsense are ignored.
+
+    Google says it in its error.
+    """
     lowered = {name.lower(): value.strip() for name, value in headers.items()}
     if found := _MILLISECONDS.match(lowered.get("retry-after-ms", "")):
         return min(int(found[1]), _MAX_RETRY_AFTER_MS)
-    if found := _SECONDS.match(lowered.get("retry-after", "")):
+    seconds = lowered.get("retry-after", "") or _retry_delay(body, headers)
+    if found := _SECONDS.match(seconds):
         fraction = int((found[2] or "0").ljust(3, "0"))
         return min(int(found[1]) * 1_000 + fraction, _MAX_RETRY_AFTER_MS)
     return None
+
+
+def _retry_delay(body: bytes, headers: Mapping[str, str]) -> str:
+    """Google's RetryInfo, as in "34.4s": its seconds; empty for none."""
+    if _RETRY_INFO not in body:
+        return ""
+    error = _error_of(_document(body, headers))
+    details = error.get("details") if isinstance(error, dict) else None
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str):
+            return delay.removesuffix("s")
+    return ""
 
 
 def _error_of(document: Any) -> object:

@@ -76,6 +76,8 @@ def _restored(block: Any, *, is_claude: bool) -> Any:
     if not isinstance(data, str) or not data:
         return None if is_claude else block
     opaque = carrier.restored(data, Origin.ANTHROPIC, seal)
+    if opaque.origin is Origin.NOBODY and not is_claude:
+        return {**block, name: ""}
     if opaque.origin is not Origin.ANTHROPIC:
         return None
     return block if opaque.data == data else {**block, name: opaque.data}

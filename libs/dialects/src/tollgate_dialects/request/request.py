@@ -66,6 +66,7 @@ def count(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> Count:
     document = _parse(body)
     printed = orjson.dumps(document)
     keys.check(body, printed, document, rules.names)
+    document = rules.counted(document)
     tools = document.get("tools")
     if tools is not None and not (
         isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)

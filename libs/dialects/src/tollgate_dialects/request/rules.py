@@ -127,6 +127,8 @@ class RequestRules:
     stream_choices_max: int | None = None
     # What the output limit of a document does not cover, as in RequestFacts.
     beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
+    # The request that a document is to have counted: itself, or one within it.
+    counted: Callable[[dict[str, Any]], dict[str, Any]] = lambda document: document
     # Whether a document (and its text, as orjson prints it) may have what an upstream of this very
     # protocol must not be sent: tools that run there and have no price, blocks of other makers.
     sheds: Callable[[Mapping[str, Any], bytes], bool] = lambda _document, _printed: False

@@ -172,9 +172,10 @@ def _hold_to(
     """A schema where the model can be held to one; else words, which are named as the less."""
     if wanted.kind == "text":
         return
-    is_held = wanted.kind == "json_schema" and wanted.schema is not None and model.takes_schema
-    held = schemas.held(wanted.schema or {})
-    if not (is_held and held.is_fit):
+    held = None
+    if wanted.kind == "json_schema" and wanted.schema is not None and model.takes_schema:
+        held = schemas.held(wanted.schema)
+    if held is None or not held.is_fit:
         system.append({"text": wanted.in_words()})
         dropped.add("output_format")
         return
