@@ -33,7 +33,7 @@ VENDORS: dict[str, ModuleType] = {
     "deepseek-chat": chat,
     "deepseek-reasoner": chat,
     "gpt-5.2": responses,
-    "gpt-5.2-pro": responses,
+    "gpt-5.4": responses,
 }
 PROTOCOLS = {messages: ANTHROPIC, chat: OPENAI, responses: RESPONSES}
 # Models that Codex knows by their names.

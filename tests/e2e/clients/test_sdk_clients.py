@@ -18,7 +18,7 @@ from tests.e2e.clients.stage import Play, Stage
 HERE = Path(__file__).parent
 # For each way to speak: upstreams that speak another one, each model once.
 UPSTREAMS = {
-    "chat": ["claude-sonnet-4-5", "gpt-5.2-pro"],
+    "chat": ["claude-sonnet-4-5", "gpt-5.4"],
     "responses": ["claude-opus-4-5", "deepseek-reasoner"],
     "messages": ["deepseek-chat", "gpt-5.2"],
 }
@@ -43,9 +43,7 @@ CALLS = (
     Call("call_01A", "weather", {"city": "Paris"}),
     Call("call_01B", "weather", {"city": "Rome"}),
 )
-
-
-# What the model says of each play.
+# What the model says in each play.
 ANSWERS: list[Said] = [
     Answer("Hello there, traveller.", usage=Usage(read=70, cached=30, produced=5)),
     Answer("I ask for both.", CALLS, thinking="There are two cities."),
