@@ -331,14 +331,14 @@ async def test_vanished_edge_is_metered_by_the_process(tmp_path, postgres_dsn, d
 
 
 async def test_canaries_of_every_failure(tmp_path, postgres_dsn, demo_provider):
-    """After each way to fail: key and canary in no answer, log, metric, row or audit entry."""
+    """After each way to fail, on every protocol: key and canary in no answer, log, metric, row or audit entry."""
     dsn = postgres_dsn()
     async with running(tmp_path, dsn, demo_provider) as suite:
         await price_failing_models(dsn)
         await asyncio.sleep(1.2)
         said: dict[str, str] = {}
-        served = ((OPENAI_CHAT, "demo-gpt"), (ANTHROPIC, "demo-claude"))
-        for failure, (protocol, model) in itertools.product(FAILURES, served):
+        for failure, model in itertools.product(FAILURES, MODELS):
+            protocol = ANTHROPIC if MODELS[model] == "anthropic" else OPENAI_CHAT
             request = suite.request(f"{model}.{failure.name}", protocol, stream=failure.stream)
             answers = await suite.call(request)
             assert pb.END_REASON_UPSTREAM_ERROR == answers[-1].end.reason, failure
