@@ -10,6 +10,7 @@ from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_dialects.conversation.translation import NO_TRANSLATION
 from tollgate_dialects.pricing.bound import worst_case
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.priced import at_price
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request as requests
 from tollgate_dialects.request.rules import RequestFacts, RequestRules
@@ -113,6 +114,11 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         if price is None:
             raise invalid_field("price_version")
         asked = _asked(request, dialect.request)
+        is_spoken = self._watch.snapshot.is_spoken(protocol, claims.model)
+        try:
+            asked = at_price(asked, price, is_spoken=is_spoken)
+        except requests.BadRequest:
+            raise invalid_field("body") from None
         # The most that the call may cost, worked out from its body: an edge is not believed.
         bound = worst_case(asked, price, output_cap=request.max_output_tokens or None)
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)

@@ -47,7 +47,7 @@ def facts(document):
 
 
 def shed(document, model=CLAUDE):
-    return DIALECT.request.shed(document, model)
+    return DIALECT.request.shed(document, model, False)
 
 
 @pytest.mark.parametrize("block", [FOREIGN, UNSIGNED, BARE, REDACTED])
@@ -82,6 +82,14 @@ def test_vendors_that_seal_nothing_get_their_thinking_back(block):
     document = message(block, CALL)
     assert shed(document, OTHER).document is document
     assert message(CALL) == shed(message(FOREIGN, CALL), OTHER).document
+
+
+def test_our_mark_of_no_seal_goes_to_nobody():
+    """Anthropic gets no such block; vendors that seal nothing get it as they made it."""
+    marked = {**UNSIGNED, "signature": "tg1:nobody:signature::"}
+    assert facts(message(marked, CALL)).sheds
+    assert message(CALL) == shed(message(marked, CALL)).document
+    assert message(UNSIGNED, CALL) == shed(message(marked, CALL), OTHER).document
 
 
 def test_an_own_block_that_was_carried_is_put_back():

@@ -225,6 +225,8 @@ def grown(*texts):
     [
         (("a", "ab", "abc", "abc"), "abc"),
         (("", "a", "ab", "abc"), "abc"),
+        (("He", "Hello", "Hello to", "Hello to all", "Hello to all"), "Hello to all"),
+        ((" ", "  ", "   ", "x", ""), "      x"),
         (("ha", "ha", "ha", ""), "hahaha"),
         (("1", "1+", "1=2", ""), "11+1=2"),
         (("-", "--", "x"), "---x"),

@@ -229,14 +229,13 @@ def test_whole_answers_are_told_alike_in_pieces(document):
 
 @given(st.lists(st.text("ab", max_size=3), max_size=8))
 def test_a_text_is_the_same_in_both_ways(pieces):
-    """Told whole so far, it is never told twice; in pieces, unless all only repeat, never less."""
+    """Told whole so far, it is never told twice; in pieces, none is lost."""
     text, whole = "".join(pieces), Growth(Mode())
     told = [whole.take("".join(pieces[: n + 1])) for n in range(len(pieces))]
     assert text == "".join(told) + whole.finish()
     piecewise = Growth(Mode())
     told = "".join([piecewise.take(piece) for piece in [*pieces, ""]]) + piecewise.finish()
-    growing = all(b.startswith(a) for a, b in zip(filter(None, pieces), filter(None, pieces[1:]), strict=False))  # fmt: skip
-    assert told == text or growing
+    assert text == told
 
 
 @given(st.lists(DOCUMENTS, max_size=6))

@@ -73,6 +73,14 @@ def test_thinking_is_a_reasoning_item():
     assert f"rs_{sdk.TRACE}_0" == item["id"]
 
 
+def test_thinking_that_nobody_sealed_has_encrypted_content():
+    """Clients throw away thinking without it, which vendors of chats want back; it says nothing."""
+    items = output(Answer((Thinking("T"), Text("Hi")), Ending(Stop.END)))
+    assert items[0]["encrypted_content"]
+    request = TRANSLATION.read_request({"model": "m", "input": items})
+    assert (Thinking("T"), Text("Hi")) == request.turns[0].parts
+
+
 def test_thinking_that_is_not_shown_is_told():
     """A block without text is an item all the same: the vendor wants it back."""
     (item,) = output(Answer((Thinking("", SIGNED),), Ending(Stop.END)))

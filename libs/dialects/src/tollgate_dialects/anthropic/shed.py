@@ -31,7 +31,7 @@ def may_have(_document: Mapping[str, Any], printed: bytes) -> bool:
     )
 
 
-def shed(document: Mapping[str, Any], model: str) -> Shed:
+def shed(document: Mapping[str, Any], model: str, _keeps_priced: bool) -> Shed:  # noqa: FBT001 - it refuses what has none
     """The message without it, and without what thinking cannot stand its absence."""
     is_claude = _CLAUDE in model.lower()
     said = document.get("messages")
@@ -76,6 +76,8 @@ def _restored(block: Any, *, is_claude: bool) -> Any:
     if not isinstance(data, str) or not data:
         return None if is_claude else block
     opaque = carrier.restored(data, Origin.ANTHROPIC, seal)
+    if opaque.origin is Origin.NOBODY and not is_claude:
+        return {**block, name: ""}
     if opaque.origin is not Origin.ANTHROPIC:
         return None
     return block if opaque.data == data else {**block, name: opaque.data}

@@ -1,4 +1,4 @@
-"""Schemas as Claude takes them: what an answer or a strict tool is held to, and a tool given.
+"""Schemas as Claude takes them: what an answer is held to, and what a tool is given.
 
 Promises: what is valid under the schema that is sent differs from what the client asked for only by
 the limits that are left out, and in that objects have no members beside their own. What cannot be
@@ -24,25 +24,37 @@ _DEFINED: Final = ("$defs", "definitions")
 _BY_NAME: Final = ("properties", *_DEFINED)
 _LISTED: Final = ("anyOf", "allOf", "oneOf", "prefixItems")
 _SINGLE: Final = ("items",)
+# What the strict tools of one request may come to: tools, members that may be left out, and members
+# of several types.
+_STRICT_MAX: Final = (20, 24, 16)
 _CHOICES: Final = frozenset(("anyOf", "oneOf", "allOf"))
 
 
 class Held(NamedTuple):
-    """A schema that Anthropic takes, if it is fit, and whether limits were left out of it."""
+    """A schema that Claude takes, if it is fit, and whether it allows more than was asked for."""
 
     schema: dict[str, Any]
     is_looser: bool
-    is_fit: bool
+    is_fit: bool = True
     # How many members may be left out, and how many may be of several types.
-    optional: int
-    unions: int
+    optional: int = 0
+    unions: int = 0
 
 
-class ToolSchema(NamedTuple):
-    """A schema that a tool may have, and whether it allows more than the one that was asked for."""
+class Strictness:
+    """How much more strict tools one request may have."""
 
-    schema: dict[str, Any]
-    is_looser: bool
+    def __init__(self) -> None:
+        self._left = _STRICT_MAX
+
+    def take(self, held: Held) -> bool:
+        """Whether one more has a place, with this schema."""
+        wanted = (1, held.optional, held.unions)
+        left = tuple(have - one for have, one in zip(self._left, wanted, strict=True))
+        if not held.is_fit or min(left) < 0:
+            return False
+        self._left = (left[0], left[1], left[2])
+        return True
 
 
 def held(schema: Mapping[str, Any]) -> Held:
@@ -157,7 +169,7 @@ def _whole(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from _within(schema)
 
 
-def of_tool(asked: Mapping[str, Any] | None) -> ToolSchema:
+def of_tool(asked: Mapping[str, Any] | None) -> Held:
     """An object at the top, and no choice among several there: Claude takes no other.
 
     The members of the choices become its own.
@@ -171,4 +183,4 @@ def of_tool(asked: Mapping[str, Any] | None) -> ToolSchema:
             if isinstance(found, dict):
                 own = schema.get("properties")
                 schema["properties"] = {**found, **(own if isinstance(own, dict) else {})}
-    return ToolSchema(schema, bool(choices))
+    return Held(schema, bool(choices))

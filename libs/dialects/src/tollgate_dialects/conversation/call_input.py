@@ -21,7 +21,7 @@ def input_of(arguments: str, *, takes_text: bool) -> dict[str, Any]:
         return {}
     try:
         value = documents.read(arguments)
-        # What is nested more deeply than can be written is wrapped as well: a TypeError.
+        # What is nested more deeply than can be written is wrapped as well.
         documents.written(value)
     except (ValueError, TypeError):
         return {WRAPPER: arguments}

@@ -1,18 +1,21 @@
 """What a vendor of Responses is not sent of a request that else goes up as its client wrote it.
 
-Tools that run at the vendor have no price yet: clients such as Codex declare them in each request.
+Tools that run at the vendor and have no price: clients such as Codex declare them in each request.
 Thinking of other makers, and names that this gateway has given to thinking, mean nothing to it.
 Promises that nothing else of the request changes.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 from tollgate_dialects.common.refusal import unsupported
 from tollgate_dialects.conversation import carrier
 from tollgate_dialects.conversation.parts import Origin, Seal
 from tollgate_dialects.openai_responses import content, tools
 from tollgate_dialects.request.rules import Shed
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
+
+IsLeftOut: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 # The tool by which a model looks for other tools, and what it leaves in a conversation.
 _SEARCH: Final = "tool_search"
@@ -25,36 +28,41 @@ def may_have(document: Mapping[str, Any], _printed: bytes) -> bool:
     Raises BadRequest where a tool that is left out would have to be called.
     """
     declared = tools.declared(document)
-    if tools.is_hosted_forced(document.get("tool_choice"), declared):
+    is_left_out = any(map(tools.is_left_out, declared))
+    if tools.is_hosted_forced(document.get("tool_choice"), declared) and (
+        is_left_out or tools.at_vendor(document) == NO_SERVER_TOOLS
+    ):
         raise unsupported("tools")
     items = document.get("input")
-    return any(tools.is_hosted(tool) for tool in declared) or (
+    return is_left_out or (
         isinstance(items, list) and any(_restored(item) is not item for item in items)
     )
 
 
-def shed(document: Mapping[str, Any], _model: str) -> Shed:
-    """The request without it."""
-    dropped = {
-        f"tools.{tool['type']}" for tool in tools.declared(document) if tools.is_hosted(tool)
-    }
+def shed(document: Mapping[str, Any], _model: str, keeps_priced: bool) -> Shed:  # noqa: FBT001 - one of two kinds
+    """The request without it; `keeps_priced`: with the tools at the vendor that have a price."""
+
+    def is_left_out(tool: Mapping[str, Any]) -> bool:
+        return tools.is_left_out(tool, keeps_priced=keeps_priced)
+
+    dropped = {f"tools.{tool['type']}" for tool in tools.declared(document) if is_left_out(tool)}
     whole = dict(document)
     if "tools" in whole:
-        whole["tools"] = _own_side(whole["tools"])
+        whole["tools"] = _sent(whole["tools"], is_left_out)
     if isinstance(items := document.get("input"), list):
-        whole["input"] = _items(items, dropped)
-    _choose(whole)
+        whole["input"] = _items(items, dropped, is_left_out)
+    _choose(whole, is_left_out)
     return Shed(whole, frozenset(dropped))
 
 
-def _own_side(declared: Any) -> Any:
-    """The tools of a list that the client runs itself; groups of others alone go with them."""
+def _sent(declared: Any, is_left_out: IsLeftOut) -> Any:
+    """The tools of a list that are sent; groups of others alone go with them."""
     kept = []
     for tool in declared or ():
-        if tools.is_hosted(tool):
+        if is_left_out(tool):
             continue
         if tool.get("type") == "namespace" and tool.get("tools"):
-            inner = _own_side(tool["tools"])
+            inner = _sent(tool["tools"], is_left_out)
             if inner:
                 kept.append({**tool, "tools": inner})
         else:
@@ -62,7 +70,7 @@ def _own_side(declared: Any) -> Any:
     return declared if declared is None else kept
 
 
-def _items(items: list[Any], dropped: set[str]) -> list[Any]:
+def _items(items: list[Any], dropped: set[str], is_left_out: IsLeftOut) -> list[Any]:
     searches = f"tools.{_SEARCH}" in dropped
     kept: list[Any] = []
     for given in items:
@@ -76,7 +84,7 @@ def _items(items: list[Any], dropped: set[str]) -> list[Any]:
                 kept.pop()
                 dropped.add("thinking")
         elif item.get("type") in tools.DECLARING:
-            found = _own_side(item.get("tools"))
+            found = _sent(item.get("tools"), is_left_out)
             if searches and item["type"] == f"{_SEARCH}_output":
                 item = {"type": "additional_tools", "role": "developer"}
             if found:
@@ -104,7 +112,7 @@ def _restored(item: Any) -> Any:
     return named if opaque.item_id else {k: v for k, v in named.items() if k != "id"}
 
 
-def _choose(document: dict[str, Any]) -> None:
+def _choose(document: dict[str, Any], is_left_out: IsLeftOut) -> None:
     """A choice of what is left: none of nothing, and no word of it where there are no tools."""
     choice = document.get("tool_choice")
     if not list(tools.declared(document)):
@@ -112,5 +120,5 @@ def _choose(document: dict[str, Any]) -> None:
         if choice is not None:
             del document["tool_choice"]
     elif isinstance(choice, dict) and choice.get("type") == _ALLOWED:
-        allowed = [tool for tool in choice.get("tools") or () if not tools.is_hosted(tool)]
+        allowed = [tool for tool in choice.get("tools") or () if not is_left_out(tool)]
         document["tool_choice"] = {**choice, "tools": allowed} if allowed else "none"

@@ -1,17 +1,32 @@
 """The tools of a request: which are the client's own, and which run at the vendor.
 
-Whatever is not known to run at the client is taken to run at the vendor.
+Whatever is not known to run at the client is taken to run at the vendor. Of that a search of the
+web has a price of its own, and a search for tools none: it makes the input be read once more.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from tollgate_dialects.common.refusal import wrong_type
+from tollgate_dialects.request import server_tools, values
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS, ServerTools
 
 # A tool without a type is read as a function, as it is in chats.
 _CLIENT_SIDE: Final = frozenset((None, "function", "custom", "namespace"))
 # Items of the input that declare tools.
 DECLARING: Final = frozenset(("additional_tools", "tool_search_output"))
+# The limit of all calls that the vendor makes, of whatever tools.
+MAX_CALLS: Final = "max_tool_calls"
+_SEARCHES: Final = frozenset(
+    ("web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11")
+)
+# What is known of a search's settings, so that nothing dearer is asked for.
+_SEARCH_MEMBERS: Final = frozenset(
+    ("type", "search_context_size", "user_location", "filters", "external_web_access")
+)
+_TOOL_SEARCH: Final = "tool_search"
+# "Web search is limited to a context window size of 128000", whatever the model's own.
+_SEARCH_CONTEXT_TOKENS: Final = 128_000
 
 
 def is_hosted(tool: Mapping[str, Any]) -> bool:
@@ -41,6 +56,47 @@ def declared(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if isinstance(item, dict) and item.get("type") in DECLARING:
             found += objects(item.get("tools"), "input")
     return [inner for tool in found for inner in within(tool)]
+
+
+def is_search(tool: Mapping[str, Any]) -> bool:
+    """Whether a tool searches the web, in a way that has a price."""
+    return tool.get("type") in _SEARCHES and tool.keys() <= _SEARCH_MEMBERS
+
+
+def is_left_out(tool: Mapping[str, Any], *, keeps_priced: bool = True) -> bool:
+    """Whether a tool runs at the vendor and is not sent. Raises BadRequest.
+
+    `keeps_priced`: those that have a price, and the search for tools, which needs none, are.
+    """
+    if not is_hosted(tool) or _is_clients_search(tool):
+        return False
+    return not keeps_priced or not (tool.get("type") == _TOOL_SEARCH or is_search(tool))
+
+
+def _is_clients_search(tool: Mapping[str, Any]) -> bool:
+    """A client that looks for tools itself is asked as for any other call."""
+    return tool.get("type") == _TOOL_SEARCH and tool.get("execution") == "client"
+
+
+def at_vendor(document: Mapping[str, Any]) -> ServerTools:
+    """What the vendor may do on its own. Raises BadRequest for a limit that is none."""
+    found = declared(document)
+    searches = any(map(is_search, found))
+    finds = any(t.get("type") == _TOOL_SEARCH and not _is_clients_search(t) for t in found)
+    if not searches and not finds:
+        return NO_SERVER_TOOLS
+    limit = values.integer(document, MAX_CALLS, lowest=1, highest=server_tools.MAX_CALLS)
+    are_required = is_hosted_forced(document.get("tool_choice"), found)
+    if not searches:
+        return ServerTools(readings=2, are_required=are_required)
+    calls = server_tools.DEFAULT_CALLS if limit is None else limit
+    return ServerTools(
+        searches=calls,
+        readings=1 + calls,
+        reading_tokens=_SEARCH_CONTEXT_TOKENS,
+        limit=(MAX_CALLS, b"%d" % calls) if limit is None else None,
+        are_required=are_required,
+    )
 
 
 def is_hosted_forced(choice: object, tools: Iterable[Mapping[str, Any]]) -> bool:

@@ -40,6 +40,10 @@ class Model:
     owned_by: str
     created_s: int
 
+    def speaks(self, protocol: Protocol) -> bool:
+        """True when a provider of the model speaks this protocol."""
+        return WIRE_PROTOCOLS[protocol] in self.protocols
+
     def speaks_only(self, protocol: Protocol) -> bool:
         """True when every provider of the model speaks this protocol, so nothing is translated."""
         return self.protocols == {WIRE_PROTOCOLS[protocol]}

@@ -11,6 +11,7 @@ from typing import Any
 
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.pricing import bound as bounds
+from tollgate_dialects.pricing.priced import at_price
 from tollgate_dialects.request import request as requests
 from tollgate_dialects.request import rewrite
 from tollgate_edge.api.admission import NOT_RECORDED, Admission
@@ -131,9 +132,7 @@ class Pipeline:
             except ReaderLost:
                 return public_errors.own("READER_LOST")
             except requests.BadRequest as bad:
-                return public_errors.bad_request(
-                    bad.code, bad.message, bad.param or None, details=bad.details
-                )
+                return public_errors.bad_request(bad)
             if exchange.told.model and exchange.face.dialect.request.model_in_body:
                 body = rewrite.with_model(body, call.request)
             call.body = body
@@ -147,9 +146,12 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
-        if call.request.is_written_anew or not model.speaks_only(
-            call.exchange.face.dialect.provider
-        ):
+        spoken = call.exchange.face.dialect.provider
+        try:
+            call.request = at_price(call.request, model.price, is_spoken=model.speaks(spoken))
+        except requests.BadRequest as bad:
+            return public_errors.bad_request(bad)
+        if call.request.is_written_anew or not model.speaks_only(spoken):
             call.request = call.request.translated()
         bound = bounds.worst_case(
             call.request, model.price, output_cap=_cap_of_rates(grant, call.request, model)

@@ -104,6 +104,10 @@ class Snapshot:
         routes = self._all_routes if translated else self._routes
         return routes.get((protocol, model), ())
 
+    def is_spoken(self, protocol: Protocol, model: str) -> bool:
+        """Whether somebody serves the model on the protocol."""
+        return (protocol, model) in self._routes
+
     def is_translated(self, protocol: Protocol, model: str) -> bool:
         """Whether somebody serves the model on another protocol."""
         everybody = self._all_routes.get((protocol, model), ())

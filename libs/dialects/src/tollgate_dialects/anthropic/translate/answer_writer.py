@@ -239,8 +239,8 @@ class MessageWriter(EventWriter):
         if seal is not None and seal.origin is Origin.ANTHROPIC and seal.seal is Seal.ENCRYPTED:
             told += self._close()
             told += self._open({"type": "redacted_thinking", "data": seal.data})
-        elif seal is not None:
-            signature = carrier.carried(seal, Origin.ANTHROPIC)
+        elif seal is not None or (isinstance(part, Thinking) and self._is_open):
+            signature = carrier.carried(seal or carrier.UNSEALED, Origin.ANTHROPIC)
             told += self._open({"type": "thinking", "thinking": "", "signature": ""})
             told.append(self._delta({"type": "signature_delta", "signature": signature}))
         return [*told, *self._close()]

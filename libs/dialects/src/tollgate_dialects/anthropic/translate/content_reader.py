@@ -145,7 +145,8 @@ class ContentReader:
 
 def sealed(data: str, seal: Seal) -> Opaque | None:
     """The block that stands where Anthropic's own do; None where nothing does."""
-    return carrier.restored(data, Origin.ANTHROPIC, seal) if data else None
+    opaque = carrier.restored(data, Origin.ANTHROPIC, seal) if data else carrier.UNSEALED
+    return None if opaque.origin is Origin.NOBODY else opaque
 
 
 def cache_of(thing: Mapping[str, Any]) -> Cache:

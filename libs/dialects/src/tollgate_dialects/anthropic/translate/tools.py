@@ -6,7 +6,7 @@ it makes no sense without.
 """
 
 import re
-from typing import Any, Final
+from typing import Any
 
 from tollgate_dialects.anthropic.translate.content_writer import marked
 from tollgate_dialects.claude import schemas
@@ -17,25 +17,6 @@ from tollgate_dialects.conversation.tools import FlatTools
 from tollgate_dialects.conversation.translation import Untranslatable
 
 _OWN_TOOL = re.compile(r"[a-z0-9_]+_\d{8}")
-# What the strict tools of one request may come to: tools, members that may be left out, and members
-# of several types.
-_STRICT_MAX: Final = (20, 24, 16)
-
-
-class _Strictness:
-    """How much of what Anthropic takes is left."""
-
-    def __init__(self) -> None:
-        self._left = _STRICT_MAX
-
-    def take(self, held: schemas.Held) -> bool:
-        """Whether one more strict tool has a place."""
-        wanted = (1, held.optional, held.unions)
-        left = tuple(have - one for have, one in zip(self._left, wanted, strict=True))
-        if not held.is_fit or min(left) < 0:
-            return False
-        self._left = (left[0], left[1], left[2])
-        return True
 
 
 def written(
@@ -46,7 +27,7 @@ def written(
     wanted = {*choice.names} if choice is not None and choice.mode != "none" else set[str]()
     # Where it is one alone the choice itself says so; the others stay for the model to read of.
     keeps_all = choice is not None and choice.mode == "required" and len(wanted) == 1
-    strictness = _Strictness()
+    strictness = schemas.Strictness()
     tools: list[dict[str, Any]] = []
     for tool in request.tools:
         is_wanted = bool(wanted & {*_names_of(tool, flat)})
@@ -107,19 +88,19 @@ def _function(
     tool: FunctionTool,
     flat: FlatTools,
     model: Model,
-    strictness: _Strictness,
+    strictness: schemas.Strictness,
     dropped: set[str],
 ) -> dict[str, Any]:
     if tool.grammar is not None:
         dropped.add("tools.grammar")
     sent = flat.tool(tool)
-    schema, is_looser = schemas.of_tool(sent.schema)
-    if is_looser:
+    given = schemas.of_tool(sent.schema)
+    if given.is_looser:
         dropped.add("tools.schema")
-    written: dict[str, Any] = {"name": sent.name, "input_schema": schema}
+    written: dict[str, Any] = {"name": sent.name, "input_schema": given.schema}
     if sent.description:
         written["description"] = sent.description
-    if tool.strict and model.takes_schema and strictness.take(held := schemas.held(schema)):
+    if tool.strict and model.takes_schema and strictness.take(held := schemas.held(given.schema)):
         written |= {"input_schema": held.schema, "strict": True}
         if held.is_looser:
             dropped.add("tools.schema")

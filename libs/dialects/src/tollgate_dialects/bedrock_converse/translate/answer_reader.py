@@ -10,9 +10,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-import orjson
-
-from tollgate_dialects.common import shapes, sse
+from tollgate_dialects.common import documents, shapes, sse
 from tollgate_dialects.conversation import call_input
 from tollgate_dialects.conversation.answer import (
     Answer,
@@ -116,7 +114,7 @@ class ConverseReader(EventReader):
 
     def read(self, event: sse.Event) -> list[Event]:
         """What one event says."""
-        return self.told(orjson.loads(event.data))
+        return self.told(documents.read(event.data))
 
     def told(self, document: _Object) -> list[Event]:
         """What a document says: one member, the event's name."""

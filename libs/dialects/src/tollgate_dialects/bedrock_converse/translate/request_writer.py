@@ -7,14 +7,13 @@ the model's tokens: no service tier, no guardrail, no tool of the vendor's.
 
 from typing import Any, Final
 
-import orjson
-
 from tollgate_dialects.bedrock_converse.translate import messages, models, reasoning
 from tollgate_dialects.bedrock_converse.translate.content_writer import ContentWriter
 from tollgate_dialects.bedrock_converse.translate.messages import Messages
 from tollgate_dialects.bedrock_converse.translate.models import Model
 from tollgate_dialects.claude import sampling, schemas
 from tollgate_dialects.claude.reasoning import Limits
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.parts import FunctionTool, HostedTool
 from tollgate_dialects.conversation.request import OutputFormat, Request, ToolChoice
 from tollgate_dialects.conversation.tools import FlatTools, flat_name
@@ -110,8 +109,9 @@ def _tool_config(
         choice = None
     kept, chosen = _chosen(choice, tools)
     specs: list[dict[str, Any]] = []
+    strictness = schemas.Strictness()
     for tool in kept:
-        specs.append({"toolSpec": _spec(tool, model, dropped)})
+        specs.append({"toolSpec": _spec(tool, model, strictness, dropped)})
         if tool.cache and model.takes_tool_marks:
             specs.append(content.mark(tool.cache))
         elif tool.cache:
@@ -143,16 +143,20 @@ def _chosen(
     return kept, {"any" if choice.mode == "required" else "auto": {}}
 
 
-def _spec(tool: FunctionTool, model: Model, dropped: set[str]) -> dict[str, Any]:
-    held = schemas.of_tool(tool.schema)
-    if held.is_looser:
+def _spec(
+    tool: FunctionTool, model: Model, strictness: schemas.Strictness, dropped: set[str]
+) -> dict[str, Any]:
+    given = schemas.of_tool(tool.schema)
+    if given.is_looser:
         dropped.add("tools.schema")
     spec: dict[str, Any] = {"name": tool.name}
     if tool.description:
         spec["description"] = tool.description
-    spec["inputSchema"] = {"json": held.schema}
-    if tool.strict and model.takes_schema:
-        spec["strict"] = True
+    spec["inputSchema"] = {"json": given.schema}
+    if tool.strict and model.takes_schema and strictness.take(held := schemas.held(given.schema)):
+        spec |= {"inputSchema": {"json": held.schema}, "strict": True}
+        if held.is_looser:
+            dropped.add("tools.schema")
     elif tool.strict:
         dropped.add("tools.strict")
     return spec
@@ -177,7 +181,7 @@ def _hold_to(
         return
     if held.is_looser:
         dropped.add("output_format.schema")
-    schema = {"schema": orjson.dumps(held.schema).decode()}
+    schema = {"schema": documents.written(held.schema).decode()}
     if wanted.name:
         schema["name"] = flat_name("", wanted.name)
     if wanted.description:

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.answer import (
     Answer,
     AnswerPart,
@@ -170,7 +169,7 @@ class FrameWriter(EventWriter):
 
     def _frame(self, usage: Usage | None, reason: str) -> bytes:
         self._frames += 1
-        data = orjson.dumps(self.document(usage, reason=reason))
+        data = documents.written(self.document(usage, reason=reason))
         self._told_characters = self._message.characters
         if self._in_pieces:
             self._message = _Message()

@@ -8,8 +8,7 @@ ended and what it used.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.answer import (
     Answer,
     AnswerPart,
@@ -170,8 +169,8 @@ def _object(arguments: str, call: ToolCall) -> dict[str, Any]:
     if not arguments.strip():
         return {}
     try:
-        value = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
+        value = documents.read(arguments)
+    except ValueError:
         return {_WRAPPER: arguments}
     return value if isinstance(value, dict) else {_WRAPPER: arguments}
 
@@ -198,4 +197,4 @@ class ChunkWriter(EventWriter):
 
 
 def _frame(document: dict[str, Any]) -> bytes:
-    return b"data: %b\n\n" % orjson.dumps(document)
+    return b"data: %b\n\n" % documents.written(document)

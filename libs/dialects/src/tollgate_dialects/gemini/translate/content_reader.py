@@ -12,9 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from tollgate_dialects.common import shapes
+from tollgate_dialects.common import documents, shapes
 from tollgate_dialects.conversation.parts import (
     Media,
     Opaque,
@@ -67,7 +65,7 @@ class ContentReader:
         name = shapes.text(call, "name")
         call_id = shapes.text(call, "id") or f"call_{self._calls}"
         self._open.setdefault(name, deque()).append(call_id)
-        arguments = orjson.dumps(shapes.item(call, "args")).decode()
+        arguments = documents.written(shapes.item(call, "args")).decode()
         return ToolCall(call_id, name, arguments, opaque=opaque)
 
     def _result(self, result: Mapping[str, Any]) -> ToolResult:
@@ -95,13 +93,13 @@ def _words(response: Mapping[str, Any]) -> tuple[str, bool]:
         name, value = next(iter(response.items()))
         if name in ("output", "error") and isinstance(value, str) and not _is_object(value):
             return value, name == "error"
-    return (orjson.dumps(response).decode() if response else "", False)
+    return (documents.written(response).decode() if response else "", False)
 
 
 def _is_object(text: str) -> bool:
     try:
-        return isinstance(orjson.loads(text), dict)
-    except orjson.JSONDecodeError:
+        return isinstance(documents.read(text), dict)
+    except ValueError:
         return False
 
 

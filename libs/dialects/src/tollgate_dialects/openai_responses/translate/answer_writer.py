@@ -248,9 +248,9 @@ class ResponseWriter(EventWriter):
             self._tell_of_item("reasoning_summary_text.done", **_SUMMARY, text=text)
             self._tell_of_item("reasoning_summary_part.done", **_SUMMARY, part=whole)
             self._item["summary"] = [whole]
-        if self._seal is not None:
+        if self._seal is not None or text:
             self._item["encrypted_content"] = carrier.carried(
-                self._seal, Origin.OPENAI, self._item["id"]
+                self._seal or carrier.UNSEALED, Origin.OPENAI, self._item["id"]
             )
         self._close()
 

@@ -82,7 +82,8 @@ def opaque_of(item: Mapping[str, Any]) -> Opaque | None:
     item_id = shapes.text(item, "id")
     if _OWN_ID.match(item_id):
         item_id = ""
-    return carrier.restored(data, Origin.OPENAI, Seal.ENCRYPTED, item_id)
+    opaque = carrier.restored(data, Origin.OPENAI, Seal.ENCRYPTED, item_id)
+    return None if opaque.origin is Origin.NOBODY else opaque
 
 
 def call_of(item: Mapping[str, Any]) -> ToolCall:
