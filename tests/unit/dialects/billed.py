@@ -79,7 +79,12 @@ def _call(exchange: dict[str, Any]) -> BilledCall | None:
         facts = request.read(body, rules, rules.told(model, stream=False))
     except BadRequest:
         return None
-    if facts.unbounded_input or facts.sheds_tools:
+    if (
+        facts.unbounded_input
+        or facts.sheds
+        or facts.is_written_anew
+        or facts.server_tools.readings > 1
+    ):
         return None
     count = close_bound.count(body, rules, known)
     return BilledCall(

@@ -155,7 +155,8 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         if snapshot.is_translated(messages.PROTOCOLS[request.client_protocol], claims.model):
             most = most.translated()
         bound = worst_case(most, price, output_cap=request.max_output_tokens or None)
-        return calibration if bound.input_tokens > claims.input_tokens else None
+        refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
+        return None if refusal is None else calibration
 
     async def _run_counted(
         self, request: router_pb2.ExecuteRequest, read: _Read, calibration: Calibration
