@@ -47,12 +47,15 @@ topology: $(VENV)/.run ## write what deploy/topology.toml decides into docker-co
 lock: $(BIN)/uv ## resolve the requirements/*.in into hash-pinned locks
 	cd requirements && for f in dev run operator service build; do \
 	  ../$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-annotate -q -c dev.lock $$f.in -o $$f.lock; done
+	    --no-annotate -q -c dev.lock $$f.in -o $$f.lock; done; \
+	  for f in clients clients-instructor clients-llm; do \
+	  ../$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate -q $$f.in -o $$f.lock; done
 
 # ---- running -------------------------------------------------------------------------------------
 
 .PHONY: run
-run: $(VENV)/.run ## start the whole suite on this machine and print a call that works
+run: $(VENV)/.run ## start the whole suite on this machine and print calls that work
 	@$(BIN)/tollgate up
 
 # ---- checking ------------------------------------------------------------------------------------

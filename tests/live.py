@@ -26,6 +26,7 @@ from tollgate_cli.suite.suite import Options, Suite
 NANO_PER_USD = 1_000_000_000
 OPENAI = router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT
 ANTHROPIC = router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES
+DASHSCOPE = router_pb2.CLIENT_PROTOCOL_DASHSCOPE
 PATHS = {OPENAI: "/v1/chat/completions", ANTHROPIC: "/v1/messages"}
 # A price whose arithmetic a reader can do in the head: $1 a million tokens in, $2 out.
 PRICE = {"input_pico_usd": 1_000_000, "output_pico_usd": 2_000_000}
@@ -224,6 +225,13 @@ class Live:
         return post(
             (url or self.api_urls[0]) + PATHS[protocol], json=body, headers=sent, timeout=timeout
         )
+
+    def post(
+        self, key: Key, path: str, document: dict[str, Any], headers: dict[str, str]
+    ) -> httpx.Response:
+        """A document to any path, the answer read to its end."""
+        sent = {"authorization": f"Bearer {key.text}", **headers}
+        return httpx.post(self.api_urls[0] + path, json=document, headers=sent, timeout=30)
 
     def receipt(self, key: Key, trace_id: str) -> httpx.Response:
         """The receipt of a call."""

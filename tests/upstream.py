@@ -7,7 +7,8 @@ import socketserver
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n%b\r\n"
@@ -19,6 +20,8 @@ class Reset:
 
 RESET = Reset()
 Piece = bytes | float | Reset
+# What is answered, or what makes it of the request's document.
+Script = Sequence[Piece] | Callable[[dict[str, Any]], Sequence[Piece]]
 
 
 def whole(body: bytes, extra: bytes = b"") -> bytes:
@@ -30,8 +33,11 @@ class Upstream:
     """Scripts by upstream model: pieces written one after another; numbers are pauses."""
 
     def __init__(self) -> None:
-        self.scripts: dict[str, Sequence[Piece]] = {}
+        self.scripts: dict[str, Script] = {}
         self.bodies: list[bytes] = []
+        # First line and headers of each request, as they came.
+        self.heads: list[bytes] = []
+        self.paths: list[str] = []
         self.url = ""
 
     def last(self) -> bytes:
@@ -52,15 +58,26 @@ def running() -> Iterator[Upstream]:
 
         def _one(self) -> bool:
             size = 0
-            if not self.rfile.readline():
+            line = self.rfile.readline()
+            head = line
+            if not line:
                 return False
+            path = line.split(b" ")[1].decode()
             while line := self.rfile.readline().strip():
+                head += line + b"\r\n"
                 name, _, value = line.partition(b":")
                 if name.lower() == b"content-length":
                     size = int(value)
             body = self.rfile.read(size)
             upstream.bodies.append(body)
-            script = upstream.scripts[json.loads(body)["model"]]
+            upstream.heads.append(head)
+            upstream.paths.append(path)
+            # Some protocols name the model in the path, before a verb.
+            named = path.rpartition("/")[2].partition(":")[0]
+            document = json.loads(body)
+            script = upstream.scripts[document.get("model", named)]
+            if callable(script):
+                script = script(document)
             for piece in script:
                 if isinstance(piece, bytes):
                     self.wfile.write(piece)

@@ -150,7 +150,12 @@ class FakeRouter(router_pb2_grpc.RouterServiceServicer):
         self.cancelled = 0
         self.ended = 0
         self.revision = 1
-        self.models = [model("m-openai", 1), model("m-anthropic", 2), model("m-both", 1, 2)]
+        self.models = [
+            model("m-openai", 1),
+            model("m-anthropic", 2),
+            model("m-both", 1, 2),
+            model("m-gemini", router_pb2.CLIENT_PROTOCOL_GEMINI),
+        ]
 
     async def Execute(self, request, context):
         self.requests.append(request)

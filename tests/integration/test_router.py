@@ -4,21 +4,21 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import itertools
 import json
-import re
 import signal
-import subprocess
 import sys
 import urllib.request
 
 import psycopg
 import pytest
 
+from tests import demo
 from tests.mesh import Mesh, quiet_log
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
-from tollgate_cli.demo_provider.failures import CANARY, FAILURES, OPENAI
+from tollgate_cli.demo_provider.failures import CANARY, FAILURES
 from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig
@@ -165,16 +165,8 @@ def demo_provider(tmp_path_factory):
     """Base URL of a running demo provider."""
     folder = tmp_path_factory.mktemp("demo")
     (folder / "key").write_text(KEY + "\n")
-    command = [sys.executable, "-m", "tollgate_cli.demo_provider", "--listen", "127.0.0.1:0"]
-    process = subprocess.Popen(
-        [*command, "--key-file", folder / "key", "--state", folder / "state.json"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    yield "http://" + re.search(r"127\.0\.0\.1:\d+", process.stdout.readline())[0]
-    process.terminate()
-    process.wait(10)
-    process.stdout.close()
+    with demo.running(folder / "key") as url:
+        yield url
 
 
 @contextlib.asynccontextmanager
@@ -345,13 +337,12 @@ async def test_canaries_of_every_failure(tmp_path, postgres_dsn, demo_provider):
         await price_failing_models(dsn)
         await asyncio.sleep(1.2)
         said: dict[str, str] = {}
-        for failure in FAILURES:
-            openai = failure.protocol == OPENAI
-            model = f"{'demo-gpt' if openai else 'demo-claude'}.{failure.name}"
-            protocol = OPENAI_CHAT if openai else ANTHROPIC
-            answers = await suite.call(suite.request(model, protocol, stream=failure.stream))
+        served = ((OPENAI_CHAT, "demo-gpt"), (ANTHROPIC, "demo-claude"))
+        for failure, (protocol, model) in itertools.product(FAILURES, served):
+            request = suite.request(f"{model}.{failure.name}", protocol, stream=failure.stream)
+            answers = await suite.call(request)
             assert pb.END_REASON_UPSTREAM_ERROR == answers[-1].end.reason, failure
-            said[str(failure)] = str(answers) + str([a.data for a in answers])
+            said[f"{model} {failure}"] = str(answers) + str([a.data for a in answers])
         with urllib.request.urlopen(suite.metrics_url) as page:
             said["metrics"] = page.read().decode()
         said["log"] = suite.log.read_text()

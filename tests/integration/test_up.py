@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.live import wait_until
+from tollgate_cli.seed import MODELS
 
 TOLLGATE = str(Path(sys.executable).parent / "tollgate")
 SERVICES = {
@@ -104,9 +106,9 @@ def home(tmp_path: Path) -> Home:
 
 
 def curls(text: str) -> list[str]:
-    """Runs each printed curl line as a person would: pasted into a shell."""
+    """Runs each printed line as a person would: pasted into a shell."""
     answers = []
-    for line in re.findall(r"^curl -i .*?(?=\n\n)", text, re.DOTALL | re.MULTILINE):
+    for line in re.findall(r"^curl -i .*$", text, re.MULTILINE):
         done = subprocess.run(
             ["bash", "-c", line.replace("curl -i", "curl -isS --max-time 20")],
             capture_output=True, text=True, check=False,
@@ -115,19 +117,29 @@ def curls(text: str) -> list[str]:
     return answers
 
 
+def as_streams(text: str) -> str:
+    """The same calls as streams, as the last line of the greeting says."""
+    changes = {
+        '{"model"': '{"stream":true,"model"',
+        ":generateContent": "':streamGenerateContent?alt=sse'",
+        "/generation": "/generation -H 'x-dashscope-sse: enable'",
+    }
+    return functools.reduce(lambda said, change: said.replace(*change), changes.items(), text)
+
+
 def test_one_command_to_a_governed_call_and_nothing_left_behind(home: Home) -> None:
     """Up; the printed curl works; a second up says so; Ctrl-C; the data is there again."""
     with home.foreground() as supervisor:
         first = home.printed()
         answers = curls(first)
-        streams = curls(first.replace('"max_tokens"', '"stream":true,"max_tokens"'))
-        assert [2, 2] == [len(answers), len(streams)], first
+        streams = curls(as_streams(first))
+        assert [len(MODELS), len(MODELS)] == [len(answers), len(streams)], first
         for answer in answers + streams:
             assert re.match(r"HTTP/1.1 200", answer), answer
         for answer in answers:
             for header in ("x-request-id", "x-tollgate-cost-usd", "x-tollgate-usage-output-tokens"):
                 assert f"\n{header}:" in answer.lower()
-        assert all("\ndata: " in answer for answer in streams)
+        assert all("\ndata:" in answer for answer in streams)
         dev = home.dev()
         assert SERVICES == set(dev["services"])
         assert {"authz", "budget", "router", "audit"} == set(dev["databases"])

@@ -6,6 +6,7 @@ headers, status lines, redirects, broken framing and the middle of streams.
 
 import concurrent.futures
 import dataclasses
+import itertools
 import json
 
 import httpx
@@ -14,23 +15,24 @@ import pytest
 from tests import observe
 from tests.live import ANTHROPIC, OPENAI, PATHS, PRICE, RPC_TIMEOUT_S, Key, Live, wait_until
 from tollgate.router.v1 import router_pb2
-from tollgate_cli.demo_provider import failures
 from tollgate_cli.demo_provider.failures import CANARY, FAILURES, Failure
 from tollgate_edge.errors.money_words import CHARGES
 
-PROTOCOLS = {failures.OPENAI: OPENAI, failures.ANTHROPIC: ANTHROPIC}
+PROTOCOLS = {"openai": OPENAI, "anthropic": ANTHROPIC}
+# Every failure on every protocol.
+CASES = tuple(itertools.product(FAILURES, PROTOCOLS))
 # Statuses that are the client's to act on: kept, with the upstream's words scrubbed.
 DESCRIBED = (400, 404, 413, 422, 429)
 # Statuses that are the operator's to act on: nobody need try again.
 OPERATORS = (401, 402, 403)
 # The words that clients match on, and that must survive the scrubber.
 WORDS = {
-    (400, failures.OPENAI): "maximum context length is 8192 tokens",
-    (400, failures.ANTHROPIC): "prompt is too long: 210000 tokens > 200000 maximum",
-    (404, failures.OPENAI): "does not exist or you do not have access to it",
-    (413, failures.OPENAI): "exceeds the maximum allowed number of bytes",
-    (422, failures.OPENAI): "value is not a valid string",
-    (429, failures.OPENAI): "Rate limit reached",
+    (400, "openai"): "maximum context length is 8192 tokens",
+    (400, "anthropic"): "prompt is too long: 210000 tokens > 200000 maximum",
+    (404, "openai"): "does not exist or you do not have access to it",
+    (413, "openai"): "exceeds the maximum allowed number of bytes",
+    (422, "openai"): "value is not a valid string",
+    (429, "openai"): "Rate limit reached",
 }
 ABOUT_UPSTREAM = (
     "org-DemoAbc123456", "req_011CDemoAbc", "internal.provider.example", "elsewhere.example",
@@ -51,10 +53,10 @@ class Seen:
         return head + "\n" + self.body.decode("utf-8", "replace")
 
 
-def publish(live: Live) -> dict[str, str]:
-    """Failure's name → public model: a provider each, so that no key rests for another's sake."""
+def publish(live: Live) -> dict[tuple[Failure, str], str]:
+    """Case → public model: a provider each, so that no key rests for another's sake."""
     public = {}
-    for failure in FAILURES:
+    for failure, protocol in CASES:
         name, provider = live.name(failure.name), live.name("failing")
         price = router_pb2.Price(
             model=name, max_input_tokens=100_000, max_output_tokens=1000, **PRICE
@@ -67,7 +69,7 @@ def publish(live: Live) -> dict[str, str]:
             router_pb2.AddProviderRequest(
                 request_id=live.name("req"),
                 name=provider,
-                protocol=PROTOCOLS[failure.protocol],
+                protocol=PROTOCOLS[protocol],
                 base_url=f"{live.suite.provider_url}/v1",
                 models=[router_pb2.ProviderModel(model=name, upstream_model=failure.name)],
             ),
@@ -79,7 +81,7 @@ def publish(live: Live) -> dict[str, str]:
             ),
             timeout=RPC_TIMEOUT_S,
         )
-        public[failure.name] = name
+        public[failure, protocol] = name
     return public
 
 
@@ -104,10 +106,10 @@ def ask(
 
 @dataclasses.dataclass(frozen=True)
 class Storm:
-    """Every failure, asked for both as a stream and not."""
+    """Every case, asked for both as a stream and not."""
 
     key: Key
-    seen: dict[tuple[str, bool], Seen]
+    seen: dict[tuple[Failure, str, bool], Seen]
 
 
 @pytest.fixture(scope="module")
@@ -115,15 +117,13 @@ def storm(live: Live) -> Storm:
     public = publish(live)
     key = live.key(live.tenant())
     wait_until(lambda: set(public.values()) <= live.listed(key), 10)
-    jobs = [(failure, stream) for failure in FAILURES for stream in (False, True)]
+    jobs = [(*case, stream) for case in CASES for stream in (False, True)]
     with httpx.Client(timeout=30) as client, concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = pool.map(
-            lambda job: ask(
-                live, client, key, public[job[0].name], PROTOCOLS[job[0].protocol], job[1]
-            ),
+            lambda job: ask(live, client, key, public[job[:2]], PROTOCOLS[job[1]], job[2]),
             jobs,
         )
-        return Storm(key, {(f.name, s): seen for (f, s), seen in zip(jobs, answers, strict=True)})
+        return Storm(key, dict(zip(jobs, answers, strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -133,28 +133,32 @@ def forbidden(live: Live) -> tuple[str, ...]:
 
 
 each_failure = pytest.mark.parametrize(
-    "failure", FAILURES, ids=lambda f: f"{f.name}-{f.protocol}-{f.place}-{f.status}"
+    ("failure", "protocol"),
+    CASES,
+    ids=lambda of: of if isinstance(of, str) else f"{of.name}-{of.place}-{of.status}",
 )
 
 
 @each_failure
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 def test_trust_15_promise_14_no_client_sees_what_an_upstream_said(
-    storm: Storm, forbidden, failure: Failure, stream: bool
+    storm: Storm, forbidden, failure: Failure, protocol: str, stream: bool
 ):
     """No key, canary, address or id of the upstream in body or headers."""
-    seen = storm.seen[failure.name, stream]
+    seen = storm.seen[failure, protocol, stream]
     assert [] == [word for word in forbidden if word.lower() in seen.everything.lower()]
 
 
 @each_failure
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
-def test_every_failure_is_an_error_of_the_table(storm: Storm, failure: Failure, stream: bool):
+def test_every_failure_is_an_error_of_the_table(
+    storm: Storm, failure: Failure, protocol: str, stream: bool
+):
     """Each failure arrives as an error that both SDKs read, or ends its stream with one."""
-    seen = storm.seen[failure.name, stream]
+    seen = storm.seen[failure, protocol, stream]
     if seen.status == 200:
         assert (True, True) == (stream, failure.place.startswith("mid-"))
-        event = last_event(seen.body, PROTOCOLS[failure.protocol])
+        event = last_event(seen.body, PROTOCOLS[protocol])
         assert "upstream_error" == observe.error_in(event)["code"]
         return
     error = observe.error_of(httpx.Response(seen.status, headers=seen.headers, content=seen.body))
@@ -174,12 +178,8 @@ def test_every_failure_is_an_error_of_the_table(storm: Storm, failure: Failure, 
 @pytest.mark.parametrize(("status", "protocol"), WORDS)
 def test_the_words_that_clients_match_on_survive(storm: Storm, status: int, protocol: str):
     """400, 404, 413, 422 and 429 keep their status and the words that clients recover by."""
-    (name,) = [
-        f.name
-        for f in FAILURES
-        if (f.status, f.protocol, f.place, f.stream) == (status, protocol, "body", False)
-    ]
-    seen = storm.seen[name, False]
+    (failure,) = [f for f in FAILURES if (f.status, f.place, f.stream) == (status, "body", False)]
+    seen = storm.seen[failure, protocol, False]
     assert (status, True) == (
         seen.status, WORDS[status, protocol] in json.loads(seen.body)["error"]["message"],
     )  # fmt: skip
@@ -205,12 +205,11 @@ def test_promise_07_no_failure_is_charged_for_its_words(live: Live, storm: Storm
     """
     account = live.settled(f"tenant:{storm.key.tenant_id}")
     assert account.pending_nano_usd == account.quarantined_nano_usd
-    told = {f.name for f in FAILURES if f.status >= 300}
     charged = 0
-    for (name, _), seen in storm.seen.items():
+    for (failure, *_), seen in storm.seen.items():
         cost = seen.headers.get("x-tollgate-cost-usd")
         if seen.status != 200:
-            assert cost == "0" or (cost is None and name not in told), name
+            assert cost == "0" or (cost is None and failure.status < 300), failure
             continue
         receipt = live.receipt(storm.key, seen.headers["x-tollgate-trace-id"]).json()
         charged += receipt.get("cost_nano_usd", 0)
@@ -220,7 +219,7 @@ def test_promise_07_no_failure_is_charged_for_its_words(live: Live, storm: Storm
 
 def test_trust_15_promise_14_no_sink_holds_a_canary(live: Live, storm: Storm):
     """No log, metric, table, Redis key, WORM file or environment has key or canary."""
-    assert len(storm.seen) == 2 * len(FAILURES)
+    assert len(storm.seen) == 2 * len(CASES)
     words = {f"upstream's word {n}": word for n, word in enumerate(ABOUT_UPSTREAM)}
     needles = {"the provider's key": live.provider_key, "the canary": CANARY, **words}
     assert [] == observe.holding(live, needles)

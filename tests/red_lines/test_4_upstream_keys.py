@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests import demo
 from tests.live import ANTHROPIC, OPENAI, Live
 from tollgate_cli.suite.suite import Options, Suite
 
@@ -49,10 +50,8 @@ def test_a_second_provider_is_called_with_a_key_no_other_process_held(tmp_path):
     suite = Suite(tmp_path / "home", Options(edges=2, usual_ports=False))
     suite.start()
     live = Live(suite)
-    from tests.second_provider import second_provider
-
     try:
-        with second_provider(key_file) as url:
+        with demo.running(key_file) as url:
             live.cli("price", "set", "second-model", "--input", "1", "--output", "2")
             added = live.cli(
                 "provider", "add", "second", "--protocol", "openai", "--base-url", f"{url}/v1",

@@ -53,6 +53,30 @@ DEMO = {
         "cache_write_5m": 150_000, "cache_write_1h": 150_000,
         "max_input_tokens": 128_000, "max_output_tokens": 16_384,
     },
+    "demo-codex": {
+        "owned_by": "demo",
+        "input": 250_000, "output": 2_000_000, "cache_read": 25_000,
+        "cache_write_5m": 250_000, "cache_write_1h": 250_000,
+        "max_input_tokens": 272_000, "max_output_tokens": 128_000,
+    },
+    "demo-qwen": {
+        "owned_by": "demo",
+        "input": 120_000, "output": 480_000, "cache_read": 24_000,
+        "cache_write_5m": 150_000, "cache_write_1h": 150_000,
+        "max_input_tokens": 128_000, "max_output_tokens": 32_768,
+    },
+    "demo-nova": {
+        "owned_by": "demo",
+        "input": 60_000, "output": 240_000, "cache_read": 15_000,
+        "cache_write_5m": 60_000, "cache_write_1h": 60_000,
+        "max_input_tokens": 300_000, "max_output_tokens": 10_000,
+    },
+    "demo-gemini": {
+        "owned_by": "demo",
+        "input": 300_000, "output": 2_500_000, "cache_read": 30_000,
+        "cache_write_5m": 300_000, "cache_write_1h": 300_000,
+        "max_input_tokens": 1_048_576, "max_output_tokens": 65_536,
+    },
     "demo-claude": {
         "owned_by": "demo",
         "input": 1_000_000, "output": 5_000_000, "cache_read": 100_000,

@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
@@ -105,6 +106,12 @@ USAGE_FRAME = b"data: " + json.dumps({"choices": [], "usage": USAGE}).encode() +
 DONE = b"data: [DONE]\n\n"
 
 
+def named_in(path: str) -> str:
+    """The model in a path: Google's is before a verb, Bedrock's before the name of a call."""
+    steps = unquote(path).rpartition("/model/")[2].rsplit("/", 1)
+    return steps[0] if "/model/" in path else steps[-1].partition(":")[0]
+
+
 @dataclass
 class Seen:
     path: str
@@ -139,8 +146,9 @@ class FakeUpstream:
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
         raw = {line.split(": ", 1)[0].lower(): line.split(": ", 1)[1] for line in head[1:] if line}
         body = await reader.readexactly(int(headers["content-length"]))
-        self.seen.append(Seen(head[0].split(" ")[1], raw, body))
-        script = self.scripts[json.loads(body)["model"]]
+        path = head[0].split(" ")[1]
+        self.seen.append(Seen(path, raw, body))
+        script = self.scripts[json.loads(body).get("model") or named_in(path)]
         for piece in script() if callable(script) else script:
             if isinstance(piece, Pause):
                 await asyncio.sleep(piece.seconds)
@@ -261,6 +269,7 @@ class Harness:
         keys_each: int = 1,
         keep: bool = False,
         without_include_usage: bool = False,
+        key: str = "",
         upstream_model: str = "",
         **price_changes: int,
     ) -> None:
@@ -271,7 +280,7 @@ class Harness:
             keys = []
             for number in range(keys_each):
                 key_id = f"pk-{place}-{number}"
-                secret = Secret(f"{KEY}-{place}-{number}")
+                secret = Secret(key or f"{KEY}-{place}-{number}")
                 encrypted = await self.keys.encrypt("shared", key_id, address, secret)
                 keys.append(ProviderKey(key_id, "shared", encrypted))
             served = tuple(ProviderModel(model, upstream_model or model) for model in models)

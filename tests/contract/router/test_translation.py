@@ -214,3 +214,52 @@ def _plain(turn: dict) -> dict:
     """A turn whose only part is a text, as the short form has it."""
     content = turn["content"]
     return {**turn, "content": content if isinstance(content, str) else content[0]["text"]}
+
+
+CARRIED = {"type": "thinking", "thinking": "hm", "signature": "tg1:openai:encrypted:rs_1:gAAA"}
+
+
+async def test_thinking_of_another_maker_never_reaches_anthropic(tmp_path):
+    """Client and upstream both speak messages: it alone is left out, and named to the client."""
+    turns = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [CARRIED, {"type": "text", "text": "a", "new": 1}]},
+        {"role": "user", "content": "go on"},
+    ]
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        up.scripts["claude-1"] = h.answer(MESSAGE)
+        await router.provide(up.url, models=("claude-1",), protocol=Protocol.ANTHROPIC_MESSAGES)
+        body = asked(model="claude-1", messages=turns, new_at_the_top=[1])
+        messages = await router.call(
+            model="claude-1", client_protocol=MESSAGES, client_wants_usage=True, body=body
+        )
+        sent = json.loads(up.seen[0].body)
+        assert [{"type": "text", "text": "a", "new": 1}] == sent["messages"][1]["content"]
+        assert [1] == sent["new_at_the_top"]
+        (head,) = [message.head for message in messages if message.HasField("head")]
+        assert ["thinking"] == list(head.dropped)
+        assert MESSAGE == json.loads(b"".join(message.data for message in messages))
+
+
+async def test_hosted_tools_alone_are_left_out_of_a_response(tmp_path):
+    """As Codex declares them: all else is the client's, and the answer passes as it is."""
+    body = {
+        "model": "m", "input": "hi", "truncation": "auto", "max_output_tokens": 100,
+        "tools": [{"type": "web_search"}, {"type": "function", "name": "f", "parameters": {}}],
+    }  # fmt: skip
+    answer = {
+        "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m",
+        "output": [], "usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
+    }  # fmt: skip
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        up.scripts["m"] = h.answer(answer)
+        await router.provide(up.url, protocol=Protocol.OPENAI_RESPONSES)
+        messages = await router.call(
+            client_protocol=pb.CLIENT_PROTOCOL_OPENAI_RESPONSES,
+            client_wants_usage=True,
+            body=json.dumps(body).encode(),
+        )
+        assert {**body, "tools": body["tools"][1:]} == json.loads(up.seen[0].body)
+        (head,) = [message.head for message in messages if message.HasField("head")]
+        assert ["tools.web_search"] == list(head.dropped)
+        assert answer == json.loads(b"".join(message.data for message in messages))

@@ -136,7 +136,7 @@ async def test_case_P13_one_model_in_both_shapes(edge):
     async with asyncio.timeout(5):
         while "org/claude" not in (await ask(edge, "GET", "/v1/models", headers=ANTHROPIC)).text:
             await asyncio.sleep(0.05)
-    names = {"m-openai", "m-anthropic", "m-both", "org/m.1:free", "org/claude"}
+    names = {"m-openai", "m-anthropic", "m-both", "m-gemini", "org/m.1:free", "org/claude"}
     for headers in (BEARER, ANTHROPIC):
         listed = (await ask(edge, "GET", "/v1/models", headers=headers)).json()["data"]
         assert names == {entry["id"] for entry in listed}
@@ -251,6 +251,8 @@ async def test_case_P15_the_list_is_what_this_caller_can_call(edge):
     """Every model answers on every protocol, so each is listed to each client; each is served."""
     for headers, path in ((BEARER, CHAT), (ANTHROPIC, MESSAGES)):
         listed = (await ask(edge, "GET", "/v1/models", headers=headers)).json()["data"]
-        assert ["m-anthropic", "m-both", "m-openai"] == [entry["id"] for entry in listed]
+        assert ["m-anthropic", "m-both", "m-gemini", "m-openai"] == [
+            entry["id"] for entry in listed
+        ]
         for entry in listed:
             assert 200 == (await edge.post(path, model=entry["id"])).status_code

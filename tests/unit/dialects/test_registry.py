@@ -7,17 +7,13 @@ import pytest
 
 import tollgate_dialects
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.registry import DIALECTS
+from tollgate_dialects.registry import DIALECTS, UPSTREAM_DIALECTS
 
 ROOT = Path(tollgate_dialects.__file__).parent
 FOLDERS = {
-    "openai_chat",
+    "anthropic", "bedrock_converse", "dashscope", "gemini", "openai_chat", "openai_endpoints",
     "openai_responses",
-    "anthropic",
-    "gemini",
-    "dashscope",
-    "openai_endpoints",
-}
+}  # fmt: skip
 ENGINES = [
     path
     for path in sorted(ROOT.rglob("*.py"))
@@ -26,10 +22,16 @@ ENGINES = [
 
 
 def test_every_protocol_has_its_dialect():
-    """A protocol that a client may name is answered for."""
+    """A protocol that a provider may name is answered for, under its own name."""
     assert {protocol: protocol for protocol in Protocol} == {
-        protocol: dialect.protocol for protocol, dialect in DIALECTS.items()
+        protocol: dialect.protocol for protocol, dialect in UPSTREAM_DIALECTS.items()
     }
+
+
+def test_what_clients_speak_upstreams_speak_as_well():
+    """One record for both: a client's bytes go to upstreams of its own protocol as they are."""
+    assert DIALECTS.items() <= UPSTREAM_DIALECTS.items()
+    assert {Protocol.BEDROCK_CONVERSE} == UPSTREAM_DIALECTS.keys() - DIALECTS.keys()
 
 
 @pytest.mark.parametrize("path", ENGINES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -43,7 +45,9 @@ def test_no_engine_asks_which_dialect_it_has(path):
     assert not names & {protocol.name for protocol in Protocol}
 
 
-@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.protocol.value)
+@pytest.mark.parametrize(
+    "dialect", UPSTREAM_DIALECTS.values(), ids=lambda dialect: dialect.protocol.value
+)
 def test_a_dialect_reads_the_end_that_it_writes(dialect):
     """What is supplied where an upstream left its last event out is itself a last event.
 
@@ -57,4 +61,9 @@ def test_a_dialect_reads_the_end_that_it_writes(dialect):
         assert 0 == sse.end_of(end.frame, end)
     unsupplied = (Protocol.OPENAI_RESPONSES, Protocol.GEMINI, Protocol.DASHSCOPE)
     assert bool(end.frame) is (dialect.protocol not in unsupplied)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.protocol.value)
+def test_a_body_may_name_another_model(dialect):
+    """Models have other names at upstreams than here."""
     assert dialect.request.rewritten >= {"model"}

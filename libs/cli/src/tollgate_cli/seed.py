@@ -1,4 +1,4 @@
-"""The demo: an upstream with two models, a tenant with a $5 cap, and a key to call with.
+"""The demo: a model on each protocol, a tenant with a $5 cap, and a key to call with.
 
 Everything goes through the admin RPCs with the operator's certificate, as an operator would do
 it. May be run again: what is there is kept, a cap that the operator has changed included.
@@ -14,6 +14,7 @@ from tollgate_cli import money, state_file
 from tollgate_cli.commands import directory
 from tollgate_cli.commands import key as commands_key
 from tollgate_cli.commands import provider as commands_provider
+from tollgate_cli.demo_provider.speech.protocols import PROTOCOLS
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator, OperatorConfig
 from tollgate_cli.private_file import write_private
@@ -25,7 +26,7 @@ from tollgate_operations.tenants import create_tenant
 TENANT = "demo"
 MONTHLY_USD = "5"
 # Model -> the protocol that it is served on.
-MODELS = {"demo-gpt": "openai", "demo-claude": "anthropic"}
+MODELS = {spoken.model: name for name, spoken in PROTOCOLS.items()}
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,10 @@ def _kept_key(path: Path) -> str:
 async def _providers(operator: Operator, demo: Demo) -> None:
     listed = await operator.call(operator.router.ListProviders, router_pb2.ListProvidersRequest())
     known = {provider.name: provider for provider in listed.providers}
-    base_url = f"{demo.provider_url}/v1"
     port = demo.provider_url.rpartition(":")[2]
     for model, protocol in MODELS.items():
         usual = f"demo-{protocol}"
+        base_url = f"{demo.provider_url}{PROTOCOLS[protocol].base_path}"
         # A key is for one address: an upstream that moved (its port was taken) is another.
         name = usual if _free_or_here(known.get(usual), base_url) else f"{usual}-{port}"
         for other in known.values():

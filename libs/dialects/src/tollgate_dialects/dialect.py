@@ -1,16 +1,16 @@
 """What a dialect is: all that one wire protocol means to the gateway, in one record.
 
 The engines (`request`, `answer`) take the part that is theirs, so nothing outside of a dialect's
-own folder knows which one it is.
+own folder knows which one it is. One that only upstreams speak has the half that is theirs.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from tollgate_dialects.answer.rules import AnswerRules
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.conversation.translation import Translation
+from tollgate_dialects.conversation.translation import Translation, UpstreamTranslation
 from tollgate_dialects.request.rules import RequestRules
 
 
@@ -49,13 +49,26 @@ class Asked(NamedTuple):
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Endpoint:
-    """Where and under which headers calls of the protocol are made."""
+class Outgoing(NamedTuple):
+    """A request as it is about to be sent."""
 
-    # Where clients make them here, and where else.
-    path: str
-    other_paths: tuple[str, ...] = ()
+    # As in the header of that name.
+    host: str
+    # What stands in its first line: the path, percent-encoded.
+    target: str
+    body: bytes
+    # When, in UTC, as in 20261127T150000Z.
+    now: str
+
+
+# What one request's headers say of itself.
+Signer: TypeAlias = Callable[[Outgoing], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UpstreamEndpoint:
+    """Where and under which headers upstreams are called."""
+
     # From the path of a provider's base URL to what follows it, percent-encoded.
     path_below: Callable[[str, Asked], str]
     # Whether that is the same for every call.
@@ -64,6 +77,17 @@ class Endpoint:
     stream_headers: Mapping[str, str] = field(default_factory=dict)
     # The headers that an upstream key makes.
     key_headers: Callable[[str], Mapping[str, str]]
+    # What signs each request with an upstream key; None: its headers are all there is to it.
+    signer: Callable[[str], Signer | None] = lambda _key: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Endpoint(UpstreamEndpoint):
+    """The same, and where and under which headers clients call."""
+
+    # Where clients make calls here, and where else.
+    path: str
+    other_paths: tuple[str, ...] = ()
     # The lower-case name of a header that only its clients send; empty: they send none such.
     told_by: bytes
     # Whether a request's headers (names in lower case) ask for a stream; only for a protocol that
@@ -74,12 +98,20 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Dialect:
-    """One wire protocol."""
+class UpstreamDialect:
+    """One wire protocol as upstreams speak it."""
 
     protocol: Protocol
-    request: RequestRules
     answer: AnswerRules
+    endpoint: UpstreamEndpoint
+    translation: UpstreamTranslation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dialect(UpstreamDialect):
+    """One wire protocol that clients speak, and upstreams as well."""
+
+    request: RequestRules
     errors: ErrorShape
     endpoint: Endpoint
     translation: Translation

@@ -1,13 +1,14 @@
-"""The dialects that there are, by protocol: looked up once, where a call enters."""
+"""The dialects that there are, by protocol: looked up once, where a call enters or leaves."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
+from tollgate_dialects.bedrock_converse.dialect import BEDROCK_CONVERSE
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.dashscope.dialect import DASHSCOPE
-from tollgate_dialects.dialect import Dialect
+from tollgate_dialects.dialect import Dialect, UpstreamDialect
 from tollgate_dialects.gemini.dialect import GEMINI
 from tollgate_dialects.openai_chat.dialect import OPENAI_CHAT
 from tollgate_dialects.openai_endpoints.completions import COMPLETIONS
@@ -16,6 +17,7 @@ from tollgate_dialects.openai_endpoints.moderations import MODERATIONS
 from tollgate_dialects.openai_endpoints.rerank import RERANK
 from tollgate_dialects.openai_responses.dialect import OPENAI_RESPONSES
 
+# Those that clients speak.
 DIALECTS: Final[Mapping[Protocol, Dialect]] = MappingProxyType(
     {
         dialect.protocol: dialect
@@ -31,4 +33,8 @@ DIALECTS: Final[Mapping[Protocol, Dialect]] = MappingProxyType(
             RERANK,
         )
     }
+)
+# Those that upstreams speak: all there are.
+UPSTREAM_DIALECTS: Final[Mapping[Protocol, UpstreamDialect]] = MappingProxyType(
+    {**DIALECTS, BEDROCK_CONVERSE.protocol: BEDROCK_CONVERSE}
 )

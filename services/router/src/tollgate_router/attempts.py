@@ -13,9 +13,8 @@ from typing import NamedTuple
 from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_dialects.conversation.translation import Untranslatable
-from tollgate_dialects.dialect import Asked, Dialect
-from tollgate_dialects.registry import DIALECTS
-from tollgate_dialects.request import rewrite
+from tollgate_dialects.dialect import Asked, UpstreamDialect
+from tollgate_dialects.registry import UPSTREAM_DIALECTS
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log
@@ -52,7 +51,7 @@ class Opened(NamedTuple):
     answer: Answer
     candidate: Candidate
     # The upstream's.
-    dialect: Dialect
+    dialect: UpstreamDialect
     # What must not be in the answer, nor in anything that is said of it.
     secret: Secret
 
@@ -148,9 +147,9 @@ class Attempts:
             if key is None:
                 continue
             is_own = candidate.protocol is call.dialect.provider
-            upstream = call.dialect if is_own else DIALECTS[candidate.protocol]
+            upstream = call.dialect if is_own else UPSTREAM_DIALECTS[candidate.protocol]
             try:
-                body = _upstream_body(call, candidate, upstream)
+                body = translation.upstream_body(call, candidate, upstream)
             except (Untranslatable, BadRequest) as cannot:
                 failure = failure or _not_said(cannot)
                 continue
@@ -210,12 +209,12 @@ class Attempts:
         call: UpstreamCall,
         candidate: Candidate,
         key: OpenKey,
-        upstream: Dialect,
+        upstream: UpstreamDialect,
         body: bytes,
     ) -> tuple[Opened | NotOpened, routing.Result]:
         try:
             head = _head(call, candidate, key, upstream, body)
-            answer = await self._upstream.send(head, body)
+            answer = await self._upstream.send(key.signed(head, body, self._clock), body)
         except UpstreamFault as fault:
             result = _RESULT_OF_FAULT.get(fault.fault, routing.Result.BROKEN)
             self._record(candidate, result)
@@ -228,7 +227,7 @@ class Attempts:
         return await self._refused(answer, candidate, key, upstream)
 
     async def _refused(
-        self, answer: Answer, candidate: Candidate, key: OpenKey, upstream: Dialect
+        self, answer: Answer, candidate: Candidate, key: OpenKey, upstream: UpstreamDialect
     ) -> tuple[NotOpened, routing.Result]:
         start = b""
         try:
@@ -238,7 +237,7 @@ class Attempts:
             pass
         finally:
             answer.close()
-        wait_ms = upstream_error.retry_after_ms(answer.headers)
+        wait_ms = upstream_error.retry_after_ms(answer.headers, start)
         result, status = refusal.judge(answer.status, start, answer.headers)
         self._record(candidate, result, wait_ms)
         if result in routing.OPERATORS_FAULT:
@@ -270,23 +269,6 @@ class Attempts:
         return int(self._clock.monotonic() * 1000)
 
 
-def _upstream_body(
-    call: UpstreamCall, candidate: Candidate, upstream: Dialect
-) -> translation.UpstreamBody:
-    """What this upstream is sent. Raises Untranslatable, BadRequest."""
-    if translation.is_needed(call, upstream):
-        return translation.upstream_body(call, candidate, upstream)
-    data = rewrite.upstream_body(
-        call.body,
-        upstream.request,
-        asked=call.asked,
-        model=candidate.upstream_model,
-        max_output_tokens=call.max_output_tokens,
-        without_include_usage=candidate.without_include_usage,
-    )
-    return translation.UpstreamBody(data, frozenset())
-
-
 def _not_said(cannot: Untranslatable | BadRequest) -> NotOpened:
     """The upstream's protocol has no words for the request; nobody was asked."""
     return NotOpened(
@@ -299,7 +281,7 @@ def _not_said(cannot: Untranslatable | BadRequest) -> NotOpened:
 
 
 def _head(
-    call: UpstreamCall, candidate: Candidate, key: OpenKey, upstream: Dialect, body: bytes
+    call: UpstreamCall, candidate: Candidate, key: OpenKey, upstream: UpstreamDialect, body: bytes
 ) -> RequestHead:
     head, spoken = key.head, upstream.endpoint
     if not spoken.is_one_path:
@@ -307,7 +289,7 @@ def _head(
         head = head.at(endpoint.target(candidate.address, spoken, asked))
     headers = spoken.stream_headers if call.asked.stream else {}
     if upstream is call.dialect:
-        headers = {**headers, **spoken.passed_on(call.protocol_headers).kept}
+        headers = {**headers, **call.dialect.endpoint.passed_on(call.protocol_headers).kept}
     return head.with_headers(headers) if headers else head
 
 

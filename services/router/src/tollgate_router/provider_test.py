@@ -11,7 +11,7 @@ from tollgate_dialects.conversation.parts import Text
 from tollgate_dialects.conversation.request import Request, Turn
 from tollgate_dialects.conversation.translation import Target
 from tollgate_dialects.dialect import Asked
-from tollgate_dialects.registry import DIALECTS
+from tollgate_dialects.registry import UPSTREAM_DIALECTS
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_router.providers import base_url, endpoint
@@ -78,12 +78,13 @@ class ProviderTest:
         except KeyringFault:
             return Found("key_not_opened")
         head = opened.head
-        spoken = DIALECTS[provider.protocol]
+        spoken = UPSTREAM_DIALECTS[provider.protocol]
         smallest = Target(served.upstream_model, OUTPUT_TOKENS)
         body = orjson.dumps(spoken.translation.write_request(_PING, smallest).document)
         if not spoken.endpoint.is_one_path:
             asked = Asked(served.upstream_model, stream=False, body=body)
             head = head.at(endpoint.target(address, spoken.endpoint, asked))
+        head = opened.signed(head, body, self._clock)
         began = self._clock.monotonic()
         try:
             answer = await self._upstream.send(head, body)

@@ -100,7 +100,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
 
     def _call(self, request: router_pb2.ExecuteRequest) -> UpstreamCall:
         protocol = messages.PROTOCOLS.get(request.client_protocol)
-        if protocol is None:
+        if protocol is None or protocol not in DIALECTS:
             raise invalid_field("client_protocol")
         dialect = DIALECTS[protocol]
         if not 0 < len(request.trace_id) <= TRACE_ID_MAX:

@@ -1,29 +1,33 @@
 """A call whose upstream speaks another protocol than its client.
 
 Owns when a call is translated, and what its translation is made of. Promises: an upstream of the
-client's own protocol gets the client's bytes; a request is read once, however many upstreams are
-tried; what a protocol cannot carry refuses the call at that upstream, or is named to the client.
+client's own protocol gets the client's bytes, less what must not be sent; a request is read once,
+however many upstreams are tried; what a protocol cannot carry refuses the call at that upstream, or
+is named to the client.
 """
 
 from dataclasses import replace
 from typing import NamedTuple
 
-import orjson
-
 from tollgate_dialects.answer.renaming import Renaming
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.machine import IllegalEventError
 from tollgate_dialects.conversation.request import Request
 from tollgate_dialects.conversation.stream import StreamTranslator
 from tollgate_dialects.conversation.tools import restored_answer
 from tollgate_dialects.conversation.translation import Context, Target, Untranslatable
-from tollgate_dialects.dialect import Dialect
+from tollgate_dialects.dialect import UpstreamDialect
 from tollgate_dialects.pricing.usage import Usage
+from tollgate_dialects.request import rewrite
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import estimated_input_tokens
 from tollgate_router.providers.catalogue import Candidate
 
 
-def renaming(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> Renaming | None:
+def renaming(
+    call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
+) -> Renaming | None:
     """What puts the client's name of the model into an answer that is passed on as it came.
 
     None where the upstream knows the model under that name: it may answer with a closer one.
@@ -40,16 +44,17 @@ class UpstreamBody(NamedTuple):
     dropped: frozenset[str]
 
 
-def is_needed(call: UpstreamCall, upstream: Dialect) -> bool:
-    """Whether the client's bytes are not what this upstream is sent.
-
-    Nor are they where tools have to be left out that run at the vendor and have no price.
-    """
-    return upstream is not call.dialect or call.asked.sheds_tools
+def is_needed(call: UpstreamCall, upstream: UpstreamDialect) -> bool:
+    """Whether this upstream speaks another protocol, or must not see the request as it is."""
+    return upstream is not call.dialect or call.asked.is_written_anew
 
 
-def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -> UpstreamBody:
+def upstream_body(
+    call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
+) -> UpstreamBody:
     """The request in an upstream's protocol. Raises Untranslatable, BadRequest."""
+    if not is_needed(call, upstream):
+        return _own_body(call, candidate)
     if call.asked.server_tools.are_required:
         raise Untranslatable("tools", "Only the vendor of these tools can run them.")
     target = Target(
@@ -57,12 +62,33 @@ def upstream_body(call: UpstreamCall, candidate: Candidate, upstream: Dialect) -
     )
     try:
         written = upstream.translation.write_request(_conversation(call), target)
-        return UpstreamBody(orjson.dumps(written.document), written.dropped)
+        return UpstreamBody(documents.written(written.document), written.dropped)
     except (TypeError, ValueError, KeyError):  # what cannot be read or written as JSON
         raise Untranslatable("messages", "The request cannot be told in this protocol.") from None
 
 
-def stream_translator(call: UpstreamCall, upstream: Dialect) -> StreamTranslator:
+def _own_body(call: UpstreamCall, candidate: Candidate) -> UpstreamBody:
+    """The client's bytes with the upstream's model and limit, and without what it must not see."""
+    rules = call.dialect.request
+    body, dropped = call.body, frozenset[str]()
+    if call.asked.sheds and rules.shed is not None:
+        document = documents.exact(body)
+        keeps_tools = call.asked.server_tools != NO_SERVER_TOOLS
+        shed = rules.shed(document, candidate.upstream_model, keeps_tools)
+        if shed.document is not document:
+            body, dropped = documents.written(shed.document), shed.dropped
+    data = rewrite.upstream_body(
+        body,
+        rules,
+        asked=call.asked,
+        model=candidate.upstream_model,
+        max_output_tokens=call.max_output_tokens,
+        without_include_usage=candidate.without_include_usage,
+    )
+    return UpstreamBody(data, dropped)
+
+
+def stream_translator(call: UpstreamCall, upstream: UpstreamDialect) -> StreamTranslator:
     """What tells an upstream's stream to the client."""
     return StreamTranslator(
         upstream.translation.event_reader(),
@@ -71,20 +97,20 @@ def stream_translator(call: UpstreamCall, upstream: Dialect) -> StreamTranslator
     )
 
 
-def answer(call: UpstreamCall, upstream: Dialect, body: bytes, usage: Usage) -> bytes:
+def answer(call: UpstreamCall, upstream: UpstreamDialect, body: bytes, usage: Usage) -> bytes:
     """A metered answer as the client's protocol has it. Raises IllegalEventError."""
     try:
-        found = upstream.translation.read_answer(orjson.loads(body))
+        found = upstream.translation.read_answer(documents.read(body))
         restored = restored_answer(found, _conversation(call).tools)
         written = call.dialect.translation.write_answer(restored, usage, _context(call))
-        return orjson.dumps(written)
+        return documents.written(written)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise IllegalEventError from None
 
 
 def _conversation(call: UpstreamCall) -> Request:
     if call.conversation is None:
-        read = call.dialect.translation.read_request(orjson.loads(call.body))
+        read = call.dialect.translation.read_request(documents.exact(call.body))
         # Some protocols say them outside of the body.
         call.conversation = replace(read, model=call.model, stream=call.asked.stream)
     return call.conversation

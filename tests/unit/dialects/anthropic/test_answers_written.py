@@ -154,6 +154,18 @@ def test_foreign_blocks_come_back_whole():
     assert parts == request.turns[0].parts
 
 
+def test_thinking_that_nobody_sealed_has_a_signature():
+    """Clients throw away thinking without one, which vendors of chats want back; it says nothing."""
+    content = both(Thinking("t"), Thinking(""), Text("x"))["content"]
+    assert [("thinking", True), ("text", False)] == [
+        (block["type"], bool(block.get("signature"))) for block in content
+    ]
+    request = request_reader.read(
+        {"model": "m", "max_tokens": 1, "messages": [{"role": "assistant", "content": content}]}
+    )
+    assert (Thinking("t"), Text("x")) == request.turns[0].parts
+
+
 @pytest.mark.parametrize("pieces", [['{"a":1}'], ['{"a"', ":1}"], ["{", '"a"', ":", "1}"]])
 @pytest.mark.parametrize("at", [0, 1, 2, 5])
 def test_a_block_of_a_call_comes_whenever(pieces, at):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tollgate_dialects.anthropic.translate import models, request_writer
+from tollgate_dialects.anthropic.translate import request_writer
+from tollgate_dialects.claude import models
 from tollgate_dialects.conversation.parts import (
     FunctionTool,
     Opaque,

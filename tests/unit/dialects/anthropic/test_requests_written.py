@@ -202,17 +202,18 @@ def test_tools_are_written():
         HostedTool("web_search", {"type": "web_search"}),
     )
     written = write(tools=tools, origin=Origin.ANTHROPIC)
-    schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
     empty = {"type": "object", "properties": {}}
+    closed = {"type": "object", "additionalProperties": False}
+    words = {"input": {"type": "string"}}
     assert written.document["tools"] == [
         {
             "name": "f",
-            "input_schema": empty,
+            "input_schema": {**closed, "properties": {}},
             "description": "d",
             "strict": True,
             "cache_control": {"type": "ephemeral"},
         },
-        {"name": "g", "input_schema": schema},
+        {"name": "g", "input_schema": {**closed, "properties": words, "required": ["input"]}},
         {"name": "h", "input_schema": empty},
         bash,
     ]
@@ -246,3 +247,51 @@ def test_a_choice_among_some_leaves_the_others_out():
     for forced in (ToolChoice("required"), ToolChoice("required", ("web_search",))):
         with pytest.raises(Untranslatable):
             write(tools=(HostedTool("web_search", {}),), tool_choice=forced)
+
+
+def test_tools_of_groups_never_share_a_name():
+    """Flattened, a group's tool may be called as another one is: declared and repeated alike."""
+    grouped = FunctionTool("read", namespace="files", schema=TOOL.schema)
+    plain = FunctionTool("files__read", schema=TOOL.schema)
+    turn = Turn("assistant", (call("a", "read", namespace="files"), call("b", "files__read")))
+    choice = ToolChoice("required", ("files__read",))
+    written = write(HELLO, turn, tools=(grouped, plain), tool_choice=choice).document
+    names = [tool["name"] for tool in written["tools"]]
+    assert 2 == len(set(names))
+    assert names == [block["name"] for block in written["messages"][1]["content"]]
+    assert {"type": "tool", "name": names[1]} == written["tool_choice"]
+
+
+def test_results_that_come_late_follow_their_calls():
+    """Responses let them stand anywhere behind; Anthropic only in the message that follows."""
+    turns = (
+        HELLO,
+        Turn("assistant", (call("a"), call("b"))),
+        Turn("user", (ToolResult("a", (Text("1"),)),)),
+        Turn("assistant", (Text("wait"),)),
+        Turn("user", (ToolResult("b", (Text("2"),)), Text("go on"))),
+    )
+    said = messages(*turns)
+    assert ["user", "assistant", "user", "assistant", "user"] == [role for role, _ in said]
+    assert ["a", "b"] == [block["tool_use_id"] for block in said[2][1]]
+    assert [text("go on")] == said[4][1]
+
+
+def test_calls_of_one_message_never_share_an_id():
+    """Anthropic refuses that, and some vendors name all calls alike; results are in their order.
+
+    Those of several messages may: then an id stays what it was.
+    """
+    turns = (
+        HELLO,
+        Turn("assistant", (call("x"), call("x"))),
+        Turn("user", (ToolResult("x", (Text("1"),)), ToolResult("x", (Text("2"),)))),
+        Turn("assistant", (call("x"),)),
+        Turn("user", (ToolResult("x", (Text("3"),)),)),
+    )
+    said = messages(*turns)
+    ids = [block["id"] for role, blocks in said for block in blocks if role == "assistant"]
+    assert ["x", "x_2", "x"] == ids
+    results = [block for role, blocks in said[2:] for block in blocks if role == "user"]
+    assert ids == [one["tool_use_id"] for one in results]
+    assert ["1", "2", "3"] == [one["content"][0]["text"] for one in results]

@@ -18,6 +18,7 @@ from tests.unit.dialects.anthropic.written import (
 )
 from tollgate_dialects.conversation.parts import (
     Citation,
+    FunctionTool,
     Opaque,
     Origin,
     Seal,
@@ -117,7 +118,7 @@ def test_a_schema_is_what_anthropic_holds_an_answer_to():
         "properties": {
             "a": {"type": "array", "items": inner, "minItems": 3},
             "b": {"anyOf": [{"type": "string", "maxLength": 2}, {"$ref": "#/$defs/c"}]},
-            "d": {"type": "object", "additionalProperties": True},
+            "d": {"type": "object", "additionalProperties": True, "properties": {"e": {}}},
         },
         "$defs": {"c": {"type": "string", "enum": ["x"]}},
     }
@@ -129,7 +130,7 @@ def test_a_schema_is_what_anthropic_holds_an_answer_to():
         "properties": {
             "a": {"type": "array", "items": inner, "minItems": 1},
             "b": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/c"}]},
-            "d": {"type": "object", "additionalProperties": True},
+            "d": {**closed, "properties": {"e": {}}},
         },
         "$defs": {"c": {"type": "string", "enum": ["x"]}},
     }
@@ -170,3 +171,70 @@ def test_what_makes_no_sense_without_is_refused(members, param):
     with pytest.raises(Untranslatable) as refusal:
         write(**members)
     assert param == refusal.value.param
+
+
+OPEN = {"type": "object", "properties": {"m": {"type": "object"}}, "additionalProperties": False}
+UNFIT = [
+    OPEN,
+    {"type": "object", "properties": {"m": {"type": "object", "additionalProperties": {}}}},
+    {"type": "object", "properties": {"a": {"$ref": "#"}}},
+    {"type": "object", "properties": {"a": {"$ref": "https://x"}}},
+    {"type": "object", "properties": {"a": {"not": {"type": "string"}}}},
+    {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/a"}},
+        "$defs": {
+            "a": {"type": "array", "items": {"$ref": "#/$defs/b"}},
+            "b": {"type": "array", "items": {"$ref": "#/$defs/a"}},
+        },
+    },
+]
+
+
+@pytest.mark.parametrize("schema", UNFIT)
+def test_a_schema_that_anthropic_refuses_is_told_in_words(schema):
+    """Open objects, schemas in themselves: a 400 there; closed, a map could hold nothing."""
+    written = write(output_format=OutputFormat("json_schema", schema=schema))
+    assert "output_config" not in written.document
+    assert "output_format" in written.dropped
+    tool = FunctionTool("f", schema=schema, strict=True)
+    written = write(tools=(tool,))
+    assert [{"name": "f", "input_schema": schema}] == written.document["tools"]
+    assert {"tools.strict"} == written.dropped
+
+
+def test_a_strict_tool_has_a_schema_that_anthropic_takes():
+    """OpenAI holds a model to limits that Anthropic refuses: without them, which is named."""
+    member = {"type": "integer", "minimum": 1}
+    schema = {"type": "object", "properties": {"n": member, "o": {"properties": {"p": member}}}}
+    (tool,) = write(tools=(FunctionTool("f", schema=schema, strict=True),)).document["tools"]
+    plain = {"type": "integer"}
+    inner = {"properties": {"p": plain}, "additionalProperties": False}
+    closed = {"type": "object", "additionalProperties": False}
+    assert {**closed, "properties": {"n": plain, "o": inner}} == tool["input_schema"]
+    assert tool["strict"]
+    loose = write(tools=(FunctionTool("f", schema=schema),))
+    assert schema == loose.document["tools"][0]["input_schema"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "count"),
+    [
+        ({"type": "object", "properties": {}}, 20),
+        ({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}, 12),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"type": ["string", "null"]}},
+                "required": ["a"],
+            },
+            16,
+        ),
+    ],
+)
+def test_no_more_tools_are_strict_than_anthropic_takes(schema, count):
+    """Twenty, 24 members that may be left out, 16 of several types: the others are as they are."""
+    tools = tuple(FunctionTool(f"f{n}", schema=schema, strict=True) for n in range(30))
+    written = write(tools=tools)
+    assert count == sum("strict" in tool for tool in written.document["tools"])
+    assert "tools.strict" in written.dropped

@@ -229,3 +229,19 @@ def test_an_encoded_or_huge_body_says_nothing():
 def test_retry_after(headers, expected):
     """Seconds and milliseconds are read, bounded; dates and nonsense are ignored."""
     assert expected == upstream_error.retry_after_ms(headers)
+
+
+@pytest.mark.parametrize(
+    ("delay", "expected"),
+    [("34.4s", 34_400), ("7s", 7_000), ("0.25s", 250), ("x", None), (7, None), ("-1s", None)],
+)
+def test_google_says_in_its_error_when_to_try_again(delay, expected):
+    """RetryInfo, wherever it stands among the details, in an array or not; a header goes first."""
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
+    told = {"error": {"code": 429, "details": [1, {"@type": "x"}, info]}}
+    for document in (told, [told]):
+        raw = json.dumps(document).encode()
+        assert expected == upstream_error.retry_after_ms({}, raw)
+        assert 2_000 == upstream_error.retry_after_ms({"retry-after": "2"}, raw)
+    for raw in (b'{"retryDelay"', b'"retryDelay"', b'{"error":{"details":{"retryDelay":"1s"}}}'):
+        assert upstream_error.retry_after_ms({}, raw) is None

@@ -111,7 +111,7 @@ def test_a_block_comes_back_as_it_was(opaque, own, seal):
 
 def test_a_vendors_own_block_is_no_carrier():
     """What only looks like one is the vendor's, whole."""
-    for text in ("tg1:nobody:signature::x", "tg1:openai", "Eu8BCkYI", ""):
+    for text in ("tg1:somebody:signature::x", "tg1:openai", "Eu8BCkYI", ""):
         assert Opaque(Origin.ANTHROPIC, Seal.SIGNATURE, text) == carrier.restored(
             text, Origin.ANTHROPIC, Seal.SIGNATURE
         )

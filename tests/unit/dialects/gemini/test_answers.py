@@ -144,3 +144,12 @@ def test_usage_is_told_as_google_tells_it():
         "totalTokenCount": 130,
     }
     assert document["modelVersion"] == "asked-model"
+
+
+@pytest.mark.timeout(5)
+def test_many_texts_take_time_in_proportion():
+    """An answer in many small parts is one text."""
+    answer = Answer(tuple(Text("x" * 100) for _ in range(20_000)), Ending(Stop.END))
+    document = TRANSLATION.write_answer(answer, NOTHING, sdk.context())
+    (part,) = document["candidates"][0]["content"]["parts"]
+    assert part == {"text": "x" * 2_000_000}

@@ -180,6 +180,8 @@ def test_the_end_is_found_where_it_is():
     talks = frames(chunk({"text": '{"finishReason":"STOP"}'}))
     assert sse.end_of(talks, end) == -1
     assert sse.end_of(talks + frames(LAST), end) == len(talks)
+    half = frames(LAST).replace(b'"text":""', b'"text":"\\ud83d"')
+    assert sse.end_of(talks + half, end) == len(talks)
 
 
 def test_an_error_of_ours_raises_in_the_sdk():

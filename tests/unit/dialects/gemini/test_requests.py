@@ -206,6 +206,10 @@ def test_pictures_count_by_their_pixels():
         assert plain < found.input_token_bound < plain + PICTURE_TOKENS + 100
     odd = part(inline_data={"mime_type": "image/heic", "data": "AAAA"})
     assert odd.input_token_bound > 50_000
+    strip = base64.b64encode(png(7_680, 768)).decode()
+    found = part(inlineData={"mimeType": "image/png", "data": strip})
+    assert found.input_token_bound > plain + 30 * 258
+    assert part(inlineData={"mimeType": "image/svg+xml", "data": "AAAA"}).unbounded_input
 
 
 @pytest.mark.parametrize(
@@ -279,6 +283,9 @@ def test_counting_is_about_right():
     )
     assert counted.model == "gemini-2.5-flash"
     assert 400 < counted.input_tokens < 700
+    whole = {"generateContentRequest": {"model": "models/x", "contents": CONTENTS}}
+    assert requests.count(orjson.dumps(whole), GEMINI.request, TOLD).input_tokens > 0
+    assert refused(facts, **whole)[0] is Code.UNSUPPORTED_PARAMETER
 
 
 # ---- read ----
@@ -513,3 +520,20 @@ def test_what_makes_no_sense_is_refused():
     ):
         with pytest.raises(Untranslatable):
             written(**members)
+
+
+@pytest.mark.timeout(5)
+def test_many_small_parts_take_time_in_proportion():
+    """Pieces of a stream kept one by one, and calls with their results."""
+    count = 20_000
+    said = [{"text": "x" * 100} for _ in range(count)]
+    said += [{"text": "y" * 100, "thought": True} for _ in range(count)]
+    read = TRANSLATION.read_request({"contents": [{"role": "model", "parts": said}]})
+    assert [len(one.text) for one in read.turns[0].parts] == [100 * count, 100 * count]
+    calls = [{"functionCall": {"name": "f"}} for _ in range(count)]
+    results = [{"functionResponse": {"name": "f", "response": {}}} for _ in range(count)]
+    contents = [{"role": "model", "parts": calls}, {"role": "user", "parts": results}]
+    read = TRANSLATION.read_request({"contents": contents})
+    sent = TRANSLATION.write_request(read, Target("gemini-3-pro", 9)).document["contents"]
+    ids = [[next(iter(part.values()))["id"] for part in content["parts"]] for content in sent]
+    assert ids[0] == ids[1]

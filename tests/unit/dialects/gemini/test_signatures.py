@@ -141,7 +141,7 @@ def test_blocks_of_other_makers_come_back_through_the_sdk(is_stream):
     request = TRANSLATION.read_request({"contents": contents})
     assert request.turns[1].parts == anthropics().parts
     facts = requests.read(orjson.dumps({"contents": contents}), GEMINI.request, TOLD)
-    assert facts.sheds_tools
+    assert facts.is_written_anew
 
 
 def test_what_is_foreign_never_goes_to_google():

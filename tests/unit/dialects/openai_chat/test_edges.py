@@ -2,11 +2,14 @@
 
 import json
 
+import orjson
 import pytest
 
+from tests.unit.dialects.conversation.across import PROTOCOLS
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.refusal import BadRequest
 from tollgate_dialects.conversation.answer import Answer, Ending, Stop
+from tollgate_dialects.conversation.machine import Machine
 from tollgate_dialects.conversation.parts import (
     FunctionTool,
     HostedTool,
@@ -170,7 +173,7 @@ def test_stored_conversations_are_refused():
     [
         (Stop.END, (), "stop"), (Stop.END, (call(),), "tool_calls"),
         (Stop.TOOL_CALLS, (), "stop"), (Stop.CONTEXT_FULL, (), "length"),
-        (Stop.PAUSE, (), "stop"), (Stop.REFUSAL, (), "content_filter"),
+        (Stop.PAUSE, (), "length"), (Stop.REFUSAL, (), "content_filter"),
     ],
 )  # fmt: skip
 def test_reasons_say_whether_there_are_calls(stop, calls, reason):
@@ -322,3 +325,113 @@ def test_older_models_of_openai_get_no_word_that_they_refuse():
     assert "reasoning_effort" not in sent.document
     assert "reasoning_content" not in sent.document["messages"][1]
     assert {"reasoning", "thinking"} <= sent.dropped
+
+
+def test_old_functions_are_told_apart():
+    """Their calls have no ids: the second of a name gets another one, and so does its result."""
+
+    def asking(name):
+        call = {"name": name, "arguments": "{}"}
+        return {"role": "assistant", "content": None, "function_call": call}
+
+    def answering(name, text):
+        return {"role": "function", "name": name, "content": text}
+
+    turns = [asking("f"), answering("f", "1"), asking("f"), answering("f", "2")]
+    turns += [asking("g"), {"role": "tool", "content": "3"}]
+    request = TRANSLATION.read_request({"model": "m", "messages": turns})
+    parts = [part for turn in request.turns for part in turn.parts]
+    assert ["f", "f", "f_2", "f_2", "g", "g"] == [part.call_id for part in parts]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.value)
+def test_logprobs_are_named_where_they_are_not_told(protocol):
+    """No upstream of another protocol is asked for what its client would not be told."""
+    request = Request(model="m", turns=(HELLO,), logprobs=True, top_logprobs=3)
+    sent = DIALECTS[protocol].translation.write_request(request, Target("gpt-4o", 99))
+    assert {"logprobs", "top_logprobs"} <= sent.dropped
+    assert b"logprobs" not in orjson.dumps(sent.document)
+
+
+def heard(*fragments, source=Protocol.OPENAI_CHAT):
+    """The calls that fragments of one call come to."""
+    reader, machine = DIALECTS[source].translation.event_reader(), Machine()
+    for at, fragment in enumerate(fragments):
+        call = {"index": 0, "function": {"arguments": fragment}}
+        if not at:
+            call |= {
+                "id": "c",
+                "type": "function",
+                "function": {"name": "f", "arguments": fragment},
+            }
+        chunk = {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+        for event in reader.take(chunk):
+            machine.check(event)
+    for event in reader.finish():
+        machine.check(event)
+    return [part.arguments for part in machine.answer().parts]
+
+
+@pytest.mark.parametrize(
+    "fragments",
+    [
+        # As OpenAI does; Qianfan and MiMo; GLM and Mistral; who begins with an empty object.
+        ('{"a"', ":[1,", '{"b":2}]}'),
+        ("{", '{"a":', '{"a":[1,{"b":2}]}'),
+        ('{"a":[1,{"b":2}]}', '{"a":[1,{"b":2}]}'),
+        ('{"a":[1,', '{"b":2}]}', '{"a":[1,{"b":2}]}'),
+        ("{}", '{"a":[1,', '{"b":2}]}'),
+        ("", '{"a":[1,{"b":2}]}', ""),
+        ("", '{"a', '{"a":[1,', '{"a":[1,{"b":2}]}', '{"a":[1,{"b":2}]}'),
+    ],
+)
+def test_arguments_that_are_repeated_are_said_once(fragments):
+    """All of them so far in each fragment, or the whole once more (hermes-agent, vercel/ai)."""
+    assert ['{"a":[1,{"b":2}]}'] == heard(*fragments)
+
+
+@pytest.mark.parametrize(
+    "fragments",
+    [
+        ('{"a":', '{"a":', '{"a":', "1}}}"),
+        ('{"a":"', '{"', "a", '"}'),
+        ("{}",),
+        ("{", "}"),
+        ('"text"', '"text"'),
+        ("[", "[", "1]]"),
+    ],
+)
+def test_arguments_that_only_look_repeated_are_all_said(fragments):
+    """An object may begin like the one that it is in."""
+    assert ["".join(fragments)] == heard(*fragments)
+
+
+def test_names_of_caches_are_cut_to_what_openai_takes():
+    """64 characters, as those of users: the same name is the same cache."""
+    for protocol in (Protocol.OPENAI_CHAT, Protocol.OPENAI_RESPONSES):
+        request = Request(model="m", turns=(HELLO,), cache_key="k" * 80, user="u" * 300)
+        sent = DIALECTS[protocol].translation.write_request(request, Target("gpt-5", 99))
+        assert 64 == len(sent.document["prompt_cache_key"])
+    assert 64 == len(
+        MESSAGES.translation.write_request(request, Target("claude-sonnet-4-5", 9)).document[
+            "metadata"
+        ]["user_id"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "expected", "dropped"),
+    [
+        ("gpt-5", ["system", "developer", "user", "developer", "user"], set()),
+        ("qwen3-coder", ["system", "user", "user", "user"], {"system"}),
+    ],
+)
+def test_the_system_speaks_once_and_first_where_templates_want_it(model, expected, dropped):
+    """Templates of Qwen and others answer a second or late system message with a 400 (vLLM)."""
+    late = Turn("developer", (Text("now"),))
+    turns = (Turn("system", (Text("a"),)), Turn("developer", (Text("b"),)), HELLO, late, HELLO)
+    sent = written(*turns, model=model)
+    assert expected == [one["role"] for one in sent.document["messages"]]
+    assert dropped == sent.dropped
+    if dropped:
+        assert ["a\n\nb", "now"] == [sent.document["messages"][at]["content"] for at in (0, 2)]

@@ -1,5 +1,6 @@
 """Recorded chats go through the one form and come back the same, judged by OpenAI's SDK."""
 
+import itertools
 import json
 import re
 from typing import Any
@@ -11,7 +12,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletio
 from tests.unit.dialects import corpus
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.conversation.request import Request
+from tollgate_dialects.conversation.parts import Text
+from tollgate_dialects.conversation.request import Request, Turn
 from tollgate_dialects.conversation.stream import StreamTranslator
 from tollgate_dialects.conversation.translation import Context, Target, Untranslatable
 from tollgate_dialects.openai_chat.dialect import OPENAI_CHAT
@@ -97,6 +99,15 @@ def exchanges():
     return [one for one in found if one["status"] == 200 and isinstance(one.get("req"), dict)]
 
 
+def one_system(turns):
+    """Several system messages at the beginning are one, as templates of some models want it."""
+    head = list(itertools.takewhile(lambda turn: turn.role == "system", turns))
+    if len(head) < 2:
+        return turns
+    words = "\n\n".join(part.text for turn in head for part in turn.parts)
+    return (Turn("system", (Text(words),)), *turns[len(head) :])
+
+
 def test_a_recorded_request_reads_back_as_it_was(exchanges):
     """Written for the same protocol and read again, a request is the same but for what is named."""
     tried = 0
@@ -109,7 +120,7 @@ def test_a_recorded_request_reads_back_as_it_was(exchanges):
             continue
         again = TRANSLATION.read_request(json.loads(json.dumps(written.document)))
         if not written.dropped:
-            assert request.turns == again.turns, exchange["id"]
+            assert one_system(request.turns) == again.turns, exchange["id"]
             assert request.tools == again.tools, exchange["id"]
         texts = [
             part.text for turn in request.turns for part in turn.parts if hasattr(part, "text")

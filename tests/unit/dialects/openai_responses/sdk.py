@@ -8,11 +8,14 @@ from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from tollgate_dialects.conversation import carrier
+from tollgate_dialects.conversation.parts import Origin
 from tollgate_dialects.conversation.request import Request
 from tollgate_dialects.conversation.translation import Context
 
 EVENTS = TypeAdapter(ResponseStreamEvent)
 TRACE = "0123456789abcdef0123456789abcdef"
+UNSEALED = carrier.carried(carrier.UNSEALED, Origin.OPENAI)
 
 
 def context(request: Request | None = None) -> Context:
@@ -77,8 +80,9 @@ def gist(response: dict[str, Any]) -> dict[str, Any]:
                 parts = item.get("summary") or ()
                 text = "\n\n".join(part["text"] for part in parts)
                 text = text or "".join(part["text"] for part in item.get("content") or ())
-                if text or item.get("encrypted_content"):
-                    said.append(("reasoning", text, bool(item.get("encrypted_content"))))
+                sealed = item.get("encrypted_content") or UNSEALED
+                if text or sealed != UNSEALED:
+                    said.append(("reasoning", text, sealed != UNSEALED))
             case "function_call":
                 said.append(
                     ("call", item["call_id"], item["name"], item["arguments"] or "{}",

@@ -1,6 +1,7 @@
 """Answers of every kind, written as responses and read from them."""
 
 import json
+import time
 
 import pytest
 
@@ -72,6 +73,14 @@ def test_thinking_is_a_reasoning_item():
     assert f"rs_{sdk.TRACE}_0" == item["id"]
 
 
+def test_thinking_that_nobody_sealed_has_encrypted_content():
+    """Clients throw away thinking without it, which vendors of chats want back; it says nothing."""
+    items = output(Answer((Thinking("T"), Text("Hi")), Ending(Stop.END)))
+    assert items[0]["encrypted_content"]
+    request = TRANSLATION.read_request({"model": "m", "input": items})
+    assert (Thinking("T"), Text("Hi")) == request.turns[0].parts
+
+
 def test_thinking_that_is_not_shown_is_told():
     """A block without text is an item all the same: the vendor wants it back."""
     (item,) = output(Answer((Thinking("", SIGNED),), Ending(Stop.END)))
@@ -141,7 +150,7 @@ def test_texts_of_one_phase_are_one_message():
         (Stop.END, "completed", None),
         (Stop.TOOL_CALLS, "completed", None),
         (Stop.STOP_SEQUENCE, "completed", None),
-        (Stop.PAUSE, "completed", None),
+        (Stop.PAUSE, "incomplete", "max_output_tokens"),
         (Stop.LENGTH, "incomplete", "max_output_tokens"),
         (Stop.CONTEXT_FULL, "incomplete", "max_output_tokens"),
         (Stop.REFUSAL, "incomplete", "content_filter"),
@@ -211,6 +220,75 @@ def test_what_is_said_with_the_end_alone_is_said():
     late = heard({"type": "response.output_item.done", "output_index": 0, "item": item}, LAST)
     last = heard({**LAST, "response": {"output": [item]}})
     assert (Text("Hi"),) == late.parts == last.parts
+
+
+TEXT = {"type": "response.output_text.delta", "content_index": 0}
+CALL = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": '{"a":1}'}
+MESSAGE = {"type": "message", "id": "msg_1", "role": "assistant",
+           "content": [{"type": "output_text", "text": "Hi"}]}  # fmt: skip
+PLACES = pytest.mark.parametrize(
+    "place", [{}, {"output_index": 0}, {"item_id": "msg_1"}, {"output_index": 0, "item_id": "x"}]
+)
+
+
+@PLACES
+def test_a_call_that_stands_with_the_last_event_alone_is_told(place):
+    """Servers that stream words and nothing of calls, with or without the names of items."""
+    answer = heard(
+        {**TEXT, **place, "delta": "H"},
+        {**TEXT, **place, "delta": "i"},
+        {**LAST, "response": {"output": [MESSAGE, CALL]}},
+    )
+    assert (Text("Hi"), ToolCall("c", "f", '{"a":1}')) == answer.parts
+    assert Ending(Stop.TOOL_CALLS) == answer.ending
+
+
+@PLACES
+def test_nothing_is_told_twice(place):
+    """The last event repeats what was streamed, under whatever names."""
+    named = {name: value for name, value in place.items() if name != "item_id"}
+    answer = heard(
+        {"type": "response.output_item.added", **named, "item": {**MESSAGE, "content": []}},
+        {**TEXT, **place, "delta": "Hi"},
+        {"type": "response.output_item.done", **named, "item": MESSAGE},
+        {"type": "response.output_item.done", "item": {**CALL, "id": "other"}},
+        {**LAST, "response": {"output": [{**MESSAGE, "id": "msg_2"}, CALL]}},
+    )
+    assert (Text("Hi"), ToolCall("c", "f", '{"a":1}')) == answer.parts
+
+
+def test_items_without_a_place_are_told_apart():
+    """By their names, or by their order; and where all have one place."""
+    for place in ({}, {"output_index": 0}):
+        answer = heard(
+            *(
+                {"type": f"response.output_item.{what}", **place, "item": {**CALL, **names}}
+                for names in ({"id": "1", "call_id": "1"}, {"id": "2", "call_id": "2"})
+                for what in ("added", "done")
+            ),
+            LAST,
+        )
+        assert ["1", "2"] == [call.call_id for call in answer.parts]
+
+
+def test_many_items_take_no_more_time_each():
+    """What was told is forgotten; far more items than any answer has are refused."""
+    reader = TRANSLATION.event_reader()
+
+    def seconds(places: range) -> float:
+        began = time.process_time()
+        for place in places:
+            item = {**CALL, "id": f"fc_{place}", "call_id": f"c{place}"}
+            for what in ("added", "done"):
+                event = {"type": f"response.output_item.{what}", "output_index": place}
+                data = json.dumps({**event, "item": item}).encode()
+                reader.read(sse.Event(b"", data, is_simple=True, is_event=True))
+        return time.process_time() - began
+
+    first = seconds(range(1_000))
+    assert seconds(range(1_000, 8_000)) < 7 * first * 4
+    with pytest.raises(ValueError):
+        seconds(range(8_000, 12_000))
 
 
 def test_the_other_words_of_servers_are_understood():

@@ -100,18 +100,18 @@ def test_thinking_in_another_mode_is_refused():
     with pytest.raises(BadRequest) as refused:
         facts(reasoning={"mode": "pro"})
     assert "reasoning" == refused.value.param
-    assert not facts(reasoning={"mode": "standard", "effort": "low"}).sheds_tools
+    assert not facts(reasoning={"mode": "standard", "effort": "low"}).sheds
 
 
 def test_hosted_tools_are_left_out_unless_they_are_forced():
     """Declared anywhere, they are shed; where nothing else may be called, it is refused."""
     hosted = {"type": "code_interpreter"}
     added = {"type": "additional_tools", "role": "developer", "tools": [hosted]}
-    assert facts(tools=[hosted]).sheds_tools
+    assert facts(tools=[hosted]).sheds
     # With a setting that nobody here has looked at, a search may cost anything.
-    assert facts(tools=[{"type": "web_search", "budget": "unlimited"}]).sheds_tools
-    assert facts(input=[added]).sheds_tools
-    assert not facts(tools=[{"type": "namespace", "name": "n", "tools": []}]).sheds_tools
+    assert facts(tools=[{"type": "web_search", "budget": "unlimited"}]).sheds
+    assert facts(input=[added]).sheds
+    assert not facts(tools=[{"type": "namespace", "name": "n", "tools": []}]).sheds
     for choice in ("required", {"type": "code_interpreter"}):
         with pytest.raises(BadRequest):
             facts(tools=[hosted], tool_choice=choice)
@@ -120,7 +120,7 @@ def test_hosted_tools_are_left_out_unless_they_are_forced():
 def test_what_we_have_wrapped_is_written_anew():
     """A block that only we can unwrap never goes to a vendor as it is."""
     block = {"type": "reasoning", "summary": [], "encrypted_content": "tg1:google:signature:c:x"}
-    assert facts(input=[block]).sheds_tools
+    assert facts(input=[block]).sheds
 
 
 def test_thinking_goes_back_with_what_followed_it_alone():

@@ -65,7 +65,7 @@ def test_a_search_runs_where_it_has_a_price(protocol):
     facts = at_price(read(protocol, FUNCTION, SEARCH[protocol]), PRICE, is_spoken=True)
     assert DEFAULT_CALLS == facts.server_tools.searches
     assert 1 + DEFAULT_CALLS == facts.server_tools.readings
-    assert not facts.sheds_tools
+    assert not facts.sheds
 
 
 def test_a_search_without_a_price_is_refused_by_name_or_left_out():
@@ -76,7 +76,7 @@ def test_a_search_without_a_price_is_refused_by_name_or_left_out():
     assert "Web search" in refused.value.message
     assert "tollgate price set MODEL --web-search" in refused.value.message
     left = at_price(read(RESPONSES, FUNCTION, SEARCH[RESPONSES]), UNPRICED, is_spoken=True)
-    assert left.sheds_tools
+    assert left.sheds
     assert left.server_tools == NO_SERVER_TOOLS
     forced = read(RESPONSES, SEARCH[RESPONSES], tool_choice={"type": "web_search"})
     with pytest.raises(BadRequest, match="--web-search"):
@@ -95,12 +95,24 @@ def test_no_other_vendor_is_asked_to_search():
     assert at_price(read(ANTHROPIC, found), PRICE, is_spoken=False).server_tools == NO_SERVER_TOOLS
 
 
-def test_what_is_written_anew_has_no_search():
-    """Beside a tool that has no price at all, or a wrapped block, it is left out as well."""
-    facts = read(RESPONSES, SEARCH[RESPONSES], {"type": "image_generation"})
-    assert at_price(facts, PRICE, is_spoken=True).server_tools == NO_SERVER_TOOLS
-    with pytest.raises(BadRequest):
-        read(RESPONSES, SEARCH[RESPONSES], {"type": "image_generation"}, tool_choice="required")
+def test_a_search_stays_where_other_tools_are_left_out():
+    """What has a price is sent beside what has none; without a price neither is."""
+    other = {"type": "image_generation"}
+    facts = at_price(read(RESPONSES, SEARCH[RESPONSES], other), PRICE, is_spoken=True)
+    assert (True, DEFAULT_CALLS) == (facts.sheds, facts.server_tools.searches)
+    document = json.loads(body_of(RESPONSES, SEARCH[RESPONSES], other))
+    shed = DIALECTS[RESPONSES].request.shed
+    assert shed is not None
+    kept = shed(document, "gpt-5", True)
+    assert ([SEARCH[RESPONSES]], {"tools.image_generation"}) == (
+        kept.document["tools"], kept.dropped,
+    )  # fmt: skip
+    assert {"tools.image_generation", "tools.web_search"} == shed(document, "gpt-5", False).dropped
+    for choice in (other, {"type": "allowed_tools", "mode": "required", "tools": [other]}):
+        with pytest.raises(BadRequest):
+            read(RESPONSES, SEARCH[RESPONSES], other, tool_choice=choice)
+    both = read(RESPONSES, SEARCH[RESPONSES], other, tool_choice="required")
+    assert both.server_tools.are_required
 
 
 def test_the_limit_of_a_client_stands_and_a_missing_one_is_written():
@@ -147,7 +159,7 @@ def test_a_search_for_tools_reads_the_request_once_more():
     assert (0, 2) == read(RESPONSES, {"type": "tool_search"}).server_tools[:2]
     client = {"type": "tool_search", "execution": "client"}
     assert NO_SERVER_TOOLS == read(RESPONSES, client).server_tools
-    assert not read(RESPONSES, client).sheds_tools
+    assert not read(RESPONSES, client).sheds
     assert at_price(read(ANTHROPIC, found), UNPRICED, is_spoken=True).server_tools.readings == 2
 
 

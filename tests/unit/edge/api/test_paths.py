@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tollgate_dialects.request.rules import Told
 from tollgate_edge.api import paths
+from tollgate_edge.api.faces import gemini_api
 
 PIECES = st.lists(
     st.sampled_from(
@@ -22,6 +24,10 @@ PIECES = st.lists(
             "completions",
             "messages",
             "models",
+            "v1beta",
+            "publishers",
+            "google",
+            "a:generateContent",
             "health",
             "live",
             "api",
@@ -51,6 +57,11 @@ def test_case_P12_a_path_that_is_right_stays_as_it_is(path):
         "/v1/chat" + "/" * 65_000,
         "/v1//" * 13_000 + "x",
         "/apps" + "/" * 65_000,
+        "/v1beta" * 10_000,
+        "/v1beta/" * 10_000 + "x",
+        "/v1beta" + "/" * 65_000,
+        "/v1beta/models/a" + "/" * 65_000 + "b",
+        "/v1beta/models/" + ":a" * 32_000,
         "/api" * 16_000,
         "/api//v1//" * 6_000 + "services",
     ],
@@ -59,6 +70,7 @@ def test_case_P12_a_path_that_is_right_stays_as_it_is(path):
 def test_case_P12_no_path_takes_long(path):
     """Work in proportion to a path's length, whatever it repeats."""
     assert path == paths.canonical(path)
+    assert paths.of(path).face is None
 
 
 @pytest.mark.parametrize(
@@ -71,6 +83,31 @@ def test_case_P12_no_path_takes_long(path):
 def test_case_P13_the_name_of_a_model_stays_as_it_is(path, model):
     """Only the place is put right, and the slashes around the name."""
     assert f"/v1/models/{model}" == paths.canonical(path)
+
+
+@pytest.mark.parametrize("base", ["/v1beta", "/v1", "/v1alpha", "//v1beta//", "/v1/v1beta",
+                                  "/v1beta1/publishers/google"])  # fmt: skip
+@pytest.mark.parametrize("model", ["gemini-2.5-flash", "org/name", "llama3:8b"])
+def test_googles_clients_name_model_and_verb_in_the_path(base, model):
+    """Whole, streamed or only counted; a model's name may have slashes and colons."""
+    for verb, stream, counts in (
+        ("generateContent", False, False),
+        ("streamGenerateContent", True, False),
+        ("countTokens", False, True),
+    ):
+        called = paths.of(f"{base}/models/{model}:{verb}")
+        assert called.face is gemini_api.FACE
+        assert (Told(model, stream=stream), counts) == (called.told, called.counts)
+
+
+def test_googles_lists_are_told_apart_by_their_path():
+    """Below /v1beta it is Google's client that asks; below /v1 its headers say so."""
+    for path, meant in (("/v1beta/models", "/v1/models"), ("/v1beta/models/a/b", "/v1/models/a/b")):
+        called = paths.of(path)
+        assert (None, gemini_api.FACE, meant) == (called.face, called.spoken, called.path)
+    assert paths.of("/v1/models").spoken is None
+    for path in ("/v1beta/models/:generateContent", "/v1beta/files", "/v1beta"):
+        assert paths.of(path).face is None
 
 
 @pytest.mark.parametrize("kind", ["text", "multimodal"])

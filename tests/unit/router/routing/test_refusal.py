@@ -114,3 +114,25 @@ def test_a_body_that_says_nothing_leaves_the_status(body):
     """No shape of a body makes the judge fail."""
     for status in (302, 400, 403, 412, 429, 500):
         assert Judgement(result_of(status), status) == judge(status, body, {})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "expected"),
+    [
+        (400, "ValidationException", Judgement(Result.REFUSED, 400)),
+        (403, "AccessDeniedException", Judgement(Result.BAD_KEY, 403)),
+        (403, "UnrecognizedClientException", Judgement(Result.BAD_KEY, 403)),
+        (400, "ExpiredTokenException", Judgement(Result.BAD_KEY, 401)),
+        (400, "InvalidSignatureException", Judgement(Result.BAD_KEY, 401)),
+        (404, "ResourceNotFoundException", Judgement(Result.REFUSED, 404)),
+        (408, "ModelTimeoutException", Judgement(Result.SERVER_ERROR, 502)),
+        (424, "ModelErrorException", Judgement(Result.SERVER_ERROR, 502)),
+        (429, "ThrottlingException", Judgement(Result.RATE_LIMITED, 429)),
+        (429, "ModelNotReadyException", Judgement(Result.RATE_LIMITED, 429)),
+        (503, "ServiceUnavailableException", Judgement(Result.SERVER_ERROR, 503)),
+    ],
+)
+def test_what_aws_says_is_in_a_header(status, kind, expected):
+    """A dead key and a model that failed are told apart from a bad request."""
+    headers = {"x-amzn-errortype": f"{kind}:http://internal.amazon.com/coral/"}
+    assert expected == judge(status, b'{"message":"words"}', headers)

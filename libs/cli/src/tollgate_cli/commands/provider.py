@@ -22,7 +22,9 @@ PROTOCOLS = {
     "openai": router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT,
     "anthropic": router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES,
     "responses": router_pb2.CLIENT_PROTOCOL_OPENAI_RESPONSES,
+    "gemini": router_pb2.CLIENT_PROTOCOL_GEMINI,
     "dashscope": router_pb2.CLIENT_PROTOCOL_DASHSCOPE,
+    "bedrock": router_pb2.CLIENT_PROTOCOL_BEDROCK_CONVERSE,
 }
 _TEST_TIMEOUT_S = 60.0
 # Router looks closer; what this does not match it refuses in any deployment.

@@ -8,13 +8,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from tollgate_cli.demo_provider import failures, speech
+from tollgate_cli.demo_provider import failures
 from tollgate_cli.demo_provider.failures import CANARY, Failure
-from tollgate_cli.demo_provider.script import numbered
+from tollgate_cli.demo_provider.script import Script, numbered
+from tollgate_cli.demo_provider.speech.conversation import Counts, Kind, Piece
+from tollgate_cli.demo_provider.speech.speech import Speech
 from tollgate_cli.demo_provider.wire import Exchange
 
-# (exchange, question, presented key, number at the end of the name)
-Act = Callable[[Exchange, speech.Question, str, int | None], Awaitable[None]]
+# (exchange, the call, presented key, number at the end of the name)
+Act = Callable[[Exchange, Speech, str, int | None], Awaitable[None]]
 
 _GIANT_HEADER_BYTES: Final = 512 * 1024
 
@@ -27,8 +29,6 @@ def _where(key: str) -> str:
 
 
 _WORDS: Final[Mapping[int, str]] = {
-    400: "This model's maximum context length is 8192 tokens. However, your messages resulted in "
-    "9001 tokens. Please reduce the length of the messages.",
     401: "Incorrect API key provided",
     404: "The model `demo-404` does not exist or you do not have access to it",
     413: "Request exceeds the maximum allowed number of bytes",
@@ -37,59 +37,71 @@ _WORDS: Final[Mapping[int, str]] = {
 }
 
 
-def _words(status: int, protocol: str) -> str:
-    if status == 400 and protocol == "anthropic":  # noqa: PLR2004
-        return "prompt is too long: 210000 tokens > 200000 maximum"
+def _words(status: int, speech: Speech) -> str:
+    if status == 400:  # noqa: PLR2004
+        return speech.too_long
     return _WORDS.get(status, "The server had an error while processing your request")
 
 
+async def refuse(
+    exchange: Exchange,
+    speech: Speech | type[Speech],
+    status: int,
+    message: str,
+    *,
+    code: str = "",
+    reason: str = "",
+    headers: dict[str, str] | None = None,
+) -> None:
+    """A refusal as the protocol has it."""
+    body = speech.error(status, message, code=code)
+    own = speech.error_headers(status)
+    await exchange.send(status, body, reason=reason, headers={**own, **(headers or {})})
+
+
 def _refusal(status: int) -> Act:
-    async def refuse(
-        exchange: Exchange, question: speech.Question, key: str, number: int | None
-    ) -> None:
-        message = f"{_words(status, question.protocol)} {_where(key)}"
+    async def act(exchange: Exchange, speech: Speech, key: str, number: int | None) -> None:
+        message = f"{_words(status, speech)} {_where(key)}"
         headers = {"x-upstream-key": key}
         if status == 429:  # noqa: PLR2004
             headers["retry-after"] = str(1 if number is None else number)
-        body = speech.error(status, message, question.protocol)
-        await exchange.send(status, body, headers=headers)
+        await refuse(exchange, speech, status, message, headers=headers)
 
-    return refuse
+    return act
 
 
 async def _key_everywhere(
-    exchange: Exchange, question: speech.Question, key: str, _number: int | None
+    exchange: Exchange, speech: Speech, key: str, _number: int | None
 ) -> None:
-    body = speech.error(500, f"{CANARY} {_where(key)}", question.protocol)
-    await exchange.send(
+    await refuse(
+        exchange,
+        speech,
         500,
-        body,
+        f"{CANARY} {_where(key)}",
         reason=f"Failed for {key} {CANARY}",
         headers={"x-upstream-key": key, "x-canary": CANARY},
     )
 
 
-async def _hang(exchange: Exchange, _q: speech.Question, _key: str, _n: int | None) -> None:
+async def _hang(exchange: Exchange, _s: Speech, _key: str, _n: int | None) -> None:
     await exchange.hang()
 
 
-async def _reset(exchange: Exchange, _q: speech.Question, _key: str, _n: int | None) -> None:
+async def _reset(exchange: Exchange, _s: Speech, _key: str, _n: int | None) -> None:
     exchange.reset()
 
 
-async def _html(exchange: Exchange, _q: speech.Question, key: str, _n: int | None) -> None:
+async def _html(exchange: Exchange, _s: Speech, key: str, _n: int | None) -> None:
     await exchange.send(200, _page(key), content_type="text/html")
 
 
-async def _redirect(exchange: Exchange, _q: speech.Question, key: str, _n: int | None) -> None:
+async def _redirect(exchange: Exchange, _s: Speech, key: str, _n: int | None) -> None:
     await exchange.send(302, b"", headers={"location": f"https://elsewhere.example/?key={key}"})
 
 
-async def _giant_header(
-    exchange: Exchange, question: speech.Question, _key: str, _n: int | None
-) -> None:
-    words = question.words()
-    body = speech.body(question, words, None)
+async def _giant_header(exchange: Exchange, speech: Speech, _key: str, _n: int | None) -> None:
+    script = Script()
+    body = speech.body(script.answer(speech.question, list(script.pieces(speech.question))))
     await exchange.send(200, body, headers={"x-giant": "a" * _GIANT_HEADER_BYTES})
 
 
@@ -111,37 +123,36 @@ def of(model: str) -> Act | None:
     """What to do instead of answering; None: answer."""
     failure = failures.BY_NAME.get(model)
     if failure:
-        return lambda exchange, question, key, _: _fail(failure, exchange, question, key)
+        return lambda exchange, speech, key, _: _fail(failure, exchange, speech, key)
     name, number = (model, None) if model in _ACTS else numbered(model)
     act = _ACTS.get(name)
     if act is None:
         return None
-    return lambda exchange, question, key, _: act(exchange, question, key, number)
+    return lambda exchange, speech, key, _: act(exchange, speech, key, number)
 
 
 def _page(key: str) -> bytes:
     return f"<html><body><h1>Oops</h1>{key} {CANARY}</body></html>".encode()
 
 
-async def _fail(failure: Failure, exchange: Exchange, question: speech.Question, key: str) -> None:
-    said = f"{_words(failure.status, question.protocol)} {CANARY} {_where(key)}"
-    harmless = speech.error(failure.status, "no", question.protocol)
+async def _fail(failure: Failure, exchange: Exchange, speech: Speech, key: str) -> None:
+    said = f"{_words(failure.status, speech)} {CANARY} {_where(key)}"
     status = failure.status
     match failure.place:
         case "body":
-            await exchange.send(status, speech.error(status, said, question.protocol))
+            await refuse(exchange, speech, status, said)
         case "header":
             headers = {"x-upstream-key": key, "x-canary": CANARY, "set-cookie": f"key={key}"}
-            await exchange.send(status, harmless, headers=headers)
+            await refuse(exchange, speech, status, "no", headers=headers)
         case "reason":
-            await exchange.send(status, harmless, reason=f"{key} {CANARY}")
+            await refuse(exchange, speech, status, "no", reason=f"{key} {CANARY}")
         case "html":
             await exchange.send(status, _page(key), content_type="text/html")
         case "redirect":
             location = f"https://elsewhere.example/{CANARY}?key={key}"
             await exchange.send(status, b"", headers={"location": location})
         case "ok-error":
-            await exchange.send(200, speech.error(500, said, question.protocol))
+            await exchange.send(200, speech.error(500, said))
         case "bad-status-line":
             exchange.closes = True
             await exchange.raw(f"HTTP/1.1 {key} {CANARY}\r\n\r\n".encode())
@@ -150,21 +161,19 @@ async def _fail(failure: Failure, exchange: Exchange, question: speech.Question,
             await exchange.raw(f"HTTP/1.1 200 OK\r\n{key} {CANARY}\r\n\r\n".encode())
         case "short-body":
             exchange.closes = True
-            body = speech.error(status, said, question.protocol)
-            await exchange.send(status, body, headers={"content-length": str(len(body) + 99)})
+            size = len(speech.error(status, said)) + 99
+            await refuse(exchange, speech, status, said, headers={"content-length": str(size)})
         case _:
-            await _fail_mid_stream(failure, exchange, question, said)
+            await _fail_mid_stream(failure, exchange, speech, said)
 
 
-async def _fail_mid_stream(
-    failure: Failure, exchange: Exchange, question: speech.Question, said: str
-) -> None:
-    start = speech.usage(speech.Counts(question.input_tokens, 1), question.protocol)
-    await exchange.begin_stream()
-    await exchange.chunk(speech.opening(question, start) + speech.delta(question, "Hello"))
+async def _fail_mid_stream(failure: Failure, exchange: Exchange, speech: Speech, said: str) -> None:
+    usage = Counts(speech.question.input_tokens, 1)
+    await exchange.begin_stream(speech.stream_type)
+    await exchange.chunk(speech.opening(usage) + speech.say(Piece(Kind.TEXT, "Hello"), usage))
     match failure.place:
         case "mid-error":
-            await exchange.chunk(speech.error_event(said, question.protocol))
+            await exchange.chunk(speech.error_event(said))
             await exchange.end_stream()
         case "mid-garbage":
             await exchange.chunk(f"Traceback: {said}\n\n".encode())

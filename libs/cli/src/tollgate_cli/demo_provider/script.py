@@ -4,13 +4,25 @@ Owns the names of well-formed misbehaviour: pauses, cuts, and usage that is not 
 the end of the name sets milliseconds or words.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from itertools import chain, islice
+from typing import Final
 
-from tollgate_cli.demo_provider import speech
+from tollgate_cli.demo_provider.speech.conversation import (
+    DEFAULT_WORDS,
+    Answer,
+    Counts,
+    End,
+    Kind,
+    Piece,
+    Question,
+    joined,
+    words,
+)
 
 _ABSURD: Final = 10**12
+_ARGUMENTS: Final = '{"city":"Paris"}'
 
 
 @dataclass(frozen=True)
@@ -19,7 +31,12 @@ class Script:
 
     delay_ms: int = 0
     gap_ms: int = 0
-    words: int = speech.DEFAULT_WORDS
+    words: int = DEFAULT_WORDS
+    # Words of thinking before the answer.
+    thinks: int = 0
+    # Whether the answer is a call of the first function that the question has.
+    calls: bool = False
+    refuses: bool = False
     # Whether the output limit is kept.
     obeys: bool = True
     endless: bool = False
@@ -33,36 +50,64 @@ class Script:
     gzip: bool = False
     broken_json: bool = False
 
-    def counts(self, question: speech.Question, output_tokens: int) -> speech.Counts:
-        """What is billed."""
-        whole = question.input_tokens
-        read, write = (whole // 2, whole // 4) if self.caches else (0, 0)
-        return speech.Counts(
-            input_tokens=whole - read - write,
-            output_tokens=output_tokens,
-            cache_read_tokens=read,
-            cache_write_tokens=write,
+    def pieces(self, question: Question) -> Iterator[Piece]:
+        """What is said; without end if the script has none."""
+        count = None if self.endless else self.words
+        thoughts = islice(words(Kind.THINKING), self.thinks)
+        if self.calls and question.function:
+            said: Iterator[Piece] = iter((Piece(Kind.CALL, _ARGUMENTS),))
+        else:
+            said = islice(words(Kind.REFUSAL if self.refuses else Kind.TEXT), count)
+        return islice(chain(thoughts, said), question.max_tokens if self.obeys else None)
+
+    def answer(self, question: Question, said: Sequence[Piece]) -> Answer:
+        """The answer whose pieces these are."""
+        return Answer(
+            joined(said), self.end(question, len(said)), self.reported(question, len(said))
         )
 
-    def reported(self, question: speech.Question, output_tokens: int) -> dict[str, Any] | None:
+    def end(self, question: Question, count: int) -> End:
+        """Why an answer of so many pieces is over."""
+        if question.max_tokens is not None and count >= question.max_tokens:
+            return End.LENGTH
+        if self.calls and question.function:
+            return End.CALL
+        return End.REFUSAL if self.refuses else End.STOP
+
+    def counts(self, question: Question, count: int) -> Counts:
+        """What is billed for so many pieces."""
+        whole = question.input_tokens
+        read, write = (whole // 2, whole // 4) if self.caches else (0, 0)
+        return Counts(
+            input_tokens=whole - read - write,
+            output_tokens=count * question.choices,
+            cache_read_tokens=read,
+            cache_write_tokens=write,
+            thinking_tokens=min(count, self.thinks) * question.choices,
+        )
+
+    def reported(self, question: Question, count: int) -> Counts | None:
         """What is said to be billed."""
-        counts = self.counts(question, output_tokens)
+        counts = self.counts(question, count)
         match self.report:
             case "none":
                 return None
             case "zero":
-                counts = speech.Counts(0, 0)
+                return Counts(0, 0)
             case "negative":
-                counts = replace(counts, input_tokens=-7, output_tokens=-11)
+                return replace(counts, input_tokens=-7, output_tokens=-11)
             case "huge":
-                counts = replace(counts, output_tokens=_ABSURD)
-        return speech.usage(counts, question.protocol)
+                return replace(counts, output_tokens=_ABSURD)
+        return counts
 
 
 _SCRIPTS: Final[Mapping[str, Callable[[int | None], Script]]] = {
     "demo-slow": lambda number: Script(delay_ms=number or 1_000),
     "demo-drip": lambda number: Script(gap_ms=number or 100),
     "demo-long": lambda number: Script(words=number or 1_000),
+    "demo-thinking": lambda number: Script(thinks=number or 5),
+    "demo-tool": lambda _: Script(calls=True),
+    "demo-refusal": lambda _: Script(refuses=True),
     "demo-hang-mid": lambda number: Script(stop_after=number or 5, then="hang"),
     "demo-reset-mid": lambda number: Script(stop_after=number or 5, then="reset"),
     "demo-error-mid": lambda number: Script(stop_after=number or 5, then="error"),

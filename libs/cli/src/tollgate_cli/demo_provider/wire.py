@@ -18,6 +18,7 @@ class PeerGoneError(Exception):
 class Request:
     method: str
     path: str
+    query: str
     headers: dict[str, str]
     body: bytes
 
@@ -72,19 +73,21 @@ class Exchange:
         await self.head(status, reason, headers={**own, **(headers or {})})
         await self.raw(body)
 
-    async def begin_stream(self) -> None:
+    async def begin_stream(self, content_type: str) -> None:
         await self.head(
             200,
             "OK",
             headers={
-                "content-type": "text/event-stream; charset=utf-8",
+                "content-type": content_type,
                 "cache-control": "no-cache",
                 "transfer-encoding": "chunked",
             },
         )
 
     async def chunk(self, data: bytes) -> None:
-        await self.raw(b"%x\r\n%b\r\n" % (len(data), data))
+        # An empty chunk would be the last one.
+        if data:
+            await self.raw(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def end_stream(self) -> None:
         await self.raw(b"0\r\n\r\n")
@@ -150,7 +153,8 @@ class Connection:
             ConnectionError,
         ):
             return None
-        return Request(method, target.partition("?")[0], headers, body)
+        path, _, query = target.partition("?")
+        return Request(method, path, query, headers, body)
 
     async def _body(self, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding", "").lower() != "chunked":

@@ -1,17 +1,36 @@
 """What a person reads when the suite is up: addresses, the key, a call that works. Pure."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tollgate_cli.seed import MODELS, MONTHLY_USD
 
-# Protocol -> path, and the header that its SDK sends the key in.
+_CHAT = '{"model":"MODEL","max_tokens":64,"messages":[{"role":"user","content":"Say hello."}]}'
+_RESPONSE = '{"model":"MODEL","max_output_tokens":64,"input":"Say hello."}'
+_GENERATION = (
+    '{"input":{"messages":[{"role":"user","content":"Say hello."}]},'
+    '"parameters":{"max_tokens":64,"incremental_output":true},"model":"MODEL"}'
+)
+_CONTENT = (
+    '{"contents":[{"role":"user","parts":[{"text":"Say hello."}]}],'
+    '"generationConfig":{"maxOutputTokens":64}}'
+)
+# Protocol -> path, the header that its SDK sends the key in, and what is asked of the MODEL.
 _CALLS = {
-    "openai": ("/v1/chat/completions", "authorization: Bearer "),
-    "anthropic": ("/v1/messages", "x-api-key: "),
+    "openai": ("/v1/chat/completions", "authorization: Bearer ", _CHAT),
+    "responses": ("/v1/responses", "authorization: Bearer ", _RESPONSE),
+    "anthropic": ("/v1/messages", "x-api-key: ", _CHAT),
+    "gemini": ("/v1beta/models/MODEL:generateContent", "x-goog-api-key: ", _CONTENT),
+    "dashscope": (
+        "/api/v1/services/aigc/text-generation/generation",
+        "authorization: Bearer ",
+        _GENERATION,
+    ),
+    # No client speaks it: a call in another protocol is translated.
+    "bedrock": ("/v1/chat/completions", "authorization: Bearer ", _CHAT),
 }
-_QUESTION = '{"role":"user","content":"Say hello."}'
 
 
 def text(described: Mapping[str, Any], home: Path, *, command: str, detached: bool = False) -> str:
@@ -38,29 +57,26 @@ def _edges(described: Mapping[str, Any]) -> list[str]:
 
 def _demo(described: Mapping[str, Any], home: Path) -> list[str]:
     url, key_file = described["api_url"], home / "secrets" / "demo-key"
+    # Read when a line is pasted: so no line holds the key, and each works at every start.
+    key = f"$(cat {shlex.quote(str(key_file))})"
     if described["demo_key_is_new"]:
-        key = described["demo_key"]
-        shown = [f"  Virtual key (shown this once): {key}"]
+        shown = f"  Virtual key (shown this once): {described['demo_key']}"
     else:
-        key = f"$(cat '{key_file}')"
-        shown = [f"  Virtual key: as printed at the first start; kept in {key_file}"]
+        shown = f"  Virtual key: as printed at the first start; kept in {key_file}"
     return [
         f"  Demo provider: {described['provider_url']} with the models {', '.join(MODELS)}",
         f"  Demo tenant: capped at ${MONTHLY_USD} a month",
-        *shown,
-        "  Try it:",
+        shown,
+        "  Try it, a line for each protocol:",
         "",
         *(line for model, protocol in MODELS.items() for line in _curl(url, key, model, protocol)),
-        '  The same as a stream: curl -iN, and "stream":true in the body.',
+        '  The same as a stream: curl -iN, and "stream":true in the body. Instead, of Gemini',
+        "  ':streamGenerateContent?alt=sse', of DashScope -H 'x-dashscope-sse: enable'.",
         "",
     ]
 
 
 def _curl(url: str, key: str, model: str, protocol: str) -> list[str]:
-    path, header = _CALLS[protocol]
-    return [
-        f"curl -i {url}{path} \\",
-        f'  -H "{header}{key}" -H "content-type: application/json" \\',
-        f'  -d \'{{"model":"{model}","max_tokens":64,"messages":[{_QUESTION}]}}\'',
-        "",
-    ]
+    path, header, asked = _CALLS[protocol]
+    headers = f'-H "{header}{key}" -H "content-type: application/json"'
+    return [f"curl -i {url}{path} {headers} -d '{asked}'".replace("MODEL", model), ""]

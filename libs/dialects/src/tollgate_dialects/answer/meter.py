@@ -16,7 +16,7 @@ from tollgate_dialects.answer import schema as answer_schema
 from tollgate_dialects.answer import template as answer_template
 from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.rules import FOREIGN, AnswerRules
-from tollgate_dialects.common import members, sse
+from tollgate_dialects.common import documents, members, sse
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
@@ -35,8 +35,8 @@ class _Read(NamedTuple):
 def _read_json(data: bytes) -> _Read | None:
     """Halves of a surrogate pair and bytes that are no UTF-8 are forgiven, other faults not."""
     try:
-        return _Read(orjson.loads(data), is_clean=True)
-    except orjson.JSONDecodeError:
+        return _Read(documents.exact(data), is_clean=True)
+    except ValueError:
         pass
     text = data.decode("utf-8", "replace")
     if "\\ud" not in text.lower() and "\ufffd" not in text:
@@ -131,7 +131,7 @@ class StreamMeter(AnswerMeter):
         super().__init__(rules.text, rules.error_codes, secrets)
         self._rules = rules
         self._reader = rules.stream_reader(choices=choices, strip_usage=strip_usage)
-        self._frames = sse.FrameBuffer()
+        self._frames = rules.framing()
         # The choices that the last frame said more of, if it was of a known shape.
         self._going: tuple[int, ...] | None = None
         # How much had been produced when the last frame of metadata was dropped.
@@ -152,7 +152,7 @@ class StreamMeter(AnswerMeter):
             return b""
         try:
             frames = self._frames.push(chunk)
-        except sse.FrameTooLongError:
+        except sse.FrameError:
             self.fail()
             return b""
         return self._pass(frames) if frames else b""
@@ -164,7 +164,11 @@ class StreamMeter(AnswerMeter):
         """
         if self.error or self.finished:
             return b""
-        passed = self._pass(self._frames.rest())
+        try:
+            passed = self._pass(self._frames.rest())
+        except sse.FrameError:
+            self.fail()
+            return b""
         if self.is_final and not self.error and not self.finished:
             self.finished = True
             passed += self._last + self._rules.end.frame

@@ -74,3 +74,5 @@ class AnswerRules:
     model_at: Sequence[Place] = (("model",),)
     # Whether its clients read past comments in a stream, as the standard of events says.
     takes_comments: bool = True
+    # What makes frames of a stream's bytes, where they are none themselves.
+    framing: Callable[[], sse.Framing] = sse.FrameBuffer

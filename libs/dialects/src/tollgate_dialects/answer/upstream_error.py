@@ -19,12 +19,15 @@ DESCRIBED_STATUSES: Final = frozenset((400, 404, 413, 422, 429))
 _MAX_DETAILS = 5
 # Larger bodies are no error message.
 _MAX_BODY_BYTES = 256 * 1024
+# Where AWS says what an error is.
+_AWS_KIND: Final = "x-amzn-errortype"
 _MAX_RETRY_AFTER_MS = 24 * 3_600 * 1_000
 
 # Where vendors write their error, and its words: the first that is there.
 _HOLDERS: Final = ("error", "errors", "detail")
 _MESSAGES: Final = (
     "message",
+    "Message",
     "detail",
     "msg",
     "error_description",
@@ -38,6 +41,8 @@ _ERROR_NAME = re.compile(r"error|fail|exception", re.IGNORECASE)
 
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}\Z")
+# Google's words for when to try again.
+_RETRY_INFO: Final = b'"retryDelay"'
 _SECONDS = re.compile(r"(\d{1,9})(?:\.(\d{1,3})\d*)?\Z")
 _MILLISECONDS = re.compile(r"(\d{1,12})(?:\.\d*)?\Z")
 
@@ -74,6 +79,13 @@ _STATUS_OF_TYPE: Final[Mapping[str, int]] = {
     "server_error": 500,
     "timeout_error": 504,
     "overloaded_error": 529,
+    # In AWS's streams.
+    "validationException": 400,
+    "throttlingException": 429,
+    "internalServerException": 500,
+    "modelStreamErrorException": 500,
+    "serviceUnavailableException": 503,
+    "modelTimeoutException": 504,
 }
 
 
@@ -155,13 +167,17 @@ def words(body: bytes, headers: Mapping[str, str]) -> Words:
 
 
 def _document(body: bytes, headers: Mapping[str, str]) -> object:
-    encoding = {name.lower(): value for name, value in headers.items()}.get("content-encoding")
+    lowered = {name.lower(): value for name, value in headers.items()}
+    encoding = lowered.get("content-encoding")
     if len(body) > _MAX_BODY_BYTES or encoding not in (None, "", "identity"):
         return None
     try:
         document: object = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
+    if isinstance(document, dict) and (kind := lowered.get(_AWS_KIND)):
+        # As in "ValidationException:http://internal.amazon.com/coral/".
+        return {"code": kind.partition(":")[0], **document}
     return document
 
 
@@ -184,15 +200,32 @@ def in_stream(error: object, codes: Sequence[str], secrets: Sequence[str] = ()) 
     return UpstreamFault(http_status=status, **described._asdict())
 
 
-def retry_after_ms(headers: Mapping[str, str]) -> int | None:
-    """When the upstream asked to be called again; dates and nonsense are ignored."""
+def retry_after_ms(headers: Mapping[str, str], body: bytes = b"") -> int | None:
+    """When the upstream asked to be called again; dates and nonsense are ignored.
+
+    Google says it in its error.
+    """
     lowered = {name.lower(): value.strip() for name, value in headers.items()}
     if found := _MILLISECONDS.match(lowered.get("retry-after-ms", "")):
         return min(int(found[1]), _MAX_RETRY_AFTER_MS)
-    if found := _SECONDS.match(lowered.get("retry-after", "")):
+    seconds = lowered.get("retry-after", "") or _retry_delay(body, headers)
+    if found := _SECONDS.match(seconds):
         fraction = int((found[2] or "0").ljust(3, "0"))
         return min(int(found[1]) * 1_000 + fraction, _MAX_RETRY_AFTER_MS)
     return None
+
+
+def _retry_delay(body: bytes, headers: Mapping[str, str]) -> str:
+    """Google's RetryInfo, as in "34.4s": its seconds; empty for none."""
+    if _RETRY_INFO not in body:
+        return ""
+    error = _error_of(_document(body, headers))
+    details = error.get("details") if isinstance(error, dict) else None
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str):
+            return delay.removesuffix("s")
+    return ""
 
 
 def _error_of(document: Any) -> object:

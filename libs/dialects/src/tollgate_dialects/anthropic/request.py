@@ -7,7 +7,7 @@ unasked, and there is one answer to a request.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.anthropic import content, count, limits, tools
+from tollgate_dialects.anthropic import content, count, limits, shed, tools
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules
@@ -52,4 +52,6 @@ RULES: Final = RequestRules(
     usage_option=None,
     count=count.input_tokens,
     server_tools=tools.at_vendor,
+    sheds=shed.may_have,
+    shed=shed.shed,
 )

@@ -1,10 +1,10 @@
-"""The names of the wire protocols that a client may speak. What each is: its own folder."""
+"""The names of the wire protocols that clients or upstreams speak. What each is: its own folder."""
 
 import enum
 
 
 class Protocol(enum.Enum):
-    """A client protocol; upstreams of the same protocol get the client's bytes."""
+    """A wire protocol; upstreams of the client's own protocol get the client's bytes."""
 
     OPENAI_CHAT = "openai.chat"
     OPENAI_RESPONSES = "openai.responses"
@@ -15,6 +15,8 @@ class Protocol(enum.Enum):
     OPENAI_MODERATIONS = "openai.moderations"
     RERANK = "jina.rerank"
     DASHSCOPE = "dashscope.generation"
+    # Upstreams alone.
+    BEDROCK_CONVERSE = "bedrock.converse"
 
     # Members are singletons: their identity is a hash, and Enum's own runs in Python.
     __hash__ = object.__hash__

@@ -8,7 +8,7 @@ one answer to "is this the end of the stream", for whoever meters and for whoeve
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
 
@@ -21,7 +21,11 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELDS = (b"data", b"event", b"id", b"retry")
 
 
-class FrameTooLongError(Exception):
+class FrameError(Exception):
+    """Bytes that are no frames."""
+
+
+class FrameTooLongError(FrameError):
     """More than MAX_FRAME_BYTES without the end of a frame."""
 
 
@@ -73,6 +77,16 @@ PLAIN: Final = FrameForm(
     is_own=lambda _frame, event, name: event.is_simple and event.name == name,
     written=_written,
 )
+
+
+class Framing(Protocol):
+    """Makes frames of an upstream's bytes."""
+
+    def push(self, chunk: bytes) -> bytes:
+        """All frames that are whole now, joined. Raises FrameError."""
+
+    def rest(self) -> bytes:
+        """What is left when the stream has ended. Raises FrameError for what cannot pass so."""
 
 
 class FrameBuffer:

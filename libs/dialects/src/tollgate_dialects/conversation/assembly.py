@@ -62,6 +62,8 @@ class Call(NamedTuple):
 Piece: TypeAlias = Thought | Words | Call
 
 
+# Arguments of a call that has none.
+_EMPTY = "{}"
 _MARKS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 
 
@@ -88,6 +90,62 @@ class _JsonEnd:
                 self.is_whole = self._depth <= 0
 
 
+class _Arguments:
+    """What is new in the fragments of a call's arguments: some servers repeat what they said.
+
+    All of it so far in each fragment, the whole once more at the end, or an empty object first.
+    """
+
+    def __init__(self) -> None:
+        self._json = _JsonEnd()
+        # The first fragment, or all that was said where fragments repeat it.
+        self._said = ""
+        self._repeats: bool | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        return self._json.is_whole
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was given back, but for an object without members, which may be no more."""
+        return self._repeats is None and self._said.strip() in ("", _EMPTY)
+
+    def text(self, fragment: str) -> str:
+        """What a fragment of free text adds: all of it."""
+        self._repeats = False
+        self._json.feed(fragment)
+        return fragment
+
+    def new(self, fragment: str) -> str:
+        """What a fragment adds."""
+        if self.is_empty and self._said:
+            # It stood for arguments that were to come.
+            if not fragment.lstrip().startswith("{"):
+                return ""
+            self._json, self._said = _JsonEnd(), ""
+        if self.is_whole:
+            return ""
+        if not self._said and self._repeats is None:
+            self._said, added = fragment, fragment
+        else:
+            added = self._after(fragment)
+        self._json.feed(added)
+        return "" if self.is_empty else added
+
+    def _after(self, fragment: str) -> str:
+        if self._repeats is None:
+            # Where a value is to follow, an object may begin like the one that it is in.
+            begun = self._said.rstrip()
+            may_repeat = begun.startswith("{") and begun[-1] not in ":[,"
+            self._repeats = may_repeat and fragment.startswith(self._said)
+        if not self._repeats or not fragment.startswith(self._said):
+            return fragment
+        added = fragment[len(self._said) :]
+        self._said = fragment
+        return added
+
+
 class _Slot:
     """A part that is told, or waits for its turn."""
 
@@ -96,7 +154,7 @@ class _Slot:
         self.block = block
         self.waiting: list[Event] = []
         self.is_sealed = False
-        self.json = _JsonEnd()
+        self.arguments = _Arguments()
 
     @property
     def may_begin(self) -> bool:
@@ -105,7 +163,7 @@ class _Slot:
     @property
     def may_end(self) -> bool:
         """Text and thinking end when something else begins; arguments when they are whole."""
-        return self.may_begin and (not isinstance(self.part, ToolCall) or self.json.is_whole)
+        return self.may_begin and (not isinstance(self.part, ToolCall) or self.arguments.is_whole)
 
 
 class Assembly:
@@ -198,9 +256,10 @@ class Assembly:
         if slot not in self._slots:
             # More of a call that had come to its end: there is nowhere to say it.
             return
-        if call.arguments:
-            slot.json.feed(call.arguments)
-            self._say(slot, Delta(call.arguments))
+        takes_text = isinstance(slot.part, ToolCall) and slot.part.takes_text
+        new = slot.arguments.text if takes_text else slot.arguments.new
+        if call.arguments and (said := new(call.arguments)):
+            self._say(slot, Delta(said))
         if call.opaque and not slot.is_sealed:
             self._seal(slot, call.opaque)
         self._advance()
@@ -244,7 +303,9 @@ class Assembly:
         slot.waiting.clear()
 
     def _end(self) -> None:
-        self._slots.popleft()
+        slot = self._slots.popleft()
+        if slot.arguments.is_empty and slot.arguments.is_whole:
+            self._events.append(Delta(_EMPTY))
         self._is_told = False
         self._events.append(PartEnded())
 

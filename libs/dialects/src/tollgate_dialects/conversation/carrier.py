@@ -12,6 +12,10 @@ from urllib.parse import quote, unquote
 from tollgate_dialects.conversation.parts import Opaque, Origin, Seal
 
 _MARK: Final = "tg1"
+# How the text of every carried block begins.
+CARRIED: Final = f"{_MARK}:"
+# What stands in the place of a seal beside thinking that has none.
+UNSEALED: Final = Opaque(Origin.NOBODY, Seal.SIGNATURE, "")
 
 
 def carried(opaque: Opaque, own: Origin, item_id: str = "") -> str:

@@ -18,6 +18,8 @@ class Origin(enum.StrEnum):
     OPENAI = "openai"
     GOOGLE = "google"
     ALIBABA = "alibaba"
+    # The thinking is in plain words: clients throw away what has no seal, and vendors want it back.
+    NOBODY = "nobody"
 
 
 class Seal(enum.StrEnum):

@@ -6,6 +6,7 @@ Owns the type. None and empty say that the client left something to the model's 
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.parts import Origin, Part, Tool
 
 Role: TypeAlias = Literal["system", "developer", "user", "assistant"]
@@ -57,6 +58,13 @@ class OutputFormat:
     description: str = ""
     schema: dict[str, Any] | None = None
     strict: bool | None = None
+
+    def in_words(self) -> str:
+        """The same as an instruction, for a model that cannot be held to it."""
+        if self.kind == "json_schema" and self.schema is not None:
+            printed = documents.written(self.schema).decode()
+            return f"Answer with JSON that is valid under this schema, and nothing else: {printed}"
+        return "Answer with one JSON object, and nothing else."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

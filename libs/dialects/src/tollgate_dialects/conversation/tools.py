@@ -13,8 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.answer import (
     Answer,
     Delta,
@@ -78,7 +77,7 @@ class FlatTools:
         """`keeps_text`: the protocol has tools of free text, so they are not wrapped."""
         self._names = flat_names(tools)
         self._keeps_text = keeps_text
-        self.functions = tuple(self._flat(tool) for tool in tools if isinstance(tool, FunctionTool))
+        self.functions = tuple(self.tool(tool) for tool in tools if isinstance(tool, FunctionTool))
 
     def name(self, namespace: str, name: str) -> str:
         """What a tool is called; also one that is not declared any more."""
@@ -89,7 +88,7 @@ class FlatTools:
         name = self.name(call.namespace, call.name)
         if not call.takes_text or self._keeps_text:
             return dataclasses.replace(call, name=name, namespace="")
-        wrapped = orjson.dumps({_INPUT: call.arguments}).decode()
+        wrapped = documents.written({_INPUT: call.arguments}).decode()
         return dataclasses.replace(
             call, name=name, namespace="", takes_text=False, arguments=wrapped
         )
@@ -99,7 +98,8 @@ class FlatTools:
         wanted = set(names)
         return tuple(flat for (_, name), flat in self._names.items() if name in wanted)
 
-    def _flat(self, tool: FunctionTool) -> FunctionTool:
+    def tool(self, tool: FunctionTool) -> FunctionTool:
+        """One of the tools, as it is declared to the upstream."""
         name = self._names[tool.namespace, tool.name]
         if not tool.takes_text or self._keeps_text:
             return dataclasses.replace(tool, name=name, namespace="")
@@ -136,7 +136,7 @@ def _definition(grammar: dict[str, Any] | None) -> str:
 def _unwrapped(arguments: str) -> str:
     """The free text in the arguments of a wrapped tool; the arguments, where there is none."""
     try:
-        value = orjson.loads(arguments)
+        value = documents.read(arguments)
     except ValueError:
         return arguments
     text = value.get(_INPUT) if isinstance(value, dict) else None

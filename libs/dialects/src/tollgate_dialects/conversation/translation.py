@@ -90,17 +90,23 @@ class EventWriter(ABC):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Translation:
-    """A dialect's part in translation."""
+class UpstreamTranslation:
+    """A dialect's part in translation where upstreams speak it."""
 
-    # The client's document, which the strict reader has accepted. Raises BadRequest.
-    read_request: Callable[[Mapping[str, Any]], Request]
     # Raises Untranslatable.
     write_request: Callable[[Request, Target], Written]
     # A document that the meter let through. Raises ValueError, KeyError or TypeError.
     read_answer: Callable[[Mapping[str, Any]], Answer]
-    write_answer: Callable[[Answer, Usage, Context], dict[str, Any]]
     event_reader: Callable[[], EventReader]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Translation(UpstreamTranslation):
+    """The same, and its part where clients speak it."""
+
+    # The client's document, which the strict reader has accepted. Raises BadRequest.
+    read_request: Callable[[Mapping[str, Any]], Request]
+    write_answer: Callable[[Answer, Usage, Context], dict[str, Any]]
     event_writer: type[EventWriter]
 
 

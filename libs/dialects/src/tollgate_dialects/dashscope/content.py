@@ -85,8 +85,8 @@ def _judge(part: Any, found: Content, *, is_enlarged: bool) -> None:
     if kind in _OTHER_PRICES or not _OTHER_PRICES.isdisjoint(part):
         raise unsupported("input.messages")
     carried = part.keys() & MEDIA
+    found.unbounded |= _carries_more(part, _PART_MEMBERS)
     if not carried and kind in (None, "text") and "text" in part:
-        found.unbounded |= _carries_more(part, _PART_MEMBERS)
         return
     image = part.get("image")
     is_inline = isinstance(image, str) and image.startswith("data:image/")

@@ -17,9 +17,15 @@ from tollgate_dialects.request.content import CacheWrite, Content
 
 # Hidden prompts, tags of turns and of tools.
 _OVERHEAD_TOKENS: Final = 400
-# 16 tiles of 258 are the most for a picture, and its tags: older models cut it into as many, newer
-# ones take up to 2,240 for it.
+# What a picture takes that is no long strip: newer models up to 2,240 tokens, older ones
+# those of 16 tiles at most; and its tags.
 PICTURE_TOKENS: Final = 4_200
+# The shortest edge of a tile in pixels, and what one takes.
+_TILE_EDGE: Final = 256
+_TILE_TOKENS: Final = 258
+_PICTURES: Final = frozenset(
+    f"image/{kind}" for kind in ("png", "jpeg", "jpg", "webp", "heic", "heif", "gif", "avif", "bmp")
+)
 
 PDF: Final = "application/pdf"
 
@@ -58,6 +64,13 @@ def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
 def cache_write(_printed: bytes) -> CacheWrite:
     """What Google keeps unasked costs nothing; what is asked for is refused."""
     return "none"
+
+
+def picture_tokens(width: int, height: int) -> int:
+    """Tiles with an edge of two thirds of the picture's shorter one: a long strip has many."""
+    edge = max(min(width, height) * 2 // 3, _TILE_EDGE)
+    tiles = -(-width // edge) * -(-height // edge)
+    return max(tiles * _TILE_TOKENS + 100, PICTURE_TOKENS)
 
 
 def _objects(value: object, name: str) -> list[dict[str, Any]]:
@@ -104,13 +117,11 @@ def _judge_blob(blob: Mapping[str, Any], found: Content) -> None:
     kind, data = _kind(blob), blob.get("data")
     if not isinstance(data, str):
         raise wrong_type("data", "a string")
-    if kind.startswith("image/"):
-        picture = pictures.of_base64(
-            kind, spelling.base64_of(data), lambda _width, _height: PICTURE_TOKENS
-        )
+    if kind in _PICTURES:
+        picture = pictures.of_base64(kind, spelling.base64_of(data), picture_tokens)
         # Padding that we have added is none of the body's bytes.
         found.add(picture._replace(encoded_bytes=min(picture.encoded_bytes, len(data))))
-    elif kind == PDF:
+    elif kind == PDF or kind.startswith("image/"):
         found.unbounded = True
 
 

@@ -64,6 +64,12 @@ def _check_tool(tool: Mapping[str, Any]) -> None:
         raise wrong_type("functionDeclarations", "an array of objects")
 
 
+def _counted(document: dict[str, Any]) -> dict[str, Any]:
+    """A count may be asked of contents alone, or of a whole call."""
+    request = document.get(spelling.used(document, "generateContentRequest"))
+    return request if isinstance(request, dict) else document
+
+
 def _content(document: Mapping[str, Any], printed: bytes) -> Content:
     unknown = document.keys() - _TOP - _REFUSED.keys()
     if unknown:
@@ -101,5 +107,6 @@ RULES: Final = RequestRules(
     model_in_body=False,
     stream_in_body=False,
     count=count.input_tokens,
-    sheds=signatures.has_carried,
+    counted=_counted,
+    sheds=lambda document, _printed: signatures.has_carried(document),
 )

@@ -4,10 +4,9 @@ The chunk that says why the answer ended ends it; usage may still follow. So wha
 on waits until the upstream closes.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
-
-import orjson
 
 from tollgate_dialects.answer import reported
 from tollgate_dialects.answer.answer_usage import AnswerMeter
@@ -30,8 +29,9 @@ def ends(document: Mapping[str, Any]) -> bool:
 
 def _is_last(event: sse.Event) -> bool:
     try:
-        document = orjson.loads(event.data)
-    except orjson.JSONDecodeError:
+        # Reads halves of surrogate pairs, as meters do.
+        document = json.loads(event.data)
+    except (ValueError, RecursionError):
         return False
     return isinstance(document, dict) and ends(document)
 

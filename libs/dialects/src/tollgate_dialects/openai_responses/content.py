@@ -29,8 +29,6 @@ _BOUNDED_PARTS: Final = frozenset(
 _STORED: Final = frozenset(("item_reference",))
 # Thinking that this gateway has told of: nothing of it is stored anywhere.
 _OWN_ID = re.compile(r"rs_[0-9a-f]{32}_\d{1,9}\Z")
-# What stands before the blocks of other vendors, see conversation/carrier.py.
-_CARRIED: Final = "tg1:"
 
 
 def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
@@ -53,25 +51,13 @@ def cache_write(_printed: bytes) -> CacheWrite:
     return "5m"
 
 
-def has_carried(document: Mapping[str, Any]) -> bool:
-    """Whether there is thinking that no vendor can read: wrapped by us, or named by us."""
-    items = document.get("input")
-    return isinstance(items, list) and any(
-        isinstance(item, dict)
-        and (
-            str(item.get("encrypted_content", "")).startswith(_CARRIED)
-            or (item.get("type") == "reasoning" and item.get("id") and _is_own(item["id"]))
-        )
-        for item in items
-    )
-
-
 def _judge(item: Mapping[str, Any], found: Content) -> None:
     kind = kind_of(item)
     if kind in _STORED or (kind is None and item.get("role") is None):
         raise unsupported("input")
     if kind == "reasoning":
-        if not item.get("encrypted_content") and not _is_own(item.get("id")):
+        item_id = item.get("id")
+        if not (item.get("encrypted_content") or item_id is None or is_own(item_id)):
             found.unbounded = True
     elif kind is not None and kind not in _BOUNDED_ITEMS:
         found.unbounded = True
@@ -86,8 +72,9 @@ def _judge(item: Mapping[str, Any], found: Content) -> None:
             raise wrong_type(name, "a text or an array")
 
 
-def _is_own(item_id: object) -> bool:
-    return item_id is None or (isinstance(item_id, str) and _OWN_ID.match(item_id) is not None)
+def is_own(item_id: object) -> bool:
+    """Whether the name of an item of thinking is one that this gateway makes."""
+    return isinstance(item_id, str) and _OWN_ID.match(item_id) is not None
 
 
 def _judge_part(part: Any, found: Content) -> None:

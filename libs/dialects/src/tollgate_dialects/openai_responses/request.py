@@ -8,12 +8,11 @@ stored there. A stream tells its usage unasked, and there is one answer to a req
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.common.refusal import unsupported, wrong_type
-from tollgate_dialects.openai_responses import content, limits, tools
+from tollgate_dialects.common.refusal import wrong_type
+from tollgate_dialects.openai_responses import content, limits, shed, tools
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules
-from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
 
 
 def _in_one_go(reasoning: Any) -> bool:
@@ -55,20 +54,6 @@ def _check_tool(tool: Mapping[str, Any]) -> None:
             raise wrong_type("tools", "an array of objects with a type")
 
 
-def _sheds(document: Mapping[str, Any]) -> bool:
-    """Whether there are tools at the vendor that have no price, or blocks that we have wrapped.
-
-    Raises BadRequest where a tool that is left out would have to be called.
-    """
-    declared = tools.declared(document)
-    left_out = any(map(tools.is_left_out, declared))
-    sheds = left_out or content.has_carried(document)
-    forced = tools.is_hosted_forced(document.get("tool_choice"), declared)
-    if forced and (sheds or tools.at_vendor(document) is NO_SERVER_TOOLS):
-        raise unsupported("tools")
-    return sheds
-
-
 RULES: Final = RequestRules(
     names=keys.names_of(
         _REFUSED,
@@ -87,6 +72,7 @@ RULES: Final = RequestRules(
     rewritten=frozenset(("model", limits.NAME, tools.MAX_CALLS)),
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
-    sheds=_sheds,
     server_tools=tools.at_vendor,
+    sheds=shed.may_have,
+    shed=shed.shed,
 )

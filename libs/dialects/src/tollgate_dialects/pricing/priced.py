@@ -17,9 +17,9 @@ def at_price(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFa
     if tools is NO_SERVER_TOOLS or tools == NO_SERVER_TOOLS:
         return facts
     # What is written anew has no tools of the vendor's.
-    is_sent = is_spoken and not facts.sheds_tools
+    is_sent = is_spoken and not facts.is_written_anew
     if is_sent and (not tools.searches or price.has(Unit.WEB_SEARCH)):
         return facts
     if tools.are_required:
         raise unpriced("Web search", "--web-search", "tools") if is_sent else unsupported("tools")
-    return facts._replace(server_tools=NO_SERVER_TOOLS, sheds_tools=facts.sheds_tools or is_spoken)
+    return facts._replace(server_tools=NO_SERVER_TOOLS, sheds=facts.sheds or is_sent)

@@ -34,6 +34,7 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
     bound = input_bound(body, printed, rules.content(document, printed))
     stream = boolean(document, "stream") if told.stream is None else told.stream
     max_output_tokens, limit_names = rules.output_limit(document)
+    sheds = rules.sheds(document, printed)
     choices = rules.choices(document)
     if stream and rules.stream_choices_max is not None and choices > rules.stream_choices_max:
         raise BadRequest(Code.UNSUPPORTED_PARAMETER, "A stream has one choice here.", "n")
@@ -49,7 +50,8 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         limit_names=limit_names,
         present=rules.rewritten.intersection(document),
         translated_token_bound=bound.translated_tokens,
-        sheds_tools=rules.sheds(document),
+        sheds=sheds and rules.shed is not None,
+        is_written_anew=sheds and rules.shed is None,
         server_tools=rules.server_tools(document),
         texts=rules.texts(document),
         beyond_limit_tokens=rules.beyond_limit(document),
@@ -65,6 +67,7 @@ def count(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> Count:
     document = _parse(body)
     printed = orjson.dumps(document)
     keys.check(body, printed, document, rules.names)
+    document = rules.counted(document)
     tools = document.get("tools")
     if tools is not None and not (
         isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)

@@ -35,9 +35,10 @@ class RequestFacts(NamedTuple):
     # that a rewrite may set: it need not look for what is not there.
     limit_names: tuple[str, ...]
     present: frozenset[str]
-    # It declares tools that run at the vendor and have no price yet, or has blocks that only we
-    # can unwrap: what is sent is written anew, without those tools.
-    sheds_tools: bool = False
+    # It may have what an upstream of its own protocol must not be sent: that is left out, or the
+    # whole is written anew without it.
+    sheds: bool = False
+    is_written_anew: bool = False
     # What bounds the input where an upstream of another protocol reads it.
     translated_token_bound: int = 0
     # Tools that run at the vendor and are sent, as long as they have a price.
@@ -76,6 +77,13 @@ class Count(NamedTuple):
 
     model: str
     input_tokens: int
+
+
+class Shed(NamedTuple):
+    """A document as it may be sent, and what was left out of it, by the one form's names."""
+
+    document: Mapping[str, Any]
+    dropped: frozenset[str] = frozenset()
 
 
 class Within(NamedTuple):
@@ -122,10 +130,17 @@ class RequestRules:
     stream_choices_max: int | None = None
     # What the output limit of a document does not cover, as in RequestFacts.
     beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
-    # Whether a document has what must be left out of what is sent.
-    sheds: Callable[[Mapping[str, Any]], bool] = lambda _document: False
     # What the vendor may do on its own. Raises BadRequest.
     server_tools: Callable[[Mapping[str, Any]], ServerTools] = lambda _document: NO_SERVER_TOOLS
+    # The request that a document is to have counted: itself, or one within it.
+    counted: Callable[[dict[str, Any]], dict[str, Any]] = lambda document: document
+    # Whether a document (and its text, as orjson prints it) may have what an upstream of this very
+    # protocol must not be sent: tools that run there and have no price, blocks of other makers.
+    sheds: Callable[[Mapping[str, Any], bytes], bool] = lambda _document, _printed: False
+    # The document for a model of the upstream's, without that and with all else as it was, and with
+    # the tools of `server_tools` or without. None: it is written anew, as for an upstream of
+    # another protocol.
+    shed: Callable[[Mapping[str, Any], str, bool], Shed] | None = None
 
     def told(self, model: str | None, *, stream: bool) -> Told:
         """What is known of a call from outside of its body, of all that may be."""

@@ -58,7 +58,7 @@ class EdgeApp:
             scope,
             receive,
             send,
-            face=called.face or _spoken(scope),
+            face=called.face or called.spoken or _spoken(scope),
             trace_id=self._ids.uuid7(),
             told=called.told_by(scope["headers"]) if called.has_headers else called.told,
         )

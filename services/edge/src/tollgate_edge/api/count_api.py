@@ -4,6 +4,8 @@ Promises: free of charge, so not refused for money either; nothing leaves this p
 called. Who asks has the pace of requests that are no calls, and its share of bytes and bodies.
 """
 
+import orjson
+
 from tollgate_dialects.request import request as requests
 from tollgate_edge.api.admission import Admission
 from tollgate_edge.api.catalogue import Catalogue
@@ -40,7 +42,8 @@ class CountApi:
             return
         headers = answer_headers.build(exchange.facts())
         headers.append(answer_headers.JSON)
-        await exchange.answer(200, headers, b'{"input_tokens":%d}' % counted)
+        told = orjson.dumps({exchange.face.counted: counted})
+        await exchange.answer(200, headers, told)
 
     async def _count(self, exchange: Exchange) -> int | Refusal:
         if self._pipeline.stopping:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tollgate_dialects.request.rules import IN_THE_BODY, Told
-from tollgate_edge.api.faces import anthropic_api, openai_api
+from tollgate_edge.api.faces import anthropic_api, gemini_api, openai_api
 from tollgate_edge.api.faces.face import Face
 
 # The first is spoken by whoever says nothing of it.
@@ -17,6 +17,7 @@ FACES = (
     openai_api.FACE,
     anthropic_api.FACE,
     openai_api.RESPONSES_FACE,
+    gemini_api.FACE,
     openai_api.DASHSCOPE_FACE,
     *openai_api.OTHER_FACES,
 )
@@ -30,6 +31,8 @@ class Called(NamedTuple):
     # Clients ask about how much they would send, and nothing is sent.
     counts: bool = False
     told: Told = IN_THE_BODY
+    # Whose path it is, where no call is made; None: of several.
+    spoken: Face | None = None
     # Headers say something of the call, too.
     has_headers: bool = False
 
@@ -40,14 +43,16 @@ class Called(NamedTuple):
         return self.told._replace(stream=asks_for_stream(headers))
 
 
+# Of those whose path is the same for every call.
+_FIXED = [face for face in FACES if face.dialect.request.model_in_body]
 HOT = {
     path: Called(path, face, has_headers=not face.dialect.request.stream_in_body)
-    for face in FACES
+    for face in _FIXED
     for path in face.paths
 }
 _COUNTED = {
     path: Called(path, face, counts=True)
-    for path, face in ((f"{face.path}/count_tokens", face) for face in FACES)
+    for path, face in ((f"{face.path}/count_tokens", face) for face in _FIXED)
     if face.dialect.request.count
 }
 # Base URLs are typed by people: with a slash at the end, with /v1 twice or not at all. And who came
@@ -64,16 +69,40 @@ _DEPLOYMENT = re.compile(
     re.DOTALL,
 )
 
+# Google's clients name a model in their path, and what is to be done with it; Vertex's below its
+# publisher.
+_GOOGLE = re.compile(
+    r"/+(?P<version>(?:v1(?:beta1?|alpha)?/+)+)(?:publishers/+google/+)?models(?P<rest>/.*)?",
+    re.DOTALL,
+)
+_VERBS = frozenset(("generateContent", "streamGenerateContent", "countTokens"))
+
 
 def of(path: str) -> Called:
     """What a path means that is not HOT itself."""
     path = canonical(path)
     if (found := HOT.get(path) or _COUNTED.get(path)) is not None:
         return found
+    if (google := _GOOGLE.fullmatch(path)) is not None:
+        return _of_google(google)
     if (deployment := _DEPLOYMENT.fullmatch(path)) is not None:
         face = HOT[canonical(f"/v1/{deployment['api']}")].face
         return Called(path, face, told=Told(model=deployment["model"]))
     return Called(path)
+
+
+def _of_google(found: re.Match[str]) -> Called:
+    face = gemini_api.FACE
+    rest = (found["rest"] or "").strip("/")
+    model, _, verb = rest.rpartition(":")
+    if model and verb in _VERBS:
+        told = Told(model, stream=verb == "streamGenerateContent")
+        path = f"{face.path}/{rest}"
+        return Called(path, face, counts=verb == "countTokens", told=told)
+    # The lists of models have one place; below /v1 alone, headers say who asks.
+    is_shared = not found["version"].replace("v1", "").strip("/")
+    listed = f"/v1/models/{rest}" if rest else "/v1/models"
+    return Called(listed, spoken=None if is_shared else face)
 
 
 def canonical(path: str) -> str:

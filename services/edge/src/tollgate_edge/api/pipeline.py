@@ -151,7 +151,7 @@ class Pipeline:
             call.request = at_price(call.request, model.price, is_spoken=model.speaks(spoken))
         except requests.BadRequest as bad:
             return public_errors.bad_request(bad)
-        if call.request.sheds_tools or not model.speaks_only(spoken):
+        if call.request.is_written_anew or not model.speaks_only(spoken):
             call.request = call.request.translated()
         bound = bounds.worst_case(
             call.request, model.price, output_cap=_cap_of_rates(grant, call.request, model)

@@ -15,7 +15,7 @@ from tollgate.audit.v1 import audit_pb2
 from tollgate_edge.api import receipt
 from tollgate_edge.api.catalogue import Catalogue
 from tollgate_edge.api.exchange import Exchange, refusal_headers
-from tollgate_edge.api.faces import anthropic_api, openai_api
+from tollgate_edge.api.faces import anthropic_api, gemini_api, openai_api
 from tollgate_edge.api.pipeline import Pipeline
 from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal
@@ -37,6 +37,7 @@ _PATHS = [
     *(face.path for face in openai_api.OTHER_FACES),
     anthropic_api.FACE.path,
     f"{anthropic_api.FACE.path}/count_tokens",
+    gemini_api.FACE.path,
     "/v1/models",
     "/v1/receipts/{trace_id}",
 ]

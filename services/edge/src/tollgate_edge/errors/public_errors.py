@@ -219,7 +219,7 @@ OWN = MappingProxyType(
         "KEY_MISSING": PublicError(
             401,
             "missing_api_key",
-            "Send an API key as Authorization: Bearer, x-api-key or api-key.",
+            "Send an API key as Authorization: Bearer, x-api-key, x-goog-api-key or api-key.",
         ),
         "KEY_MALFORMED": PublicError(401, "invalid_api_key", _BAD_KEY),
         "KEY_AMBIGUOUS": PublicError(

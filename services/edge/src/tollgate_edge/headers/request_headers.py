@@ -18,8 +18,8 @@ BEARER = b"bearer "
 
 _CREDENTIAL_NAMES = frozenset(
     (
-        b"key", b"api_key", b"apikey", b"api-key", b"x-api-key", b"access_token", b"token",
-        b"authorization", b"auth",
+        b"key", b"api_key", b"apikey", b"api-key", b"x-api-key", b"x-goog-api-key",
+        b"access_token", b"token", b"authorization", b"auth",
     )
 )  # fmt: skip
 
@@ -104,6 +104,8 @@ def _take_beta(found: RequestHeaders, value: bytes) -> None:
 _TAKERS = {
     b"authorization": _take_authorization,
     b"x-api-key": _add_credential,
+    # Google's clients.
+    b"x-goog-api-key": _add_credential,
     # Azure's clients.
     b"api-key": _add_credential,
     b"content-length": _take_content_length,

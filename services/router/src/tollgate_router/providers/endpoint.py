@@ -7,8 +7,8 @@ upstream header but what its dialect passes on.
 import re
 
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.dialect import Asked, Endpoint
-from tollgate_dialects.registry import DIALECTS
+from tollgate_dialects.dialect import Asked, UpstreamEndpoint
+from tollgate_dialects.registry import UPSTREAM_DIALECTS
 from tollgate_router.providers.base_url import BaseUrl
 
 USER_AGENT = "tollgate/0.1"
@@ -16,12 +16,12 @@ USER_AGENT = "tollgate/0.1"
 _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
-def url(address: BaseUrl, spoken: Endpoint, asked: Asked) -> str:
+def url(address: BaseUrl, spoken: UpstreamEndpoint, asked: Asked) -> str:
     """Where a call goes. Base URLs are written as each protocol's SDK takes them."""
     return f"{address}{spoken.path_below(address.path, asked)}"
 
 
-def target(address: BaseUrl, spoken: Endpoint, asked: Asked) -> str:
+def target(address: BaseUrl, spoken: UpstreamEndpoint, asked: Asked) -> str:
     """The same without scheme, host and port: what stands in a request's first line."""
     return url(address, spoken, asked).removeprefix(address.origin)
 
@@ -39,5 +39,5 @@ def headers(protocol: Protocol, key: str) -> dict[str, str]:
         "Accept": "*/*",
         # Encoded answers would have to be decoded before they can be metered: a bomb's way in.
         "Accept-Encoding": "identity",
-        **DIALECTS[protocol].endpoint.key_headers(key),
+        **UPSTREAM_DIALECTS[protocol].endpoint.key_headers(key),
     }

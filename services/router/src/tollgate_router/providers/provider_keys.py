@@ -8,9 +8,10 @@ that it is bound to.
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from tollgate_dialects.dialect import Asked
-from tollgate_dialects.registry import DIALECTS
+from tollgate_dialects.dialect import Asked, Outgoing, Signer
+from tollgate_dialects.registry import UPSTREAM_DIALECTS
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import Keyring, KeyringFault
 from tollgate_kit.secret import Secret
@@ -32,6 +33,16 @@ class OpenKey:
 
     secret: Secret
     head: RequestHead
+    # What signs each request with it; None: its headers are all there is to it.
+    signer: Signer | None = None
+
+    def signed(self, head: RequestHead, body: bytes, clock: Clock) -> RequestHead:
+        """The head of one request with what vouches for it at this moment."""
+        if self.signer is None:
+            return head
+        moment = datetime.fromtimestamp(clock.unix_ms() // 1000, UTC)
+        now = moment.strftime("%Y%m%dT%H%M%SZ")
+        return head.with_headers(self.signer(Outgoing(head.host, head.target, body, now)))
 
 
 class ProviderKeys:
@@ -73,11 +84,12 @@ class ProviderKeys:
             secret = await self._keyring.decrypt(KEYRING_KEY, context, candidate.key.encrypted)
             if not endpoint.is_sendable_key(secret.reveal()):
                 raise KeyringFault("the decrypted key cannot stand in a header")
+            spoken = UPSTREAM_DIALECTS[candidate.protocol].endpoint
             head = RequestHead.post(
-                endpoint.url(candidate.address, DIALECTS[candidate.protocol].endpoint, _ANY_CALL),
+                endpoint.url(candidate.address, spoken, _ANY_CALL),
                 endpoint.headers(candidate.protocol, secret.reveal()),
             )
-            opened = OpenKey(secret, head)
+            opened = OpenKey(secret, head, spoken.signer(secret.reveal()))
             while len(self._open) >= KEYS_MAX:
                 del self._open[next(iter(self._open))]
             self._open[context] = (candidate.key.encrypted, self._clock.monotonic(), opened)

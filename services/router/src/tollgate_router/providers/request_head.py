@@ -44,6 +44,16 @@ class RequestHead:
         all_headers = {"Host": authority} | dict(headers)
         return cls(Origin(parts.scheme, host, port), line, all_headers, _encode(line, all_headers))
 
+    @property
+    def host(self) -> str:
+        """The value of the header of that name."""
+        return self._headers["Host"]
+
+    @property
+    def target(self) -> str:
+        """The path, as it stands in the first line."""
+        return self._line.split(" ")[1]
+
     def at(self, target: str) -> Self:
         """The same head for another path. Raises ValueError, which repeats nothing."""
         line = _line(target)

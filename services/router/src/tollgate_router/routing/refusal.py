@@ -51,9 +51,14 @@ _RATE = frozenset(
 )
 _BAD_KEY = frozenset(
     ("invalidapikey", "apikeyinvalid", "authenticationerror", "accountdeactivated",
-     "organizationrestricted", "organizationdeactivated")
+     "organizationrestricted", "organizationdeactivated",
+     # AWS
+     "unrecognizedclientexception", "expiredtokenexception", "invalidsignatureexception",
+     "incompletesignatureexception", "missingauthenticationtokenexception")
 )  # fmt: skip
 _BAD_KEY_BEGINS = re.compile(r"(?i)(?:api key not valid|incorrect api key|invalid api[ -]key)")
+# Failures of the upstream under a status of the client's: Bedrock's 408 and 424.
+_FAILED = frozenset(("modeltimeoutexception", "modelerrorexception"))
 # A 403 for what the client sent: OpenRouter's and DashScope's moderation, and others of its kind.
 _POLICY = frozenset(
     ("contentpolicyviolation", "contentfilter", "datainspectionfailed", "moderation", "flagged")
@@ -92,6 +97,8 @@ def judge(status: int, body: bytes, headers: Mapping[str, str]) -> Judgement:
         return Judgement(plain, status)
     said = upstream_error.words(body, headers)
     codes = {_NOT_WORDS.sub("", code.lower()) for code in said.codes}
+    if codes & _FAILED:
+        return Judgement(Result.SERVER_ERROR, HTTPStatus.BAD_GATEWAY)
     repeats_request = plain is Result.REFUSED and status != HTTPStatus.PRECONDITION_FAILED
     if _is_out_of_funds(said.message, codes, repeats_request=repeats_request):
         return Judgement(Result.OUT_OF_FUNDS, HTTPStatus.PAYMENT_REQUIRED)

@@ -8,10 +8,9 @@ unseen; so do pings and whatever is not known.
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-import orjson
-
-from tollgate_dialects.anthropic.translate import citations, names
-from tollgate_dialects.common import sse
+from tollgate_dialects.anthropic.translate import citations
+from tollgate_dialects.common import documents, sse
+from tollgate_dialects.conversation import call_input
 from tollgate_dialects.conversation.answer import (
     Answer,
     AnswerPart,
@@ -73,7 +72,7 @@ class MessageReader(EventReader):
 
     def read(self, event: sse.Event) -> list[Event]:
         """What one event says."""
-        document = orjson.loads(event.data)
+        document = documents.read(event.data)
         if "type" not in document:
             document = {"type": event.name.decode("latin-1"), **document}
         return self.told(document)
@@ -259,7 +258,7 @@ class _Block:
 
     def _close(self) -> None:
         if isinstance(self._part, ToolCall) and not self._has_text:
-            self._say(names.arguments_of(self._input or {}))
+            self._say(call_input.arguments_of(self._input or {}))
         if self._seal is not None:
             self._tell(Sealed(self._seal))
         if self._is_told:

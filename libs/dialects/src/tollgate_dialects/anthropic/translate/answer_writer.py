@@ -8,10 +8,9 @@ takes them back.
 import dataclasses
 from typing import Any, Final
 
-import orjson
-
 from tollgate_dialects.anthropic.translate import citations, names
-from tollgate_dialects.conversation import carrier
+from tollgate_dialects.common import documents
+from tollgate_dialects.conversation import call_input, carrier
 from tollgate_dialects.conversation.answer import (
     Answer,
     Cited,
@@ -85,7 +84,9 @@ def _complete(block: dict[str, Any], texts: dict[str, list[str]]) -> None:
     for member, pieces in texts.items():
         text = "".join(pieces)
         block[member] = (
-            names.input_of(text, takes_text=False) if member == "input" else block[member] + text
+            call_input.input_of(text, takes_text=False)
+            if member == "input"
+            else block[member] + text
         )
 
 
@@ -116,7 +117,7 @@ class MessageWriter(EventWriter):
     def write(self, event: Event, usage: Usage | None) -> bytes:
         """The frames of an event; the name of each is what clients go by."""
         return b"".join(
-            b"event: %b\ndata: %b\n\n" % (document["type"].encode(), orjson.dumps(document))
+            b"event: %b\ndata: %b\n\n" % (document["type"].encode(), documents.written(document))
             for document in self.told(event, usage)
         )
 
@@ -238,8 +239,8 @@ class MessageWriter(EventWriter):
         if seal is not None and seal.origin is Origin.ANTHROPIC and seal.seal is Seal.ENCRYPTED:
             told += self._close()
             told += self._open({"type": "redacted_thinking", "data": seal.data})
-        elif seal is not None:
-            signature = carrier.carried(seal, Origin.ANTHROPIC)
+        elif seal is not None or (isinstance(part, Thinking) and self._is_open):
+            signature = carrier.carried(seal or carrier.UNSEALED, Origin.ANTHROPIC)
             told += self._open({"type": "thinking", "thinking": "", "signature": ""})
             told.append(self._delta({"type": "signature_delta", "signature": signature}))
         return [*told, *self._close()]
@@ -289,11 +290,11 @@ class MessageWriter(EventWriter):
 
 def _object(arguments: str, call: ToolCall) -> str:
     """Whole arguments as the model wrote them, or wrapped where they are no object."""
-    value = names.input_of(arguments, takes_text=call.takes_text)
+    value = call_input.input_of(arguments, takes_text=call.takes_text)
     if not value:
         return "{}"
-    if call.takes_text or value.keys() == {names.WRAPPER}:
-        return orjson.dumps(value).decode()
+    if call.takes_text or value.keys() == {call_input.WRAPPER}:
+        return documents.written(value).decode()
     return arguments
 
 

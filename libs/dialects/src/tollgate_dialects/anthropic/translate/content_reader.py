@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from tollgate_dialects.anthropic.translate import citations, names
+from tollgate_dialects.anthropic.translate import citations
 from tollgate_dialects.common.refusal import BadRequest, Code, wrong_type
-from tollgate_dialects.conversation import carrier
+from tollgate_dialects.conversation import call_input, carrier
 from tollgate_dialects.conversation.parts import (
     Cache,
     Media,
@@ -94,7 +94,7 @@ class ContentReader:
         return ToolCall(
             text_in(block, "id"),
             name,
-            names.arguments_of(block.get("input"), was_wrapped=self._is_wrapped(name)),
+            call_input.arguments_of(block.get("input"), was_wrapped=self._is_wrapped(name)),
             cache=cache_of(block),
         )
 
@@ -145,7 +145,8 @@ class ContentReader:
 
 def sealed(data: str, seal: Seal) -> Opaque | None:
     """The block that stands where Anthropic's own do; None where nothing does."""
-    return carrier.restored(data, Origin.ANTHROPIC, seal) if data else None
+    opaque = carrier.restored(data, Origin.ANTHROPIC, seal) if data else carrier.UNSEALED
+    return None if opaque.origin is Origin.NOBODY else opaque
 
 
 def cache_of(thing: Mapping[str, Any]) -> Cache:

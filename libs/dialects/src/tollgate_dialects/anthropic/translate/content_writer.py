@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from tollgate_dialects.anthropic.translate import names
+from tollgate_dialects.conversation import call_input
 from tollgate_dialects.conversation.parts import (
     Cache,
     Media,
@@ -22,6 +23,7 @@ from tollgate_dialects.conversation.parts import (
     ToolCall,
     ToolResult,
 )
+from tollgate_dialects.conversation.tools import FlatTools
 from tollgate_dialects.conversation.translation import Untranslatable
 
 # How the base64 of a picture begins, for clients that do not say what it is, or say it otherwise.
@@ -39,8 +41,9 @@ _FILE_PREFIX: Final = "file_"
 class ContentWriter:
     """Writes the contents of one request, and collects what they could not carry."""
 
-    def __init__(self) -> None:
+    def __init__(self, tools: FlatTools) -> None:
         self.dropped: set[str] = set()
+        self._tools = tools
 
     def blocks(
         self, role: Literal["system", "user", "assistant"], parts: Iterable[Part]
@@ -77,11 +80,12 @@ class ContentWriter:
     def _call(self, part: ToolCall) -> dict[str, Any]:
         if part.opaque is not None:
             self.dropped.add("thinking")
+        sent = self._tools.call(part)
         block = {
             "type": "tool_use",
             "id": names.tool_id(part.call_id),
-            "name": names.tool_name(part.name, part.namespace),
-            "input": names.input_of(part.arguments, takes_text=part.takes_text),
+            "name": sent.name,
+            "input": call_input.input_of(sent.arguments, takes_text=False),
         }
         return marked(block, part.cache)
 

@@ -7,9 +7,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from tollgate_dialects.anthropic.translate import names, reasoning
 from tollgate_dialects.anthropic.translate.content_reader import ContentReader, cache_of, text_in
+from tollgate_dialects.claude import reasoning
 from tollgate_dialects.common.refusal import BadRequest, Code, wrong_type
+from tollgate_dialects.conversation import call_input
 from tollgate_dialects.conversation.parts import (
     Cache,
     FunctionTool,
@@ -176,7 +177,7 @@ def _tools(document: Mapping[str, Any], unheld: set[str]) -> tuple[Tool, ...]:
 
 def _has_no_wrapper(schema: Mapping[str, Any] | None) -> bool:
     """Whether a lone member of the wrapper's name cannot be a tool's own."""
-    return schema is not None and names.WRAPPER not in object_in(schema, "properties")
+    return schema is not None and call_input.WRAPPER not in object_in(schema, "properties")
 
 
 def _tool_choice(choice: Mapping[str, Any]) -> ToolChoice | None:

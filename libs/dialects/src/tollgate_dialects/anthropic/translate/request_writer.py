@@ -4,30 +4,27 @@ Promises: only what Anthropic documents and the named model takes; all else is n
 the request is refused where it makes no sense without.
 """
 
-import re
 from typing import Any, Final
 
-import orjson
-
-from tollgate_dialects.anthropic.translate import messages, models, names, reasoning, schemas
-from tollgate_dialects.anthropic.translate.content_writer import ContentWriter, marked
-from tollgate_dialects.anthropic.translate.models import Model
-from tollgate_dialects.conversation.parts import FunctionTool, HostedTool, Origin, Tool
+from tollgate_dialects.anthropic.translate import messages, tools
+from tollgate_dialects.anthropic.translate.content_writer import ContentWriter
+from tollgate_dialects.claude import models, reasoning, sampling, schemas
+from tollgate_dialects.claude.models import Model
+from tollgate_dialects.common import digests
+from tollgate_dialects.conversation.parts import Origin
 from tollgate_dialects.conversation.request import OutputFormat, Request
+from tollgate_dialects.conversation.tools import FlatTools
 from tollgate_dialects.conversation.translation import Target, Untranslatable, Written
 
 # What others that translate to this protocol send where a client sets no limit.
 _USUAL_MAX_TOKENS: Final = 4_096
 _MARKS_MAX: Final = 4
-_OWN_TOOL = re.compile(r"[a-z0-9_]+_\d{8}")
+_USER_CHARACTERS_MAX: Final = 256
 # Members that Anthropic has and the one form has not.
 _OWN_EXTRAS: Final = frozenset(("context_management", "inference_geo", "speed"))
 _TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only"}
 # Conversations that another vendor keeps: without them the request is another one.
 _STORED: Final = ("previous_response_id", "conversation", "prompt")
-_CHOICES: Final = frozenset(("anyOf", "oneOf", "allOf"))
-# Where thinking is on, a lower share is refused.
-_LEAST_TOP_P: Final = 0.95
 
 
 def write(request: Request, target: Target) -> Written:
@@ -36,7 +33,8 @@ def write(request: Request, target: Target) -> Written:
     model = models.named(target.model)
     max_tokens = target.max_output_tokens
     max_tokens = _USUAL_MAX_TOKENS if max_tokens is None else max_tokens
-    content = ContentWriter()
+    flat = FlatTools(request.tools)
+    content = ContentWriter(flat)
     dropped = content.dropped
     dropped |= request.unheld | _left_out(request)
     said = messages.write(request.turns, model, content)
@@ -47,10 +45,10 @@ def write(request: Request, target: Target) -> Written:
     }
     if request.stream:
         document["stream"] = True
-    tools = _tools(request, model, dropped)
-    if tools:
-        document["tools"] = tools
-    choice = _tool_choice(request, has_tools=bool(tools))
+    declared = tools.written(request, flat, model, dropped)
+    if declared:
+        document["tools"] = declared
+    choice = tools.choice(request, flat, has_tools=bool(declared))
     if choice:
         document["tool_choice"] = choice
     is_forced = choice.get("type") in ("any", "tool")
@@ -66,7 +64,8 @@ def write(request: Request, target: Target) -> Written:
         document["output_config"] = config
     if said.system:
         document["system"] = _plain(said.system)
-    _sample(request, model, document, dropped, is_thinking=thought.is_on)
+    sampled = sampling.kept(request, model, dropped, is_thinking=thought.is_on)
+    document |= {name: value for name, value in sampled._asdict().items() if value is not None}
     _address(request, document, dropped)
     _limit_marks(document, dropped)
     return Written(document, frozenset(dropped))
@@ -108,104 +107,6 @@ def _own(request: Request) -> dict[str, Any]:
     return {name: value for name, value in request.extra.items() if name in _OWN_EXTRAS}
 
 
-def _names_of(tool: Tool) -> tuple[str, ...]:
-    """The words by which a choice may mean a tool."""
-    if isinstance(tool, HostedTool):
-        return tool.kind, str(tool.raw.get("name"))
-    return tool.name, names.tool_name(tool.name, tool.namespace)
-
-
-def _tools(request: Request, model: Model, dropped: set[str]) -> list[dict[str, Any]]:
-    """The tools that may be called: a choice among several leaves the others out."""
-    choice = request.tool_choice
-    wanted = choice.names if choice is not None and choice.mode != "none" else ()
-    if choice is not None and choice.mode == "required" and len(wanted) == 1:
-        # The choice itself says which; the others stay for the conversation to read.
-        kept = request.tools
-    else:
-        kept = tuple(tool for tool in request.tools if not wanted or {*wanted} & {*_names_of(tool)})
-    tools = []
-    for tool in kept:
-        if isinstance(tool, FunctionTool):
-            tools.append(_function(tool, model, dropped))
-        elif _is_own(tool, request):
-            tools.append(dict(tool.raw))
-        elif choice is not None and choice.mode == "required" and {*wanted} & {*_names_of(tool)}:
-            raise Untranslatable("tool_choice", "The model's vendor does not have this tool.")
-        else:
-            dropped.add(f"tools.{tool.kind}")
-    return tools
-
-
-def _is_own(tool: HostedTool, request: Request) -> bool:
-    """Whether Anthropic's own reader let it pass: others do not know what it costs."""
-    if request.origin is not Origin.ANTHROPIC or tool.raw.get("type") != tool.kind:
-        return False
-    return _OWN_TOOL.fullmatch(tool.kind) is not None
-
-
-def _function(tool: FunctionTool, model: Model, dropped: set[str]) -> dict[str, Any]:
-    schema = _schema(tool, dropped)
-    if tool.takes_text:
-        text = {names.FREE_TEXT: {"type": "string"}}
-        schema = {"type": "object", "properties": text, "required": [names.FREE_TEXT]}
-    if tool.grammar is not None:
-        dropped.add("tools.grammar")
-    written: dict[str, Any] = {
-        "name": names.tool_name(tool.name, tool.namespace),
-        "input_schema": schema,
-    }
-    if tool.description:
-        written["description"] = tool.description
-    if tool.strict is not None and model.takes_schema:
-        written["strict"] = tool.strict
-    elif tool.strict:
-        dropped.add("tools.strict")
-    return marked(written, tool.cache)
-
-
-def _schema(tool: FunctionTool, dropped: set[str]) -> dict[str, Any]:
-    """An object at the top, and no choice among several there: Anthropic takes no other."""
-    schema = {**(tool.schema or {"properties": {}}), "type": "object"}
-    for name in _CHOICES & schema.keys():
-        branches = schema.pop(name)
-        dropped.add("tools.schema")
-        for branch in branches if isinstance(branches, list) else ():
-            found = branch.get("properties") if isinstance(branch, dict) else None
-            if isinstance(found, dict):
-                own = schema.get("properties")
-                schema["properties"] = {**found, **(own if isinstance(own, dict) else {})}
-    return schema
-
-
-def _tool_choice(request: Request, *, has_tools: bool) -> dict[str, Any]:
-    """Empty where the model may do as it likes."""
-    asked = request.tool_choice
-    if not has_tools:
-        if asked is not None and asked.mode == "required":
-            raise Untranslatable("tool_choice", "There is no tool that the vendor has.")
-        return {}
-    choice: dict[str, Any] = {}
-    if asked is not None:
-        kinds = {"auto": "auto", "none": "none", "required": "any"}
-        choice["type"] = kinds[asked.mode]
-        if asked.mode == "required" and len(asked.names) == 1:
-            choice = {"type": "tool", "name": _called(asked.names[0], request.tools)}
-    if request.parallel_tool_calls is False and choice.get("type") != "none":
-        choice = {"type": "auto", **choice, "disable_parallel_tool_use": True}
-    return choice
-
-
-def _called(name: str, tools: tuple[Tool, ...]) -> str:
-    """The name under which a chosen tool is sent."""
-    for tool in tools:
-        if isinstance(tool, FunctionTool) and name in _names_of(tool):
-            return names.tool_name(tool.name, tool.namespace)
-        if isinstance(tool, HostedTool) and name in _names_of(tool):
-            return str(tool.raw.get("name"))
-    return names.tool_name(name)
-
-
 def _hold_to(
     wanted: OutputFormat,
     model: Model,
@@ -216,20 +117,16 @@ def _hold_to(
     """A schema where the model can be held to one; else words, which are named as the less."""
     if wanted.kind == "text":
         return
-    if wanted.kind == "json_schema" and wanted.schema is not None:
-        if model.takes_schema:
-            schema, is_looser = schemas.held(wanted.schema)
-            config["format"] = {"type": "json_schema", "schema": schema}
-            if is_looser:
+    if wanted.kind == "json_schema" and wanted.schema is not None and model.takes_schema:
+        held = schemas.held(wanted.schema)
+        if held.is_fit:
+            config["format"] = {"type": "json_schema", "schema": held.schema}
+            if held.is_looser:
                 dropped.add("output_format.schema")
             if wanted.description:
                 dropped.add("output_format.description")
             return
-        printed = orjson.dumps(wanted.schema).decode()
-        words = f"Answer with JSON that is valid under this schema, and nothing else: {printed}"
-    else:
-        words = "Answer with one JSON object, and nothing else."
-    system.append({"type": "text", "text": words})
+    system.append({"type": "text", "text": wanted.in_words()})
     dropped.add("output_format")
 
 
@@ -241,37 +138,6 @@ def _plain(system: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     return system
 
 
-def _sample(
-    request: Request,
-    model: Model,
-    document: dict[str, Any],
-    dropped: set[str],
-    *,
-    is_thinking: bool,
-) -> None:
-    """Temperature and its like, as far as the model takes them."""
-    temperature, top_p, top_k = request.temperature, request.top_p, request.top_k
-    is_usual = temperature == 1 and model.takes_sampling
-    if temperature is not None and not is_usual and (is_thinking or not model.takes_sampling):
-        if temperature != 1:
-            dropped.add("temperature")
-        temperature = None
-    elif temperature is not None and not 0 <= temperature <= 1:
-        dropped.add("temperature")
-        temperature = min(max(temperature, 0.0), 1.0)
-    is_low = top_p is not None and is_thinking and top_p < _LEAST_TOP_P
-    is_second = temperature is not None and model.takes_one_sampling
-    if top_p is not None and (is_low or is_second or not model.takes_sampling):
-        if top_p != 1:
-            dropped.add("top_p")
-        top_p = None
-    if top_k is not None and (is_thinking or not model.takes_sampling):
-        dropped.add("top_k")
-        top_k = None
-    kept = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-    document.update({name: value for name, value in kept.items() if value is not None})
-
-
 def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> None:
     """What is said of a request rather than in it."""
     stops = [stop for stop in request.stop if stop.strip()]
@@ -281,7 +147,8 @@ def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> N
     if stops:
         document["stop_sequences"] = stops
     if request.user:
-        document["metadata"] = {"user_id": request.user}
+        user_id = digests.fitted(request.user, characters_max=_USER_CHARACTERS_MAX)
+        document["metadata"] = {"user_id": user_id}
     if request.service_tier in _TIERS:
         document["service_tier"] = _TIERS[request.service_tier]
     document.update(_own(request))

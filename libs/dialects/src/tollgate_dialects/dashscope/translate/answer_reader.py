@@ -5,9 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
-from tollgate_dialects.common import shapes, sse
+from tollgate_dialects.common import documents, shapes, sse
 from tollgate_dialects.conversation.answer import Answer, Ending, Event, Finished, Started, Stop
 from tollgate_dialects.conversation.assembly import Assembly, Call, Thought, Words
 from tollgate_dialects.conversation.machine import Machine
@@ -48,7 +46,7 @@ class FrameReader(EventReader):
 
     def read(self, event: sse.Event) -> list[Event]:
         """One frame. Raises ValueError."""
-        document = orjson.loads(event.data)
+        document = documents.read(event.data)
         if not isinstance(document, dict):
             raise shapes.ShapeError("frame", "an object")
         if self._has_finished:
@@ -65,7 +63,7 @@ class FrameReader(EventReader):
             events.append(Started(self._answer_id))
         output = shapes.item(document, "output")
         if output.get("choices") is None and output.get("text") is not None:
-            self._say("", shapes.text(output, "text"))
+            self._tell("", self._said.take(shapes.text(output, "text")))
             self._reason = schema.reason_of(output)
         for choice in shapes.items(output, "choices"):
             if choice.get("index") in (None, 0):
@@ -83,17 +81,19 @@ class FrameReader(EventReader):
 
     def _choose(self, choice: Mapping[str, Any]) -> None:
         message = shapes.item(choice, "message")
-        self._say(shapes.text(message, "reasoning_content"), _content_of(message))
-        for number, call in enumerate(shapes.items(message, "tool_calls")):
+        calls = shapes.items(message, "tool_calls")
+        thought, said = shapes.text(message, "reasoning_content"), _content_of(message)
+        self._tell(
+            self._thought.take(thought, is_beside=bool(said or calls)),
+            self._said.take(said, is_beside=bool(thought or calls)),
+        )
+        for number, call in enumerate(calls):
             function = shapes.item(call, "function")
             index = call.get("index")
             place = index if type(index) is int else number
-            said = self._arguments[place].take(shapes.text(function, "arguments"))
-            self._call(place, shapes.text(call, "id"), shapes.text(function, "name"), said)
+            new = self._arguments[place].take(shapes.text(function, "arguments"))
+            self._call(place, shapes.text(call, "id"), shapes.text(function, "name"), new)
         self._reason = schema.reason_of(choice) or self._reason
-
-    def _say(self, thought: str, said: str) -> None:
-        self._tell(self._thought.take(thought), self._said.take(said))
 
     def _tell(self, thought: str, said: str) -> None:
         if thought:

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.answer import (
     Answer,
     AnswerPart,
@@ -32,7 +31,7 @@ from tollgate_dialects.dashscope.translate import signature, style
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import Usage
 
-_LENGTH: Final = frozenset((Stop.LENGTH, Stop.CONTEXT_FULL))
+_LENGTH: Final = frozenset((Stop.LENGTH, Stop.CONTEXT_FULL, Stop.PAUSE))
 # Between two thoughts, where they are one text.
 _BETWEEN: Final = "\n\n"
 # All so far is told again once it has grown by this share: telling it again for every piece would
@@ -170,7 +169,7 @@ class FrameWriter(EventWriter):
 
     def _frame(self, usage: Usage | None, reason: str) -> bytes:
         self._frames += 1
-        data = orjson.dumps(self.document(usage, reason=reason))
+        data = documents.written(self.document(usage, reason=reason))
         self._told_characters = self._message.characters
         if self._in_pieces:
             self._message = _Message()

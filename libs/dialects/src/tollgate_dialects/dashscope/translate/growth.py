@@ -2,8 +2,13 @@
 
 DashScope does either, as it was asked or as its model can. Promises that a text that is told whole
 is never told twice, and one in pieces never loses a piece that only repeats what was said: where
-two frames could be either, the second waits for the next.
+frames could be either, those behind the first wait for the next.
 """
+
+from typing import Final
+
+# Pieces may happen to repeat and lengthen one another, but not twice and to so many characters.
+_SURE: Final = 8
 
 
 class Mode:
@@ -24,10 +29,13 @@ class Growth:
         self._waiting: list[str] = []
         self._told_characters = 0
 
-    def take(self, text: str) -> str:
-        """What a frame's text adds; empty also while it waits."""
+    def take(self, text: str, *, is_beside: bool = False) -> str:
+        """What a frame's text adds; empty also while it waits.
+
+        `is_beside`: the frame says something else, too. In pieces, no text stands still beside one.
+        """
         if self._mode.is_whole is None:
-            self._find_out(text)
+            self._find_out(text, is_beside=is_beside)
         if self._mode.is_whole is None:
             return self._wait(text)
         if self._mode.is_whole:
@@ -44,13 +52,13 @@ class Growth:
         last, self._waiting = self._waiting[-1:], []
         return last[0][self._told_characters :] if last else ""
 
-    def _find_out(self, text: str) -> None:
+    def _find_out(self, text: str, *, is_beside: bool) -> None:
         if not self._first:
             return
         last = self._waiting[-1] if self._waiting else self._first
         if not text or not text.startswith(last):
             self._mode.is_whole = False
-        elif len(text) > len(last) > len(self._first):
+        elif is_beside or (len(text) > len(last) > len(self._first) and len(text) >= _SURE):
             self._mode.is_whole = True
 
     def _wait(self, text: str) -> str:

@@ -102,6 +102,8 @@ def _part(part: Mapping[str, Any]) -> Iterator[Part]:
     kind = shapes.text(part, "type")
     if "image" in part and kind in ("", "image"):
         yield _picture(part)
+        if "text" in part:
+            yield Text(shapes.text(part, "text"))
     elif kind == "doc_url":
         addresses = part.get("doc_url")
         for address in addresses if isinstance(addresses, list) else [addresses]:

@@ -8,8 +8,7 @@ without.
 import re
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.parts import FunctionTool, HostedTool, Media, Origin
 from tollgate_dialects.conversation.request import OutputFormat, Reasoning, Request, ToolChoice
 from tollgate_dialects.conversation.tools import FlatTools
@@ -233,10 +232,10 @@ def _hold_to(
     parameters["response_format"] = {"type": "json_object"}
     words = "Answer with one JSON object, and nothing else."
     if wanted.schema is not None:
-        printed = orjson.dumps(wanted.schema).decode()
+        printed = documents.written(wanted.schema).decode()
         words = f"Answer with JSON that is valid under this schema, and nothing else: {printed}"
         dropped.add("output_format")
-    elif _JSON.search(orjson.dumps(messages).decode()):
+    elif _JSON.search(documents.written(messages).decode()):
         return
     if not messages or messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": [{"text": words}] if is_parts else words})

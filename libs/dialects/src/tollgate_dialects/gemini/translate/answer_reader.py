@@ -9,9 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
-from tollgate_dialects.common import shapes, sse
+from tollgate_dialects.common import documents, shapes, sse
 from tollgate_dialects.conversation.answer import (
     Answer,
     Delta,
@@ -66,7 +64,7 @@ class ChunkReader(EventReader):
 
     def read(self, event: sse.Event) -> list[Event]:
         """What one chunk says. Raises ValueError."""
-        document = orjson.loads(event.data)
+        document = documents.read(event.data)
         if not isinstance(document, dict):
             raise shapes.ShapeError("chunk", "an object")
         if self._has_finished:
@@ -177,7 +175,7 @@ class ChunkReader(EventReader):
         if call is None:
             return []
         sealed = [Sealed(self._seal)] if self._seal is not None else []
-        arguments = orjson.dumps(self._pieces.whole()).decode()
+        arguments = documents.written(self._pieces.whole()).decode()
         return [PartStarted(call), *sealed, Delta(arguments), PartEnded()]
 
     def _made_id(self) -> str:

@@ -5,11 +5,10 @@ base64, from where the reader of the next request takes it back; the last chunk 
 ended and what it used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.answer import (
     Answer,
     AnswerPart,
@@ -33,7 +32,7 @@ _REASONS: Final[Mapping[Stop, str]] = {
     Stop.END: "STOP",
     Stop.TOOL_CALLS: "STOP",
     Stop.STOP_SEQUENCE: "STOP",
-    Stop.PAUSE: "STOP",
+    Stop.PAUSE: "MAX_TOKENS",
     Stop.LENGTH: "MAX_TOKENS",
     Stop.CONTEXT_FULL: "MAX_TOKENS",
     Stop.REFUSAL: "SAFETY",
@@ -46,10 +45,8 @@ _WRAPPER: Final = "arguments"
 def write(answer: Answer, usage: Usage, context: Context) -> dict[str, Any]:
     """A whole answer."""
     told = _Told(context)
-    parts: list[dict[str, Any]] = []
-    for event in events_of(answer):
-        for part in told.parts(event):
-            _merge(parts, part)
+    pieces = [part for event in events_of(answer) for part in told.parts(event)]
+    parts = [_whole(group) for group in _grouped(pieces)]
     return {
         "candidates": [{"content": {"parts": parts, "role": "model"}, **_end(answer.ending)}],
         "usageMetadata": usage_report(usage),
@@ -57,14 +54,25 @@ def write(answer: Answer, usage: Usage, context: Context) -> dict[str, Any]:
     }
 
 
-def _merge(parts: list[dict[str, Any]], part: dict[str, Any]) -> None:
+def _grouped(pieces: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Texts of one kind are one part, with the signature that follows them."""
-    last = parts[-1] if parts else {}
-    is_text = "text" in part and "text" in last and "thoughtSignature" not in last
-    if is_text and part.get("thought") == last.get("thought"):
-        parts[-1] = {**last, **part, "text": last["text"] + part["text"]}
-    else:
-        parts.append(part)
+    group: list[dict[str, Any]] = []
+    for piece in pieces:
+        last = group[-1] if group else piece
+        is_text = "text" in piece and "text" in last and "thoughtSignature" not in last
+        if group and not (is_text and piece.get("thought") == last.get("thought")):
+            yield group
+            group = []
+        group.append(piece)
+    if group:
+        yield group
+
+
+def _whole(group: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    last = group[-1]
+    if len(group) == 1:
+        return last
+    return {**last, "text": "".join(piece["text"] for piece in group)}
 
 
 def usage_report(usage: Usage) -> dict[str, Any]:
@@ -161,8 +169,8 @@ def _object(arguments: str, call: ToolCall) -> dict[str, Any]:
     if not arguments.strip():
         return {}
     try:
-        value = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
+        value = documents.read(arguments)
+    except ValueError:
         return {_WRAPPER: arguments}
     return value if isinstance(value, dict) else {_WRAPPER: arguments}
 
@@ -189,4 +197,4 @@ class ChunkWriter(EventWriter):
 
 
 def _frame(document: dict[str, Any]) -> bytes:
-    return b"data: %b\n\n" % orjson.dumps(document)
+    return b"data: %b\n\n" % documents.written(document)

@@ -7,12 +7,12 @@ that says something to a model is read, or is named in `unheld`.
 
 import base64
 import dataclasses
+import itertools
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from tollgate_dialects.common import shapes
+from tollgate_dialects.common import documents, shapes
 from tollgate_dialects.conversation.parts import (
     Media,
     Opaque,
@@ -34,8 +34,9 @@ class ContentReader:
         """`unheld` is filled."""
         self._unheld = unheld
         self._calls = 0
-        # The ids of calls that have no result yet, by name.
-        self._open: dict[str, list[str]] = {}
+        # The ids of calls by their function's name, less those at its beginning that have a result.
+        self._open: dict[str, deque[str]] = {}
+        self._answered: set[str] = set()
 
     def parts(self, content: Mapping[str, Any]) -> list[Part]:
         """What a content says. Raises ShapeError."""
@@ -63,22 +64,27 @@ class ContentReader:
         self._calls += 1
         name = shapes.text(call, "name")
         call_id = shapes.text(call, "id") or f"call_{self._calls}"
-        self._open.setdefault(name, []).append(call_id)
-        arguments = orjson.dumps(shapes.item(call, "args")).decode()
+        self._open.setdefault(name, deque()).append(call_id)
+        arguments = documents.written(shapes.item(call, "args")).decode()
         return ToolCall(call_id, name, arguments, opaque=opaque)
 
     def _result(self, result: Mapping[str, Any]) -> ToolResult:
         name = shapes.text(result, "name")
-        call_id = shapes.text(result, "id")
-        waiting = self._open.get(name, [])
-        if not call_id:
-            call_id = waiting[0] if waiting else f"call_{name}"
-        if call_id in waiting:
-            waiting.remove(call_id)
+        call_id = shapes.text(result, "id") or self._waiting(name)
+        self._answered.add(call_id)
         media = [media for part in shapes.items(result, "parts") for media in _media_in(part)]
         words, is_error = _words(shapes.item(result, "response"))
         texts = (Text(words),) if words else ()
         return ToolResult(call_id, (*texts, *media), is_error=is_error, name=name)
+
+    def _waiting(self, name: str) -> str:
+        """The id of the first call of a function that has no result."""
+        calls = self._open.get(name)
+        while calls:
+            call_id = calls.popleft()
+            if call_id not in self._answered:
+                return call_id
+        return f"call_{name}"
 
 
 def _words(response: Mapping[str, Any]) -> tuple[str, bool]:
@@ -87,13 +93,13 @@ def _words(response: Mapping[str, Any]) -> tuple[str, bool]:
         name, value = next(iter(response.items()))
         if name in ("output", "error") and isinstance(value, str) and not _is_object(value):
             return value, name == "error"
-    return (orjson.dumps(response).decode() if response else "", False)
+    return (documents.written(response).decode() if response else "", False)
 
 
 def _is_object(text: str) -> bool:
     try:
-        return isinstance(orjson.loads(text), dict)
-    except orjson.JSONDecodeError:
+        return isinstance(documents.read(text), dict)
+    except ValueError:
         return False
 
 
@@ -143,17 +149,24 @@ def _stored(file: Mapping[str, Any]) -> Media:
 def joined(parts: Sequence[Part]) -> tuple[Part, ...]:
     """What a model has said, whole: its SDK's history keeps the pieces of a stream as they came."""
     whole: list[Part] = []
-    for part in parts:
-        last = whole[-1] if whole else None
-        if isinstance(part, Text) and isinstance(last, Text):
-            whole[-1] = dataclasses.replace(last, text=last.text + part.text)
-        elif isinstance(part, Thinking) and isinstance(last, Thinking) and _goes_on(last, part):
-            whole[-1] = Thinking(last.text + part.text, part.opaque)
-        else:
+    said: list[str] = []
+    for part, after in itertools.zip_longest(parts, parts[1:]):
+        if not isinstance(part, Text | Thinking):
             whole.append(part)
-    return tuple(part for part in whole if not (isinstance(part, Text) and not part.text))
+            continue
+        said.append(part.text)
+        if after is not None and _goes_on(part, after):
+            continue
+        text, said = "".join(said), []
+        if text or isinstance(part, Thinking):
+            whole.append(dataclasses.replace(part, text=text))
+    return tuple(whole)
 
 
-def _goes_on(last: Thinking, part: Thinking) -> bool:
-    is_of_text = part.opaque is not None and part.opaque.item_id == signatures.OF_TEXT
-    return last.opaque is None and not is_of_text
+def _goes_on(part: Text | Thinking, after: Part) -> bool:
+    """Whether the part that follows says more of the same."""
+    if isinstance(part, Text):
+        return isinstance(after, Text)
+    if not isinstance(after, Thinking) or part.opaque is not None:
+        return False
+    return after.opaque is None or after.opaque.item_id != signatures.OF_TEXT

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.parts import (
     Media,
     Part,
@@ -218,9 +217,9 @@ def _mark_foreign(contents: Sequence[dict[str, Any]]) -> None:
 
 def _value(text: str) -> Any:
     try:
-        value = orjson.loads(text)
+        value = documents.read(text)
         # What is nested more deeply than can be written is no value: a TypeError.
-        orjson.dumps(value)
+        documents.written(value)
     except (ValueError, TypeError):
         return None
     return value

@@ -51,6 +51,8 @@ _HELD_CONFIG: Final = frozenset(
      "responseMimeType", "responseSchema", "responseJsonSchema", "responseModalities",
      "candidateCount")
 )  # fmt: skip
+# Larger whole numbers have no exact float.
+_EXACT_MAX: Final = 2**53
 _JSON: Final = "application/json"
 
 
@@ -98,7 +100,7 @@ def _whole(config: Mapping[str, Any], name: str) -> int | None:
     """A whole number; Google's SDK writes some as 40.0."""
     value = shapes.number(config, name)
     if isinstance(value, float):
-        if not value.is_integer():
+        if not value.is_integer() or abs(value) > _EXACT_MAX:
             raise shapes.ShapeError(name, "a whole number")
         return int(value)
     return value

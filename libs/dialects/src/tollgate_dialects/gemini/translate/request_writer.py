@@ -6,8 +6,7 @@ tokens; what is left out is named, and a request that makes no sense without it 
 
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.parts import FunctionTool, HostedTool, Origin
 from tollgate_dialects.conversation.request import OutputFormat, Request, ToolChoice
 from tollgate_dialects.conversation.tools import FlatTools
@@ -165,7 +164,7 @@ def _hold_to(
     if has_tools and not model.takes_schema_with_tools:
         words = "Answer with one JSON object, and nothing else."
         if wanted.schema is not None:
-            printed = orjson.dumps(wanted.schema).decode()
+            printed = documents.written(wanted.schema).decode()
             words = f"Answer with JSON that is valid under this schema, and nothing else: {printed}"
         said.system.append({"text": words})
         dropped.add("output_format")

@@ -4,9 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
-from tollgate_dialects.common import shapes, sse
+from tollgate_dialects.common import documents, shapes, sse
 from tollgate_dialects.conversation.answer import Answer, Ending, Event, Finished, Started, Stop
 from tollgate_dialects.conversation.assembly import Assembly
 from tollgate_dialects.conversation.machine import Machine
@@ -66,7 +64,7 @@ class ChunkReader(EventReader):
         """One frame. Raises ValueError."""
         if event.data.strip() == b"[DONE]":
             return self.finish()
-        document = orjson.loads(event.data)
+        document = documents.read(event.data)
         if not isinstance(document, dict):
             raise shapes.ShapeError("chunk", "an object")
         return self.take(document)

@@ -7,8 +7,7 @@ it vouches for, where request_reader finds them again.
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.answer import (
     Answer,
     AnswerPart,
@@ -41,8 +40,9 @@ from tollgate_dialects.pricing.usage import NOTHING, Usage
 _REASONS: Final[Mapping[Stop, str]] = {
     Stop.END: "stop",
     Stop.STOP_SEQUENCE: "stop",
-    Stop.PAUSE: "stop",
     Stop.LENGTH: "length",
+    # Not at its end either: there is more to come of it, or there would be.
+    Stop.PAUSE: "length",
     Stop.CONTEXT_FULL: "length",
     Stop.TOOL_CALLS: "tool_calls",
     Stop.REFUSAL: "content_filter",
@@ -190,10 +190,7 @@ class _Told:
         part = self._part
         if isinstance(part, ToolCall):
             self._has_arguments = True
-            said = {"custom": {"input": text}} if part.takes_text else {
-                "function": {"arguments": text}
-            }  # fmt: skip
-            return {"tool_calls": [{"index": self.calls - 1, **said}]}
+            return {"tool_calls": [self._fragment(part, text)]}
         if isinstance(part, Thinking):
             # A thought that follows another one.
             between = _BETWEEN if self._has_thought and not self._thought else ""
@@ -205,12 +202,17 @@ class _Told:
             return {"refusal": text}
         return {"content": text}
 
+    def _fragment(self, call: ToolCall, text: str) -> dict[str, Any]:
+        said = {"custom": {"input": text}} if call.takes_text else {"function": {"arguments": text}}
+        return {"index": self.calls - 1, **said}
+
     def _sealed(self, opaque: Opaque) -> dict[str, Any]:
         part = self._part
         if isinstance(part, ToolCall):
             if opaque.origin is Origin.GOOGLE:
-                extra = {"google": {"thought_signature": opaque.data}}
-                return {"tool_calls": [{"index": self.calls - 1, "extra_content": extra}]}
+                # OpenAI's SDK fails on a fragment that says nothing of the function.
+                more = self._fragment(part, "")
+                return {"tool_calls": [{**more, "extra_content": _google(opaque)}]}
             opaque = Opaque(opaque.origin, opaque.seal, opaque.data, part.call_id)
         return {"reasoning_details": [self._detail(opaque)]}
 
@@ -229,6 +231,11 @@ class _Told:
             detail["text" if is_signature else "summary"] = text
         detail["signature" if is_signature else "data"] = opaque.data
         return detail
+
+
+def _google(opaque: Opaque) -> dict[str, Any]:
+    """Google's own place for a call's signature in a chat."""
+    return {"google": {"thought_signature": opaque.data}}
 
 
 def _annotation(citation: Citation) -> dict[str, Any]:
@@ -271,4 +278,4 @@ class ChunkWriter(EventWriter):
 
 
 def _frame(document: dict[str, Any]) -> bytes:
-    return b"data: %b\n\n" % orjson.dumps(document)
+    return b"data: %b\n\n" % documents.written(document)

@@ -32,15 +32,20 @@ class MessageWriter:
         self._tools = tools
         self._dropped = dropped
         self._is_openai = is_openai
+        # Somebody but the system has spoken.
+        self._has_begun = False
 
     def write(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
         """All messages. Raises Untranslatable."""
         messages: list[dict[str, Any]] = []
         for turn in turns:
+            self._has_begun |= turn.role in ("user", "assistant")
             if turn.role == "assistant":
                 messages += self._assistant(turn)
             else:
                 messages += self._said(turn)
+        if not self._is_openai:
+            messages = _with_one_system(messages)
         return _in_order(messages)
 
     def _said(self, turn: Turn) -> list[dict[str, Any]]:
@@ -57,8 +62,14 @@ class MessageWriter:
         return messages
 
     def _role(self, turn: Turn) -> str:
-        """Developers are OpenAI's word: others have systems alone."""
-        return "system" if turn.role == "developer" and not self._is_openai else turn.role
+        """Developers are OpenAI's word; templates of others take a system at the head alone."""
+        if self._is_openai or turn.role == "user":
+            return turn.role
+        if self._has_begun:
+            # In a user's mouth it has less weight.
+            self._dropped.add("system")
+            return "user"
+        return "system"
 
     def _result(self, result: ToolResult, behind: list[Part]) -> dict[str, Any]:
         """A result holds words alone: its pictures follow in a message of the user's."""
@@ -180,6 +191,28 @@ def _fit(call_id: str) -> str:
         return call_id
     digest = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()
     return f"call_{digest[: _ID_MAX - len('call_')]}"
+
+
+def _with_one_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The system prompt as one message: templates of some models refuse a second one."""
+    head = 0
+    while head < len(messages) and messages[head]["role"] == "system":
+        head += 1
+    if head < 2:  # noqa: PLR2004 - one is what is wanted
+        return messages
+    contents = [message["content"] for message in messages[:head]]
+    whole: str | list[dict[str, Any]]
+    if all(isinstance(content, str) for content in contents):
+        whole = "\n\n".join(filter(None, contents))
+    else:
+        whole = [
+            part
+            for content in contents
+            for part in (
+                [{"type": "text", "text": content}] if isinstance(content, str) else content
+            )
+        ]
+    return [{"role": "system", "content": whole}, *messages[head:]]
 
 
 def _in_order(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -52,30 +52,60 @@ def _read(document: Mapping[str, Any]) -> Request:
     )
 
 
+class _Ids:
+    """Ids for calls without one: an old function's has none, and its result but the name."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+        # The name and the id of each that has no result yet.
+        self._waiting: list[tuple[str, str]] = []
+
+    def of_call(self, call: Call) -> str:
+        """The call's own, or its name; with a number where there were others of it."""
+        if call.call_id:
+            self._given.add(call.call_id)
+            return call.call_id
+        call_id, number = call.name, 1
+        while call_id in self._given:
+            number += 1
+            call_id = f"{call.name}_{number}"
+        self._given.add(call_id)
+        self._waiting.append((call.name, call_id))
+        return call_id
+
+    def of_result(self, name: str) -> str:
+        """That of the first call of this name that waits for its result."""
+        for place, (called, call_id) in enumerate(self._waiting):
+            if name in ("", called):
+                del self._waiting[place]
+                return call_id
+        return name
+
+
 def _turns(messages: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
     """Results of tools that stand one after another are one turn."""
     results: list[Part] = []
+    ids = _Ids()
     for message in messages:
         role = shapes.text(message, "role")
         if role in _RESULTS:
-            results.append(_result(message))
+            results.append(_result(message, ids))
             continue
         if results:
             yield Turn("user", tuple(results))
             results = []
         if role not in _ROLES:
             raise shapes.ShapeError("role", "system, developer, user, assistant or tool")
-        parts = _assistant(message) if role == "assistant" else _parts(message)
+        parts = _assistant(message, ids) if role == "assistant" else _parts(message)
         yield Turn(_ROLES[role], tuple(parts), shapes.text(message, "name"))
     if results:
         yield Turn("user", tuple(results))
 
 
-def _result(message: Mapping[str, Any]) -> ToolResult:
+def _result(message: Mapping[str, Any], ids: _Ids) -> ToolResult:
     parts = [part for part in _parts(message) if isinstance(part, (Text, Media))]
     name = shapes.text(message, "name")
-    # An old function's result has no id: its name is that of its one call.
-    call_id = shapes.text(message, "tool_call_id") or name
+    call_id = shapes.text(message, "tool_call_id") or ids.of_result(name)
     return ToolResult(call_id, tuple(parts), name=name, cache=_cache(message))
 
 
@@ -171,7 +201,7 @@ def _cache(holder: Mapping[str, Any]) -> Cache:
     return "5m" if any(isinstance(mark, dict) for mark in marks) else ""
 
 
-def _assistant(message: Mapping[str, Any]) -> list[Part]:
+def _assistant(message: Mapping[str, Any], ids: _Ids) -> list[Part]:
     """Thinking, words and calls, in the order in which they were said."""
     parts: list[Part] = []
     for piece in said.pieces_of(message):
@@ -185,7 +215,7 @@ def _assistant(message: Mapping[str, Any]) -> list[Part]:
             case Call():
                 parts.append(
                     ToolCall(
-                        piece.call_id or piece.name,
+                        ids.of_call(piece),
                         piece.name,
                         piece.arguments,
                         takes_text=piece.takes_text,

@@ -5,9 +5,9 @@ protocol read beside it; all else is named as dropped, or the request is refused
 sense without.
 """
 
-import hashlib
 from typing import Any, Final
 
+from tollgate_dialects.common import digests
 from tollgate_dialects.conversation.parts import FunctionTool, HostedTool
 from tollgate_dialects.conversation.request import OutputFormat, Request, ToolChoice
 from tollgate_dialects.conversation.tools import FlatTools
@@ -22,12 +22,14 @@ _OWN_EXTRAS: Final = frozenset(("store", "prompt_cache_retention", "prompt_cache
 # The others have other prices.
 _TIERS: Final = frozenset(("auto", "default"))
 _STOPS_MAX: Final = 4
-_USER_MAX: Final = 64
+# What OpenAI takes of the name of a user, or of a cache.
+_NAME_CHARACTERS_MAX: Final = 64
 # What OpenAI's reasoning models refuse.
 _SAMPLING: Final = (
-    "temperature", "top_p", "frequency_penalty", "presence_penalty", "logprobs", "top_logprobs",
-    "logit_bias",
+    "temperature", "top_p", "frequency_penalty", "presence_penalty", "logit_bias",
 )  # fmt: skip
+# What would be answered with what the one form does not hold.
+_UNTOLD: Final = ("logprobs", "top_logprobs")
 # Efforts by what a budget comes to, in tokens; those of other protocols that a chat has not.
 _BUDGETS: Final = ((1_024, "low"), (8_192, "medium"))
 
@@ -130,6 +132,7 @@ def _sample(
         document["n"] = request.choices
     if request.top_k is not None:
         dropped.add("top_k")
+    dropped.update(name for name in _UNTOLD if getattr(request, name))
 
 
 def _reason(request: Request, model: str, document: dict[str, Any], dropped: set[str]) -> None:
@@ -164,10 +167,11 @@ def _address(request: Request, model: str, document: dict[str, Any], dropped: se
         dropped.add("stop")
     if request.output_format is not None and request.output_format.kind != "text":
         document["response_format"] = _format(request.output_format)
+    cache_key = digests.fitted(request.cache_key, characters_max=_NAME_CHARACTERS_MAX)
     # Words that OpenAI alone knows: servers of its protocol may refuse what they do not know.
     for name, value, member in (
         ("verbosity", request.verbosity, "verbosity"),
-        ("cache_key", request.cache_key, "prompt_cache_key"),
+        ("cache_key", cache_key, "prompt_cache_key"),
         ("metadata", request.metadata, "metadata"),
     ):
         if value and is_openai:
@@ -175,7 +179,7 @@ def _address(request: Request, model: str, document: dict[str, Any], dropped: se
         elif value:
             dropped.add(name)
     if request.user:
-        document["user"] = _user(request.user)
+        document["user"] = digests.fitted(request.user, characters_max=_NAME_CHARACTERS_MAX)
     if request.service_tier in _TIERS and is_openai:
         document["service_tier"] = request.service_tier
     elif request.service_tier not in ("", "auto", "default"):
@@ -185,13 +189,6 @@ def _address(request: Request, model: str, document: dict[str, Any], dropped: se
             document[name] = value
         else:
             dropped.add(name)
-
-
-def _user(name: str) -> str:
-    """OpenAI takes 64 characters; a longer name stays told apart from others."""
-    if len(name) <= _USER_MAX:
-        return name
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _format(wanted: OutputFormat) -> dict[str, Any]:

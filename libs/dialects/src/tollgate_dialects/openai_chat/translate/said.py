@@ -8,9 +8,7 @@ are read here alike. `reasoning_details` is the place for opaque blocks in a cha
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
-from tollgate_dialects.common import shapes
+from tollgate_dialects.common import documents, shapes
 from tollgate_dialects.conversation import carrier
 from tollgate_dialects.conversation.assembly import Call, Piece, Thought, Words
 from tollgate_dialects.conversation.parts import Citation, Opaque, Origin, Seal
@@ -174,8 +172,8 @@ def _arguments(function: Mapping[str, Any], name: str) -> str:
     arguments = function.get(name)
     if isinstance(arguments, dict):
         try:
-            return orjson.dumps(arguments).decode()
-        except orjson.JSONEncodeError:
+            return documents.written(arguments).decode()
+        except (ValueError, TypeError):
             raise ShapeError(name, "a string") from None
     return shapes.text(function, name)
 

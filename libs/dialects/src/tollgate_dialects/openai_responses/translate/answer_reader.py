@@ -5,12 +5,11 @@ Promises that what servers leave out of a stream and say at an item's end, or on
 event, is said as well, and nothing twice.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
-from tollgate_dialects.common import shapes, sse
+from tollgate_dialects.common import documents, shapes, sse
 from tollgate_dialects.conversation.answer import (
     Answer,
     AnswerPart,
@@ -29,6 +28,16 @@ from tollgate_dialects.openai_responses.translate.item_reader import ItemReader
 
 _LAST: Final = frozenset(("response.completed", "response.incomplete", "response.done"))
 _FAILED: Final = frozenset(("error", "response.failed"))
+_ITEM_EVENTS: Final = frozenset(("output_item.added", "output_item.done"))
+# The item that is told of where none was begun: some servers send nothing but the pieces.
+_IMPLIED: Final = {
+    "output_text": "message",
+    "refusal": "message",
+    "reasoning_summary_text": "reasoning",
+    "reasoning_text": "reasoning",
+}
+# Far more than any answer has: what comes late is known by their names.
+_ITEMS_MAX: Final = 10_000
 
 
 def read(document: Mapping[str, Any]) -> Answer:
@@ -60,16 +69,22 @@ class ResponseReader(EventReader):
 
     def __init__(self) -> None:
         self._has_begun = False
-        # By output_index, in the order in which they began; the first is told, the others wait.
-        self._items: dict[object, ItemReader] = {}
-        self._has_items = False
-        self._has_called = False
+        # In the order in which they began; the first is told, the others wait.
+        self._items: deque[ItemReader] = deque()
+        # Those, by output_index and by name: servers leave out the one or the other.
+        self._by_key: dict[int | str, ItemReader] = {}
+        # The keys of those that were told, for what comes late.
+        self._gone: set[int | str] = set()
+        self._begun = 0
+        # What was told: kinds of items, and ids of calls.
+        self._kinds: set[str] = set()
+        self._called: set[str] = set()
 
     def read(self, event: sse.Event) -> list[Event]:
         """One frame. Raises ValueError."""
         if event.data.strip() == b"[DONE]":
             return []
-        document = orjson.loads(event.data)
+        document = documents.read(event.data)
         if not isinstance(document, dict):
             raise shapes.ShapeError("event", "an object")
         kind = shapes.text(document, "type") or event.name.decode("latin-1")
@@ -87,54 +102,116 @@ class ResponseReader(EventReader):
         if kind in _LAST:
             return [*events, *self._finish(response)]
         self._take_of_item(kind.removeprefix("response."), document)
-        return [*events, *self._waiting()]
+        return [*events, *self._told()]
 
     def _take_of_item(self, kind: str, document: Mapping[str, Any]) -> None:
-        place = document.get("output_index")
-        key = place if type(place) is int else shapes.text(document, "item_id")
-        if kind in ("output_item.added", "output_item.done"):
-            item = shapes.item(document, "item")
-            if not item:
-                return
-            reader = self._items.get(key)
-            if reader is None:
-                reader = self._items[key] = ItemReader()
-            reader.take_item(item, is_whole=kind == "output_item.done")
-        elif (reader := self._items.get(key)) is not None:
+        item = shapes.item(document, "item") if kind in _ITEM_EVENTS else {}
+        index = document.get("output_index")
+        keys: list[int | str] = [index] if type(index) is int else []
+        if name := shapes.text(item, "id") or shapes.text(document, "item_id"):
+            keys.append(name)
+        if item:
+            is_whole = kind == "output_item.done"
+            reader = self._of_item(keys, said.kind_of(item), is_whole=is_whole)
+            if reader is not None:
+                reader.take_item(item, is_whole=is_whole)
+        elif (reader := self._of_piece(keys, kind.partition(".")[0])) is not None:
             reader.take(kind, document)
 
-    def _waiting(self) -> list[Event]:
+    def _of_item(
+        self, keys: Sequence[int | str], kind: str, *, is_whole: bool
+    ) -> ItemReader | None:
+        """Who reads an item that begins or ends; None: it was told already."""
+        reader = self._known(keys)
+        if reader is None and not keys and is_whole:
+            reader = self._last(kind)
+        if not is_whole and reader is not None and reader.is_whole:
+            # Some give all items one place.
+            reader = None
+        if reader is None and not (is_whole and self._gone.intersection(keys)):
+            reader = self._begin(ItemReader(), keys)
+        return reader
+
+    def _of_piece(self, keys: Sequence[int | str], kind: str) -> ItemReader | None:
+        """Who reads a piece of an item; None: there is no such item."""
+        implied = _IMPLIED.get(kind, "")
+        reader = self._known(keys) or self._last(implied)
+        if reader is None and implied and not self._gone.intersection(keys):
+            reader = self._begin(ItemReader(implied), keys)
+        return reader
+
+    def _known(self, keys: Sequence[int | str]) -> ItemReader | None:
+        return next((self._by_key[key] for key in keys if key in self._by_key), None)
+
+    def _last(self, kind: str) -> ItemReader | None:
+        """The last item, if more of its kind may be said."""
+        last = self._items[-1] if self._items else None
+        return last if last is not None and last.kind == kind and not last.is_whole else None
+
+    def _begin(self, reader: ItemReader, keys: Sequence[int | str]) -> ItemReader:
+        self._begun += 1
+        if self._begun > _ITEMS_MAX:
+            raise shapes.ShapeError("output", "of fewer items")
+        if not keys and self._items:
+            # Nothing can be told of the one before it any more.
+            self._items[-1].cut()
+        reader.keys = tuple(keys)
+        self._items.append(reader)
+        self._by_key.update(dict.fromkeys(keys, reader))
+        return reader
+
+    def _told(self) -> list[Event]:
         """All that can be said of the items, in their order."""
         events: list[Event] = []
-        for reader in self._items.values():
-            if reader.was_told:
-                continue
+        while self._items:
+            reader = self._items[0]
             events += reader.told()
             if not reader.is_whole:
                 break
-            reader.was_told = True
+            self._forget()
         self._note(events)
         return events
 
+    def _forget(self) -> None:
+        reader = self._items.popleft()
+        self._kinds.add(reader.kind)
+        self._gone.update(reader.keys)
+        for key in reader.keys:
+            if self._by_key.get(key) is reader:
+                del self._by_key[key]
+
     def _note(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, PartStarted):
-                self._has_items = True
-                self._has_called |= isinstance(event.part, ToolCall)
+            if isinstance(event, PartStarted) and isinstance(event.part, ToolCall):
+                self._called.add(event.part.call_id)
 
     def _finish(self, response: Mapping[str, Any]) -> list[Event]:
         events: list[Event] = []
         output = shapes.items(response, "output")
-        for place, reader in self._items.items():
-            if not reader.was_told:
-                if isinstance(place, int) and 0 <= place < len(output):
-                    reader.end_as(output[place])
-                events += [*reader.told(), *reader.end()]
+        by_name = {shapes.text(item, "id"): item for item in output}
+        while self._items:
+            reader = self._items[0]
+            for key in reader.keys:
+                if isinstance(key, str) and key in by_name:
+                    reader.end_as(by_name[key])
+                elif isinstance(key, int) and 0 <= key < len(output):
+                    reader.end_as(output[key])
+            events += reader.end()
+            self._forget()
         self._note(events)
-        if not self._has_items:
-            # Some tell of nothing before the end.
-            parts = _parts_in(response)
-            whole = Answer(tuple(parts), Ending(Stop.END))
-            events += events_of(whole)[1:-1]
-            self._note(events)
-        return [*events, Finished(_ending(response, has_called=self._has_called))]
+        unsaid = Answer(tuple(self._unsaid(output)), Ending(Stop.END))
+        events += events_of(unsaid)[1:-1]
+        self._note(events)
+        return [*events, Finished(_ending(response, has_called=bool(self._called)))]
+
+    def _unsaid(self, output: list[dict[str, Any]]) -> Iterator[AnswerPart]:
+        """What some servers tell with the last event alone.
+
+        A call is told apart by its id; of words and thoughts there were none yet.
+        """
+        for item in output:
+            if said.kind_of(item) in self._kinds:
+                calls = (part for part in said.parts_of(item) if isinstance(part, ToolCall))
+                yield from (call for call in calls if call.call_id not in self._called)
+            else:
+                yield from said.parts_of(item)

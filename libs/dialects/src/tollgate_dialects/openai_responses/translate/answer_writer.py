@@ -8,8 +8,7 @@ where the reader of the next request takes them back.
 import dataclasses
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation import carrier
 from tollgate_dialects.conversation.answer import (
     Answer,
@@ -67,7 +66,7 @@ class ResponseWriter(EventWriter):
             whole = self.whole(event.ending.stop, usage or NOTHING)
             self._tell(f"response.{whole['status']}", response=whole)
         return b"".join(
-            b"event: %b\ndata: %b\n\n" % (document["type"].encode(), orjson.dumps(document))
+            b"event: %b\ndata: %b\n\n" % (document["type"].encode(), documents.written(document))
             for document in told
         )
 
@@ -249,9 +248,9 @@ class ResponseWriter(EventWriter):
             self._tell_of_item("reasoning_summary_text.done", **_SUMMARY, text=text)
             self._tell_of_item("reasoning_summary_part.done", **_SUMMARY, part=whole)
             self._item["summary"] = [whole]
-        if self._seal is not None:
+        if self._seal is not None or text:
             self._item["encrypted_content"] = carrier.carried(
-                self._seal, Origin.OPENAI, self._item["id"]
+                self._seal or carrier.UNSEALED, Origin.OPENAI, self._item["id"]
             )
         self._close()
 

@@ -27,8 +27,11 @@ _CALLS: Final = ("function_call_arguments", "custom_tool_call_input")
 class ItemReader:
     """Takes the events of one item."""
 
-    def __init__(self) -> None:
-        self._kind = ""
+    def __init__(self, kind: str = "") -> None:
+        """`kind`: of an item whose beginning is not told."""
+        self.kind = kind
+        # By what the events of the stream name it.
+        self.keys: tuple[int | str, ...] = ()
         self._phase = ""
         self._events: list[Event] = []
         self._open: AnswerPart | None = None
@@ -41,34 +44,38 @@ class ItemReader:
         # What kind of thinking is told: summaries, or the thinking itself; never both.
         self._source = ""
         self.is_whole = False
-        self.was_told = False
 
     def told(self) -> list[Event]:
         """What was said since the last time."""
         events, self._events = self._events, []
         return events
 
-    def end(self) -> list[Event]:
-        """What is left of an item whose end did not come."""
+    def cut(self) -> None:
+        """End an item whose own end did not come."""
         self._close()
+        self.is_whole = True
+
+    def end(self) -> list[Event]:
+        """What is left of the item."""
+        self.cut()
         return self.told()
 
     def end_as(self, item: Mapping[str, Any]) -> None:
         """The item in the stream's last event, where its own end did not come."""
-        if said.kind_of(item) == self._kind:
+        if said.kind_of(item) == self.kind:
             self.take_item(item, is_whole=True)
 
     def take_item(self, item: Mapping[str, Any], *, is_whole: bool) -> None:
         """The item as it begins or ends. Raises ShapeError."""
         if self.is_whole:
             return
-        if not self._kind:
-            self._kind = said.kind_of(item)
+        if not self.kind:
+            self.kind = said.kind_of(item)
             self._phase = shapes.text(item, "phase")
         if is_whole:
             self._complete(item)
             self.is_whole = True
-        elif self._kind in ("function_call", "custom_tool_call") and not self._begun:
+        elif self.kind in ("function_call", "custom_tool_call") and not self._begun:
             call = said.call_of(item)
             # Without a name there is no call yet: then its end tells all of it.
             if call.name:
@@ -79,13 +86,13 @@ class ItemReader:
         if self.is_whole:
             return
         name, _, what = kind.rpartition(".")
-        match self._kind:
+        match self.kind:
             case "message":
                 self._take_text(kind, document)
             case "reasoning" if name in (_SUMMARY, "reasoning_text"):
                 self._think(name, what, document)
             case "function_call" | "custom_tool_call" if name in _CALLS and self._open:
-                member = "arguments" if self._kind == "function_call" else "input"
+                member = "arguments" if self.kind == "function_call" else "input"
                 self._go_on(document, what, member)
 
     def _take_text(self, kind: str, document: Mapping[str, Any]) -> None:

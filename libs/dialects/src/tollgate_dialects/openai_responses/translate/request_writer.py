@@ -4,9 +4,9 @@ Promises: only what OpenAI documents; that nothing is asked to be kept, so that 
 encrypted; all else is named as dropped, or the request is refused where it makes no sense without.
 """
 
-import hashlib
 from typing import Any, Final
 
+from tollgate_dialects.common import digests
 from tollgate_dialects.conversation.parts import HostedTool, Text
 from tollgate_dialects.conversation.request import OutputFormat, Request, Turn
 from tollgate_dialects.conversation.translation import Target, Untranslatable, Written
@@ -20,16 +20,19 @@ _STORED: Final = ("previous_response_id", "conversation", "prompt")
 _OWN_EXTRAS: Final = frozenset(("prompt_cache_retention", "prompt_cache_options", "moderation"))
 # Those of a chat that only say how it is kept.
 _HOW_KEPT: Final = frozenset(("store",))
-# What OpenAI takes of a user's name.
-_USER_CHARACTERS_MAX: Final = 64
+# What OpenAI takes of the name of a user, or of a cache.
+_NAME_CHARACTERS_MAX: Final = 64
 # The others have other prices.
 _TIERS: Final = frozenset(("auto", "default"))
 _SUMMARIES: Final = frozenset(("auto", "concise", "detailed"))
 _BREAKPOINTS_SINCE: Final = (5, 6)
 # Efforts by what a budget comes to, in tokens.
 _BUDGETS: Final = ((1_024, "low"), (8_192, "medium"))
-# What a response cannot be told.
-_ABSENT: Final = ("top_k", "seed", "frequency_penalty", "presence_penalty", "logit_bias")
+# What a response cannot be told, and what it would be answered with and the one form not hold.
+_ABSENT: Final = (
+    "top_k", "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs",
+    "top_logprobs",
+)  # fmt: skip
 
 
 def write(request: Request, target: Target) -> Written:
@@ -102,21 +105,16 @@ def _declare(
 def _sample(request: Request, target: Target, document: dict[str, Any], dropped: set[str]) -> None:
     """Temperature and its like, as far as the model takes them."""
     is_reasoning = limits.reasons(target.model)
-    for name in ("temperature", "top_p", "top_logprobs"):
+    for name in ("temperature", "top_p"):
         value = getattr(request, name)
         if value is None:
             continue
         if not is_reasoning:
             document[name] = value
-        elif value != 1 or name == "top_logprobs":
+        elif value != 1:
             dropped.add(name)
-    include = ["reasoning.encrypted_content"] if is_reasoning else []
-    if request.logprobs and not is_reasoning:
-        include.append("message.output_text.logprobs")
-    elif request.logprobs:
-        dropped.add("logprobs")
-    if include:
-        document["include"] = include
+    if is_reasoning:
+        document["include"] = ["reasoning.encrypted_content"]
     for name in _ABSENT:
         if getattr(request, name) not in (None, 0):
             dropped.add(name)
@@ -182,10 +180,12 @@ def _format(wanted: OutputFormat) -> dict[str, Any]:
 
 def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> None:
     """What is said of a request rather than in it."""
-    if request.user:
-        document["safety_identifier"] = _identifier(request.user)
-    if request.cache_key:
-        document["prompt_cache_key"] = request.cache_key
+    for member, name in (
+        ("safety_identifier", request.user),
+        ("prompt_cache_key", request.cache_key),
+    ):
+        if name:
+            document[member] = digests.fitted(name, characters_max=_NAME_CHARACTERS_MAX)
     if request.metadata and all(isinstance(value, str) for value in request.metadata.values()):
         document["metadata"] = request.metadata
     elif request.metadata:
@@ -199,10 +199,3 @@ def _address(request: Request, document: dict[str, Any], dropped: set[str]) -> N
             document[name] = value
         elif name not in _HOW_KEPT:
             dropped.add(name)
-
-
-def _identifier(user: str) -> str:
-    """A longer one than OpenAI takes is told by its hash, the same for the same user."""
-    if len(user) <= _USER_CHARACTERS_MAX:
-        return user
-    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()

@@ -2,8 +2,7 @@
 
 from typing import Any, Final
 
-import orjson
-
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.answer import Stop
 from tollgate_dialects.conversation.request import Request
 from tollgate_dialects.conversation.translation import Context
@@ -21,7 +20,7 @@ def head(context: Context, status: str) -> dict[str, Any]:
     request = context.request
     tools = NativeTools(request.tools)
     declared = tools.written()
-    if len(orjson.dumps(declared)) > _ECHO_BYTES_MAX:
+    if len(documents.written(declared)) > _ECHO_BYTES_MAX:
         declared = []
     choice = tools.chosen(request.tool_choice) if request.tool_choice else None
     reasoning = request.reasoning
@@ -69,7 +68,7 @@ def status_of(stop: Stop, *, has_refused: bool) -> tuple[str, str]:
 
     Words of a refusal are an answer; without them only the reason tells.
     """
-    if stop in (Stop.LENGTH, Stop.CONTEXT_FULL):
+    if stop in (Stop.LENGTH, Stop.CONTEXT_FULL, Stop.PAUSE):
         return "incomplete", "max_output_tokens"
     if stop is Stop.REFUSAL and not has_refused:
         return "incomplete", "content_filter"

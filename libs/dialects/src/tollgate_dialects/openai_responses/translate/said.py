@@ -9,9 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
-from tollgate_dialects.common import shapes
+from tollgate_dialects.common import documents, shapes
 from tollgate_dialects.conversation import carrier
 from tollgate_dialects.conversation.answer import AnswerPart
 from tollgate_dialects.conversation.parts import (
@@ -84,7 +82,8 @@ def opaque_of(item: Mapping[str, Any]) -> Opaque | None:
     item_id = shapes.text(item, "id")
     if _OWN_ID.match(item_id):
         item_id = ""
-    return carrier.restored(data, Origin.OPENAI, Seal.ENCRYPTED, item_id)
+    opaque = carrier.restored(data, Origin.OPENAI, Seal.ENCRYPTED, item_id)
+    return None if opaque.origin is Origin.NOBODY else opaque
 
 
 def call_of(item: Mapping[str, Any]) -> ToolCall:
@@ -104,8 +103,8 @@ def _arguments(item: Mapping[str, Any]) -> str:
     arguments = item.get("arguments")
     if isinstance(arguments, dict):
         try:
-            return orjson.dumps(arguments).decode()
-        except orjson.JSONEncodeError:
+            return documents.written(arguments).decode()
+        except (ValueError, TypeError):
             raise shapes.ShapeError("arguments", "a string") from None
     return shapes.text(item, "arguments")
 

@@ -1,6 +1,6 @@
 """What a client protocol is to the pipeline: its dialect, and how it lists models.
 
-Owns the shape; openai_api.py and anthropic_api.py fill it. Never decides about a call.
+Owns the shape; the files beside it fill it. Never decides about a call.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,6 +19,8 @@ class Face:
     # The answers to GET /v1/models and to GET /v1/models/{id}, of the catalogue's models.
     models: Callable[[Iterable[Any]], dict[str, Any]]
     model: Callable[[Any], dict[str, Any]]
+    # The member in which a count of tokens is told.
+    counted: str = "input_tokens"
 
     @property
     def protocol(self) -> Protocol:

@@ -1,4 +1,4 @@
-"""How much a model thinks: Anthropic's `thinking` and `output_config.effort`, and the one form's.
+"""How much Claude thinks: its `thinking` and `output_config.effort`, and the one form's.
 
 Owns the numbers that stand for an effort where a model is told a budget, and the rules of what
 thinking excludes.
@@ -7,7 +7,7 @@ thinking excludes.
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from tollgate_dialects.anthropic.translate.models import Model
+from tollgate_dialects.claude.models import Model
 from tollgate_dialects.common.refusal import BadRequest, Code, wrong_type
 from tollgate_dialects.conversation.request import Reasoning
 from tollgate_dialects.request import values

@@ -1,0 +1,1 @@
+"""Amazon Bedrock's Converse, as upstreams speak it: no client does."""

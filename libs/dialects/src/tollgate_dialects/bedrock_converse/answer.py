@@ -1,0 +1,23 @@
+"""Converse's answer, as the meters ask for it."""
+
+from typing import Final
+
+from tollgate_dialects.answer.rules import AnswerRules, words_of
+from tollgate_dialects.answer.template import Vocabulary
+from tollgate_dialects.bedrock_converse import framing, schema, stream, usage
+
+RULES: Final = AnswerRules(
+    text=words_of("text|input|redactedContent"),
+    body=schema.BODY,
+    is_body=schema.is_body,
+    usage=usage.read,
+    stream_reader=stream.EventReader,
+    events=frozenset(),
+    event_name=lambda _document: b"",
+    choices=lambda _document: (),
+    end=stream.END,
+    # Each frame is read: it is written anew for the client in any case.
+    vocabulary=Vocabulary(texts="text", words="text"),
+    error_codes=("type", "code"),
+    framing=framing.EventStreamFraming,
+)

@@ -1,0 +1,1 @@
+"""Converse's part in translation."""

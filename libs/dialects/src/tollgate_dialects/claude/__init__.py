@@ -1,0 +1,1 @@
+"""What Claude takes, whoever serves it: told by its name, in Anthropic's own words."""

@@ -1,0 +1,39 @@
+// @anthropic-ai/sdk, unmodified, with its tool runner.
+import Anthropic from "@anthropic-ai/sdk";
+import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
+
+const [, model, apiKey] = process.argv[2].split("=");
+const client = new Anthropic({ apiKey, maxRetries: 0 });
+const request = (content) => ({
+  model,
+  max_tokens: 4000,
+  thinking: { type: "enabled", budget_tokens: 1024 },
+  messages: [{ role: "user", content }],
+});
+const weather = betaTool({
+  name: "weather",
+  description: "The weather in a city.",
+  inputSchema: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+  run: ({ city }) => `sunny in ${city}`,
+});
+const said = (message) => message.content.findLast((block) => block.type === "text").text;
+
+async function firstWords(content) {
+  for await (const event of await client.messages.create({ ...request(content), stream: true })) {
+    if (event.delta?.type === "text_delta") return event.delta.text;
+  }
+}
+
+const text = said(await client.messages.stream(request("Say hello.")).finalMessage());
+const runner = client.beta.messages.toolRunner({
+  ...request("How is the weather in Paris and in Rome?"),
+  stream: true,
+  tools: [weather],
+});
+const tools = said(await runner.runUntilDone());
+const refusal = await client.messages
+  .stream(request("Too much."))
+  .finalMessage()
+  .catch(({ name, message }) => `${name}: ${message}`);
+const cancelled = await firstWords("Count.");
+console.log(JSON.stringify({ text, tools, refusal, cancelled }));

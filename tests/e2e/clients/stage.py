@@ -1,0 +1,139 @@
+"""A suite, a scripted upstream behind it, and clients as processes in front of it."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tests.e2e.clients import chat, messages
+from tests.e2e.clients.answer import Answer, Said, Turns
+from tests.e2e.clients.installed import Installed
+from tests.live import ANTHROPIC, OPENAI, Key, Live, wait_until
+from tests.upstream import Upstream
+
+CLIENT_TIMEOUT_S = 120
+# In pico-USD a token, so that a reader can do the sums: $1 a million read, $2 produced, $0.1 cached.
+PRICE = {
+    "input_pico_usd": 1_000_000, "output_pico_usd": 2_000_000, "cache_read_pico_usd": 100_000,
+    "max_input_tokens": 400_000, "max_output_tokens": 64_000,
+}  # fmt: skip
+# By upstream model, whose name decides how a vendor is spoken to.
+VENDORS: dict[str, ModuleType] = {
+    "claude-sonnet-4-5": messages,
+    "claude-opus-4-5": messages,
+    "gpt-5.1": chat,
+    # Those want their thinking back.
+    "deepseek-chat": chat,
+    "deepseek-reasoner": chat,
+}
+
+
+@dataclass(frozen=True)
+class Play:
+    """One scripted model as one key calls it."""
+
+    live: Live
+    key: Key
+    model: str
+    vendor: ModuleType
+    turns: Turns
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        return self.turns.requests
+
+    def results(self) -> dict[str, str]:
+        """What the newest request says of the tools that were called."""
+        found: dict[str, str] = self.vendor.results(self.requests[-1])
+        return found
+
+    def check(self) -> None:
+        """Every answer was asked for, legally, and cost exactly what its usage says."""
+        assert len(self.turns.answers) == len(self.requests)
+        for request in self.requests:
+            self.vendor.check(request)
+        self.live.settled(f"key:{self.key.key_id}")
+        transfers = self.live.transfers(f"key:{self.key.key_id}")
+        transfers.sort(key=lambda transfer: transfer.create_time.ToNanoseconds())
+        costs = [_cost_nano_usd(said) for said in self.turns.answers]
+        assert costs == [transfer.posted_nano_usd for transfer in transfers]
+        for transfer, cost in zip(transfers, costs, strict=True):
+            receipt = self.live.receipt(self.key, transfer.trace_id).json()
+            assert cost == receipt["cost_nano_usd"]
+
+
+def _cost_nano_usd(said: Said) -> int:
+    if not isinstance(said, Answer):
+        return 0
+    usage = said.usage
+    return usage.read * 1000 + usage.cached * 100 + usage.produced * 2000
+
+
+class Stage:
+    """Plays scripts to clients that run beside it."""
+
+    def __init__(self, live: Live, upstream: Upstream, installed: Installed, home: Path) -> None:
+        self.installed = installed
+        self.url = live.api_urls[0]
+        self.home = home
+        self._live = live
+        self._upstream = upstream
+        self._models: dict[str, str] = {}
+        for protocol, vendor in ((ANTHROPIC, messages), (OPENAI, chat)):
+            labels = {name: name for name, module in VENDORS.items() if module is vendor}
+            self._models |= live.models(
+                labels,
+                protocol,
+                base_url=upstream.url,
+                secret="sk-scripted-0123456789",
+                price=PRICE,
+            )
+
+    def play(self, upstream_model: str, *answers: Said) -> Play:
+        """The model says these, one after another, to whoever has the play's key."""
+        vendor = VENDORS[upstream_model]
+        turns = Turns(answers, vendor.write)
+        self._upstream.scripts[upstream_model] = turns
+        key = self._live.key(self._live.tenant())
+        return Play(self._live, key, self._models[upstream_model], vendor, turns)
+
+    def run(self, command: Sequence[str], **environment: str) -> "subprocess.CompletedProcess[str]":
+        """A client to its end, in a home of its own."""
+        with self._started(command, environment) as process:
+            said, complaints = process.communicate(timeout=CLIENT_TIMEOUT_S)
+        return subprocess.CompletedProcess(command, process.returncode, said, complaints)
+
+    def kill_when(
+        self, condition: Callable[[], object], command: Sequence[str], **environment: str
+    ) -> None:
+        """A client that is killed as soon as the condition holds, with all that it started."""
+        with self._started(command, environment) as process:
+            wait_until(condition, CLIENT_TIMEOUT_S)
+            assert process.poll() is None, process.communicate()
+
+    @contextmanager
+    def _started(
+        self, command: Sequence[str], environment: dict[str, str]
+    ) -> Iterator["subprocess.Popen[str]"]:
+        path = f"{self.installed.node.parent}:/usr/bin:/bin"
+        process = subprocess.Popen(
+            command,
+            env={"PATH": path, "HOME": str(self.home), "LANG": "C.UTF-8", **environment},
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)

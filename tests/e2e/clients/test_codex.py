@@ -1,0 +1,135 @@
+"""Codex, unmodified, on upstreams that speak chat completions or messages."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.clients.answer import Answer, Call, Failure, Usage
+from tests.e2e.clients.stage import Play, Stage
+
+UPSTREAMS = ("claude-sonnet-4-5", "deepseek-chat")
+CONFIG = """
+model = "{model}"
+model_provider = "tollgate"
+
+[model_providers.tollgate]
+name = "tollgate"
+base_url = "{url}/v1"
+env_key = "TOLLGATE_KEY"
+wire_api = "responses"
+request_max_retries = {retries}
+stream_max_retries = 0
+"""
+
+
+def command(stage: Stage, home: Path, play: Play, *, retries: int = 0) -> list[str]:
+    (home / "config.toml").write_text(
+        CONFIG.format(model=play.model, url=stage.url, retries=retries)
+    )
+    return [
+        *stage.installed.codex, "exec", "--json", "--skip-git-repo-check",
+        "--sandbox", "danger-full-access", "What is the answer?",
+    ]  # fmt: skip
+
+
+def environment(home: Path, play: Play) -> dict[str, str]:
+    return {"CODEX_HOME": str(home), "TOLLGATE_KEY": play.key.text}
+
+
+def events(stage: Stage, home: Path, play: Play, **more: Any) -> list[dict[str, Any]]:
+    """What Codex printed, event by event."""
+    finished = stage.run(command(stage, home, play, **more), **environment(home, play))
+    return [json.loads(line) for line in finished.stdout.splitlines()]
+
+
+def items(printed: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [
+        event["item"]
+        for event in printed
+        if event["type"] == "item.completed" and event["item"]["type"] == kind
+    ]
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_codex_says_what_the_model_said(stage: Stage, home: Path, upstream: str):
+    """A turn of text: Codex prints it, and counts the tokens that the receipt charges.
+
+    Web search, which it declares in every request, is left out.
+    """
+    usage = Usage(read=1000, cached=500, produced=30)
+    play = stage.play(upstream, Answer("The answer is 42.", usage=usage))
+    printed = events(stage, home, play)
+    assert ["The answer is 42."] == [item["text"] for item in items(printed, "agent_message")]
+    told = printed[-1]["usage"]
+    assert ("turn.completed", 1500, 500, 30) == (
+        printed[-1]["type"],
+        told["input_tokens"],
+        told["cached_input_tokens"],
+        told["output_tokens"],
+    )
+    play.check()
+    assert "web_search" not in json.dumps(play.requests[0]["tools"])
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_codex_runs_parallel_tools_and_gives_thinking_back(stage: Stage, home: Path, upstream: str):
+    """Two calls of its shell at once: both results come back, with the thinking before them."""
+    calls = [
+        Call("toolu_01A", "exec_command", {"cmd": "echo one-$((40+2))"}),
+        Call("toolu_01B", "exec_command", {"cmd": "echo two-$((40+3))"}),
+    ]
+    play = stage.play(
+        upstream,
+        Answer("Let me look.", calls, thinking="It must be computed."),
+        Answer("It says 42."),
+    )
+    printed = events(stage, home, play)
+    assert ["It must be computed."] == [item["text"] for item in items(printed, "reasoning")]
+    assert ["one-42\n", "two-43\n"] == sorted(
+        item["aggregated_output"] for item in items(printed, "command_execution")
+    )
+    assert "It says 42." == items(printed, "agent_message")[-1]["text"]
+    play.check()
+    results = play.results()
+    assert ("one-42" in results["toolu_01A"], "two-43" in results["toolu_01B"]) == (True, True)
+    assert "It must be computed." == play.vendor.thinking(play.requests[1])
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_codex_calls_a_tool_in_a_namespace(stage: Stage, home: Path, upstream: str):
+    """A tool of a group is declared flat upstream, and called in its group by Codex."""
+    call = Call("toolu_01A", "multi_agent_v1__close_agent", {"target": "nobody"})
+    play = stage.play(upstream, Answer(calls=[call]), Answer("Nobody was there."))
+    printed = events(stage, home, play)
+    assert ["Nobody was there."] == [item["text"] for item in items(printed, "agent_message")]
+    play.check()
+    assert "invalid agent id nobody" in play.results()["toolu_01A"]
+
+
+def test_codex_tells_the_upstreams_refusal(stage: Stage, home: Path):
+    """A refusal of the vendor reaches the person in its words, and is not charged."""
+    words = "prompt is too long: 210000 tokens > 200000 maximum"
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
+    play = stage.play("claude-sonnet-4-5", Failure(400, error))
+    printed = events(stage, home, play)
+    assert "turn.failed" == printed[-1]["type"]
+    assert words in printed[-1]["error"]["message"]
+    play.check()
+
+
+def test_codex_tries_again_when_the_upstream_is_overloaded(stage: Stage, home: Path):
+    """529 of a vendor of messages is what Codex retries; the second answer counts."""
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    play = stage.play("claude-sonnet-4-5", Failure(529, error), Answer("There you are."))
+    printed = events(stage, home, play, retries=1)
+    assert ["There you are."] == [item["text"] for item in items(printed, "agent_message")]
+    play.check()
+
+
+def test_a_killed_codex_pays_for_what_was_produced(stage: Stage, home: Path):
+    """Killed in the stream: the answer is read to its end, and the ledger settles it."""
+    play = stage.play("claude-sonnet-4-5", Answer("word " * 40, pause_s=0.05))
+    stage.kill_when(lambda: play.requests, command(stage, home, play), **environment(home, play))
+    play.check()

@@ -1,0 +1,414 @@
+"""What a generation may ask for, how it is bounded, where it goes, and how it is told elsewhere."""
+
+import orjson
+import pytest
+
+from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
+from tollgate_dialects.common.refusal import BadRequest, Code
+from tollgate_dialects.conversation.parts import FunctionTool, Media, Text, Thinking, ToolCall
+from tollgate_dialects.conversation.request import (
+    OutputFormat,
+    Reasoning,
+    Request,
+    ToolChoice,
+    Turn,
+)
+from tollgate_dialects.conversation.translation import Target, Untranslatable
+from tollgate_dialects.dashscope import limits
+from tollgate_dialects.dashscope.dialect import DASHSCOPE
+from tollgate_dialects.dashscope.translate.translation import TRANSLATION
+from tollgate_dialects.dialect import Asked
+from tollgate_dialects.openai_chat.dialect import OPENAI_CHAT
+from tollgate_dialects.pricing.bound import affordable_output_tokens, worst_case
+from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.request import request, rewrite
+
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
+    "hgGAWjR9awAAAABJRU5ErkJggg=="
+)
+PRICE = Price.of(
+    model="m", version=1, source="t", max_input_tokens=100_000, max_output_tokens=5_000,
+    input_pico_usd=1_000, output_pico_usd=1_000, cache_read_pico_usd=0,
+    cache_write_5m_pico_usd=0, cache_write_1h_pico_usd=0,
+)  # fmt: skip
+
+
+def asked(content="Hi", **parameters):
+    messages = [{"role": "user", "content": content}]
+    return {"model": "m", "input": {"messages": messages}, "parameters": parameters}
+
+
+def facts_of(document, *, stream=False):
+    body = document if isinstance(document, bytes) else orjson.dumps(document)
+    return request.read(body, DASHSCOPE.request, DASHSCOPE.request.told(None, stream=stream))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "param"),
+    [
+        ({"enable_search": True}, "enable_search"),
+        ({"enable_search": "yes"}, "enable_search"),
+        ({"search_options": {"forced_search": True}}, "search_options"),
+        ({"plugins": [{}]}, "plugins"),
+        ({"enable_code_interpreter": True}, "enable_code_interpreter"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"size": "1024*1024"}, "size"),
+        ({"service_tier": "flex"}, "service_tier"),
+        ({"tools": [{"type": "web_search"}]}, "tools"),
+    ],
+)
+def test_what_is_billed_by_itself_is_refused(parameters, param):
+    """Searches, code, sounds and pictures: refused by their name, inside of the parameters."""
+    with pytest.raises(BadRequest) as bad:
+        facts_of(asked(**parameters))
+    assert (Code.UNSUPPORTED_PARAMETER, param) == (bad.value.code, bad.value.param)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"audio": "https://a/b.wav"},
+        {"video": ["https://a/1.jpg"]},
+        {"video": "https://a/b.mp4", "fps": 2},
+        {"type": "input_audio", "input_audio": {"data": ""}},
+        {"text": "x", "audio": "https://a"},
+        {"type": "video_url", "video_url": {"url": "https://a"}},
+    ],
+)
+def test_what_is_heard_or_moves_has_other_prices(part):
+    """Sounds and films are refused, whatever else is in their part."""
+    with pytest.raises(BadRequest) as bad:
+        facts_of(asked([part]))
+    assert Code.UNSUPPORTED_PARAMETER == bad.value.code
+
+
+def test_a_stream_has_one_choice():
+    """Each frame of more would have the usage of its own choice alone."""
+    assert 2 == facts_of(asked(n=2)).choices
+    with pytest.raises(BadRequest) as bad:
+        facts_of(asked(n=2), stream=True)
+    assert "n" == bad.value.param
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        (asked() | {"parameters": []}, Code.INVALID_TYPE),
+        (asked() | {"input": "x"}, Code.INVALID_TYPE),
+        (asked() | {"messages": []}, Code.UNSUPPORTED_PARAMETER),
+        (asked(max_tokens="5"), Code.INVALID_TYPE),
+        (asked(max_tokens=0), Code.INVALID_VALUE),
+        (b'{"model":"m","parameters":{"max_tokens":' + b"9" * 20 + b"}}", Code.INVALID_TYPE),
+        (asked(max_tokens=10**18), Code.INVALID_VALUE),
+        (asked(thinking_budget=-1), Code.INVALID_VALUE),
+        (asked(max_output_tokens=5), Code.UNSUPPORTED_PARAMETER),
+        (asked(n=True), Code.INVALID_TYPE),
+        (asked(maxTokens=5), Code.AMBIGUOUS_KEY),
+        (asked(Enable_Search=True), Code.AMBIGUOUS_KEY),
+        (asked() | {"Parameters": {}}, Code.AMBIGUOUS_KEY),
+        (asked([{"Image": "https://a"}]), Code.AMBIGUOUS_KEY),
+        (asked(tools=[{"Type": "web_search"}]), Code.AMBIGUOUS_KEY),
+        (b'{"model":"m","input":{},"parameters":{"n":1,"n":4}}', Code.DUPLICATE_KEY),
+        (b'{"model":"m","input":{"messages":[]},"input":{}}', Code.DUPLICATE_KEY),
+        (b'{"model":"m","input":{"prompt":"\xed\xa0\x80"}}', Code.INVALID_JSON),
+        (b'{"input":{}}', Code.MISSING_MODEL),
+        (b'{"model":"m","input":' + b"[" * 200 + b"]" * 200 + b"}", Code.TOO_DEEP),
+    ],
+)
+def test_what_readers_could_read_in_two_ways_is_refused(document, code):
+    """Wrong types, doubled and misspelt keys, at the top and below."""
+    with pytest.raises(BadRequest) as bad:
+        facts_of(document)
+    assert code == bad.value.code
+
+
+def test_what_bytes_do_not_bound_is_unbounded():
+    """Addresses, stored files and parts that nobody knows; a picture in the body has its pixels."""
+    assert not facts_of(
+        asked([{"text": "x", "cache_control": {"type": "ephemeral"}}])
+    ).unbounded_input
+    for part in (
+        {"image": "https://a/b.png"},
+        {"image": "oss://a/b.png"},
+        {"type": "doc_url", "doc_url": ["https://a"]},
+        {"type": "image_url", "image_url": {"url": PIXEL}},
+        {"file": "x"},
+        {"text": "x", "more": {"a": "b"}},
+        {"image": PIXEL, "more": ["https://a"]},
+    ):
+        assert facts_of(asked([part])).unbounded_input, part
+    assert facts_of(asked("fileid://file-fe-1")).unbounded_input
+    assert facts_of({"model": "m", "input": {"prompt": "x", "files": ["a"]}}).unbounded_input
+    small = facts_of(asked([{"image": PIXEL}]))
+    assert not small.unbounded_input
+    both = [{"text": "x", "image": PIXEL}]
+    assert not facts_of(asked(both)).unbounded_input
+    read = TRANSLATION.read_request(asked(both)).turns[0].parts
+    assert ("image", Text("x")) == (read[0].kind, read[1])
+    enlarged = [
+        asked([{"image": PIXEL, "min_pixels": 10**7}]),
+        asked([{"image": PIXEL}], vl_high_resolution_images=True),
+    ]
+    for document in enlarged:
+        assert facts_of(document).input_token_bound >= small.input_token_bound + 16_000
+
+
+def test_only_what_is_marked_is_written_to_the_cache():
+    """Five minutes, where a part is marked."""
+    marked = [{"text": "x", "cache_control": {"type": "ephemeral"}}]
+    assert ("none", "5m") == (facts_of(asked()).cache_write, facts_of(asked(marked)).cache_write)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "limit", "beyond"),
+    [
+        ({"max_completion_tokens": 20}, 20, 10),
+        ({"max_completion_tokens": 20, "max_tokens": 50}, 20, 10),
+        ({"max_tokens": 50, "enable_thinking": False}, 50, 10),
+        ({"max_tokens": 50, "thinking_budget": 100}, 50, 110),
+        ({"max_tokens": 50, "enable_thinking": True}, 50, None),
+        ({"max_tokens": 50}, 50, None),
+        ({"enable_thinking": False}, None, 10),
+    ],
+)
+def test_thinking_is_beyond_the_limit_of_an_answer(parameters, limit, beyond):
+    """`max_tokens` does not end thinking, so that its worst case comes on top."""
+    facts = facts_of(asked(**parameters))
+    assert (limit, beyond) == (facts.max_output_tokens, facts.beyond_limit_tokens)
+    bound = worst_case(facts, PRICE)
+    output = (limit or 5_000) + (5_000 if beyond is None else beyond)
+    assert bound.amount_nano_usd == facts.input_token_bound + output
+    assert bound.max_output_tokens == bound.sent_max_output_tokens == (limit or 5_000)
+    left = bound.amount_nano_usd
+    assert affordable_output_tokens(facts, PRICE, left) == (limit or 5_000)
+    assert affordable_output_tokens(facts, PRICE, left - output) is None
+
+
+def test_elsewhere_a_limit_may_be_missed_by_a_little():
+    """A request of any protocol may be answered by DashScope: what it may miss is reserved."""
+    body = orjson.dumps({"model": "m", "messages": [], "max_tokens": 5})
+    facts = request.read(body, OPENAI_CHAT.request)
+    assert (0, 10) == (facts.beyond_limit_tokens, facts.translated().beyond_limit_tokens)
+    assert facts_of(asked(max_tokens=5)).translated().beyond_limit_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b'{"model":"a","input":{}}', b'{"parameters":{"max_tokens":7},"model":"b","input":{}}'),
+        (
+            b'{"parameters": {}, "model":"a"}',
+            b'{"parameters": {"max_tokens":7}, "model":"b"}',
+        ),
+        (
+            b'{"model":"a","parameters":{"seed":1}}',
+            b'{"model":"b","parameters":{"max_tokens":7,"seed":1}}',
+        ),
+        (
+            b'{"model":"a","parameters":{"seed":1,"max_tokens":null}}',
+            b'{"model":"b","parameters":{"seed":1,"max_tokens":7}}',
+        ),
+        (b'{"model":"a","parameters":null}', b'{"model":"b","parameters":{"max_tokens":7}}'),
+    ],
+)
+def test_a_limit_is_set_inside_of_the_parameters(sent, expected):
+    """Where the client set none; every other byte stays."""
+    facts = facts_of(sent)
+    told = rewrite.upstream_body(
+        sent, DASHSCOPE.request, asked=facts, model="b", max_output_tokens=7
+    )
+    assert expected == told
+    newer = rewrite.upstream_body(
+        sent, DASHSCOPE.request, asked=facts, model="qwen3.6-plus", max_output_tokens=7
+    )
+    assert b'"max_completion_tokens":7' in newer
+
+
+MODELS = {
+    # name: (answers on the path for what is seen, thinks unasked, has a limit for all)
+    "qwen-plus": (False, False, False),
+    "qwen3-max": (False, False, False),
+    "qwen-72b-chat": (False, False, False),
+    "qwen2.5-72b-instruct": (False, False, False),
+    "qwen3-32b": (False, True, False),
+    "qwen3-30b-a3b-instruct-2507": (False, False, False),
+    "qwen3-next-80b-a3b-thinking": (False, True, False),
+    "qwq-plus": (False, True, False),
+    "qwen3.5-plus": (True, True, True),
+    "qwen3.5-397b-a17b": (True, True, False),
+    "qwen3.6-plus-2026-04-02": (True, True, True),
+    "qwen3.7-max": (True, True, True),
+    "qwen3.6-flash": (True, True, False),
+    "qwen4-max": (True, True, True),
+    "qwen-vl-max": (True, False, False),
+    "qwen2.5-vl-72b-instruct": (True, False, False),
+    "qwen3-vl-plus": (True, False, False),
+    "qwen-vl-ocr-latest": (True, False, False),
+    "qvq-max": (True, True, False),
+    "deepseek-v3": (False, False, False),
+    "deepseek-v4-pro": (False, True, True),
+    "deepseek-r1": (False, True, False),
+    "glm-5": (False, True, True),
+    "kimi-k2.6": (False, True, True),
+    "novel": (False, False, False),
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_models_are_known_by_their_names(model):
+    """Which path they answer on, whether they think unasked, and by what they are limited."""
+    whole = limits.name_for(model) == limits.WHOLE
+    assert MODELS[model] == (limits.sees(model), limits.thinks(model), whole)
+
+
+def test_where_a_call_goes():
+    """By its model's name or by what is in it; below a base URL with or without the version."""
+    words, seen = (
+        "/services/aigc/text-generation/generation",
+        "/services/aigc/multimodal-generation/generation",
+    )
+    at = DASHSCOPE.endpoint.path_below
+    picture = orjson.dumps(asked([{"text": "a"}, {"image": PIXEL}]))
+    schema = {"type": "object", "properties": {"image": {"type": "string"}}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    quoted = orjson.dumps(asked('say "image":"x"', tools=tools))
+    assert words == at("/api/v1", Asked("qwen-plus", stream=True, body=quoted))
+    assert seen == at("/api/v1", Asked("qwen-plus", stream=False, body=picture))
+    assert seen == at("/api/v1", Asked("qwen3.6-plus", stream=False, body=quoted))
+    assert f"/api/v1{words}" == at("", Asked("qwen-plus", stream=False))
+    assert (DASHSCOPE.endpoint.path, *DASHSCOPE.endpoint.other_paths) == (
+        f"/api/v1{words}", f"/api/v1{seen}"
+    )  # fmt: skip
+
+
+def written(request_, model="qwen-plus", limit=1_000):
+    told = TRANSLATION.write_request(request_, Target(model, limit))
+    facts = facts_of(told.document, stream=request_.stream)
+    if limit is not None and facts.max_output_tokens is not None:
+        beyond = facts.beyond_limit_tokens
+        # All that the model gives is within the limit, by the reader's own rules; where nothing is
+        # said of thinking, because the model does not think unasked.
+        if beyond is not None:
+            assert facts.max_output_tokens + beyond - 10 <= limit
+        else:
+            assert not limits.thinks(model)
+            assert facts.max_output_tokens <= limit
+    return told.document, told.dropped
+
+
+def ask(*turns, **fields):
+    turns = turns or (Turn("user", (Text("Hi"),)),)
+    return Request(model="m", turns=turns, **fields)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("limit", [1, 2, 50, 4_000])
+@pytest.mark.parametrize(
+    "reasoning",
+    [
+        None,
+        Reasoning("off"),
+        Reasoning("on", budget_tokens=100),
+        Reasoning("on", budget_tokens=10**6),
+        Reasoning("", "high"),
+        Reasoning("", "none"),
+        Reasoning("adaptive", "low"),
+    ],
+)
+def test_thinking_and_answer_are_within_the_limit(model, limit, reasoning):
+    """Whatever is asked, of whatever model: together they are what the call was reserved for."""
+    document, _ = written(ask(reasoning=reasoning), model, limit)
+    parameters = document["parameters"]
+    if reasoning is not None and (reasoning.mode == "off" or reasoning.effort == "none"):
+        assert parameters["enable_thinking"] is False
+
+
+def test_what_has_no_place_is_named():
+    """Each by the one form's name; and what the client cannot do without refuses the request."""
+    request_ = ask(
+        frequency_penalty=1.0, verbosity="low", cache_key="k", metadata={"a": "b"}, user="u",
+        service_tier="flex", temperature=2.0, top_p=0.0, seed=2**40, extra={"store": True},
+        tools=(FunctionTool("f", cache="5m", strict=True),),
+        tool_choice=ToolChoice("required"), output_format=OutputFormat("json_schema", schema={}),
+    )  # fmt: skip
+    document, dropped = written(request_)
+    assert dropped == {
+        "frequency_penalty", "verbosity", "cache_key", "metadata", "user", "service_tier",
+        "temperature", "top_p", "seed", "store", "cache", "tools.strict", "output_format",
+    }  # fmt: skip
+    assert {"type": "function", "function": {"name": "f"}} == document["parameters"]["tool_choice"]
+    assert 1.99 == document["parameters"]["temperature"]
+    for fields in (
+        {"choices": 2},
+        {"extra": {"previous_response_id": "r"}},
+        {"tool_choice": ToolChoice("required", ("g",))},
+        {"turns": (Turn("user", (Media("audio", data="AA=="),)),)},
+        {"turns": (Turn("user", (Media("document", "application/pdf", data="AA=="),)),)},
+        {"turns": (Turn("user", (Media("image", file_id="f"),)),)},
+    ):
+        with pytest.raises(Untranslatable):
+            written(Request(**{"model": "m", "turns": (), **fields}))
+
+
+def test_json_is_asked_for_in_words_too():
+    """DashScope refuses to be asked for JSON by a conversation that does not speak of it."""
+    document, _ = written(ask(output_format=OutputFormat("json_object")))
+    assert "JSON" in document["input"]["messages"][0]["content"]
+    spoken = ask(Turn("user", (Text("as json"),)), output_format=OutputFormat("json_object"))
+    document, _ = written(spoken)
+    assert 1 == len(document["input"]["messages"])
+
+
+def test_a_conversation_with_tools_keeps_its_order():
+    """Results stand behind their calls, thinking beside the answer; pictures in parts."""
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Look."},
+        {"role": "assistant", "content": "", "reasoning_content": "Hm.", "tool_calls": [
+            {"index": 0, "id": "c1", "type": "function",
+             "function": {"name": "look", "arguments": "{}"}},
+            {"index": 1, "id": "c2", "type": "function",
+             "function": {"name": "look", "arguments": "{}"}},
+        ]},
+        {"role": "tool", "tool_call_id": "c1", "content": "one"},
+        {"role": "tool", "tool_call_id": "c2", "content": "two"},
+        {"role": "assistant", "content": "So", "partial": True},
+    ]  # fmt: skip
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    document = {"model": "m", "input": {"messages": messages}, "parameters": {"tools": [tool]}}
+    read = TRANSLATION.read_request(document)
+    assert (Thinking("Hm."), ToolCall("c1", "look", "{}")) == read.turns[2].parts[:2]
+    assert read.parallel_tool_calls is False
+    again, _ = written(read)
+    assert messages == again["input"]["messages"]
+    for dialect, model in ((ANTHROPIC_MESSAGES, "claude-sonnet-4-5"), (OPENAI_CHAT, "gpt-4o")):
+        told = dialect.translation.write_request(read, Target(model, 100)).document
+        assert orjson.dumps(told).count(b'"c1"') == 2
+    seen, _ = written(ask(Turn("user", (Text("a"), Media("image", url="https://p")))), "m")
+    assert [{"text": "a"}, {"image": "https://p"}] == seen["input"]["messages"][0]["content"]
+
+
+def test_the_older_prompt_is_a_conversation():
+    """A prompt behind its history, and stop words that are tokens, which only one model knows."""
+    document = {
+        "model": "m",
+        "input": {"prompt": "Now", "history": [{"user": "a", "bot": "b"}]},
+        "parameters": {"stop": [[37763, 367], "x"], "enable_search": False},
+    }
+    read = TRANSLATION.read_request(document)
+    assert [("user", "a"), ("assistant", "b"), ("user", "Now")] == [
+        (turn.role, turn.parts[0].text) for turn in read.turns
+    ]
+    assert (("x",), {"stop"}, {}) == (read.stop, read.unheld, read.extra)
+
+
+def test_four_marks_for_the_cache_at_most():
+    """The last four, which cover all that stands before them."""
+    turns = tuple(Turn("user", (Text(str(n), cache="1h"),)) for n in range(6))
+    document, dropped = written(ask(*turns))
+    marks = [
+        message["content"][0].get("cache_control") for message in document["input"]["messages"]
+    ]
+    assert [None] * 2 + [{"type": "ephemeral"}] * 4 == marks
+    assert {"cache"} == dropped
