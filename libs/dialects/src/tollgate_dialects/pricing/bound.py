@@ -107,7 +107,8 @@ def is_worth_counting(facts: RequestFacts, price: Price) -> bool:
     if facts.input_token_bound > price.max_input_tokens * facts.texts * _BYTES_PER_TOKEN_MAX:
         return False
     tokens = input_tokens(facts, price)
-    return tokens * _dearest(facts, price, tokens)[0] >= _WORTH_COUNTING_PICO_USD
+    pico_usd, _ = _dearest(facts, price, tokens)
+    return tokens * pico_usd >= _WORTH_COUNTING_PICO_USD
 
 
 def _beyond(facts: RequestFacts, price: Price) -> int:

@@ -20,12 +20,12 @@ from tollgate_edge.identity.identity import KeyGrant
 
 
 async def request_for(call: Call, model: Model, reader: RequestReader) -> RequestFacts:
-    """The facts of a call's request where this model's providers read it.
+    """The facts of a call's request where this model's providers read it, at its price.
 
-    Raises BadRequest where it asks for what has no price.
+    Raises BadRequest where the request cannot do without what has no price.
     """
-    protocol, spoken = call.exchange.face.protocol, call.exchange.face.dialect.provider
     assert call.request is not None
+    protocol, spoken = call.exchange.face.protocol, call.exchange.face.dialect.provider
     asked = at_price(call.request, model.price, is_spoken=model.speaks(spoken))
     if model.calibration and bounds.is_worth_counting(asked, model.price):
         with contextlib.suppress(ReaderLost):  # its bytes bound it as well
