@@ -73,9 +73,8 @@ def _own_body(call: UpstreamCall, candidate: Candidate) -> UpstreamBody:
     body, dropped = call.body, frozenset[str]()
     if call.asked.sheds and rules.shed is not None:
         document = documents.exact(body)
-        shed = rules.shed(
-            document, candidate.upstream_model, call.asked.server_tools != NO_SERVER_TOOLS
-        )
+        keeps_tools = call.asked.server_tools != NO_SERVER_TOOLS
+        shed = rules.shed(document, candidate.upstream_model, keeps_tools)
         if shed.document is not document:
             body, dropped = documents.written(shed.document), shed.dropped
     data = rewrite.upstream_body(

@@ -125,6 +125,29 @@ def test_what_is_said_to_fit_fits_and_one_more_does_not(call, budget):
         assert worst(fits + 1) > budget
 
 
+@given(calls(), st.integers(0, 10**12))
+def test_a_client_that_named_no_limit_gets_a_modest_one(call, budget):
+    """It fits, with room for another call where there is much; too little for an answer is none."""
+    facts, price, _, _ = call
+    facts = facts._replace(max_output_tokens=None)
+    fits = bound.affordable_output_tokens(facts, price, budget)
+    modest = bound.modest_output_tokens(facts, price, budget)
+    enough = min(4_096, price.max_output_tokens)
+    assert (modest is None) == (fits is None or fits < enough)
+    if modest is not None:
+        assert min(enough, fits) <= modest <= max(enough, fits // 2 + 1)
+        assert bound.worst_case(facts, price, output_cap=modest).amount_nano_usd <= budget
+
+
+def test_what_is_worth_counting_by_hand():
+    """A tenth of a cent: 1,000 tokens at $1 a million; no text too long for the model."""
+    assert bound.is_worth_counting(FACTS, PRICE)
+    assert not bound.is_worth_counting(FACTS._replace(input_token_bound=999), PRICE)
+    assert not bound.is_worth_counting(FACTS._replace(unbounded_input=True), PRICE)
+    assert bound.is_worth_counting(FACTS._replace(input_token_bound=1_600_000), PRICE)
+    assert not bound.is_worth_counting(FACTS._replace(input_token_bound=1_600_001), PRICE)
+
+
 @given(prices(), st.lists(st.integers(0, 10**9), min_size=len(Unit), max_size=len(Unit)))
 def test_a_cost_is_exact_and_rounded_up_once(price, values):
     """The cost is the ceiling of the exact sum; no float is near it."""
@@ -235,6 +258,8 @@ def test_seed_prices_are_whole_and_sane():
         assert "seed" == price.source
         for long in (False, bool(price.long_context_tokens)):
             rates = price.long_rates if long else price.rates
+            if not any(rates):  # moderations are free
+                continue
             read, output, cached, five, hour, search = rates
             # Moderation is free.
             assert 0 < cached <= read <= five <= hour or not any(rates)

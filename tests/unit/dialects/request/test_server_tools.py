@@ -95,17 +95,24 @@ def test_no_other_vendor_is_asked_to_search():
     assert at_price(read(ANTHROPIC, found), PRICE, is_spoken=False).server_tools == NO_SERVER_TOOLS
 
 
-def test_a_search_stays_beside_a_tool_that_is_left_out():
-    """A tool that has no price at all is left out alone; the search runs where it has one."""
-    facts = read(RESPONSES, SEARCH[RESPONSES], {"type": "image_generation"})
-    sent = at_price(facts, PRICE, is_spoken=True)
-    assert (True, DEFAULT_CALLS) == (sent.sheds, sent.server_tools.searches)
-    document = {"tools": [SEARCH[RESPONSES], {"type": "image_generation"}]}
-    for keeps_priced in (True, False):
-        shed = DIALECTS[RESPONSES].request.shed(document, "m", keeps_priced)
-        assert shed.document == ({"tools": [SEARCH[RESPONSES]]} if keeps_priced else {})
-    with pytest.raises(BadRequest):
-        read(RESPONSES, SEARCH[RESPONSES], {"type": "image_generation"}, tool_choice="required")
+def test_a_search_stays_where_other_tools_are_left_out():
+    """What has a price is sent beside what has none; without a price neither is."""
+    other = {"type": "image_generation"}
+    facts = at_price(read(RESPONSES, SEARCH[RESPONSES], other), PRICE, is_spoken=True)
+    assert (True, DEFAULT_CALLS) == (facts.sheds, facts.server_tools.searches)
+    document = json.loads(body_of(RESPONSES, SEARCH[RESPONSES], other))
+    shed = DIALECTS[RESPONSES].request.shed
+    assert shed is not None
+    kept = shed(document, "gpt-5", True)
+    assert ([SEARCH[RESPONSES]], {"tools.image_generation"}) == (
+        kept.document["tools"], kept.dropped,
+    )  # fmt: skip
+    assert {"tools.image_generation", "tools.web_search"} == shed(document, "gpt-5", False).dropped
+    for choice in (other, {"type": "allowed_tools", "mode": "required", "tools": [other]}):
+        with pytest.raises(BadRequest):
+            read(RESPONSES, SEARCH[RESPONSES], other, tool_choice=choice)
+    both = read(RESPONSES, SEARCH[RESPONSES], other, tool_choice="required")
+    assert both.server_tools.are_required
 
 
 def test_the_limit_of_a_client_stands_and_a_missing_one_is_written():

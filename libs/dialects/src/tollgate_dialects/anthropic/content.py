@@ -35,6 +35,7 @@ def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
     found = Content(_OVERHEAD_TOKENS)
     if tools or document.get("functions"):
         found.extra_tokens += _TOOLS_OVERHEAD_TOKENS
+        found.overhead_tokens += _TOOLS_OVERHEAD_TOKENS
     waiting = contents_of(document)
     system = document.get("system")
     if isinstance(system, list):

@@ -51,7 +51,7 @@ RULES: Final = RequestRules(
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
     count=count.input_tokens,
+    server_tools=tools.at_vendor,
     sheds=shed.may_have,
     shed=shed.shed,
-    server_tools=tools.at_vendor,
 )

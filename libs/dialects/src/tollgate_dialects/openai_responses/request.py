@@ -72,7 +72,7 @@ RULES: Final = RequestRules(
     rewritten=frozenset(("model", limits.NAME, tools.MAX_CALLS)),
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
+    server_tools=tools.at_vendor,
     sheds=shed.may_have,
     shed=shed.shed,
-    server_tools=tools.at_vendor,
 )

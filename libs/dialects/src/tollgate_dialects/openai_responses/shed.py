@@ -13,13 +13,12 @@ from tollgate_dialects.conversation import carrier
 from tollgate_dialects.conversation.parts import Origin, Seal
 from tollgate_dialects.openai_responses import content, tools
 from tollgate_dialects.request.rules import Shed
-from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
-
-IsLeftOut: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 # The tool by which a model looks for other tools, and what it leaves in a conversation.
 _SEARCH: Final = "tool_search"
 _ALLOWED: Final = "allowed_tools"
+# Whether a tool is left out.
+_Goes: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 
 def may_have(document: Mapping[str, Any], _printed: bytes) -> bool:
@@ -28,41 +27,36 @@ def may_have(document: Mapping[str, Any], _printed: bytes) -> bool:
     Raises BadRequest where a tool that is left out would have to be called.
     """
     declared = tools.declared(document)
-    is_left_out = any(map(tools.is_left_out, declared))
-    if tools.is_hosted_forced(document.get("tool_choice"), declared) and (
-        is_left_out or tools.at_vendor(document) == NO_SERVER_TOOLS
-    ):
+    left_out = [tool for tool in declared if tools.is_left_out(tool)]
+    if tools.is_forced(document.get("tool_choice"), declared, left_out):
         raise unsupported("tools")
     items = document.get("input")
-    return is_left_out or (
+    return bool(left_out) or (
         isinstance(items, list) and any(_restored(item) is not item for item in items)
     )
 
 
-def shed(document: Mapping[str, Any], _model: str, keeps_priced: bool) -> Shed:  # noqa: FBT001 - one of two kinds
-    """The request without it; `keeps_priced`: with the tools at the vendor that have a price."""
-
-    def is_left_out(tool: Mapping[str, Any]) -> bool:
-        return tools.is_left_out(tool, keeps_priced=keeps_priced)
-
-    dropped = {f"tools.{tool['type']}" for tool in tools.declared(document) if is_left_out(tool)}
+def shed(document: Mapping[str, Any], _model: str, keeps_tools: bool = False) -> Shed:  # noqa: FBT001, FBT002 - as every dialect's
+    """The request without it."""
+    goes = tools.is_left_out if keeps_tools else tools.is_hosted
+    dropped = {f"tools.{tool['type']}" for tool in tools.declared(document) if goes(tool)}
     whole = dict(document)
     if "tools" in whole:
-        whole["tools"] = _sent(whole["tools"], is_left_out)
+        whole["tools"] = _left(whole["tools"], goes)
     if isinstance(items := document.get("input"), list):
-        whole["input"] = _items(items, dropped, is_left_out)
-    _choose(whole, is_left_out)
+        whole["input"] = _items(items, dropped, goes)
+    _choose(whole, goes)
     return Shed(whole, frozenset(dropped))
 
 
-def _sent(declared: Any, is_left_out: IsLeftOut) -> Any:
-    """The tools of a list that are sent; groups of others alone go with them."""
+def _left(declared: Any, goes: _Goes) -> Any:
+    """The tools of a list that do not go; groups of others alone go with them."""
     kept = []
     for tool in declared or ():
-        if is_left_out(tool):
+        if goes(tool):
             continue
         if tool.get("type") == "namespace" and tool.get("tools"):
-            inner = _sent(tool["tools"], is_left_out)
+            inner = _left(tool["tools"], goes)
             if inner:
                 kept.append({**tool, "tools": inner})
         else:
@@ -70,7 +64,7 @@ def _sent(declared: Any, is_left_out: IsLeftOut) -> Any:
     return declared if declared is None else kept
 
 
-def _items(items: list[Any], dropped: set[str], is_left_out: IsLeftOut) -> list[Any]:
+def _items(items: list[Any], dropped: set[str], goes: _Goes) -> list[Any]:
     searches = f"tools.{_SEARCH}" in dropped
     kept: list[Any] = []
     for given in items:
@@ -84,7 +78,7 @@ def _items(items: list[Any], dropped: set[str], is_left_out: IsLeftOut) -> list[
                 kept.pop()
                 dropped.add("thinking")
         elif item.get("type") in tools.DECLARING:
-            found = _sent(item.get("tools"), is_left_out)
+            found = _left(item.get("tools"), goes)
             if searches and item["type"] == f"{_SEARCH}_output":
                 item = {"type": "additional_tools", "role": "developer"}
             if found:
@@ -112,7 +106,7 @@ def _restored(item: Any) -> Any:
     return named if opaque.item_id else {k: v for k, v in named.items() if k != "id"}
 
 
-def _choose(document: dict[str, Any], is_left_out: IsLeftOut) -> None:
+def _choose(document: dict[str, Any], goes: _Goes) -> None:
     """A choice of what is left: none of nothing, and no word of it where there are no tools."""
     choice = document.get("tool_choice")
     if not list(tools.declared(document)):
@@ -120,5 +114,5 @@ def _choose(document: dict[str, Any], is_left_out: IsLeftOut) -> None:
         if choice is not None:
             del document["tool_choice"]
     elif isinstance(choice, dict) and choice.get("type") == _ALLOWED:
-        allowed = [tool for tool in choice.get("tools") or () if not is_left_out(tool)]
+        allowed = [tool for tool in choice.get("tools") or () if not goes(tool)]
         document["tool_choice"] = {**choice, "tools": allowed} if allowed else "none"

@@ -63,30 +63,22 @@ def is_search(tool: Mapping[str, Any]) -> bool:
     return tool.get("type") in _SEARCHES and tool.keys() <= _SEARCH_MEMBERS
 
 
-def is_left_out(tool: Mapping[str, Any], *, keeps_priced: bool = True) -> bool:
-    """Whether a tool runs at the vendor and is not sent. Raises BadRequest.
-
-    `keeps_priced`: those that have a price, and the search for tools, which needs none, are.
-    """
-    if not is_hosted(tool) or _is_clients_search(tool):
-        return False
-    return not keeps_priced or not (tool.get("type") == _TOOL_SEARCH or is_search(tool))
-
-
-def _is_clients_search(tool: Mapping[str, Any]) -> bool:
-    """A client that looks for tools itself is asked as for any other call."""
-    return tool.get("type") == _TOOL_SEARCH and tool.get("execution") == "client"
+def is_left_out(tool: Mapping[str, Any]) -> bool:
+    """Whether a tool runs at the vendor and cannot be sent, at any price. Raises BadRequest."""
+    return is_hosted(tool) and tool.get("type") != _TOOL_SEARCH and not is_search(tool)
 
 
 def at_vendor(document: Mapping[str, Any]) -> ServerTools:
     """What the vendor may do on its own. Raises BadRequest for a limit that is none."""
     found = declared(document)
     searches = any(map(is_search, found))
-    finds = any(t.get("type") == _TOOL_SEARCH and not _is_clients_search(t) for t in found)
+    # A client that searches itself is asked as for any other call.
+    finds = any(t.get("type") == _TOOL_SEARCH and t.get("execution") != "client" for t in found)
     if not searches and not finds:
         return NO_SERVER_TOOLS
     limit = values.integer(document, MAX_CALLS, lowest=1, highest=server_tools.MAX_CALLS)
-    are_required = is_hosted_forced(document.get("tool_choice"), found)
+    hosted = [tool for tool in found if is_hosted(tool)]
+    are_required = is_forced(document.get("tool_choice"), found, hosted)
     if not searches:
         return ServerTools(readings=2, are_required=are_required)
     calls = server_tools.DEFAULT_CALLS if limit is None else limit
@@ -99,19 +91,22 @@ def at_vendor(document: Mapping[str, Any]) -> ServerTools:
     )
 
 
-def is_hosted_forced(choice: object, tools: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a choice of tools leaves the model none but those that run at the vendor."""
+def is_forced(
+    choice: object, tools: Iterable[Mapping[str, Any]], some: Iterable[Mapping[str, Any]]
+) -> bool:
+    """Whether a choice of tools leaves the model none but some of them, which run at the vendor."""
+    kinds = {tool.get("type") for tool in some}
     if choice == "required":
-        kinds = [is_hosted(tool) for tool in tools if tool.get("type") != "namespace"]
-        return bool(kinds) and all(kinds)
-    if not isinstance(choice, dict):
+        found = [tool for tool in tools if tool.get("type") != "namespace"]
+    elif not isinstance(choice, dict):
         return False
-    if choice.get("type") != "allowed_tools":
-        return is_hosted(choice)
-    allowed = choice.get("tools")
-    found = allowed if isinstance(allowed, list) else []
-    kinds = [is_hosted(tool) for tool in found if isinstance(tool, dict)]
-    return choice.get("mode") == "required" and bool(kinds) and all(kinds)
+    elif choice.get("type") != "allowed_tools":
+        found = [choice]
+    elif choice.get("mode") == "required" and isinstance(choice.get("tools"), list):
+        found = [tool for tool in choice["tools"] if isinstance(tool, dict)]
+    else:
+        return False
+    return bool(found) and all(t.get("type") in kinds or is_left_out(t) for t in found)
 
 
 def objects(value: object, param: str) -> Iterator[dict[str, Any]]:

@@ -28,6 +28,14 @@ _READ: Final = {
 _OUTPUT: Final = Unit.OUTPUT.position
 _WEB_SEARCH: Final = Unit.WEB_SEARCH.position
 
+# Counting tokens takes about a third of a millisecond for each thousand: from a tenth of a cent on.
+_WORTH_COUNTING_PICO_USD: Final = 10**9
+# A text of more bytes for each token that the model takes is too long for it, counted or not.
+_BYTES_PER_TOKEN_MAX: Final = 8
+
+# What an answer should have room for, where money is short and the client named no limit.
+_MODEST_ANSWER_TOKENS: Final = 4_096
+
 # A shorter answer is none: an injected limit is never made smaller to fit into the context.
 _ANSWER_TOKENS_MIN = 16
 
@@ -92,6 +100,17 @@ def _injected(price: Price, input_tokens: int, output_cap: int | None) -> tuple[
     return None, most
 
 
+def is_worth_counting(facts: RequestFacts, price: Price) -> bool:
+    """Whether a closer count of the input can set enough money free to be worth its time."""
+    if facts.unbounded_input:
+        return False
+    if facts.input_token_bound > price.max_input_tokens * facts.texts * _BYTES_PER_TOKEN_MAX:
+        return False
+    tokens = input_tokens(facts, price)
+    pico_usd, _ = _dearest(facts, price, tokens)
+    return tokens * pico_usd >= _WORTH_COUNTING_PICO_USD
+
+
 def _beyond(facts: RequestFacts, price: Price) -> int:
     """Output tokens that the limit does not cover, per choice."""
     beyond = facts.beyond_limit_tokens
@@ -115,6 +134,17 @@ def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd:
         return price.max_output_tokens
     fitting = left_pico_usd // per_token - _beyond(facts, price)
     return max(0, min(fitting, price.max_output_tokens)) or None
+
+
+def modest_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd: int) -> int | None:
+    """The output limit for a client that named none: half of what fits, so that others fit as well.
+
+    None where what fits is too little for most answers.
+    """
+    fits = affordable_output_tokens(facts, price, budget_nano_usd)
+    if fits is None or fits < min(_MODEST_ANSWER_TOKENS, price.max_output_tokens):
+        return None
+    return max(fits // 2, min(_MODEST_ANSWER_TOKENS, fits))
 
 
 def _answers(facts: RequestFacts) -> int:

@@ -22,4 +22,4 @@ def at_price(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFa
         return facts
     if tools.are_required:
         raise unpriced("Web search", "--web-search", "tools") if is_sent else unsupported("tools")
-    return facts._replace(server_tools=NO_SERVER_TOOLS, sheds=facts.sheds or is_spoken)
+    return facts._replace(server_tools=NO_SERVER_TOOLS, sheds=facts.sheds or is_sent)

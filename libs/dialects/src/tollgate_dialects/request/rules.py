@@ -130,17 +130,17 @@ class RequestRules:
     stream_choices_max: int | None = None
     # What the output limit of a document does not cover, as in RequestFacts.
     beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
+    # What the vendor may do on its own. Raises BadRequest.
+    server_tools: Callable[[Mapping[str, Any]], ServerTools] = lambda _document: NO_SERVER_TOOLS
     # The request that a document is to have counted: itself, or one within it.
     counted: Callable[[dict[str, Any]], dict[str, Any]] = lambda document: document
     # Whether a document (and its text, as orjson prints it) may have what an upstream of this very
     # protocol must not be sent: tools that run there and cannot, blocks of other makers.
     sheds: Callable[[Mapping[str, Any], bytes], bool] = lambda _document, _printed: False
-    # The document for a model of the upstream's, without that and with all else as it was;
-    # True: with the tools at the vendor that have a price. None: it is written anew, as for an
-    # upstream of another protocol.
+    # The document for a model of the upstream's, without that and with all else as it was, and with
+    # the tools of `server_tools` or without. None: it is written anew, as for an upstream of
+    # another protocol.
     shed: Callable[[Mapping[str, Any], str, bool], Shed] | None = None
-    # What the vendor may do on its own. Raises BadRequest.
-    server_tools: Callable[[Mapping[str, Any]], ServerTools] = lambda _document: NO_SERVER_TOOLS
 
     def told(self, model: str | None, *, stream: bool) -> Told:
         """What is known of a call from outside of its body, of all that may be."""

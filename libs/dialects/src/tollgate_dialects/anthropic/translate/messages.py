@@ -109,14 +109,15 @@ def _paired(turns: Sequence[Turn]) -> list[Turn]:
     # Where the answer began that was given last: several turns of one side are one message.
     answer = 0
     for turn in turns:
-        if turn.role == "assistant" and not (paired and paired[-1].role == "assistant"):
+        is_answer = turn.role == "assistant"
+        if is_answer and not (paired and paired[-1].role == "assistant"):
             answer = len(paired)
             calls.begin_message()
         parts: list[Part] = []
         for part in turn.parts:
-            if isinstance(part, ToolCall):
+            if isinstance(part, ToolCall) and is_answer:
                 parts.append(calls.call(part, len(paired)))
-            elif isinstance(part, ToolResult) and (found := calls.of(part)):
+            elif isinstance(part, ToolResult) and not is_answer and (found := calls.of(part)):
                 call_id, at = found
                 place = parts if at >= answer else late.setdefault(at, [])
                 place.append(replace(part, call_id=call_id))
