@@ -26,6 +26,7 @@ from tollgate_cli.suite.suite import Options, Suite
 NANO_PER_USD = 1_000_000_000
 OPENAI = router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT
 ANTHROPIC = router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES
+RESPONSES = router_pb2.CLIENT_PROTOCOL_OPENAI_RESPONSES
 DASHSCOPE = router_pb2.CLIENT_PROTOCOL_DASHSCOPE
 PATHS = {OPENAI: "/v1/chat/completions", ANTHROPIC: "/v1/messages"}
 # A price whose arithmetic a reader can do in the head: $1 a million tokens in, $2 out.
@@ -135,10 +136,11 @@ class Live:
         base_url: str | None = None,
         secret: str | None = None,
         price: dict[str, int] | None = None,
+        prefix: str = "m-",
     ) -> dict[str, str]:
         """Several at once: label → upstream model becomes label → public model name."""
         provider = self.name("provider")
-        public = {label: self.name(f"m-{label}") for label in upstream_models}
+        public = {label: self.name(f"{prefix}{label}") for label in upstream_models}
         for name in public.values():
             fields = {
                 "max_input_tokens": 100_000,

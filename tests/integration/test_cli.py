@@ -162,6 +162,19 @@ def test_no_long_tier_shows_no_price_for_one(live: Live) -> None:
     assert 0 == shown["long_context_tokens"]
 
 
+def test_a_search_is_priced_by_the_thousand(live: Live) -> None:
+    """`price set --web-search` takes the vendors' own number; unset and 0 are no price."""
+    model = live.name("m")
+    live.cli("price", "set", model, "--input", "1", "--output", "1")
+    assert "no price" in live.cli("price", "show", model).stdout
+    assert 0 == live.cli("price", "set", model, "--web-search", "10").returncode
+    assert "$10.00 per thousand" in live.cli("price", "show", model).stdout
+    shown = json.loads(live.cli("price", "show", model, "--json").stdout)
+    assert (10_000_000_000, 1_000_000) == (shown["web_search_pico_usd"], shown["input_pico_usd"])
+    live.cli("price", "set", model, "--web-search", "0")
+    assert "no price" in live.cli("price", "show", model).stdout
+
+
 def test_a_bad_provider_is_told_all_its_faults_at_once(live: Live) -> None:
     """Protocol, address and key file are looked at before anything is asked for, and all are named."""
     done = live.cli(

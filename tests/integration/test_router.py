@@ -18,7 +18,10 @@ from tests.mesh import Mesh, quiet_log
 from tollgate.audit.v1 import audit_pb2, audit_pb2_grpc
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
+from tollgate_cli.commands.provider import PROTOCOLS
 from tollgate_cli.demo_provider.failures import CANARY, FAILURES
+from tollgate_cli.demo_provider.speech.protocols import PROTOCOLS as SPEECHES
+from tollgate_cli.seed import MODELS
 from tollgate_cli.suite.processes.ports import free_port
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import PeerConfig
@@ -218,19 +221,17 @@ async def running(tmp_path, dsn, demo_url):
 
 
 async def register(suite):
-    """Both demo providers, with every failing model, priced as the demo's models."""
+    """The demo provider on every protocol, with every failing model, priced as the demo's are."""
     failing = [*(f.name for f in FAILURES), *HOSTILE, "demo-drip"]
-    for name, protocol, model in (
-        ("demo-openai", OPENAI_CHAT, "demo-gpt"),
-        ("demo-anthropic", ANTHROPIC, "demo-claude"),
-    ):
+    for spoken, speech in SPEECHES.items():
+        name, model = f"demo-{spoken}", speech.model
         await suite.admin(
             "AddProvider",
             pb.AddProviderRequest(
                 request_id=f"add-{name}",
                 name=name,
-                protocol=protocol,
-                base_url=f"{suite.provider_url}/v1",
+                protocol=PROTOCOLS[spoken],
+                base_url=f"{suite.provider_url}{speech.base_path}",
                 models=[
                     pb.ProviderModel(model=model),
                     *(pb.ProviderModel(model=f"{model}.{f}", upstream_model=f) for f in failing),
@@ -244,9 +245,10 @@ async def register(suite):
 
 
 async def test_governed_calls_over_mtls(tmp_path, postgres_dsn, demo_provider):
-    """A fresh process: migrated, seeded, registered by RPC; both protocols, streaming and not."""
+    """A fresh process: migrated, seeded, registered by RPC; every protocol, streaming and not."""
     async with running(tmp_path, postgres_dsn(), demo_provider) as suite:
-        for protocol, model in ((OPENAI_CHAT, "demo-gpt"), (ANTHROPIC, "demo-claude")):
+        for model, spoken in MODELS.items():
+            protocol = ANTHROPIC if spoken == "anthropic" else OPENAI_CHAT
             (only,) = await suite.call(suite.request(model, protocol))
             assert pb.END_REASON_COMPLETED == only.end.reason
             assert pb.USAGE_SOURCE_UPSTREAM == only.end.usage_source
@@ -257,17 +259,15 @@ async def test_governed_calls_over_mtls(tmp_path, postgres_dsn, demo_provider):
             assert streamed[0].HasField("head")
             found = await suite.admin(
                 "TestProvider",
-                pb.TestProviderRequest(
-                    name="demo-openai" if protocol == OPENAI_CHAT else "demo-anthropic"
-                ),
+                pb.TestProviderRequest(name=f"demo-{spoken}"),
             )
             assert (True, 200, "") == (found.ok, found.http_status, found.problem)
         models = await suite.pool.unary(
             "ListModels", pb.ListModelsRequest(), pb.ListModelsResponse, timeout_s=5
         )
-        assert {"demo-gpt", "demo-claude"} <= {model.model for model in models.models}
-        # That router began, and four changes of the operator.
-        assert 5 == len(suite.audit.entries)
+        assert MODELS.keys() <= {model.model for model in models.models}
+        # That router began, and two changes of the operator for each protocol.
+        assert 1 + 2 * len(MODELS) == len(suite.audit.entries)
         with pytest.raises(Failure) as refused:
             await suite.call(suite.request("demo-gpt", expire_unix_ms=1))
         assert "RESERVATION_REFUSED" == refused.value.reason
@@ -294,10 +294,10 @@ async def test_hostile_upstreams_cost_what_was_reserved(tmp_path, postgres_dsn, 
         await price_failing_models(dsn)
         await asyncio.sleep(1.2)
         found = {}
-        for protocol, prefix, reserved in (
-            (OPENAI_CHAT, "demo-gpt", 140_000),
-            (ANTHROPIC, "demo-claude", 600_000),
-        ):
+        for prefix in MODELS:
+            protocol = ANTHROPIC if MODELS[prefix] == "anthropic" else OPENAI_CHAT
+            # What another protocol may make of the call is reserved for, too.
+            reserved = 140_000 if MODELS[prefix] == "openai" else 1_000_000
             for name in HOSTILE:
                 request = suite.request(
                     f"{prefix}.{name}", protocol, stream=True, amount_nano_usd=reserved
@@ -331,14 +331,14 @@ async def test_vanished_edge_is_metered_by_the_process(tmp_path, postgres_dsn, d
 
 
 async def test_canaries_of_every_failure(tmp_path, postgres_dsn, demo_provider):
-    """After each way to fail: key and canary in no answer, log, metric, row or audit entry."""
+    """After each way to fail, on every protocol: key and canary in no answer, log, metric, row or audit entry."""
     dsn = postgres_dsn()
     async with running(tmp_path, dsn, demo_provider) as suite:
         await price_failing_models(dsn)
         await asyncio.sleep(1.2)
         said: dict[str, str] = {}
-        served = ((OPENAI_CHAT, "demo-gpt"), (ANTHROPIC, "demo-claude"))
-        for failure, (protocol, model) in itertools.product(FAILURES, served):
+        for failure, model in itertools.product(FAILURES, MODELS):
+            protocol = ANTHROPIC if MODELS[model] == "anthropic" else OPENAI_CHAT
             request = suite.request(f"{model}.{failure.name}", protocol, stream=failure.stream)
             answers = await suite.call(request)
             assert pb.END_REASON_UPSTREAM_ERROR == answers[-1].end.reason, failure

@@ -118,7 +118,7 @@ def curls(text: str) -> list[str]:
 
 
 def as_streams(text: str) -> str:
-    """The same calls as streams, as the last line of the greeting says."""
+    """The same calls as streams, as the greeting says."""
     changes = {
         '{"model"': '{"stream":true,"model"',
         ":generateContent": "':streamGenerateContent?alt=sse'",

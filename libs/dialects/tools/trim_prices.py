@@ -80,7 +80,7 @@ DEMO = {
     "demo-claude": {
         "owned_by": "demo",
         "input": 1_000_000, "output": 5_000_000, "cache_read": 100_000,
-        "cache_write_5m": 1_250_000, "cache_write_1h": 2_000_000,
+        "cache_write_5m": 1_250_000, "cache_write_1h": 2_000_000, "web_search": 10_000_000_000,
         "max_input_tokens": 200_000, "max_output_tokens": 64_000,
     },
 }  # fmt: skip
@@ -90,7 +90,7 @@ _PICO_PER_USD = Decimal(10) ** 12
 
 
 def pico(value: Decimal | int) -> int:
-    """USD per token as whole pico-USD."""
+    """USD for one of a unit as whole pico-USD."""
     amount = Decimal(value) * _PICO_PER_USD
     if amount != amount.to_integral_value() or amount < 0:
         raise SystemExit(f"not a whole pico-USD price: {value}")
@@ -111,15 +111,22 @@ def tier(entry: dict, suffix: str = "") -> dict[str, int]:
     }
 
 
+def calls(entry: dict) -> dict[str, int]:
+    """What is billed by the call; a search costs what its dearest size does."""
+    sizes = entry.get("search_context_cost_per_query")
+    return {"web_search": max(map(pico, sizes.values()))} if sizes else {}
+
+
 def trim(entry: dict, owned_by: str) -> dict:
     """Our fields of a source entry."""
     ranges = entry.get("tiered_pricing")
     base = tier(ranges[0] if ranges else entry)
-    if base.keys() != {unit.word for unit in Unit}:
-        raise SystemExit("tier() must give a price for each unit")
+    if base.keys() != {unit.word for unit in Unit if unit.is_token}:
+        raise SystemExit("tier() must give a price for each kind of token")
     trimmed = {
         "owned_by": owned_by,
         **base,
+        **calls(entry),
         # Of embeddings the table has one token less than the vendor's documents.
         "max_input_tokens": int(entry["max_input_tokens"]) + (entry["mode"] == "embedding"),
         # What generates nothing has no limit of its own.
@@ -155,7 +162,7 @@ def main() -> None:
             models[name] = trim(source[prefix + name], owned_by)
     table = {
         "version": version,
-        "unit": "pico-USD per token",
+        "unit": "pico-USD for one of each unit",
         "source": "Trimmed from LiteLLM's model_prices_and_context_window_backup.json (MIT).",
         "models": models,
         "demo": DEMO,

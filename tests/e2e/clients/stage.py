@@ -10,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.e2e.clients import chat, messages
+from tests.e2e.clients import chat, messages, responses
 from tests.e2e.clients.answer import Answer, Said, Turns
 from tests.e2e.clients.installed import Installed
-from tests.live import ANTHROPIC, OPENAI, Key, Live, wait_until
+from tests.live import ANTHROPIC, OPENAI, RESPONSES, Key, Live, wait_until
 from tests.upstream import Upstream
 
 CLIENT_TIMEOUT_S = 120
@@ -22,15 +22,24 @@ PRICE = {
     "input_pico_usd": 1_000_000, "output_pico_usd": 2_000_000, "cache_read_pico_usd": 100_000,
     "max_input_tokens": 400_000, "max_output_tokens": 64_000,
 }  # fmt: skip
-# By upstream model, whose name decides how a vendor is spoken to.
+# The public name decides what a client sends, the upstream's how its vendor is spoken to.
 VENDORS: dict[str, ModuleType] = {
     "claude-sonnet-4-5": messages,
     "claude-opus-4-5": messages,
+    "claude-opus-4-1": messages,
+    "claude-haiku-4-5": messages,
     "gpt-5.1": chat,
     # Those want their thinking back.
     "deepseek-chat": chat,
     "deepseek-reasoner": chat,
+    "gpt-5.2": responses,
+    "gpt-5.4": responses,
 }
+PROTOCOLS = {messages: ANTHROPIC, chat: OPENAI, responses: RESPONSES}
+# Models that Codex knows by their names.
+UPSTREAMS = {name: name for name in VENDORS} | {
+    "gpt-5.5": "claude-opus-4-1", "gpt-6.2-sol": "claude-haiku-4-5",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,23 +93,24 @@ class Stage:
         self._live = live
         self._upstream = upstream
         self._models: dict[str, str] = {}
-        for protocol, vendor in ((ANTHROPIC, messages), (OPENAI, chat)):
-            labels = {name: name for name, module in VENDORS.items() if module is vendor}
+        for vendor, protocol in PROTOCOLS.items():
             self._models |= live.models(
-                labels,
+                {label: name for label, name in UPSTREAMS.items() if VENDORS[name] is vendor},
                 protocol,
                 base_url=upstream.url,
                 secret="sk-scripted-0123456789",
                 price=PRICE,
+                prefix="",
             )
 
-    def play(self, upstream_model: str, *answers: Said) -> Play:
+    def play(self, label: str, *answers: Said) -> Play:
         """The model says these, one after another, to whoever has the play's key."""
+        upstream_model = UPSTREAMS[label]
         vendor = VENDORS[upstream_model]
         turns = Turns(answers, vendor.write)
         self._upstream.scripts[upstream_model] = turns
         key = self._live.key(self._live.tenant())
-        return Play(self._live, key, self._models[upstream_model], vendor, turns)
+        return Play(self._live, key, self._models[label], vendor, turns)
 
     def run(self, command: Sequence[str], **environment: str) -> "subprocess.CompletedProcess[str]":
         """A client to its end, in a home of its own."""

@@ -1,4 +1,4 @@
-"""Claude Code, unmodified, on upstreams that speak chat completions."""
+"""Claude Code, unmodified, on upstreams that speak chat completions or Responses."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.clients.answer import Answer, Call, Failure, Usage
 from tests.e2e.clients.stage import Play, Stage
 
-UPSTREAMS = ("gpt-5.1", "deepseek-chat")
+UPSTREAMS = ("gpt-5.1", "deepseek-chat", "gpt-5.2")
 
 
 def command(stage: Stage, play: Play) -> list[str]:
@@ -76,11 +76,12 @@ def test_claude_code_runs_parallel_tools(stage: Stage, home: Path, upstream: str
     assert "gamma-42" in results["call_01C"]
 
 
-def test_claude_code_thinks_across_turns(stage: Stage, home: Path):
+@pytest.mark.parametrize("upstream", ["deepseek-chat", "gpt-5.2"])
+def test_claude_code_thinks_across_turns(stage: Stage, home: Path, upstream: str):
     """A vendor that wants its thinking back gets it, two turns of tools long."""
     call = {"command": "echo $((40+2))", "description": "Counts"}
     play = stage.play(
-        "deepseek-chat",
+        upstream,
         Answer("First.", [Call("call_01A", "Bash", call)], thinking="I count once."),
         Answer("Second.", [Call("call_01B", "Bash", call)], thinking="I count twice."),
         Answer("42, both times.", thinking="They agree."),

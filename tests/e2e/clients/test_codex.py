@@ -108,6 +108,31 @@ def test_codex_calls_a_tool_in_a_namespace(stage: Stage, home: Path, upstream: s
     assert "invalid agent id nobody" in play.results()["toolu_01A"]
 
 
+def test_codex_patches_a_file(stage: Stage, home: Path):
+    """A tool that takes free text is a function upstream, and free text again for Codex."""
+    (home / "a.txt").write_text("alpha\nbeta\n")
+    patch = "*** Begin Patch\n*** Update File: a.txt\n@@\n-beta\n+gamma\n*** End Patch"
+    call = Call("toolu_01A", "apply_patch", {"input": patch})
+    play = stage.play("gpt-5.5", Answer("I patch.", [call], thinking="A line."), Answer("Done."))
+    printed = events(stage, home, play)
+    assert "Done." == items(printed, "agent_message")[-1]["text"]
+    assert "alpha\ngamma\n" == (home / "a.txt").read_text()
+    play.check()
+    assert "M a.txt" in play.results()["toolu_01A"]
+    assert "A line." == play.vendor.thinking(play.requests[1])
+
+
+def test_codex_runs_a_program_of_the_model(stage: Stage, home: Path):
+    """Its newest way to work: one tool of free text in a group, whose text is a program."""
+    program = "text(`it is ${40 + 2}`)"
+    call = Call("toolu_01A", "functions__exec", {"input": program})
+    play = stage.play("gpt-6.2-sol", Answer(calls=[call]), Answer("It says 42."))
+    printed = events(stage, home, play)
+    assert ["It says 42."] == [item["text"] for item in items(printed, "agent_message")]
+    play.check()
+    assert "it is 42" in play.results()["toolu_01A"]
+
+
 def test_codex_tells_the_upstreams_refusal(stage: Stage, home: Path):
     """A refusal of the vendor reaches the person in its words, and is not charged."""
     words = "prompt is too long: 210000 tokens > 200000 maximum"

@@ -12,16 +12,15 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.clients import chat, messages
 from tests.e2e.clients.answer import Answer, Call, Failure, Said, Usage
-from tests.e2e.clients.stage import VENDORS, Play, Stage
+from tests.e2e.clients.stage import Play, Stage
 
 HERE = Path(__file__).parent
 # For each way to speak: upstreams that speak another one, each model once.
 UPSTREAMS = {
-    "chat": ["claude-sonnet-4-5"],
+    "chat": ["claude-sonnet-4-5", "gpt-5.4"],
     "responses": ["claude-opus-4-5", "deepseek-reasoner"],
-    "messages": ["deepseek-chat"],
+    "messages": ["deepseek-chat", "gpt-5.2"],
 }
 CLIENTS = {
     "with_openai.py": ("chat", "responses"),
@@ -39,28 +38,19 @@ ENVIRONMENTS = {"with_llm.py": "clients-llm", "with_instructor.py": "clients-ins
 # back sends it too.
 KEEPS_ALL_OF_A_CHAT = "with_openai.py"
 WORDS = "That is more than I can read."
-REFUSALS = {
-    chat: {
-        "error": {"message": WORDS, "type": "invalid_request_error", "param": None, "code": None},
-    },
-    messages: {
-        "type": "error", "error": {"type": "invalid_request_error", "message": WORDS},
-    },
-}  # fmt: skip
+REFUSED = {"message": WORDS, "type": "invalid_request_error", "param": None, "code": None}
 CALLS = (
     Call("call_01A", "weather", {"city": "Paris"}),
     Call("call_01B", "weather", {"city": "Rome"}),
 )
-
-
-def answers(upstream: str) -> list[Said]:
-    return [
-        Answer("Hello there, traveller.", usage=Usage(read=70, cached=30, produced=5)),
-        Answer("I ask for both.", CALLS, thinking="There are two cities."),
-        Answer("It is sunny in both."),
-        Failure(400, REFUSALS[VENDORS[upstream]]),
-        Answer("word " * 30, pause_s=0.02),
-    ]
+# What the model says in each play.
+ANSWERS: list[Said] = [
+    Answer("Hello there, traveller.", usage=Usage(read=70, cached=30, produced=5)),
+    Answer("I ask for both.", CALLS, thinking="There are two cities."),
+    Answer("It is sunny in both."),
+    Failure(400, {"type": "error", "error": REFUSED}),
+    Answer("word " * 30, pause_s=0.02),
+]
 
 
 def run(stage: Stage, script: str, plays: list[tuple[str, Play]]) -> list[dict[str, Any]]:
@@ -87,7 +77,7 @@ def run(stage: Stage, script: str, plays: list[tuple[str, Play]]) -> list[dict[s
 def test_a_client_plays_its_part(stage: Stage, home: Path, script: str):
     """The person gets the model's words, the model its results and thinking, the ledger its due."""
     plays = [
-        (speaks, stage.play(upstream, *answers(upstream)))
+        (speaks, stage.play(upstream, *ANSWERS))
         for speaks in CLIENTS[script]
         for upstream in UPSTREAMS[speaks]
     ]

@@ -60,6 +60,8 @@ def test_a_price_shown_and_read_again_is_the_same(price_pico_usd: int) -> None:
     """The same for prices per million tokens."""
     shown = money.format_usd_per_mtok(price_pico_usd)
     assert price_pico_usd == money.parse_usd_per_mtok(shown)
+    shown = money.format_usd_per_thousand(price_pico_usd)
+    assert price_pico_usd == money.parse_usd_per_thousand(shown)
 
 
 def test_prices_are_per_million_tokens() -> None:

@@ -41,8 +41,9 @@ def test_other_calls_are_refused():
 def test_case_M4_a_token_covers_only_what_it_was_granted_for():
     """Input, output, amount and price version are bound: a call that exceeds one is refused."""
     bound = Bound(
-        input_tokens=50, max_output_tokens=20, sent_max_output_tokens=20, amount_nano_usd=1_000
-    )
+        input_tokens=50, request_tokens=50, max_output_tokens=20, sent_max_output_tokens=20,
+        amount_nano_usd=1_000,
+    )  # fmt: skip
     assert check_bound(CLAIMS, bound, price_version=7) is None
     for name in ("input_tokens", "max_output_tokens", "amount_nano_usd"):
         more = bound._replace(**{name: getattr(bound, name) + 1})

@@ -9,6 +9,8 @@ from fractions import Fraction
 NANO_PER_USD = 1_000_000_000
 # A price is told in dollars per million tokens and counted in pico-dollars per token.
 PICO_PER_USD_PER_MTOK = 1_000_000
+# That of calls which a vendor makes itself in dollars per thousand.
+PICO_PER_USD_PER_THOUSAND = 1_000_000_000
 _INT64_MAX = 2**63 - 1
 _AMOUNT = re.compile(r"\$?([0-9]{1,40}(?:\.[0-9]{1,40})?)")
 _CENTS = 2
@@ -28,6 +30,11 @@ def parse_usd_per_mtok(text: str) -> int:
     return _scaled(text, PICO_PER_USD_PER_MTOK)
 
 
+def parse_usd_per_thousand(text: str) -> int:
+    """Pico-USD per call of a price in dollars per thousand calls, such as "10"."""
+    return _scaled(text, PICO_PER_USD_PER_THOUSAND)
+
+
 def format_usd(amount_nano_usd: int) -> str:
     """The exact amount, with two decimals or as many as it needs."""
     return _decimal(amount_nano_usd, digits=9)
@@ -36,6 +43,11 @@ def format_usd(amount_nano_usd: int) -> str:
 def format_usd_per_mtok(price_pico_usd: int) -> str:
     """The exact price in dollars per million tokens."""
     return _decimal(price_pico_usd, digits=6)
+
+
+def format_usd_per_thousand(price_pico_usd: int) -> str:
+    """The exact price in dollars per thousand calls."""
+    return _decimal(price_pico_usd, digits=9)
 
 
 def _scaled(text: str, scale: int) -> int:

@@ -8,7 +8,7 @@ the must-finish group, and its usage and cost are logged as call.orphaned.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.answer.answer_usage import Flag
@@ -91,7 +91,7 @@ class Executor:
         """True when no call may be taken on: what is in flight has priority."""
         return self._must_finish.full
 
-    async def run(self, call: UpstreamCall) -> AsyncIterator[router_pb2.ExecuteResponse]:
+    async def run(self, call: UpstreamCall) -> AsyncGenerator[router_pb2.ExecuteResponse, None]:
         """The messages of a call. Closing it early is the edge's death, not the client's."""
         work = _Work()
         # The upstream belongs to this task, so that a cancelled caller takes nothing with it.

@@ -128,4 +128,5 @@ def model_message(listed: ListedModel, *, owned_by: str) -> router_pb2.Model:
         display_name=listed.model,
         owned_by=owned_by,
         create_time=born,
+        calibration=listed.calibration.word if listed.calibration else "",
     )

@@ -1,18 +1,26 @@
 """RouterService: verifies the reservation, then lets the executor make the call."""
 
-from collections.abc import AsyncIterator
-from typing import Any
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_dialects.conversation.translation import NO_TRANSLATION
+from tollgate_dialects.dialect import Dialect
+from tollgate_dialects.pricing import bound as bounds
 from tollgate_dialects.pricing.bound import worst_case
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.priced import at_price
 from tollgate_dialects.registry import DIALECTS
+from tollgate_dialects.request import close_bound
 from tollgate_dialects.request import request as requests
 from tollgate_dialects.request.rules import RequestFacts, RequestRules
+from tollgate_dialects.tokens.calibration import Calibration
 from tollgate_kit.clock import Clock
 from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.logs import Log
@@ -28,6 +36,17 @@ from tollgate_router.reservation import Claims, TokenDenial, UsedReservations
 
 TRACE_ID_MAX = 128
 OUTPUT_TOKENS_MAX = 100_000_000
+# Its tokens are counted in under a millisecond.
+LARGE_TEXT_BYTES = 8 * 1024
+
+
+class _Read(NamedTuple):
+    """A call whose token and body were read, and what they are worth was not yet."""
+
+    dialect: Dialect
+    claims: Claims
+    price: Price
+    asked: RequestFacts
 
 
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
@@ -55,6 +74,8 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self._refused = metrics.counter(
             "reservations_refused_total", "Calls refused for their token.", ("why",)
         )
+        # One long text at a time: the loop shares the interpreter with one thread at most.
+        self._counting = asyncio.Lock()
         self._sessions = SessionServer(
             self,
             router_pb2.DESCRIPTOR.services_by_name["RouterService"],
@@ -71,7 +92,11 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         The executor's generator itself is returned, so that closing it is closing the call.
         """
         del context
-        return self._executor.run(self._call(request))
+        read = self._read(request)
+        calibration = self._calibration(request, read)
+        if calibration is None:
+            return self._executor.run(self._call(request, read))
+        return self._run_counted(request, read, calibration)
 
     async def ListModels(
         self, request: router_pb2.ListModelsRequest, context: Any
@@ -97,7 +122,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         """Take no new calls in sessions and wait for those in flight."""
         await self._sessions.drain(seconds)
 
-    def _call(self, request: router_pb2.ExecuteRequest) -> UpstreamCall:
+    def _read(self, request: router_pb2.ExecuteRequest) -> _Read:
         protocol = messages.PROTOCOLS.get(request.client_protocol)
         if protocol is None or protocol not in DIALECTS:
             raise invalid_field("client_protocol")
@@ -113,6 +138,44 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         if price is None:
             raise invalid_field("price_version")
         asked = _asked(request, dialect.request)
+        is_spoken = self._watch.snapshot.is_spoken(protocol, claims.model)
+        try:
+            asked = at_price(asked, price, is_spoken=is_spoken)
+        except requests.BadRequest:
+            raise invalid_field("body") from None
+        return _Read(dialect, claims, price, asked)
+
+    def _calibration(self, request: router_pb2.ExecuteRequest, read: _Read) -> Calibration | None:
+        """What to count the input by; None: its bytes are covered, or no count would cover it."""
+        snapshot, claims, price = self._watch.snapshot, read.claims, read.price
+        calibration = snapshot.calibration(claims.model)
+        if calibration is None or not bounds.is_worth_counting(read.asked, price):
+            return None
+        most = read.asked
+        if snapshot.is_translated(messages.PROTOCOLS[request.client_protocol], claims.model):
+            most = most.translated()
+        bound = worst_case(most, price, output_cap=request.max_output_tokens or None)
+        refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
+        return None if refusal is None else calibration
+
+    async def _run_counted(
+        self, request: router_pb2.ExecuteRequest, read: _Read, calibration: Calibration
+    ) -> AsyncGenerator[router_pb2.ExecuteResponse, None]:
+        """A call that was granted by a count of its tokens: they are counted again."""
+        count = partial(close_bound.count, request.body, read.dialect.request, calibration)
+        if len(request.body) <= LARGE_TEXT_BYTES:
+            close = count()
+        else:
+            async with self._counting:
+                close = await asyncio.to_thread(count)
+        call = self._call(request, read._replace(asked=close.of(read.asked)))
+        async with contextlib.aclosing(self._executor.run(call)) as parts:
+            async for part in parts:
+                yield part
+
+    def _call(self, request: router_pb2.ExecuteRequest, read: _Read) -> UpstreamCall:
+        dialect, claims, price, asked = read
+        protocol = messages.PROTOCOLS[request.client_protocol]
         # The most that the call may cost, worked out from its body: an edge is not believed.
         bound = worst_case(asked, price, output_cap=request.max_output_tokens or None)
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)

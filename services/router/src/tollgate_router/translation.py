@@ -19,6 +19,7 @@ from tollgate_dialects.conversation.translation import Context, Target, Untransl
 from tollgate_dialects.dialect import UpstreamDialect
 from tollgate_dialects.pricing.usage import Usage
 from tollgate_dialects.request import rewrite
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import estimated_input_tokens
 from tollgate_router.providers.catalogue import Candidate
@@ -54,6 +55,8 @@ def upstream_body(
     """The request in an upstream's protocol. Raises Untranslatable, BadRequest."""
     if not is_needed(call, upstream):
         return _own_body(call, candidate)
+    if call.asked.server_tools.are_required:
+        raise Untranslatable("tools", "Only the vendor of these tools can run them.")
     target = Target(
         candidate.upstream_model, call.max_output_tokens, candidate.without_include_usage
     )
@@ -70,7 +73,8 @@ def _own_body(call: UpstreamCall, candidate: Candidate) -> UpstreamBody:
     body, dropped = call.body, frozenset[str]()
     if call.asked.sheds and rules.shed is not None:
         document = documents.exact(body)
-        shed = rules.shed(document, candidate.upstream_model)
+        keeps_tools = call.asked.server_tools != NO_SERVER_TOOLS
+        shed = rules.shed(document, candidate.upstream_model, keeps_tools)
         if shed.document is not document:
             body, dropped = documents.written(shed.document), shed.dropped
     data = rewrite.upstream_body(

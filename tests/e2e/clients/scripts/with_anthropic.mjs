@@ -2,14 +2,6 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
 
-const [, model, apiKey] = process.argv[2].split("=");
-const client = new Anthropic({ apiKey, maxRetries: 0 });
-const request = (content) => ({
-  model,
-  max_tokens: 4000,
-  thinking: { type: "enabled", budget_tokens: 1024 },
-  messages: [{ role: "user", content }],
-});
 const weather = betaTool({
   name: "weather",
   description: "The weather in a city.",
@@ -18,22 +10,30 @@ const weather = betaTool({
 });
 const said = (message) => message.content.findLast((block) => block.type === "text").text;
 
-async function firstWords(content) {
-  for await (const event of await client.messages.create({ ...request(content), stream: true })) {
+async function firstWords(client, request) {
+  for await (const event of await client.messages.create({ ...request, stream: true })) {
     if (event.delta?.type === "text_delta") return event.delta.text;
   }
 }
 
-const text = said(await client.messages.stream(request("Say hello.")).finalMessage());
-const runner = client.beta.messages.toolRunner({
-  ...request("How is the weather in Paris and in Rome?"),
-  stream: true,
-  tools: [weather],
-});
-const tools = said(await runner.runUntilDone());
-const refusal = await client.messages
-  .stream(request("Too much."))
-  .finalMessage()
-  .catch(({ name, message }) => `${name}: ${message}`);
-const cancelled = await firstWords("Count.");
-console.log(JSON.stringify({ text, tools, refusal, cancelled }));
+for (const part of process.argv.slice(2)) {
+  const [, model, apiKey] = part.split("=");
+  const client = new Anthropic({ apiKey, maxRetries: 0 });
+  const request = (content) => ({
+    model,
+    max_tokens: 4000,
+    thinking: { type: "enabled", budget_tokens: 1024 },
+    messages: [{ role: "user", content }],
+  });
+  const ask = async (content) => said(await client.messages.stream(request(content)).finalMessage());
+  const text = await ask("Say hello.");
+  const runner = client.beta.messages.toolRunner({
+    ...request("How is the weather in Paris and in Rome?"),
+    stream: true,
+    tools: [weather],
+  });
+  const tools = said(await runner.runUntilDone());
+  const refusal = await ask("Too much.").catch(({ name, message }) => `${name}: ${message}`);
+  const cancelled = await firstWords(client, request("Count."));
+  console.log(JSON.stringify({ text, tools, refusal, cancelled }));
+}

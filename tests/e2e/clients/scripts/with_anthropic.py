@@ -6,9 +6,6 @@ from typing import Any
 
 import anthropic
 
-_, model, key = sys.argv[1].split("=")
-client = anthropic.Anthropic(api_key=key, max_retries=0)
-
 
 @anthropic.beta_tool
 def weather(city: str) -> str:
@@ -20,7 +17,7 @@ def weather(city: str) -> str:
     return f"sunny in {city}"
 
 
-def request(prompt: str) -> dict[str, Any]:
+def request(model: str, prompt: str) -> dict[str, Any]:
     return {
         "model": model,
         "max_tokens": 4000,
@@ -33,21 +30,30 @@ def said(message: Any) -> str:
     return next(block.text for block in message.content if block.type == "text")
 
 
-def ask(prompt: str) -> str:
-    with client.messages.stream(**request(prompt)) as stream:
+def ask(client: anthropic.Anthropic, model: str, prompt: str) -> str:
+    with client.messages.stream(**request(model, prompt)) as stream:
         return said(stream.get_final_message())
 
 
-printed = {"text": ask("Say hello.")}
-runner = client.beta.messages.tool_runner(
-    **request("How is the weather in Paris and in Rome?"), tools=[weather], stream=True
-)
-for stream in runner:
-    printed["tools"] = said(stream.get_final_message())
-try:
-    ask("Too much.")
-except anthropic.BadRequestError as refusal:
-    printed["refusal"] = str(refusal)
-with client.messages.stream(**request("Count.")) as stream:
-    printed["cancelled"] = next(stream.text_stream)
-print(json.dumps(printed))
+def ask_with_tools(client: anthropic.Anthropic, model: str, prompt: str) -> str:
+    runner = client.beta.messages.tool_runner(
+        **request(model, prompt), tools=[weather], stream=True
+    )
+    *_, last = (stream.get_final_message() for stream in runner)
+    return said(last)
+
+
+for part in sys.argv[1:]:
+    _, model, key = part.split("=")
+    client = anthropic.Anthropic(api_key=key, max_retries=0)
+    printed = {
+        "text": ask(client, model, "Say hello."),
+        "tools": ask_with_tools(client, model, "How is the weather in Paris and in Rome?"),
+    }
+    try:
+        ask(client, model, "Too much.")
+    except anthropic.BadRequestError as refusal:
+        printed["refusal"] = str(refusal)
+    with client.messages.stream(**request(model, "Count.")) as stream:
+        printed["cancelled"] = next(stream.text_stream)
+    print(json.dumps(printed))

@@ -47,7 +47,7 @@ def facts(document):
 
 
 def shed(document, model=CLAUDE):
-    return DIALECT.request.shed(document, model)
+    return DIALECT.request.shed(document, model, False)
 
 
 @pytest.mark.parametrize("block", [FOREIGN, UNSIGNED, BARE, REDACTED])

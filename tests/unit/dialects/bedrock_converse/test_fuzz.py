@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import time
 
 import orjson
 from hypothesis import given, settings
@@ -169,3 +170,33 @@ def test_deep_and_long_documents_end():
         with contextlib.suppress(ValueError, KeyError, TypeError, IllegalEventError):
             aws.answer_in(passed)
         assert meter.error or meter.finished
+
+
+def test_work_is_in_proportion_to_what_comes():
+    """Many marks, documents of one name, pieces of a signature: as many again take twice as long."""
+    marked = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}
+    source = {"type": "text", "media_type": "text/plain", "data": "a"}
+    document = {"type": "document", "title": "same", "source": source}
+    model = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+    def write(count):
+        said = [{"role": "user", "content": [marked, document] * count}]
+        request = MESSAGES.read_request({"messages": said})
+        return aws.TRANSLATION.write_request(request, Target(model, 9))
+
+    def read(count):
+        reader = aws.TRANSLATION.event_reader()
+        piece = {"reasoningContent": {"signature": "s"}}
+        for _ in range(count):
+            reader.told({"contentBlockDelta": {"contentBlockIndex": 0, "delta": piece}})
+        return reader.told({"contentBlockStop": {"contentBlockIndex": 0}})
+
+    for work, count in ((write, 2_000), (read, 10_000)):
+        once, thrice = (min(timed(work, count * times) for _ in range(3)) for times in (1, 3))
+        assert thrice < 6 * once
+
+
+def timed(work, count) -> float:
+    began = time.process_time()
+    work(count)
+    return time.process_time() - began

@@ -17,7 +17,7 @@ from tests.unit.dialects.bedrock_converse.written import (
     TOOL,
     write,
 )
-from tollgate_dialects.conversation.parts import Text, Thinking, ToolResult
+from tollgate_dialects.conversation.parts import FunctionTool, Text, Thinking, ToolResult
 from tollgate_dialects.conversation.request import OutputFormat, Reasoning, Turn
 
 
@@ -111,6 +111,49 @@ def test_answers_are_held_to_a_schema_where_the_model_can_be():
     assert "schema" in written.document["system"][0]["text"]
     assert {"output_format"} == written.dropped
     assert {"output_format"} == write(output_format=OutputFormat("json_object")).dropped
+
+
+@pytest.mark.parametrize(
+    ("model", "is_held"),
+    [
+        ("anthropic.claude-opus-4-1-20250805-v1:0", False),
+        (CLAUDE, True),
+        ("us.anthropic.claude-opus-4-6-v1", True),
+        # "output_config.format: Extra inputs are not permitted", Bedrock says.
+        ("eu.anthropic.claude-opus-4-7", False),
+        ("us.anthropic.claude-sonnet-5", False),
+        ("mistral.mistral-large-3-675b-instruct", True),
+        ("minimax.minimax-m2", True),
+        (NOVA, False),
+    ],
+)
+def test_whom_bedrock_holds_to_a_schema(model, is_held):
+    """Not all that Anthropic does; the others are told in words, and the tools are not strict."""
+    tool = FunctionTool("f", schema={"type": "object", "properties": {}}, strict=True)
+    wanted = OutputFormat("json_schema", "a", schema={"type": "object", "properties": {}})
+    written = write(model=model, output_format=wanted, tools=(tool,))
+    assert is_held is ("outputConfig" in written.document)
+    spec = written.document["toolConfig"]["tools"][0]["toolSpec"]
+    assert is_held is spec.get("strict", False)
+    assert (set() if is_held else {"output_format", "tools.strict"}) == written.dropped
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "anthropic.claude-v2:1",
+        "anthropic.claude-instant-v1",
+        "us.anthropic.claude-3-5-sonnet-20240620-v1:0",
+        "anthropic.claude-3-haiku-20240307-v1:0",
+    ],
+)
+def test_early_claudes_are_asked_little(model):
+    """Neither marks nor thinking; but they sample as they are told."""
+    marked = Turn("user", (Text("a", cache="5m"),))
+    asked = {"reasoning": Reasoning(effort="high"), "temperature": 0.5}
+    written = write(marked, model=model, **asked)
+    assert {"cache", "reasoning"} == written.dropped
+    assert 0.5 == written.document["inferenceConfig"]["temperature"]
 
 
 def test_a_profile_is_the_model_that_its_clients_name():

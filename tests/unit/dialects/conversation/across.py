@@ -16,10 +16,11 @@ from tollgate_dialects.conversation.translation import Context
 from tollgate_dialects.pricing.usage import Usage
 from tollgate_dialects.registry import DIALECTS
 
-CHAT, RESPONSES, MESSAGES = (
+CHAT, RESPONSES, MESSAGES, DASHSCOPE = (
     Protocol.OPENAI_CHAT, Protocol.OPENAI_RESPONSES, Protocol.ANTHROPIC_MESSAGES,
+    Protocol.DASHSCOPE,
 )  # fmt: skip
-PROTOCOLS = (CHAT, RESPONSES, MESSAGES)
+PROTOCOLS = (CHAT, RESPONSES, MESSAGES, DASHSCOPE)
 PAIRS = tuple(itertools.permutations(PROTOCOLS, 2))
 USAGE = Usage.of(input_tokens=5, output_tokens=2)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.dialects.conversation import across
-from tests.unit.dialects.conversation.across import CHAT, MESSAGES, PAIRS, RESPONSES
+from tests.unit.dialects.conversation.across import CHAT, DASHSCOPE, MESSAGES, PAIRS, RESPONSES
 from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.parts import ToolCall
 from tollgate_dialects.conversation.translation import Target
@@ -19,10 +19,12 @@ def asking(protocol):
     if protocol is MESSAGES:
         block = f'{{"type":"tool_use","id":"c","name":"f","input":{ARGUMENTS}}}'
         items = f'"max_tokens":9,"messages":[{{"role":"assistant","content":[{block}]}}]'
-    elif protocol is CHAT:
+    elif protocol in (CHAT, DASHSCOPE):
         function = documents.written({"name": "f", "arguments": ARGUMENTS}).decode()
         call = f'{{"id":"c","type":"function","function":{function}}}'
         items = f'"messages":[{{"role":"assistant","tool_calls":[{call}]}}]'
+        if protocol is DASHSCOPE:
+            items = f'"input":{{{items}}}'
     else:
         call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": ARGUMENTS}
         items = f'"input":[{documents.written(call).decode()}]'

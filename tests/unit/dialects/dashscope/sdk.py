@@ -1,6 +1,7 @@
 """DashScope's own SDK as the judge of generations: what both of its clients make of them."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 from dashscope.api_entities.dashscope_response import DashScopeAPIResponse, GenerationResponse
@@ -21,20 +22,15 @@ def context(request: Request | None = None, *told_as: str) -> Context:
     return Context(request=request, trace=TRACE, created_s=1_760_000_000, estimated_input_tokens=1)
 
 
-class _Lines:
+def _lines(stream: bytes) -> SimpleNamespace:
     """A response, as the SDK's older client reads one: line by line."""
-
-    def __init__(self, stream: bytes) -> None:
-        self._stream = stream
-
-    def iter_lines(self) -> list[bytes]:
-        return self._stream.split(b"\n")
+    return SimpleNamespace(iter_lines=lambda: stream.split(b"\n"))
 
 
 def frames_of(stream: bytes) -> list[dict[str, Any]]:
     """The documents of a stream, as the older client finds them; none is an error to it."""
     documents = []
-    for is_error, _, event in _handle_stream(_Lines(stream)):
+    for is_error, _, event in _handle_stream(_lines(stream)):
         assert not is_error
         documents.append(json.loads(event.data))
     return documents
@@ -42,7 +38,7 @@ def frames_of(stream: bytes) -> list[dict[str, Any]]:
 
 def error_in(stream: bytes) -> tuple[int, dict[str, Any]]:
     """The status and the document of the error that ends a stream, to the older client."""
-    *_, (is_error, status, event) = _handle_stream(_Lines(stream))
+    *_, (is_error, status, event) = _handle_stream(_lines(stream))
     assert is_error
     return status, json.loads(event.data)
 

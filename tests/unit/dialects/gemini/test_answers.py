@@ -1,10 +1,13 @@
 """Answers of Google's, read; and those of others, written for its clients."""
 
+import orjson
 import pytest
 
 from tests.unit.dialects.gemini import sdk
+from tollgate_dialects.common import sse
 from tollgate_dialects.common.shapes import ShapeError
 from tollgate_dialects.conversation.answer import Answer, Ending, Stop
+from tollgate_dialects.conversation.machine import Machine
 from tollgate_dialects.conversation.parts import Text, Thinking, ToolCall
 from tollgate_dialects.gemini.translate.arguments import PartialArguments
 from tollgate_dialects.gemini.translate.translation import TRANSLATION
@@ -146,10 +149,21 @@ def test_usage_is_told_as_google_tells_it():
     assert document["modelVersion"] == "asked-model"
 
 
-@pytest.mark.timeout(5)
+@pytest.mark.timeout(20)
 def test_many_texts_take_time_in_proportion():
     """An answer in many small parts is one text."""
     answer = Answer(tuple(Text("x" * 100) for _ in range(20_000)), Ending(Stop.END))
     document = TRANSLATION.write_answer(answer, NOTHING, sdk.context())
     (part,) = document["candidates"][0]["content"]["parts"]
     assert part == {"text": "x" * 2_000_000}
+
+
+def test_what_comes_behind_the_end_is_not_told():
+    """Some say twice why they ended."""
+    reader, machine = TRANSLATION.event_reader(), Machine()
+    last = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}
+    for _ in range(2):
+        data = orjson.dumps(last)
+        for event in reader.read(sse.Event(b"", data, is_simple=True, is_event=True)):
+            machine.check(event)
+    assert machine.answer().parts == (Text("a"),)

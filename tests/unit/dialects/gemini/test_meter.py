@@ -69,6 +69,13 @@ def test_usage_is_read_into_disjoint_classes():
     assert body.usage == COUNTED
 
 
+def test_thoughts_count_without_a_total():
+    """They are no part of the candidates."""
+    report = {"promptTokenCount": 9, "candidatesTokenCount": 10, "thoughtsTokenCount": 4}
+    meter, *_ = metered(chunk({"text": "x"}, reason="STOP", usageMetadata=report))
+    assert meter.usage == Usage.of(input_tokens=9, output_tokens=14, reasoning_tokens=4)
+
+
 def test_a_cut_stream_is_charged_for_what_it_said():
     """Cumulative reports so far, and an estimate of what came behind them; it has failed."""
     so_far = {"promptTokenCount": 100, "candidatesTokenCount": 4, "totalTokenCount": 104}

@@ -19,6 +19,7 @@ from tollgate_dialects.conversation.request import (
 )
 from tollgate_dialects.conversation.translation import Target, Untranslatable
 from tollgate_dialects.dialect import Asked
+from tollgate_dialects.gemini import spelling
 from tollgate_dialects.gemini.content import PICTURE_TOKENS
 from tollgate_dialects.gemini.dialect import GEMINI
 from tollgate_dialects.gemini.translate import schemas
@@ -522,7 +523,7 @@ def test_what_makes_no_sense_is_refused():
             written(**members)
 
 
-@pytest.mark.timeout(5)
+@pytest.mark.timeout(20)
 def test_many_small_parts_take_time_in_proportion():
     """Pieces of a stream kept one by one, and calls with their results."""
     count = 20_000
@@ -537,3 +538,25 @@ def test_many_small_parts_take_time_in_proportion():
     sent = TRANSLATION.write_request(read, Target("gemini-3-pro", 9)).document["contents"]
     ids = [[next(iter(part.values()))["id"] for part in content["parts"]] for content in sent]
     assert ids[0] == ids[1]
+
+
+def test_the_spelling_that_is_there_is_found():
+    """One of the two, camelCase where there is neither; both are refused."""
+    assert spelling.used({}, "topK") == "topK"
+    assert spelling.used({"top_k": 1}, "topK") == "top_k"
+    assert refused(spelling.used, {"top_k": 1, "topK": 1}, "topK")[0] is Code.AMBIGUOUS_KEY
+
+
+def test_a_result_with_an_id_leaves_the_other_calls_waiting():
+    """The next one without belongs to the first call that has none."""
+    calls = [{"functionCall": {"name": "f", "id": one}} for one in ("a", "b", "c")]
+    results = [{"name": "f", "id": "a"}, {"name": "f"}, {"name": "f"}, {"name": "f"}]
+    request = TRANSLATION.read_request(
+        {
+            "contents": [
+                {"role": "model", "parts": calls},
+                {"role": "user", "parts": [{"functionResponse": one} for one in results]},
+            ]
+        }
+    )
+    assert [one.call_id for one in request.turns[1].parts] == ["a", "b", "c", "call_f"]

@@ -106,9 +106,10 @@ def test_a_signature_comes_back_to_its_part(client, parts):
     )
     document = goes_on(answer, Request(model="m", turns=()))
     again = dialect.translation.read_request(json.loads(json.dumps(document)))
-    written = TRANSLATION.write_request(again, Target("gemini-2.5-flash", 100)).document
+    written = TRANSLATION.write_request(again, Target("gemini-2.5-flash", 100))
     vouched = [one for one in PARTS[parts] if not one.get("thought") or "thoughtSignature" in one]
-    assert written["contents"][1] == {"role": "model", "parts": vouched}
+    assert written.document["contents"][1] == {"role": "model", "parts": vouched}
+    assert ("thinking" in written.dropped) is (len(vouched) < len(PARTS[parts]))
 
 
 def anthropics() -> Answer:
@@ -181,12 +182,21 @@ def test_only_the_turn_that_goes_on_is_marked():
     assert [len(part) for part in contents[3]["parts"]] == [2, 1]
 
 
-def test_a_signature_that_is_no_base64_is_carried():
+@pytest.mark.parametrize("data", ["no base64 at all", "system", "a+-b", "\ud83d", "é"])
+def test_a_signature_that_is_no_base64_is_carried(data):
     """The SDK would fail on it; it comes back as it was."""
-    odd = Opaque(Origin.GOOGLE, Seal.SIGNATURE, "no base64 at all")
+    odd = Opaque(Origin.GOOGLE, Seal.SIGNATURE, data)
     answer = Answer((Thinking("Hm.", odd), Text("Four.")), Ending(Stop.END))
     document = TRANSLATION.write_answer(answer, NOTHING, sdk.context())
     taken = sdk.taken(document).candidates
     assert taken
     again = TRANSLATION.read_request({"contents": [sdk.sent(taken[0].content)]})
     assert again.turns[0].parts == answer.parts
+
+
+def test_a_texts_signature_is_not_that_of_the_thought_before_it():
+    """A stream of Google's may end so: thoughts, and a last part that signs the text."""
+    parts = [{"text": "Hm.", "thought": True}, {"text": "", "thoughtSignature": SIGNATURES[0]}]
+    request = TRANSLATION.read_request({"contents": [{"role": "model", "parts": parts}]})
+    named = Opaque(Origin.GOOGLE, Seal.SIGNATURE, SIGNATURES[0], signatures.OF_TEXT)
+    assert request.turns[0].parts == (Thinking("Hm."), Thinking("", named))

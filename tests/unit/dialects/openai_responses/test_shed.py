@@ -10,6 +10,7 @@ from tollgate_dialects.common import documents
 from tollgate_dialects.common.refusal import BadRequest
 from tollgate_dialects.openai_responses.dialect import OPENAI_RESPONSES as DIALECT
 from tollgate_dialects.request import request
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
 
 FUNCTION = {"type": "function", "name": "f", "parameters": {"big": 10**30}, "new": 1}
 SEARCH = {"type": "web_search"}
@@ -152,8 +153,9 @@ def test_nothing_hosted_is_ever_left(tools, items, choice):
     """However tools are declared: no unpriced tool reaches an upstream, and each is named."""
     document = asked(tools=tools, input=items, tool_choice=choice)
     try:
-        has_any = facts(document).sheds
+        read = facts(document)
     except BadRequest:
         return
     found = shed(document)
-    assert has_any or not found.dropped
+    # A search that has a price goes up, and without one goes the way of the others.
+    assert read.sheds or read.server_tools != NO_SERVER_TOOLS or not found.dropped

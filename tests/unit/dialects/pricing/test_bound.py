@@ -17,6 +17,7 @@ from tollgate_dialects.pricing.usage import Usage
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import normalisation, request
 from tollgate_dialects.request.rules import RequestFacts
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS, ServerTools
 
 PRICE = Price.of(
     model="m", version=1, source="seed", input_pico_usd=1_000_000, output_pico_usd=5_000_000,
@@ -38,11 +39,22 @@ def prices(draw):
     values = {unit.price_field: draw(amounts) for unit in Unit}
     threshold = draw(st.just(0) | counts)
     if threshold:
-        values |= {f"long_{unit.price_field}": draw(amounts) for unit in Unit}
+        values |= {f"long_{unit.price_field}": draw(amounts) for unit in Unit if unit.is_token}
     return Price.of(
         model="m", version=1, source="seed", max_input_tokens=draw(counts),
         max_output_tokens=draw(counts), long_context_tokens=threshold, **values,
     )  # fmt: skip
+
+
+@st.composite
+def tools_at_vendor(draw):
+    searches = draw(st.integers(0, 20))
+    return ServerTools(
+        searches=searches,
+        readings=draw(st.integers(1 + (searches > 0), 21)),
+        reading_tokens=draw(st.just(0) | counts),
+        is_limit_per_turn=draw(st.booleans()),
+    )
 
 
 @st.composite
@@ -54,6 +66,7 @@ def calls(draw):
         choices=draw(st.integers(1, 128)), wants_usage=False, input_token_bound=draw(counts),
         unbounded_input=draw(st.booleans()), cache_write=draw(st.sampled_from(["none", "5m", "1h"])),
         limit_names=(), present=frozenset(),
+        server_tools=draw(st.just(NO_SERVER_TOOLS) | tools_at_vendor()),
     )  # fmt: skip
     cap = draw(st.none() | counts)
     most = price.max_input_tokens
@@ -62,7 +75,15 @@ def calls(draw):
     sent = bound.worst_case(facts, price, output_cap=cap).sent_max_output_tokens
     # Without a limit, an answer ends at the model's own, or where the context is full.
     limit = sent or min(price.max_output_tokens, price.max_input_tokens)
+    tools = facts.server_tools
+    limits = [limit] * (tools.readings if tools.is_limit_per_turn else 1)
+    answers = [draw(st.integers(0, each)) for each in limits]
+    # Each reading holds the request, and either what was brought or what has been written so far.
     total = draw(st.integers(0, most))
+    for turn in range(1, tools.readings):
+        written = sum(answers[:turn]) if tools.is_limit_per_turn else limit
+        again = max(most, tools.reading_tokens) if tools.reading_tokens else most + written
+        total += draw(st.integers(0, min(again, price.max_input_tokens)))
     cuts = sorted(draw(st.lists(st.integers(0, total), min_size=3, max_size=3)))
     read, write_5m, write_1h = cuts[0], cuts[1] - cuts[0], cuts[2] - cuts[1]
     if facts.cache_write == "none":
@@ -72,7 +93,8 @@ def calls(draw):
     usage = Usage.of(
         input_tokens=total - read - write_5m - write_1h, cache_read_tokens=read,
         cache_write_5m_tokens=write_5m, cache_write_1h_tokens=write_1h,
-        output_tokens=draw(st.integers(0, limit * facts.choices)),
+        output_tokens=draw(st.integers(0, sum(answers) * facts.choices)),
+        web_search_requests=draw(st.integers(0, tools.searches)),
     )  # fmt: skip
     return facts, price, cap, usage
 
@@ -87,32 +109,51 @@ def test_trust_10_promise_rule_2_the_worst_case_is_never_below_an_honest_cost(ca
 
 @given(calls(), st.integers(0, 10**12))
 def test_what_is_said_to_fit_fits_and_one_more_does_not(call, budget):
-    """The affordable limit is exact."""
+    """The affordable limit is exact; with tools at the vendor it is one that fits."""
     facts, price, _, _ = call
     fits = bound.affordable_output_tokens(facts, price, budget)
 
     def worst(limit):
         return bound.worst_case(facts._replace(max_output_tokens=limit), price).amount_nano_usd
 
+    is_exact = facts.server_tools.readings == 1
     if fits is None:
-        assert worst(1) > budget
+        assert worst(1) > budget or not is_exact
         return
     assert worst(fits) <= budget
-    if fits < price.max_output_tokens:
+    if is_exact and fits < price.max_output_tokens:
         assert worst(fits + 1) > budget
 
 
-@given(prices(), st.lists(st.integers(0, 10**9), min_size=5, max_size=5))
+@given(calls(), st.integers(0, 10**12))
+def test_a_client_that_named_no_limit_gets_a_modest_one(call, budget):
+    """It fits, with room for another call where there is much; too little for an answer is none."""
+    facts, price, _, _ = call
+    facts = facts._replace(max_output_tokens=None)
+    fits = bound.affordable_output_tokens(facts, price, budget)
+    modest = bound.modest_output_tokens(facts, price, budget)
+    enough = min(4_096, price.max_output_tokens)
+    assert (modest is None) == (fits is None or fits < enough)
+    if modest is not None:
+        assert min(enough, fits) <= modest <= max(enough, fits // 2 + 1)
+        assert bound.worst_case(facts, price, output_cap=modest).amount_nano_usd <= budget
+
+
+def test_what_is_worth_counting_by_hand():
+    """A tenth of a cent: 1,000 tokens at $1 a million; no text too long for the model."""
+    assert bound.is_worth_counting(FACTS, PRICE)
+    assert not bound.is_worth_counting(FACTS._replace(input_token_bound=999), PRICE)
+    assert not bound.is_worth_counting(FACTS._replace(unbounded_input=True), PRICE)
+    assert bound.is_worth_counting(FACTS._replace(input_token_bound=1_600_000), PRICE)
+    assert not bound.is_worth_counting(FACTS._replace(input_token_bound=1_600_001), PRICE)
+
+
+@given(prices(), st.lists(st.integers(0, 10**9), min_size=len(Unit), max_size=len(Unit)))
 def test_a_cost_is_exact_and_rounded_up_once(price, values):
     """The cost is the ceiling of the exact sum; no float is near it."""
-    read, output, cached, five, hour = values
-    usage = Usage.of(input_tokens=read, output_tokens=output, cache_read_tokens=cached,
-                  cache_write_5m_tokens=five, cache_write_1h_tokens=hour)  # fmt: skip
-    tier = (
-        price.long_rates
-        if 0 < price.long_context_tokens < usage.total_input_tokens
-        else price.rates
-    )
+    usage = Usage(tuple(values))
+    reading = usage.total_input_tokens // (1 + usage[Unit.WEB_SEARCH])
+    tier = price.long_rates if 0 < price.long_context_tokens < reading else price.rates
     exact = sum(Fraction(c * p, 1000) for c, p in zip(values, tier, strict=True))
     cost = cost_nano_usd(usage, price)
     assert isinstance(cost, int)
@@ -160,7 +201,8 @@ def test_case_M12_the_limit_that_is_sent_is_the_one_that_is_reserved(call):
     facts, price, cap, _ = call
     worst = bound.worst_case(facts, price, output_cap=cap)
     assert worst.sent_max_output_tokens in (None, worst.max_output_tokens)
-    assert worst.input_tokens <= price.max_input_tokens
+    assert worst.request_tokens <= price.max_input_tokens
+    assert worst.input_tokens <= price.max_input_tokens * facts.server_tools.readings
     if facts.max_output_tokens is not None:
         assert facts.max_output_tokens == worst.sent_max_output_tokens
         return
@@ -178,6 +220,18 @@ def test_a_worst_case_by_hand():
     unbounded = FACTS._replace(unbounded_input=True)
     assert 200_500_000 == bound.worst_case(unbounded, PRICE).amount_nano_usd
     assert 0 == bound.worst_case(FACTS._replace(max_output_tokens=0), PRICE).max_output_tokens
+
+
+def test_a_worst_case_with_searches_by_hand():
+    """Two searches at $10 a thousand, each read again with all that the model takes."""
+    price = replace(PRICE, rates=(*PRICE.rates[:-1], 10_000_000_000))
+    tools = ServerTools(searches=2, readings=3, reading_tokens=10**9, is_limit_per_turn=True)
+    worst = bound.worst_case(FACTS._replace(server_tools=tools), price)
+    assert (401_000, 1_000) == (worst.input_tokens, worst.request_tokens)
+    assert 401_000_000 + 3 * 500_000 + 2 * 10_000_000 == worst.amount_nano_usd
+    # A search for tools brings nothing: 1,000 once more, with the 100 that were written.
+    again = bound.worst_case(FACTS._replace(server_tools=ServerTools(readings=2)), PRICE)
+    assert 2_100_000 + 500_000 == again.amount_nano_usd
 
 
 @pytest.mark.parametrize(
@@ -203,15 +257,25 @@ def test_seed_prices_are_whole_and_sane():
         price = model.price
         assert "seed" == price.source
         for long in (False, bool(price.long_context_tokens)):
-            read, output, cached, five, hour = price.long_rates if long else price.rates
-            assert 0 < cached <= read <= five <= hour
-            assert output >= read
+            rates = price.long_rates if long else price.rates
+            if not any(rates):  # moderations are free
+                continue
+            read, output, cached, five, hour, search = rates
+            # Moderation is free.
+            assert 0 < cached <= read <= five <= hour or not any(rates)
+            assert search == price.rates[Unit.WEB_SEARCH.position]
+            # What only reads, as an embedding, writes nothing.
+            assert output >= read or not output
 
 
 def test_a_seed_price_by_hand():
-    """claude-sonnet-4-5: $3 in, $15 out, $0.30 read, $3.75 and $6 written, a million tokens."""
+    """claude-sonnet-4-5: $3 in, $15 out, $0.30 read, $3.75 and $6 written, a million tokens.
+
+    And $10 for a thousand searches.
+    """
     found = {model.price.model: model.price for model in seed.models()}["claude-sonnet-4-5"]
-    assert (3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000) == found.rates
+    tokens = (3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000)
+    assert (*tokens, 10_000_000_000) == found.rates
 
 
 def test_characters_that_grow_are_all_known():

@@ -31,7 +31,7 @@ def test_a_usage_by_name_is_the_same_usage(counts, reasoning):
     assert {unit.count_field: usage[unit] for unit in Unit} | {"reasoning_tokens": reasoning} == (
         usage.fields()
     )
-    assert sum(counts) - usage[Unit.OUTPUT] == usage.total_input_tokens
+    assert usage.total_input_tokens == sum(usage[unit] for unit in Unit if unit.is_read)
 
 
 @given(COUNTS, st.sampled_from(Unit), st.integers(0, 10**12))
@@ -45,12 +45,16 @@ def test_one_count_is_set_and_no_other(counts, unit, count):
 @given(COUNTS, st.none() | COUNTS)
 def test_a_price_by_name_is_the_same_price(rates, long_rates):
     """What the table and messages say is the price that was set, each tier in its own fields."""
-    long = {"long_context_tokens": 9, "long_rates": long_rates} if long_rates else {}
-    price = Price(
+    fields = dict(zip((unit.price_field for unit in Unit), rates, strict=True))
+    if long_rates:
+        long = {u.price_field: r for u, r in zip(Unit, long_rates, strict=True) if u.is_token}
+        fields |= {f"long_{name}": rate for name, rate in long.items()}
+    price = Price.of(
         model="m", version=1, source="seed", max_input_tokens=1, max_output_tokens=1,
-        rates=rates, **long,
+        long_context_tokens=9 if long_rates else 0, **fields,
     )  # fmt: skip
     assert price == Price.of(**price.fields())
+    assert fields.items() <= price.fields().items()
     assert rates == tuple(price.fields()[unit.price_field] for unit in Unit)
 
 
@@ -62,11 +66,26 @@ def test_a_count_under_no_units_name_is_an_error(odd):
 
 
 def test_a_price_needs_a_rate_for_each_unit():
-    """No unit falls back to another's price, or to none."""
-    whole = {unit.price_field: 1 for unit in Unit}
+    """No unit falls back to another's price, or to none; but what is billed by call is optional."""
+    whole = {unit.price_field: 1 for unit in Unit if unit.is_token}
     limits = {"max_input_tokens": 1, "max_output_tokens": 1}
     for name in whole:
         rest = {other: rate for other, rate in whole.items() if other != name}
         with pytest.raises(TypeError):
             Price.of(model="m", version=1, source="seed", **limits, **rest)
+    price = Price.of(model="m", version=1, source="seed", **limits, **whole)
+    assert [unit for unit in Unit if price.has(unit)] == [u for u in Unit if u.is_token]
     assert (0,) * len(Unit) == NOTHING.counts
+
+
+def test_a_call_costs_the_same_however_long_the_context_is():
+    """A search has one price: the long-context tier is one of tokens."""
+    tokens = {unit.price_field: 1 for unit in Unit if unit.is_token}
+    long = {f"long_{name}": 2 for name in tokens}
+    price = Price.of(
+        model="m", version=1, source="seed", max_input_tokens=1, max_output_tokens=1,
+        long_context_tokens=9, web_search_pico_usd=7, **tokens, **long,
+    )  # fmt: skip
+    place = Unit.WEB_SEARCH.position
+    assert price.rates[place] == price.long_rates[place] == 7
+    assert price.has(Unit.WEB_SEARCH)

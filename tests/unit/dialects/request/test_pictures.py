@@ -78,7 +78,7 @@ def test_case_M10_the_size_of_a_picture_is_read_from_its_header(make):
     }.items():  # fmt: skip
         data = make(width, height)
         found = pictures.of_data_url(data_url(data), pictures.dearest_tokens)
-        assert (tokens, len(base64.b64encode(data)), tokens) == found
+        assert (tokens, len(base64.b64encode(data)), tokens) == found[:3]
 
 
 @pytest.mark.parametrize("size", [(1092, 1092), (2576, 2576), (8000, 8000), (20, 20)])
@@ -130,7 +130,7 @@ def test_case_M10_an_odd_header_counts_as_the_dearest_picture(data):
 def test_case_M10_what_is_no_wellformed_base64_counts_as_text_as_well(url):
     """A picture's address is no place to hide a prompt."""
     found = pictures.of_data_url(url, pictures.dearest_tokens)
-    assert (pictures.DEAREST_TOKENS, 0, pictures.DEAREST_TOKENS) == found
+    assert (pictures.DEAREST_TOKENS, 0, pictures.DEAREST_TOKENS) == found[:3]
     for media_type in (None, 7, "text/plain", "application/pdf"):
         assert 0 == pictures.of_base64(media_type, "AAAA" * 100, anthropic_tokens).encoded_bytes
 

@@ -154,8 +154,8 @@ def test_wrong_values_are_refused_by_name(changes, code, param):
         (OPENAI, "speed", "fast"), (OPENAI, "tools", [{"type": "web_search"}]),
         (OPENAI, "tools", [{"type": "function", "function": {}}, {"type": "openrouter:advisor"}]),
         *((ANTHROPIC, "tools", [{"type": kind, "name": "x"}]) for kind in (
-            "web_search_20250305", "web_fetch_20250910", "code_execution_20250522", "mcp_toolset",
-            "advisor_20260301", "tool_search_tool_bm25_20251119", 7)),
+            "web_search_20300101", "web_fetch_20300101", "code_execution_20250522", "mcp_toolset",
+            "advisor_20260301", 7)),
         (ANTHROPIC, "container", "c"), (ANTHROPIC, "mcp_servers", [{"url": "x"}]),
         (ANTHROPIC, "speed", "fast"), (ANTHROPIC, "service_tier", "priority"),
         (ANTHROPIC, "inference_geo", "us"), (ANTHROPIC, "fallbacks", [{"model": "x"}]),
@@ -222,7 +222,7 @@ def _user(*parts):
         (ANTHROPIC, {"type": "tool_result", "content": [{"type": "text", "text": "x"}]}, False),
         (ANTHROPIC, {"type": "tool_result", "content": [
             {"type": "document", "source": {"type": "file", "file_id": "f"}}]}, True),
-        (ANTHROPIC, {"type": "tool_result", "content": [{"type": "tool_reference"}]}, True),
+        (ANTHROPIC, {"type": "tool_result", "content": [{"type": "tool_reference"}]}, False),
         (ANTHROPIC, {"type": "something_new"}, True),
         (ANTHROPIC, {"type": "document", "source": {"type": "text", "data": "a. b."},
                      "citations": {"enabled": True}}, True),

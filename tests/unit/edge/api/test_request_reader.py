@@ -7,9 +7,15 @@ import pytest
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS
-from tollgate_dialects.request import request
+from tollgate_dialects.request import close_bound, request
+from tollgate_dialects.tokens import calibration
 from tollgate_edge.api import request_reader
-from tollgate_edge.api.request_reader import LARGE_BYTES, ReaderLost, RequestReader
+from tollgate_edge.api.request_reader import (
+    LARGE_BYTES,
+    LARGE_TEXT_BYTES,
+    ReaderLost,
+    RequestReader,
+)
 
 CHAT = Protocol.OPENAI_CHAT
 RULES = DIALECTS[CHAT].request
@@ -97,3 +103,12 @@ async def test_a_reading_without_end_is_ended(reader, monkeypatch):
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert "m" == (await waiting).model
+
+
+async def test_tokens_are_counted_alike_here_and_there(reader):
+    """The same bound on either side of the size."""
+    known = calibration.BY_WORD["gpt-5"]
+    for size in (10, LARGE_TEXT_BYTES, 3 * LARGE_TEXT_BYTES):
+        text = body(size)
+        assert close_bound.count(text, RULES, known) == await reader.close_bound(text, CHAT, known)
+    assert reader._child is not None

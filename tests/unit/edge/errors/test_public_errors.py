@@ -8,7 +8,7 @@ from tollgate.authz.v1 import authz_pb2
 from tollgate.budget.v1 import budget_pb2
 from tollgate.common.v1 import errors_pb2
 from tollgate.router.v1 import router_pb2
-from tollgate_dialects.request.request import Code
+from tollgate_dialects.request.request import BadRequest, Code
 from tollgate_edge.api.faces import anthropic_api, openai_api
 from tollgate_edge.errors import money_words, public_errors
 
@@ -52,7 +52,7 @@ def every_refusal():
                 name, status=status, message="", code="", param="", retry_after_ms=None
             )
     for code in Code:
-        yield public_errors.bad_request(code, "fixed text", None)
+        yield public_errors.bad_request(BadRequest(code, "fixed text"))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from tollgate_dialects.dialect import Asked
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.registry import DIALECTS
+from tollgate_router import messages
 from tollgate_router.providers import admission, base_url, catalogue, endpoint
 from tollgate_router.providers.admission import InvalidField
 from tollgate_router.providers.catalogue import Provider, ProviderKey, ProviderModel
@@ -78,6 +79,25 @@ def test_models_show_protocols_and_newest_price():
     assert ("m", (OPENAI, ANTHROPIC), 2) == (listed.model, listed.protocols, listed.price.version)
     assert prices[0] == snapshot.price("m", 1)
     assert snapshot.price("m", 3) is None
+
+
+def test_a_count_is_known_by_every_upstreams_name_of_a_model():
+    """Not by the name that clients use, and not where two providers count differently."""
+
+    def known(*upstream_models):
+        ways = [
+            provider(f"p{place}", models=(ProviderModel("m", upstream),))
+            for place, upstream in enumerate(upstream_models)
+        ]
+        found = build(*ways).calibration("m")
+        return found and found.word
+
+    assert "gpt-4o" == known("gpt-4o") == known("gpt-4o-2024-11-20", "gpt-4o-mini")
+    assert None is known("llama-3") is known("gpt-4o", "llama-3") is known("gpt-4o", "gpt-5")
+    (listed,) = build(provider("a", models=(ProviderModel("m", "gpt-5"),))).models
+    assert "gpt-5" == messages.model_message(listed, owned_by="").calibration
+    (listed,) = build(provider("a")).models
+    assert not messages.model_message(listed, owned_by="").calibration
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ prices = typer.Typer(help="Prices that customers are charged by.", no_args_is_he
 # Of a table: the rest is shown model by model.
 _COLUMNS = (Unit.INPUT, Unit.OUTPUT, Unit.CACHE_READ)
 _MTOK = "Dollars per million tokens."
+_SEARCHES = "Dollars per thousand searches that the vendor makes itself; 0: none are allowed."
+_CALLS = frozenset(unit.price_field for unit in Unit if not unit.is_token)
 # What a model without bounds of its own may be asked for: a call is reserved for no more.
 _BOUNDS: dict[str, Any] = {"max_input_tokens": 200_000, "max_output_tokens": 32_000}
 
@@ -52,15 +54,19 @@ def price_show(model: str, as_json: AsJson = False, config: ConfigFile = None) -
         present.print_json(found[0])
         return
     shown = {
-        name.removesuffix("_pico_usd").replace("_", " "): (
-            f"{money.format_usd_per_mtok(value)} per million tokens"
-            if name.endswith("_pico_usd")
-            else value
-        )
+        name.removesuffix("_pico_usd").replace("_", " "): _shown(name, value)
         for name, value in found[0].items()
         if found[0]["long_context_tokens"] or not name.startswith("long_")
     }
     present.print_fields(shown)
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name in _CALLS:
+        return f"{money.format_usd_per_thousand(value)} per thousand" if value else "no price"
+    if name.endswith("_pico_usd"):
+        return f"{money.format_usd_per_mtok(value)} per million tokens"
+    return value
 
 
 @prices.command("set")
@@ -72,16 +78,21 @@ def price_set(
     cache_read_usd: Annotated[str | None, typer.Option("--cache-read", help=_MTOK)] = None,
     cache_write_5m_usd: Annotated[str | None, typer.Option("--cache-write-5m", help=_MTOK)] = None,
     cache_write_1h_usd: Annotated[str | None, typer.Option("--cache-write-1h", help=_MTOK)] = None,
+    web_search_usd: Annotated[str | None, typer.Option("--web-search", help=_SEARCHES)] = None,
     max_input_tokens: Annotated[int | None, typer.Option(min=1)] = None,
     max_output_tokens: Annotated[int | None, typer.Option(min=1)] = None,
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Make a new version of a model's price. What is not given stays as it is."""
-    rates = (input_usd, output_usd, cache_read_usd, cache_write_5m_usd, cache_write_1h_usd)
+    rates = (
+        input_usd, output_usd, cache_read_usd, cache_write_5m_usd, cache_write_1h_usd,
+        web_search_usd,
+    )  # fmt: skip
     given = {
         **{
-            unit.price_field: session.pico_usd(rate) for unit, rate in zip(Unit, rates, strict=True)
+            unit.price_field: session.pico_usd(rate, is_token=unit.is_token)
+            for unit, rate in zip(Unit, rates, strict=True)
         },
         "max_input_tokens": max_input_tokens,
         "max_output_tokens": max_output_tokens,

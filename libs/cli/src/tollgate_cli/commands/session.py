@@ -47,9 +47,12 @@ def nano_usd(text: str | None) -> int | None:
     return _amount(text, money.parse_usd)
 
 
-def pico_usd(text: str | None) -> int | None:
-    """An option's dollars per million tokens, as pico-USD per token. Raises Fault."""
-    return _amount(text, money.parse_usd_per_mtok)
+def pico_usd(text: str | None, *, is_token: bool = True) -> int | None:
+    """An option's dollars per million tokens, or per thousand calls, as pico-USD for one.
+
+    Raises Fault.
+    """
+    return _amount(text, money.parse_usd_per_mtok if is_token else money.parse_usd_per_thousand)
 
 
 def _amount(text: str | None, parse: Callable[[str], int]) -> int | None:

@@ -81,7 +81,7 @@ class Performance:
         whole = self.speech.body(self.script.answer(self.question, [*islice(self._pieces(), 1)]))
         first = next(self._pieces()).text.encode()
         await self.exchange.begin_stream("application/json")
-        await self.exchange.chunk(whole[: whole.index(first)] + first)
+        await self.exchange.chunk(b"".join(whole.partition(first)[:2]))
         while True:
             await self.exchange.pause(self.script.gap_ms / 1000)
             await self.exchange.chunk(b" word" * 100)

@@ -70,8 +70,8 @@ def _demo(described: Mapping[str, Any], home: Path) -> list[str]:
         "  Try it, a line for each protocol:",
         "",
         *(line for model, protocol in MODELS.items() for line in _curl(url, key, model, protocol)),
-        '  The same as a stream: curl -iN, and "stream":true in the body. Instead, of Gemini',
-        "  ':streamGenerateContent?alt=sse', of DashScope -H 'x-dashscope-sse: enable'.",
+        '  As a stream: curl -iN, and "stream":true in the body; Gemini has a path of its own,',
+        "  ':streamGenerateContent?alt=sse', DashScope a header, 'x-dashscope-sse: enable'.",
         "",
     ]
 

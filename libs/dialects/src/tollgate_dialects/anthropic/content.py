@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 from tollgate_dialects.common.refusal import wrong_type
 from tollgate_dialects.request import pictures
 from tollgate_dialects.request.content import (
@@ -20,18 +22,20 @@ _TOOLS_OVERHEAD_TOKENS: Final = 1_250
 # Per tool that Anthropic defines itself: at most 735 for the tool and 499 for its system prompt.
 _TYPED_TOOL_OVERHEAD_TOKENS: Final = 1_250
 
+_FOUND_TOOLS: Final = "tool_search_tool_search_result"
 _BOUNDED_PARTS = frozenset(
     ("text", "tool_use", "thinking", "redacted_thinking", "search_result", "server_tool_use",
-     "compaction", "tool_result")
+     "compaction", "tool_result", "tool_reference", _FOUND_TOOLS)
 )  # fmt: skip
 
 
-def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
+def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
     """What a message holds beside text. Raises BadRequest."""
     tools = document.get("tools") or ()
     found = Content(_OVERHEAD_TOKENS)
     if tools or document.get("functions"):
         found.extra_tokens += _TOOLS_OVERHEAD_TOKENS
+        found.overhead_tokens += _TOOLS_OVERHEAD_TOKENS
     waiting = contents_of(document)
     system = document.get("system")
     if isinstance(system, list):
@@ -52,6 +56,9 @@ def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
                 waiting.append([nested])
     typed = sum(tool.get("type") is not None for tool in tools)
     found.extra_tokens += _TYPED_TOOL_OVERHEAD_TOKENS * typed
+    if references := printed.count(b'"tool_reference"'):
+        # Each stands for a tool's whole definition.
+        found.extra_tokens += references * max((len(orjson.dumps(t)) for t in tools), default=0)
     return found
 
 
@@ -94,4 +101,4 @@ def _judge(part: Mapping[str, Any], found: Content) -> Any:
         kind in _BOUNDED_PARTS or (kind is not None and kind.endswith("_tool_result"))
     ):
         found.unbounded = True
-    return part.get("content")
+    return part.get("tool_references" if kind == _FOUND_TOOLS else "content")

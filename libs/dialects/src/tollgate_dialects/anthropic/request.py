@@ -1,20 +1,16 @@
 """What a message may ask for, and how it is asked of an upstream.
 
-Owns the list of parameters and tools that token classes do not price. A stream tells its usage
+Owns the list of parameters that the price classes do not cover. A stream tells its usage
 unasked, and there is one answer to a request.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.anthropic import content, count, limits, shed
-from tollgate_dialects.common.refusal import unsupported
+from tollgate_dialects.anthropic import content, count, limits, shed, tools
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules
-
-# Tools that the client runs itself; every other typed tool runs at the upstream.
-_CLIENT_SIDE_TOOLS = ("bash_", "text_editor_", "computer_", "memory_")
 
 
 def _free_edits(value: Any) -> bool:
@@ -42,27 +38,20 @@ _REFUSED: Final[Mapping[str, Allowed]] = {
 }
 
 
-def _check_tool(tool: Mapping[str, Any]) -> None:
-    kind = tool.get("type")
-    if kind is None or kind == "custom":
-        return
-    if not isinstance(kind, str) or not kind.startswith(_CLIENT_SIDE_TOOLS):
-        raise unsupported("tools")
-
-
 RULES: Final = RequestRules(
-    names=keys.names_of(_REFUSED),
+    names=keys.names_of(_REFUSED, nested=(tools.MAX_USES,)),
     refused=_REFUSED,
-    check_tool=_check_tool,
+    check_tool=tools.check,
     output_limit=limits.output_limit,
     choices=lambda _document: 1,
     wants_usage=lambda _document: True,
     content=content.content_of,
     cache_write=content.cache_write,
-    rewritten=frozenset(("model", limits.NAME)),
+    rewritten=frozenset(("model", "tools", limits.NAME)),
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
     count=count.input_tokens,
+    server_tools=tools.at_vendor,
     sheds=shed.may_have,
     shed=shed.shed,
 )

@@ -31,7 +31,7 @@ def may_have(_document: Mapping[str, Any], printed: bytes) -> bool:
     )
 
 
-def shed(document: Mapping[str, Any], model: str) -> Shed:
+def shed(document: Mapping[str, Any], model: str, _keeps_tools: bool = True) -> Shed:  # noqa: FBT001, FBT002 - as every dialect's
     """The message without it, and without what thinking cannot stand its absence."""
     is_claude = _CLAUDE in model.lower()
     said = document.get("messages")

@@ -41,4 +41,5 @@ def read(report: Mapping[str, Any]) -> Usage:
         cache_write_5m_tokens=written - hour,
         cache_write_1h_tokens=hour,
         reasoning_tokens=min(reasoning, output),
+        web_search_requests=count(report.get("server_tool_use"), "web_search_requests") or 0,
     )

@@ -12,6 +12,9 @@ from typing import Final
 _NAME = re.compile(
     r"claude-(?:(?P<family>[a-z]+)-)?(?P<major>\d{1,2})(?!\d)(?:[-.](?P<minor>\d{1,2})(?!\d))?"
 )
+# As in claude-v2:1 and claude-instant-v1.
+_EARLY_NAME = re.compile(r"claude-(?:instant|v\d)")
+_EARLY: Final = (2, 0)
 _CLAUDE: Final = "claude"
 _UNNUMBERED: Final = (99, 0)
 _FOREIGN: Final = (4, 0)
@@ -82,4 +85,6 @@ def named(model: str) -> Model:
     if found:
         generation = int(found["major"]), int(found["minor"] or 0)
         return Model(found["family"] or "", generation)
+    if _EARLY_NAME.search(name):
+        return Model("", _EARLY)
     return Model("", _UNNUMBERED if _CLAUDE in name else _FOREIGN)

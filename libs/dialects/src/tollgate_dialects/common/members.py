@@ -31,6 +31,7 @@ _MEMBER = re.compile(
     rf"(?>(?:({_STRING}|[^\[{{\",}}\] \t\n\r]++){_SPACE}([,}}]))?)"
 )
 _SEPARATOR = re.compile(_SPACE + r"([,}])")
+_NEXT_OBJECT = re.compile(rf"{_SPACE}(?:,{_SPACE})?\{{")
 _STRINGS = re.compile(_STRING.encode())
 # Brackets become +1 and -1 as signed bytes; everything else is deleted.
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
@@ -69,6 +70,16 @@ def scan(text: str, start: int = 0, *, sought: AbstractSet[str] = frozenset()) -
         left -= key in sought
         if separator == "}" or (sought and not left):
             return members
+
+
+def items(text: str, start: int) -> list[int]:
+    """Where the objects of the array begin that opens at `start`: it holds nothing else."""
+    found: list[int] = []
+    position = start + 1
+    while (opening := _NEXT_OBJECT.match(text, position)) is not None:
+        found.append(opening.end() - 1)
+        position = _skip_container(text, found[-1])[1]
+    return found
 
 
 def _key(raw: str) -> str:

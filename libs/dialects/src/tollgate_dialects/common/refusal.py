@@ -68,6 +68,19 @@ def unsupported(param: str) -> BadRequest:
     )
 
 
+def unpriced(what: str, option: str, param: str) -> BadRequest:
+    """A feature that has a price of its own, which this model has not got yet.
+
+    `what` is our own word for it, `option` the one that sets it.
+    """
+    return BadRequest(
+        Code.UNSUPPORTED_PARAMETER,
+        f"{what} has no price for this model, so it is not available."
+        f" The gateway's operator can set one with: tollgate price set MODEL {option} DOLLARS",
+        param,
+    )
+
+
 def wrong_type(param: str, expected: str) -> BadRequest:
     """`expected` is one of our own words."""
     return BadRequest(Code.INVALID_TYPE, f"This parameter must be {expected}.", param)

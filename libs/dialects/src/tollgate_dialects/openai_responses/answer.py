@@ -11,6 +11,7 @@ RULES: Final = AnswerRules(
     body=schema.RESPONSE,
     is_body=schema.is_response,
     usage=usage.read,
+    report=usage.found_in,
     stream_reader=stream.EventReader,
     events=frozenset((*schema.EVENTS, "response.failed", "response.done")),
     event_name=stream.name_of,

@@ -13,8 +13,10 @@ from tollgate_dialects.openai_responses.tools import objects
 from tollgate_dialects.request import pictures
 from tollgate_dialects.request.content import MEDIA, CacheWrite, Content, kind_of
 
-# Hidden prompts of upstreams: compatible vendors add up to 655 to any call.
+# Hidden prompts of upstreams: compatible vendors add up to 655 to any call, OpenAI some 4,400 to
+# one that may search the web.
 _OVERHEAD_TOKENS: Final = 700
+_SEARCH_OVERHEAD_TOKENS: Final = 6_000
 
 _BOUNDED_ITEMS: Final = frozenset(
     ("message", "function_call", "function_call_output", "custom_tool_call",
@@ -29,9 +31,11 @@ _STORED: Final = frozenset(("item_reference",))
 _OWN_ID = re.compile(r"rs_[0-9a-f]{32}_\d{1,9}\Z")
 
 
-def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
+def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
     """What a request holds beside text. Raises BadRequest."""
     found = Content(_OVERHEAD_TOKENS)
+    if b'"web_search' in printed:
+        found.extra_tokens += _SEARCH_OVERHEAD_TOKENS
     given = document.get("input")
     if given is None:
         raise BadRequest(Code.MISSING_PARAMETER, "The request has no input.", "input")

@@ -1,6 +1,6 @@
 """What a response may be asked for, and how it is asked of an upstream.
 
-Owns the list of parameters and tools that token classes do not price, and of the state that an
+Owns the list of parameters that the price classes do not cover, and of the state that an
 upstream would keep or look up: the gateway's clients share its accounts, so nobody may name what is
 stored there. A stream tells its usage unasked, and there is one answer to a request.
 """
@@ -57,7 +57,7 @@ def _check_tool(tool: Mapping[str, Any]) -> None:
 RULES: Final = RequestRules(
     names=keys.names_of(
         _REFUSED,
-        top=("input", "instructions"),
+        top=("input", "instructions", tools.MAX_CALLS),
         roots=("input", "reasoning", "text", "tool_choice"),
         paths=("output", "tools"),
         nested=("image_url", "file_data", "file_url", "file_id", "encrypted_content", "mode"),
@@ -69,9 +69,10 @@ RULES: Final = RequestRules(
     wants_usage=lambda _document: True,
     content=content.content_of,
     cache_write=content.cache_write,
-    rewritten=frozenset(("model", limits.NAME)),
+    rewritten=frozenset(("model", limits.NAME, tools.MAX_CALLS)),
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
+    server_tools=tools.at_vendor,
     sheds=shed.may_have,
     shed=shed.shed,
 )

@@ -1,12 +1,12 @@
 """What a vendor of Responses is not sent of a request that else goes up as its client wrote it.
 
-Tools that run at the vendor have no price yet: clients such as Codex declare them in each request.
+Tools that run at the vendor and have no price: clients such as Codex declare them in each request.
 Thinking of other makers, and names that this gateway has given to thinking, mean nothing to it.
 Promises that nothing else of the request changes.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 from tollgate_dialects.common.refusal import unsupported
 from tollgate_dialects.conversation import carrier
@@ -17,6 +17,8 @@ from tollgate_dialects.request.rules import Shed
 # The tool by which a model looks for other tools, and what it leaves in a conversation.
 _SEARCH: Final = "tool_search"
 _ALLOWED: Final = "allowed_tools"
+# Whether a tool is left out.
+_Goes: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 
 def may_have(document: Mapping[str, Any], _printed: bytes) -> bool:
@@ -25,36 +27,36 @@ def may_have(document: Mapping[str, Any], _printed: bytes) -> bool:
     Raises BadRequest where a tool that is left out would have to be called.
     """
     declared = tools.declared(document)
-    if tools.is_hosted_forced(document.get("tool_choice"), declared):
+    left_out = [tool for tool in declared if tools.is_left_out(tool)]
+    if tools.is_forced(document.get("tool_choice"), declared, left_out):
         raise unsupported("tools")
     items = document.get("input")
-    return any(tools.is_hosted(tool) for tool in declared) or (
+    return bool(left_out) or (
         isinstance(items, list) and any(_restored(item) is not item for item in items)
     )
 
 
-def shed(document: Mapping[str, Any], _model: str) -> Shed:
+def shed(document: Mapping[str, Any], _model: str, keeps_tools: bool = False) -> Shed:  # noqa: FBT001, FBT002 - as every dialect's
     """The request without it."""
-    dropped = {
-        f"tools.{tool['type']}" for tool in tools.declared(document) if tools.is_hosted(tool)
-    }
+    goes = tools.is_left_out if keeps_tools else tools.is_hosted
+    dropped = {f"tools.{tool['type']}" for tool in tools.declared(document) if goes(tool)}
     whole = dict(document)
     if "tools" in whole:
-        whole["tools"] = _own_side(whole["tools"])
+        whole["tools"] = _left(whole["tools"], goes)
     if isinstance(items := document.get("input"), list):
-        whole["input"] = _items(items, dropped)
-    _choose(whole)
+        whole["input"] = _items(items, dropped, goes)
+    _choose(whole, goes)
     return Shed(whole, frozenset(dropped))
 
 
-def _own_side(declared: Any) -> Any:
-    """The tools of a list that the client runs itself; groups of others alone go with them."""
+def _left(declared: Any, goes: _Goes) -> Any:
+    """The tools of a list that do not go; groups of others alone go with them."""
     kept = []
     for tool in declared or ():
-        if tools.is_hosted(tool):
+        if goes(tool):
             continue
         if tool.get("type") == "namespace" and tool.get("tools"):
-            inner = _own_side(tool["tools"])
+            inner = _left(tool["tools"], goes)
             if inner:
                 kept.append({**tool, "tools": inner})
         else:
@@ -62,7 +64,7 @@ def _own_side(declared: Any) -> Any:
     return declared if declared is None else kept
 
 
-def _items(items: list[Any], dropped: set[str]) -> list[Any]:
+def _items(items: list[Any], dropped: set[str], goes: _Goes) -> list[Any]:
     searches = f"tools.{_SEARCH}" in dropped
     kept: list[Any] = []
     for given in items:
@@ -76,7 +78,7 @@ def _items(items: list[Any], dropped: set[str]) -> list[Any]:
                 kept.pop()
                 dropped.add("thinking")
         elif item.get("type") in tools.DECLARING:
-            found = _own_side(item.get("tools"))
+            found = _left(item.get("tools"), goes)
             if searches and item["type"] == f"{_SEARCH}_output":
                 item = {"type": "additional_tools", "role": "developer"}
             if found:
@@ -104,7 +106,7 @@ def _restored(item: Any) -> Any:
     return named if opaque.item_id else {k: v for k, v in named.items() if k != "id"}
 
 
-def _choose(document: dict[str, Any]) -> None:
+def _choose(document: dict[str, Any], goes: _Goes) -> None:
     """A choice of what is left: none of nothing, and no word of it where there are no tools."""
     choice = document.get("tool_choice")
     if not list(tools.declared(document)):
@@ -112,5 +114,5 @@ def _choose(document: dict[str, Any]) -> None:
         if choice is not None:
             del document["tool_choice"]
     elif isinstance(choice, dict) and choice.get("type") == _ALLOWED:
-        allowed = [tool for tool in choice.get("tools") or () if not tools.is_hosted(tool)]
+        allowed = [tool for tool in choice.get("tools") or () if not goes(tool)]
         document["tool_choice"] = {**choice, "tools": allowed} if allowed else "none"

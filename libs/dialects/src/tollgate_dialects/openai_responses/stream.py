@@ -56,7 +56,7 @@ class EventReader(StreamReader):
         if document.get("type") != kind:
             document = {**document, "type": kind}
         self._count(meter, event, kind)
-        if (report := reported.found_in(response)) is not None:
+        if (report := usage.found_in(response)) is not None:
             meter.report(reported.usage_of(report, usage.read))
         if kind in _LAST:
             if response.get("error"):

@@ -1,8 +1,9 @@
 """The most that a call can cost, before it is made.
 
 Promises that `worst_case` is never below the cost of a usage that an upstream can honestly report
-for the request: the dearest applicable input price for every input token that could be read, and
-every choice running to its output limit. Never guesses low; knows no balance.
+for the request: the dearest applicable input price for every input token that could be read, as
+often as it could be, every choice running to its output limit, and every call that the vendor may
+make itself. Never guesses low; knows no balance.
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,15 @@ _READ: Final = {
     for cache_write, out_of_reach in _OUT_OF_REACH.items()
 }
 _OUTPUT: Final = Unit.OUTPUT.position
+_WEB_SEARCH: Final = Unit.WEB_SEARCH.position
+
+# Counting tokens takes about a third of a millisecond for each thousand: from a tenth of a cent on.
+_WORTH_COUNTING_PICO_USD: Final = 10**9
+# A text of more bytes for each token that the model takes is too long for it, counted or not.
+_BYTES_PER_TOKEN_MAX: Final = 8
+
+# What an answer should have room for, where money is short and the client named no limit.
+_MODEST_ANSWER_TOKENS: Final = 4_096
 
 # A shorter answer is none: an injected limit is never made smaller to fit into the context.
 _ANSWER_TOKENS_MIN = 16
@@ -33,8 +43,10 @@ _ANSWER_TOKENS_MIN = 16
 class Bound(NamedTuple):
     """What is reserved, and the output limit that makes it true, per choice."""
 
-    # At most the model's own input limit.
+    # Of one reading at most the model's own input limit, of all of them together.
     input_tokens: int
+    # Of the first reading: what the request itself holds.
+    request_tokens: int
     max_output_tokens: int
     # What is sent upstream as the limit; None: nothing, the model's own limit holds.
     sent_max_output_tokens: int | None
@@ -43,24 +55,27 @@ class Bound(NamedTuple):
 
 def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = None) -> Bound:
     """The bound with the request's own output limit, else with `output_cap`, else the model's."""
-    input_tokens, input_pico_usd, output_pico_usd = _dearest(facts, price)
+    request_tokens = input_tokens(facts, price)
     sent = facts.max_output_tokens
     max_output_tokens = sent
     if max_output_tokens is None:
-        sent, max_output_tokens = _injected(price, input_tokens, output_cap)
-    output_tokens = (max_output_tokens + _beyond(facts, price)) * facts.choices
+        sent, max_output_tokens = _injected(price, request_tokens, output_cap)
+    read_tokens, calls_pico_usd = _read(facts, price, request_tokens, max_output_tokens)
+    input_pico_usd, output_pico_usd = _dearest(facts, price, read_tokens)
+    output_tokens = (max_output_tokens + _beyond(facts, price)) * _answers(facts)
     return Bound(
-        input_tokens=input_tokens,
+        input_tokens=read_tokens,
+        request_tokens=request_tokens,
         max_output_tokens=max_output_tokens,
         sent_max_output_tokens=sent,
         amount_nano_usd=ceil_nano_usd(
-            input_tokens * input_pico_usd + output_tokens * output_pico_usd
+            read_tokens * input_pico_usd + output_tokens * output_pico_usd + calls_pico_usd
         ),
     )
 
 
 def input_tokens(facts: RequestFacts, price: Price) -> int:
-    """The most input tokens that an upstream can honestly report for the request."""
+    """The most input tokens that the request itself can have."""
     limit = price.max_input_tokens * facts.texts
     return limit if facts.unbounded_input else min(facts.input_token_bound, limit)
 
@@ -85,6 +100,17 @@ def _injected(price: Price, input_tokens: int, output_cap: int | None) -> tuple[
     return None, most
 
 
+def is_worth_counting(facts: RequestFacts, price: Price) -> bool:
+    """Whether a closer count of the input can set enough money free to be worth its time."""
+    if facts.unbounded_input:
+        return False
+    if facts.input_token_bound > price.max_input_tokens * facts.texts * _BYTES_PER_TOKEN_MAX:
+        return False
+    tokens = input_tokens(facts, price)
+    pico_usd, _ = _dearest(facts, price, tokens)
+    return tokens * pico_usd >= _WORTH_COUNTING_PICO_USD
+
+
 def _beyond(facts: RequestFacts, price: Price) -> int:
     """Output tokens that the limit does not cover, per choice."""
     beyond = facts.beyond_limit_tokens
@@ -92,24 +118,60 @@ def _beyond(facts: RequestFacts, price: Price) -> int:
 
 
 def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd: int) -> int | None:
-    """The largest output limit per choice whose worst case fits; None when not even 1 does."""
-    input_tokens, input_pico_usd, output_pico_usd = _dearest(facts, price)
-    left_pico_usd = budget_nano_usd * 1_000 - input_tokens * input_pico_usd
+    """The largest output limit per choice whose worst case fits; None when not even 1 does.
+
+    With tools that run at the vendor, one that fits: the largest may be somewhat larger.
+    """
+    read_tokens, calls_pico_usd = _read(
+        facts, price, input_tokens(facts, price), price.max_output_tokens
+    )
+    input_pico_usd, output_pico_usd = _dearest(facts, price, read_tokens)
+    left_pico_usd = budget_nano_usd * 1_000 - read_tokens * input_pico_usd - calls_pico_usd
     if left_pico_usd < 0:
         return None
-    per_token = output_pico_usd * facts.choices
+    per_token = output_pico_usd * _answers(facts)
     if not per_token:
         return price.max_output_tokens
     fitting = left_pico_usd // per_token - _beyond(facts, price)
     return max(0, min(fitting, price.max_output_tokens)) or None
 
 
-def _dearest(facts: RequestFacts, price: Price) -> tuple[int, int, int]:
-    """Input tokens, pico-USD per input token, pico-USD per output token."""
-    read_tokens = input_tokens(facts, price)
+def modest_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd: int) -> int | None:
+    """The output limit for a client that named none: half of what fits, so that others fit as well.
+
+    None where what fits is too little for most answers.
+    """
+    fits = affordable_output_tokens(facts, price, budget_nano_usd)
+    if fits is None or fits < min(_MODEST_ANSWER_TOKENS, price.max_output_tokens):
+        return None
+    return max(fits // 2, min(_MODEST_ANSWER_TOKENS, fits))
+
+
+def _answers(facts: RequestFacts) -> int:
+    """How often the output limit may be reached."""
+    tools = facts.server_tools
+    return facts.choices * (tools.readings if tools.is_limit_per_turn else 1)
+
+
+def _read(
+    facts: RequestFacts, price: Price, request_tokens: int, max_output_tokens: int
+) -> tuple[int, int]:
+    """Input tokens of all readings, and pico-USD of the calls that the vendor makes."""
+    tools = facts.server_tools
+    if tools.readings == 1:
+        return request_tokens, 0
+    # A turn reads what those before it have written.
+    written = max_output_tokens * (tools.readings - 1 if tools.is_limit_per_turn else 1)
+    again = max(request_tokens, tools.reading_tokens or request_tokens + written)
+    read_tokens = request_tokens + (tools.readings - 1) * min(again, price.max_input_tokens)
+    return read_tokens, tools.searches * price.rates[_WEB_SEARCH]
+
+
+def _dearest(facts: RequestFacts, price: Price, read_tokens: int) -> tuple[int, int]:
+    """Pico-USD per input token and per output token, where so many are read."""
     read_rates = _READ[facts.cache_write]
     read, written = max(read_rates(price.rates)), price.rates[_OUTPUT]
     if price.has_long_tier_at(read_tokens):
         read = max(read, *read_rates(price.long_rates))
         written = max(written, price.long_rates[_OUTPUT])
-    return read_tokens, read, written
+    return read, written

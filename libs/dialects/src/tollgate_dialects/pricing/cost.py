@@ -3,17 +3,22 @@
 from operator import mul
 
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import Usage
 
 _PICO_PER_NANO = 1_000
 
 
 def cost_nano_usd(usage: Usage, price: Price) -> int:
-    """The cost of one call in nano-USD, its only rounding upwards at the end."""
+    """The cost of one call in nano-USD, its only rounding upwards at the end.
+
+    A call that searched the web has read its input once more for each search, and is told of as
+    one: the long-context tier is asked for what one reading had, on average.
+    """
     counts, rates = usage.counts, price.rates
     # Asked for exactly only where all that was counted would do: few calls are that long.
     if 0 < price.long_context_tokens < sum(counts) and price.has_long_tier_at(
-        usage.total_input_tokens
+        usage.total_input_tokens // (usage[Unit.WEB_SEARCH] + 1)
     ):
         rates = price.long_rates
     return ceil_nano_usd(sum(map(mul, counts, rates)))

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from tollgate_dialects.pricing.price import Price
-from tollgate_dialects.pricing.units import NONE, Unit
+from tollgate_dialects.pricing.units import Unit
 
 SOURCE: Final = "seed"
 
@@ -50,14 +50,15 @@ def _section(table: Mapping[str, Any], name: str) -> tuple[SeedModel, ...]:
 
 
 def _price(model: str, version: int, entry: Mapping[str, Any]) -> Price:
-    long = entry.get("long")
-    return Price(
+    long = entry.get("long", {})
+    words = {unit.word: unit.price_field for unit in Unit}
+    return Price.of(
         model=model,
         version=version,
         source=SOURCE,
         max_input_tokens=entry["max_input_tokens"],
         max_output_tokens=entry["max_output_tokens"],
-        rates=tuple(entry[unit.word] for unit in Unit),
         long_context_tokens=entry["long_context_tokens"] if long else 0,
-        long_rates=tuple(long[unit.word] for unit in Unit) if long else NONE,
+        **{words[word]: rate for word, rate in entry.items() if word in words},
+        **{f"long_{words[word]}": rate for word, rate in long.items()},
     )

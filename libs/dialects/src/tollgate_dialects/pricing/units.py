@@ -14,7 +14,11 @@ Amounts: TypeAlias = tuple[int, ...]
 
 
 class Unit(enum.Enum):
-    """One class of what a call uses; no token is in two. Its word, what it counts, is it read."""
+    """One class of what a call uses; no token is in two. Its word, what it counts, is it read.
+
+    What is not counted in tokens is optional: a price of 0 is none, and a call that could use it
+    is refused or goes without it. It has one price, however long the context is.
+    """
 
     # Input neither read from nor written to a cache.
     INPUT = "input", "tokens", True
@@ -22,10 +26,13 @@ class Unit(enum.Enum):
     CACHE_READ = "cache_read", "tokens", True
     CACHE_WRITE_5M = "cache_write_5m", "tokens", True
     CACHE_WRITE_1H = "cache_write_1h", "tokens", True
+    # Made by the vendor on its own; what a search found is read as input.
+    WEB_SEARCH = "web_search", "requests", False
 
     def __init__(self, word: str, counted: str, is_read: bool) -> None:  # noqa: FBT001 - see above
         self.word = word
         self.is_read = is_read
+        self.is_token = counted == "tokens"
         self.position = len(type(self).__members__)
         # The names of its count and of its price in messages, tables and entries.
         self.count_field = f"{word}_{counted}"

@@ -26,7 +26,7 @@ MEDIA = frozenset(
 # and 700 at compatible vendors.
 _TRANSLATED_OVERHEAD_TOKENS: Final = 2_500
 # For each object of a body: the names that another protocol has for what is in it.
-_TRANSLATED_OBJECT_TOKENS: Final = 8
+TRANSLATED_OBJECT_TOKENS: Final = 8
 
 
 class InputBound(NamedTuple):
@@ -44,9 +44,13 @@ class Content:
     def __init__(self, extra_tokens: int) -> None:
         """`extra_tokens`: hidden prompts of upstreams, at most."""
         self.extra_tokens = extra_tokens
+        # As much of it as is for whatever vendor; known ones are calibrated.
+        self.overhead_tokens = extra_tokens
         self.picture_bytes = 0
         self.picture_tokens = 0
         self.dearest_picture_tokens = 0
+        # The very strings that are pictures and no text.
+        self.picture_texts: list[str] = []
         self.unbounded = False
 
     def add(self, picture: pictures.Picture) -> None:
@@ -55,6 +59,8 @@ class Content:
         self.picture_tokens += picture.tokens
         self.dearest_picture_tokens += picture.dearest_tokens
         self.picture_bytes += picture.encoded_bytes
+        if picture.encoded_bytes:
+            self.picture_texts.append(picture.text)
 
 
 def input_bound(body: bytes, printed: bytes, content: Content) -> InputBound:
@@ -66,7 +72,7 @@ def input_bound(body: bytes, printed: bytes, content: Content) -> InputBound:
         + content.dearest_picture_tokens
         - content.picture_tokens
         + _TRANSLATED_OVERHEAD_TOKENS
-        + _TRANSLATED_OBJECT_TOKENS * printed.count(b"{")
+        + TRANSLATED_OBJECT_TOKENS * printed.count(b"{")
     )
     return InputBound(tokens, content.unbounded, translated_tokens)
 

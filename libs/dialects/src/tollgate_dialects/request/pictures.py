@@ -35,6 +35,8 @@ class Picture(NamedTuple):
     encoded_bytes: int
     # At the vendor that counts it dearest, whatever its protocol.
     dearest_tokens: int = DEAREST_TOKENS
+    # The string that holds it.
+    text: str = ""
 
 
 # OpenAI scales a picture down to these edges before it cuts tiles.
@@ -76,9 +78,9 @@ def _picture(text: str, start: int, rule: Rule) -> Picture:
         return Picture(DEAREST_TOKENS, 0)
     size = _size(_Encoded(text, start))
     if size is None or not all(0 < edge <= _EDGE_MAX for edge in size):
-        return Picture(DEAREST_TOKENS, encoded_bytes)
+        return Picture(DEAREST_TOKENS, encoded_bytes, text=text)
     tokens, dearest = rule(*size), dearest_tokens(*size)
-    return Picture(min(tokens, DEAREST_TOKENS), encoded_bytes, min(dearest, DEAREST_TOKENS))
+    return Picture(min(tokens, DEAREST_TOKENS), encoded_bytes, min(dearest, DEAREST_TOKENS), text)
 
 
 class _Encoded:

@@ -52,6 +52,7 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         translated_token_bound=bound.translated_tokens,
         sheds=sheds and rules.shed is not None,
         is_written_anew=sheds and rules.shed is None,
+        server_tools=rules.server_tools(document),
         texts=rules.texts(document),
         beyond_limit_tokens=rules.beyond_limit(document),
     )

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from tollgate_dialects.request.content import CacheWrite, Content
 from tollgate_dialects.request.features import Allowed
 from tollgate_dialects.request.keys import Names
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS, ServerTools
 
 # The limit of an answer's tokens, per choice, and the members that say it.
 OutputLimit: TypeAlias = tuple[int | None, tuple[str, ...]]
@@ -40,6 +41,8 @@ class RequestFacts(NamedTuple):
     is_written_anew: bool = False
     # What bounds the input where an upstream of another protocol reads it.
     translated_token_bound: int = 0
+    # Tools that run at the vendor and are sent, as long as they have a price.
+    server_tools: ServerTools = NO_SERVER_TOOLS
     # How many texts are read, each within the model's own limit.
     texts: int = 1
     # Output tokens beyond the limit, per choice; None: as many again as the model gives at most.
@@ -127,14 +130,17 @@ class RequestRules:
     stream_choices_max: int | None = None
     # What the output limit of a document does not cover, as in RequestFacts.
     beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
+    # What the vendor may do on its own. Raises BadRequest.
+    server_tools: Callable[[Mapping[str, Any]], ServerTools] = lambda _document: NO_SERVER_TOOLS
     # The request that a document is to have counted: itself, or one within it.
     counted: Callable[[dict[str, Any]], dict[str, Any]] = lambda document: document
     # Whether a document (and its text, as orjson prints it) may have what an upstream of this very
-    # protocol must not be sent: tools that run there and have no price, blocks of other makers.
+    # protocol must not be sent: tools that run there and cannot, blocks of other makers.
     sheds: Callable[[Mapping[str, Any], bytes], bool] = lambda _document, _printed: False
-    # The document for a model of the upstream's, without that and with all else as it was. None:
-    # it is written anew, as for an upstream of another protocol.
-    shed: Callable[[Mapping[str, Any], str], Shed] | None = None
+    # The document for a model of the upstream's, without that and with all else as it was, and with
+    # the tools of `server_tools` or without. None: it is written anew, as for an upstream of
+    # another protocol.
+    shed: Callable[[Mapping[str, Any], str, bool], Shed] | None = None
 
     def told(self, model: str | None, *, stream: bool) -> Told:
         """What is known of a call from outside of its body, of all that may be."""

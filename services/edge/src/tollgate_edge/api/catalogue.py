@@ -13,6 +13,9 @@ from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.conversation.translation import NO_TRANSLATION
 from tollgate_dialects.dialect import Dialect
 from tollgate_dialects.pricing.price import PRICE_FIELDS, Price
+from tollgate_dialects.tokens import calibration as calibrations
+from tollgate_dialects.tokens import vocabulary
+from tollgate_dialects.tokens.calibration import Calibration
 from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal
 from tollgate_edge.identity.identity import KeyGrant
@@ -39,6 +42,12 @@ class Model:
     display_name: str
     owned_by: str
     created_s: int
+    # What is known of how its input is counted; None: only its bytes bound it.
+    calibration: Calibration | None = None
+
+    def speaks(self, protocol: Protocol) -> bool:
+        """True when a provider of the model speaks this protocol."""
+        return WIRE_PROTOCOLS[protocol] in self.protocols
 
     def speaks_only(self, protocol: Protocol) -> bool:
         """True when every provider of the model speaks this protocol, so nothing is translated."""
@@ -106,6 +115,8 @@ class Catalogue:
             found = (self._entry(model) for model in answer.models)
             self._entries = {entry.model: entry for entry in found if entry is not None}
             self._revision = answer.revision
+            if any(entry.calibration for entry in self._entries.values()):
+                vocabulary.load()
         self.loaded = True
 
     async def _poll(self) -> None:
@@ -129,4 +140,5 @@ class Catalogue:
             display_name=model.display_name or model.model,
             owned_by=model.owned_by or _OWN,
             created_s=model.create_time.seconds,
+            calibration=calibrations.BY_WORD.get(model.calibration),
         )

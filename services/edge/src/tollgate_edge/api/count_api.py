@@ -62,8 +62,6 @@ class CountApi:
             except ReaderLost:
                 return public_errors.own("READER_LOST")
             except requests.BadRequest as bad:
-                return public_errors.bad_request(
-                    bad.code, bad.message, bad.param or None, details=bad.details
-                )
+                return public_errors.bad_request(bad)
             model = self._catalogue.callable_by(grant, counted.model)
             return model if isinstance(model, Refusal) else counted.input_tokens

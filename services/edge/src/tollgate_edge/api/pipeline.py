@@ -13,6 +13,7 @@ from tollgate.router.v1 import router_pb2
 from tollgate_dialects.pricing import bound as bounds
 from tollgate_dialects.request import request as requests
 from tollgate_dialects.request import rewrite
+from tollgate_edge.api import bounding
 from tollgate_edge.api.admission import NOT_RECORDED, Admission
 from tollgate_edge.api.call import outcome
 from tollgate_edge.api.call.answer import Answer, StreamAnswer, UnaryAnswer
@@ -131,9 +132,7 @@ class Pipeline:
             except ReaderLost:
                 return public_errors.own("READER_LOST")
             except requests.BadRequest as bad:
-                return public_errors.bad_request(
-                    bad.code, bad.message, bad.param or None, details=bad.details
-                )
+                return public_errors.bad_request(bad)
             if exchange.told.model and exchange.face.dialect.request.model_in_body:
                 body = rewrite.with_model(body, call.request)
             call.body = body
@@ -147,31 +146,40 @@ class Pipeline:
         model = self._model(call, grant)
         if isinstance(model, Refusal):
             return model
-        if call.request.is_written_anew or not model.speaks_only(
-            call.exchange.face.dialect.provider
-        ):
-            call.request = call.request.translated()
-        bound = bounds.worst_case(
-            call.request, model.price, output_cap=_cap_of_rates(grant, call.request, model)
-        )
+        try:
+            call.request = await bounding.request_for(call, model, self._reader)
+        except requests.BadRequest as bad:
+            return public_errors.bad_request(bad)
 
         # No call is begun that could not be carried out, recorded and paid to its end.
         refusal = self._obstacle(call, held)
         if refusal is not None:
             return refusal
         # 5. Reserve money and rates.
-        reservation = await self._ledger.reserve(
+        cap = bounding.cap_of_rates(grant, call.request, model)
+        bound, reservation = await self._set_aside(call, grant, model, cap)
+        if isinstance(reservation, Refusal):
+            cap = bounding.cap_of_money(reservation, call.request, model, cap)
+            if cap is not None:
+                bound, reservation = await self._set_aside(call, grant, model, cap)
+        self._admission.answered(grant, reservation)
+        if isinstance(reservation, Refusal):
+            return bounding.with_what_fits(reservation, call.request, model)
+        async with reservation:
+            return await self._make(call, grant, model, bound, reservation, held)
+
+    async def _set_aside(
+        self, call: Call, grant: KeyGrant, model: Model, cap: int | None
+    ) -> tuple[bounds.Bound, Reservation | Refusal]:
+        assert call.request is not None
+        bound = bounds.worst_case(call.request, model.price, output_cap=cap)
+        return bound, await self._ledger.reserve(
             grant,
             bound,
             price=model.price,
             choices=call.request.choices,
             trace_id=call.exchange.trace_id,
         )
-        self._admission.answered(grant, reservation)
-        if isinstance(reservation, Refusal):
-            return _with_what_fits(reservation, call.request, model)
-        async with reservation:
-            return await self._make(call, grant, model, bound, reservation, held)
 
     async def _make(
         self,
@@ -348,24 +356,6 @@ class Pipeline:
             call.body = b""  # nobody needs it, and its share was given back
             await self.keep_pace(call.exchange, call.grant)
         await call.exchange.refuse(refusal, call.facts())
-
-
-def _with_what_fits(refusal: Refusal, request: requests.RequestFacts, model: Model) -> Refusal:
-    """Out of money: say how many output tokens would still be paid for."""
-    if refusal.shortfall is None:
-        return refusal
-    remaining = refusal.shortfall.remaining_nano_usd
-    fits = bounds.affordable_output_tokens(request, model.price, remaining)
-    return dataclasses.replace(refusal, affordable_max_tokens=fits, param="max_tokens")
-
-
-def _cap_of_rates(grant: KeyGrant, request: requests.RequestFacts, model: Model) -> int | None:
-    """The output limit that fits every token rate of the key, for a call that sets none."""
-    bursts = [rate.burst for rate in grant.rates if rate.counts_tokens]
-    if not bursts or request.max_output_tokens is not None:
-        return None
-    left = min(bursts) - bounds.input_tokens(request, model.price)
-    return max(1, left // request.choices)
 
 
 def _execute_request(

@@ -22,20 +22,40 @@ import orjson
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS
+from tollgate_dialects.request import close_bound
 from tollgate_dialects.request import request as requests
+from tollgate_dialects.request.close_bound import CloseBound
 from tollgate_dialects.request.rules import IN_THE_BODY, RequestRules, Told
+from tollgate_dialects.tokens import calibration as calibrations
+from tollgate_dialects.tokens.calibration import Calibration
 
 # Read in under a millisecond (docs/adr/0021); above it the way to the other process is cheaper.
 LARGE_BYTES = 256 * 1024
+# Tokens are counted in under a millisecond.
+LARGE_TEXT_BYTES = 8 * 1024
 # Above what the largest body takes on a busy machine.
 READ_SECONDS = 10.0
-# The bytes of what is told outside of a body and of the body; its protocol, what is to be done.
+# The bytes of what is known beside a body and of the body; its protocol, what is to be done.
 _HEAD = struct.Struct("<QQBB")
 _LENGTH = struct.Struct("<Q")
 _PROTOCOLS = tuple(Protocol)
-_WORK = (requests.read, requests.count)
 T = TypeVar("T")
-Work: TypeAlias = Callable[[bytes, RequestRules, Told], T]
+Work: TypeAlias = Callable[..., T]
+
+
+def _read_body(body: bytes, rules: RequestRules, *told: str | bool | None) -> requests.RequestFacts:
+    return requests.read(body, rules, Told(*told))  # type: ignore[arg-type]
+
+
+def _count_body(body: bytes, rules: RequestRules, *told: str | bool | None) -> requests.Count:
+    return requests.count(body, rules, Told(*told))  # type: ignore[arg-type]
+
+
+def _count_tokens(body: bytes, rules: RequestRules, word: str) -> CloseBound:
+    return close_bound.count(body, rules, calibrations.BY_WORD[word])
+
+
+_WORK = (_read_body, _count_body, _count_tokens)
 
 
 class ReaderLost(Exception):  # noqa: N818 - it is what happened
@@ -58,7 +78,7 @@ class RequestReader:
         """As tollgate_dialects.request.request.read. Raises BadRequest, ReaderLost."""
         if len(body) <= LARGE_BYTES:
             return requests.read(body, DIALECTS[protocol].request, told)
-        return await self._elsewhere(requests.read, body, protocol, told)
+        return await self._elsewhere(_read_body, body, protocol, told)
 
     async def count(
         self, body: bytes, protocol: Protocol, told: Told = IN_THE_BODY
@@ -66,13 +86,23 @@ class RequestReader:
         """As tollgate_dialects.request.request.count. Raises BadRequest, ReaderLost."""
         if len(body) <= LARGE_BYTES:
             return requests.count(body, DIALECTS[protocol].request, told)
-        return await self._elsewhere(requests.count, body, protocol, told)
+        return await self._elsewhere(_count_body, body, protocol, told)
 
-    async def _elsewhere(self, work: Work[T], body: bytes, protocol: Protocol, told: Told) -> T:
+    async def close_bound(
+        self, body: bytes, protocol: Protocol, calibration: Calibration
+    ) -> CloseBound:
+        """As tollgate_dialects.request.close_bound.count. Raises ReaderLost."""
+        if len(body) <= LARGE_TEXT_BYTES:
+            return close_bound.count(body, DIALECTS[protocol].request, calibration)
+        return await self._elsewhere(_count_tokens, body, protocol, (calibration.word,))
+
+    async def _elsewhere(
+        self, work: Work[T], body: bytes, protocol: Protocol, beside: tuple[str | bool | None, ...]
+    ) -> T:
         async with self._turn(len(body)):
             try:
                 async with asyncio.timeout(READ_SECONDS):
-                    result = await asyncio.to_thread(self._ask, work, body, protocol, told)
+                    result = await asyncio.to_thread(self._ask, work, body, protocol, beside)
             except (OSError, EOFError):  # a TimeoutError is an OSError
                 self.close()
                 raise ReaderLost from None
@@ -115,7 +145,7 @@ class RequestReader:
         self._busy = False
 
     def _ask(
-        self, work: Work[T], body: bytes, protocol: Protocol, told: Told
+        self, work: Work[T], body: bytes, protocol: Protocol, beside: tuple[str | bool | None, ...]
     ) -> T | requests.BadRequest:
         """In a thread: whole writes and reads let the loop run. Raises OSError, EOFError."""
         with self._pipes:
@@ -127,9 +157,9 @@ class RequestReader:
                 child = self._child = _start()
             assert child.stdin is not None
             assert child.stdout is not None
-            outside = orjson.dumps(list(told))
+            known = orjson.dumps(list(beside))
             numbers = _PROTOCOLS.index(protocol), _WORK.index(work)
-            _write(child.stdin, _HEAD.pack(len(outside), len(body), *numbers) + outside)
+            _write(child.stdin, _HEAD.pack(len(known), len(body), *numbers) + known)
             _write(child.stdin, body)
             answer = _read(child.stdout, *_LENGTH.unpack(_read(child.stdout, _LENGTH.size)))
         result: T | None
@@ -181,14 +211,14 @@ def serve(bodies: IO[bytes], answers: IO[bytes]) -> None:
     """The other process: bodies in, facts out, until the parent is gone."""
     with contextlib.suppress(BrokenPipeError):
         while len(head := bodies.read(_HEAD.size)) == _HEAD.size:
-            told_length, length, protocol, work = _HEAD.unpack(head)
-            outside = bodies.read(told_length)
+            known_length, length, protocol, work = _HEAD.unpack(head)
+            known = bodies.read(known_length)
             body = bodies.read(length)
             if len(body) < length:
                 return
-            told = Told(*orjson.loads(outside))
+            rules = DIALECTS[_PROTOCOLS[protocol]].request
             try:
-                result = _WORK[work](body, DIALECTS[_PROTOCOLS[protocol]].request, told)
+                result = _WORK[work](body, rules, *orjson.loads(known))
                 data = pickle.dumps((result, (), {}))
             except requests.BadRequest as bad:
                 data = pickle.dumps((None, bad.args, vars(bad)))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from tollgate_dialects.common.refusal import BadRequest
 from tollgate_edge.errors.money import usd
 from tollgate_edge.errors.money_words import CHARGED, CHARGES, UNKNOWN_CHARGE, Shortfall
 
@@ -328,12 +329,10 @@ def money_denial(reason: str, shortfall: Shortfall) -> Refusal:
     return Refusal(error, reason, account_id=shortfall.account_id if known else "", shortfall=told)
 
 
-def bad_request(
-    code: str, message: str, param: str | None, *, details: Mapping[str, str] | None = None
-) -> Refusal:
-    """The strict reader refused the body."""
-    error = PublicError(BAD_REQUEST.status, code, message)
-    return Refusal(error, "BAD_REQUEST", param=param, details=details)
+def bad_request(bad: BadRequest) -> Refusal:
+    """The strict reader refused the body, or its price what it asks for."""
+    error = PublicError(BAD_REQUEST.status, bad.code, bad.message)
+    return Refusal(error, "BAD_REQUEST", param=bad.param or None, details=bad.details)
 
 
 def upstream_failure(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.tokens import calibration as calibrations
+from tollgate_dialects.tokens.calibration import Calibration
 from tollgate_router.providers import base_url
 
 # Keys that the operator owns and every tenant's calls may use.
@@ -75,6 +77,8 @@ class ListedModel:
     protocols: tuple[Protocol, ...]
     price: Price
     create_unix_ms: int
+    # What is known of how each of its providers counts input; None: nothing that holds for all.
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class Snapshot:
     key_contexts: frozenset[str]
     # Names of providers whose address this deployment does not allow.
     barred: tuple[str, ...]
+    _calibrations: Mapping[str, Calibration | None] = field(repr=False)
     # By the client's protocol: those who speak it, and all with those first.
     _routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
     _all_routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
@@ -104,10 +109,18 @@ class Snapshot:
         routes = self._all_routes if translated else self._routes
         return routes.get((protocol, model), ())
 
+    def is_spoken(self, protocol: Protocol, model: str) -> bool:
+        """Whether somebody serves the model on the protocol."""
+        return (protocol, model) in self._routes
+
     def is_translated(self, protocol: Protocol, model: str) -> bool:
         """Whether somebody serves the model on another protocol."""
         everybody = self._all_routes.get((protocol, model), ())
         return len(everybody) > len(self._routes.get((protocol, model), ()))
+
+    def calibration(self, model: str) -> Calibration | None:
+        """What is known of how each provider of the model counts input."""
+        return self._calibrations.get(model)
 
     def price(self, model: str, version: int) -> Price | None:
         """The price a call was reserved with."""
@@ -150,6 +163,7 @@ def build(
                 of_model.setdefault(served.model, []).extend(ways)
                 born = created.get(served.model, provider.create_unix_ms)
                 created[served.model] = min(born, provider.create_unix_ms)
+    calibrated = {model: _calibration(ways) for model, ways in of_model.items()}
     return Snapshot(
         revision=revision,
         providers=by_name,
@@ -159,6 +173,7 @@ def build(
                 tuple(protocol for protocol in Protocol if (protocol, model) in routes),
                 newest[model],
                 created[model],
+                calibrated[model],
             )
             for model in sorted(created)
         ),
@@ -166,6 +181,7 @@ def build(
         key_contexts=frozenset(way.key_context for ways in routes.values() for way in ways),
         key_ids=frozenset(key.key_id for p in by_name.values() for key in p.keys),
         barred=tuple(barred),
+        _calibrations=calibrated,
         _routes={where: tuple(ways) for where, ways in routes.items()},
         _all_routes={
             (protocol, model): (
@@ -176,6 +192,12 @@ def build(
             for model in of_model
         },
     )
+
+
+def _calibration(ways: Iterable[Candidate]) -> Calibration | None:
+    """By the upstreams' names of the model: under its own name anything may be served."""
+    first, *others = {calibrations.of_model(way.upstream_model) for way in ways}
+    return None if others else first
 
 
 def _ways(provider: Provider, address: base_url.BaseUrl, served: ProviderModel) -> list[Candidate]:

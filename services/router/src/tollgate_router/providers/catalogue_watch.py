@@ -6,6 +6,7 @@ store is away the last snapshot stays in use (providers and prices do not change
 
 import asyncio
 
+from tollgate_dialects.tokens import vocabulary
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_router.providers import catalogue
@@ -56,6 +57,8 @@ class CatalogueWatch:
             )
             for name in snapshot.barred:
                 self._log.warning("provider.address_not_allowed", provider=name)
+            if any(listed.calibration for listed in snapshot.models):
+                vocabulary.load()
             self.snapshot = snapshot
             self._health.keep_only(snapshot.key_ids)
             self._keys.sweep(keep=snapshot.key_contexts)

@@ -3,7 +3,7 @@
 Owns every plaintext key of the suite. Promises: a key is in memory only after a call needed it,
 for `KEEP_SECONDS` at most or as long as a call that was sent with it runs (references are dropped
 then; Python cannot overwrite them), and it leaves only as a header of a request to the origin
-that it is bound to.
+that it is bound to, or as the signature of one.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
 """The protocols that there are, and which one a path is of."""
 
+import itertools
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -7,6 +8,12 @@ from typing import Final
 from tollgate_cli.demo_provider.speech.bedrock import Bedrock
 from tollgate_cli.demo_provider.speech.chat import Chat
 from tollgate_cli.demo_provider.speech.dashscope import DashScope
+from tollgate_cli.demo_provider.speech.endpoints import (
+    Completions,
+    Embeddings,
+    Moderations,
+    Rerank,
+)
 from tollgate_cli.demo_provider.speech.gemini import Gemini
 from tollgate_cli.demo_provider.speech.messages import Messages
 from tollgate_cli.demo_provider.speech.responses import Responses
@@ -18,6 +25,11 @@ PROTOCOLS: Final[Mapping[str, type[Speech]]] = MappingProxyType(
 )
 
 
+# Paths of providers of chats that no provider has alone.
+_ENDPOINTS: Final[tuple[type[Speech], ...]] = (Completions, Embeddings, Moderations, Rerank)
+
+
 def of(path: str) -> type[Speech] | None:
     """The protocol of a path; None: nobody's."""
-    return next((spoken for spoken in PROTOCOLS.values() if spoken.path.fullmatch(path)), None)
+    known = itertools.chain(PROTOCOLS.values(), _ENDPOINTS)
+    return next((spoken for spoken in known if spoken.path.fullmatch(path)), None)

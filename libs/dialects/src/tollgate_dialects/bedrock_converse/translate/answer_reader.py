@@ -206,9 +206,10 @@ class ConverseReader(EventReader):
             self._waiting.append(Delta(text))
 
     def _keep(self, seal: Seal, piece: str) -> None:
+        if piece and seal is not self._seal:
+            self._seal, self._sealed = seal, []
         if piece:
-            self._sealed = [*(self._sealed if seal is self._seal else ()), piece]
-            self._seal = seal
+            self._sealed.append(piece)
 
     def _close(self) -> None:
         if isinstance(self._part, ToolCall) and not self._has_text:

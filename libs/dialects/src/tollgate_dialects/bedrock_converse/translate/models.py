@@ -15,8 +15,11 @@ _TAKES_SCHEMA: Final = re.compile(
 )
 _CLAUDE: Final = "claude"
 _NOVA: Final = "amazon.nova"
-# The first that can be told what to cache, and for how long.
+# Of Claude, those that Bedrock holds to a schema: later ones it does not.
+_CLAUDES_WITH_SCHEMA: Final = ((4, 5), (4, 6))
+# The first that can be told what to cache, and for how long; one of them cannot.
 _FIRST_WITH_MARKS: Final = (3, 5)
+_WITHOUT_MARKS: Final = "claude-3-5-sonnet-20240620"
 _FIRST_WITH_LONG_MARKS: Final = (4, 5)
 
 
@@ -40,7 +43,9 @@ class Model:
     def takes_marks(self) -> bool:
         """Whether it can be told up to where what it reads is to be kept."""
         known = self.claude
-        return self.is_nova if known is None else known.generation >= _FIRST_WITH_MARKS
+        if known is None:
+            return self.is_nova
+        return known.generation >= _FIRST_WITH_MARKS and _WITHOUT_MARKS not in self.name
 
     @property
     def takes_tool_marks(self) -> bool:
@@ -55,9 +60,11 @@ class Model:
 
     @property
     def takes_schema(self) -> bool:
-        """Whether its answer can be held to a schema."""
+        """Whether its answer, and what it gives to tools, can be held to a schema."""
         known = self.claude
-        return bool(_TAKES_SCHEMA.search(self.name)) if known is None else known.takes_schema
+        if known is None:
+            return _TAKES_SCHEMA.search(self.name) is not None
+        return known.generation in _CLAUDES_WITH_SCHEMA
 
     @property
     def is_told_of_errors(self) -> bool:

@@ -231,9 +231,14 @@ def _limit_marks(document: dict[str, Any], dropped: set[str]) -> None:
     places = [document.get("toolConfig", {}).get("tools", []), document.get("system", [])]
     places += [message["content"] for message in document["messages"]]
     spare = sum("cachePoint" in block for place in places for block in place) - _MARKS_MAX
+    if spare <= 0:
+        return
+    dropped.add("cache")
     for place in places:
-        for block in [block for block in place if "cachePoint" in block]:
-            if spare > 0:
+        kept = []
+        for block in place:
+            if spare > 0 and "cachePoint" in block:
                 spare -= 1
-                place.remove(block)
-                dropped.add("cache")
+            else:
+                kept.append(block)
+        place[:] = kept

@@ -76,7 +76,7 @@ class FrameReader(EventReader):
         events: list[Event] = [] if self._has_begun else [Started()]
         self._tell(self._thought.finish(), self._said.finish())
         for place, arguments in self._arguments.items():
-            self._call(place, "", "", arguments.finish())
+            self._assembly.take(Call(place, "", "", arguments.finish()))
         return [*events, *self._assembly.finish(), Finished(Ending(self._stop()))]
 
     def _choose(self, choice: Mapping[str, Any]) -> None:
@@ -92,7 +92,8 @@ class FrameReader(EventReader):
             index = call.get("index")
             place = index if type(index) is int else number
             new = self._arguments[place].take(shapes.text(function, "arguments"))
-            self._call(place, shapes.text(call, "id"), shapes.text(function, "name"), new)
+            name, call_id = shapes.text(function, "name"), shapes.text(call, "id")
+            self._assembly.take(Call(place, call_id, name, new))
         self._reason = schema.reason_of(choice) or self._reason
 
     def _tell(self, thought: str, said: str) -> None:
@@ -100,10 +101,6 @@ class FrameReader(EventReader):
             self._assembly.take(Thought(thought))
         if said:
             self._assembly.take(Words(said))
-
-    def _call(self, place: int, call_id: str, name: str, arguments: str) -> None:
-        if call_id or name or arguments:
-            self._assembly.take(Call(place, call_id, name, arguments))
 
     def _stop(self) -> Stop:
         stop = _STOPS.get(self._reason, Stop.END)

@@ -4,6 +4,8 @@ Promises: each result of a tool is a message of its own, right behind the calls;
 stand in parts, the last four of them; thinking goes back as words beside the answer.
 """
 
+import dataclasses
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from tollgate_dialects.conversation.tools import FlatTools
 from tollgate_dialects.conversation.translation import Untranslatable
 
 _MARKS_MAX: Final = 4
+_SYSTEM: Final = ("system", "developer")
 
 
 class MessageWriter:
@@ -35,8 +38,14 @@ class MessageWriter:
 
     def write(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         """All messages. Raises Untranslatable."""
-        messages: list[dict[str, Any]] = []
-        for turn in turns:
+        head = list(itertools.takewhile(lambda turn: turn.role in _SYSTEM, turns))
+        # Templates of many models take one system, at the head.
+        messages = self._said(_one(head)) if head else []
+        for turn in turns[len(head) :]:
+            if turn.role in _SYSTEM:
+                # In a user's mouth it has less weight.
+                self._dropped.add("system")
+                turn = dataclasses.replace(turn, role="user")  # noqa: PLW2901 - the same, told so
             messages += self._assistant(turn) if turn.role == "assistant" else self._said(turn)
         for part in self._marked[:-_MARKS_MAX]:
             del part["cache_control"]
@@ -56,8 +65,7 @@ class MessageWriter:
         if parts or not results:
             if turn.name:
                 self._dropped.add("name")
-            role = "user" if turn.role == "user" else "system"
-            messages.append({"role": role, "content": self._content(parts)})
+            messages.append({"role": turn.role, "content": self._content(parts)})
         return messages
 
     def _result(self, result: ToolResult, behind: list[Text | Media]) -> dict[str, Any]:
@@ -141,6 +149,10 @@ class MessageWriter:
             self._dropped.add("thinking.opaque")
         function = {"name": flat.name, "arguments": flat.arguments or "{}"}
         return {"index": index, "id": flat.call_id, "type": "function", "function": function}
+
+
+def _one(turns: Sequence[Turn]) -> Turn:
+    return Turn("system", tuple(part for turn in turns for part in turn.parts))
 
 
 def _is_words(turn: Turn) -> bool:

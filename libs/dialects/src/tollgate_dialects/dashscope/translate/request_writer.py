@@ -23,13 +23,13 @@ _OWN_EXTRAS: Final = frozenset(
     ("repetition_penalty", "vl_high_resolution_images", "ocr_options", "translation_options",
      "max_input_tokens", "preserve_thinking")
 )  # fmt: skip
-_KEPT: Final = ("top_k", "presence_penalty", "logprobs", "top_logprobs", "logit_bias")
+_KEPT: Final = ("top_k", "presence_penalty", "logit_bias")
 _TEMPERATURE_MAX: Final = 1.99
 _SEED_MAX: Final = 2**31 - 1
 # The one maker whose models are told how much to think in a word.
 _TAKES_EFFORT = re.compile(r"deepseek-v(?:[4-9]|\d\d)", re.IGNORECASE)
 # What has to stand somewhere in the words, where JSON is asked for.
-_JSON = re.compile("json", re.IGNORECASE)
+_JSON = re.compile(b"json", re.IGNORECASE)
 # Thinking in tokens, for an effort.
 _BUDGETS: Final = {"minimal": 512, "low": 1_024, "medium": 8_192}
 
@@ -69,6 +69,9 @@ def _left_out(request: Request) -> set[str]:
     functions = [tool for tool in request.tools if isinstance(tool, FunctionTool)]
     asked = {
         "frequency_penalty": request.frequency_penalty,
+        # They are not told in another protocol.
+        "logprobs": request.logprobs,
+        "top_logprobs": request.top_logprobs,
         "verbosity": request.verbosity,
         "cache_key": request.cache_key,
         "metadata": request.metadata,
@@ -230,13 +233,11 @@ def _hold_to(
     if wanted is None or wanted.kind == "text":
         return
     parameters["response_format"] = {"type": "json_object"}
-    words = "Answer with one JSON object, and nothing else."
     if wanted.schema is not None:
-        printed = documents.written(wanted.schema).decode()
-        words = f"Answer with JSON that is valid under this schema, and nothing else: {printed}"
         dropped.add("output_format")
-    elif _JSON.search(documents.written(messages).decode()):
+    elif _JSON.search(documents.written(messages)):
         return
+    words = wanted.in_words()
     if not messages or messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": [{"text": words}] if is_parts else words})
     elif isinstance(messages[0]["content"], list):

@@ -141,7 +141,8 @@ class Ledger:
         """Set money and rates aside for one call, on every account or on none."""
         # A free model's calls are reserved, too: no token, no upstream.
         amount_nano_usd = max(1, bound.amount_nano_usd)
-        tokens = bound.input_tokens + bound.max_output_tokens * choices
+        # Of a rate: what the vendor's own tools make it read again is not known to be read.
+        tokens = bound.request_tokens + bound.max_output_tokens * choices
         request = budget_pb2.ReserveRequest(
             reservation_id=self._ids.uuid7(),
             account_ids=grant.account_ids,

@@ -1,0 +1,25 @@
+"""A request at a model's price: what has none is left out, or refuses the request by its name."""
+
+from tollgate_dialects.common.refusal import unpriced, unsupported
+from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.pricing.units import Unit
+from tollgate_dialects.request.rules import RequestFacts
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
+
+
+def at_price(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFacts:
+    """The request as it can be made.
+
+    `is_spoken`: somebody serves the model on the client's own protocol; nobody else is asked to
+    run the tools of its vendor. Raises BadRequest where the request cannot do without them.
+    """
+    tools = facts.server_tools
+    if tools is NO_SERVER_TOOLS or tools == NO_SERVER_TOOLS:
+        return facts
+    # What is written anew has no tools of the vendor's.
+    is_sent = is_spoken and not facts.is_written_anew
+    if is_sent and (not tools.searches or price.has(Unit.WEB_SEARCH)):
+        return facts
+    if tools.are_required:
+        raise unpriced("Web search", "--web-search", "tools") if is_sent else unsupported("tools")
+    return facts._replace(server_tools=NO_SERVER_TOOLS, sheds=facts.sheds or is_sent)

@@ -1,0 +1,194 @@
+"""How many input tokens a body is, counted by what is known of the vendor that reads it.
+
+Promises not to be below what is billed, as far as the vendor's calibration holds. What a protocol's
+own names frame is counted as text: each string, and three tokens an object, as OpenAI has it. All
+else is counted as the JSON it is: declarations, schemas, arguments, and every name not known here.
+Pictures count by the dialect's rule.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from tollgate_dialects.request.content import TRANSLATED_OBJECT_TOKENS, Content, object_in
+from tollgate_dialects.request.rules import RequestFacts, RequestRules
+from tollgate_dialects.tokens.calibration import Calibration
+from tollgate_dialects.tokens.vocabulary import Count
+
+# What no model reads: settings, and names for the vendor's own books.
+_SETTINGS: Final = frozenset(
+    ("model", "metadata", "user", "store", "include", "service_tier", "prompt_cache_key",
+     "prompt_cache_retention", "safety_identifier", "stream_options", "betas", "client_metadata",
+     "context_management", "cache_control", "truncation")
+)  # fmt: skip
+# Names of a protocol around what a model reads: their values are read, and not they.
+_FRAMES: Final = frozenset(
+    ("messages", "role", "content", "contents", "parts", "type", "text", "refusal", "thinking",
+     "reasoning_content", "reasoning", "reasoning_details", "summary", "name", "tool_calls",
+     "function", "arguments", "id", "tool_call_id", "call_id", "tool_use_id", "status", "phase",
+     "output", "functionCall", "functionResponse", "inlineData", "inline_data", "mimeType",
+     "mime_type", "image", "image_url", "url", "detail", "source", "bytes", "format", "media_type",
+     "data", "is_error", "cache_control", "citations", "annotations", "index", "thought",
+     "toolUse", "toolUseId", "toolResult", "reasoningContent", "reasoningText", "redacted_content",
+     "redactedContent", "cachePoint", "system", "systemInstruction", "system_instruction")
+)  # fmt: skip
+_OPAQUE: Final = frozenset(
+    ("encrypted_content", "signature", "thoughtSignature", "thought_signature")
+)
+_FRAME_TOKENS: Final = 3
+# Around what is text from the top on, as an input that is no list.
+_TEXT_TOKENS: Final = 4
+# Around what vendors introduce with words of their own: 30 for a document at Anthropic, 92 for
+# tools that come later at OpenAI.
+_INTRODUCED: Final = {
+    "document": 48, "search_result": 48, "additional_tools": 112, "tool_search_output": 112,
+}  # fmt: skip
+_INSTRUCTIONS: Final = frozenset(
+    ("instructions", "system", "systemInstruction", "system_instruction")
+)
+_THINKING: Final = frozenset(
+    ("thinking", "reasoning", "reasoning_effort", "enable_thinking",
+     "additionalModelRequestFields", "parameters")
+)  # fmt: skip
+_SCHEMAS: Final = frozenset(
+    ("response_format", "text", "output_format", "output_config", "generationConfig",
+     "generation_config", "outputConfig", "parameters")
+)  # fmt: skip
+# What a model is told of the budget that its client gives it; 35 at Anthropic.
+_TASK_BUDGET_TOKENS: Final = 64
+# What a vendor makes up itself, and takes no longer.
+_IDS: Final = frozenset(("id", "call_id", "tool_call_id"))
+_ID_CHARACTERS: Final = 64
+# Settings, a schema for the answer among them.
+_SCHEMA_HOLDERS: Final = frozenset(("output_config", "generationConfig", "generation_config"))
+_TOOLS: Final = frozenset(("tools", "functions", "toolConfig"))
+
+
+class CloseBound(NamedTuple):
+    """Where an upstream of the client's protocol reads it, and one of another."""
+
+    tokens: int
+    translated_tokens: int
+
+    def of(self, facts: RequestFacts) -> RequestFacts:
+        """The facts with whichever bound is lower."""
+        return facts._replace(
+            input_token_bound=min(facts.input_token_bound, self.tokens),
+            translated_token_bound=min(facts.translated_token_bound, self.translated_tokens),
+        )
+
+
+def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBound:
+    """Of a body that `request.read` has accepted, and that its bytes bound."""
+    document = orjson.loads(body)
+    printed = orjson.dumps(document)
+    content = rules.content(document, printed)
+    read = calibration.of_text(_Reading(calibration, content).document(document))
+    read += content.extra_tokens - content.overhead_tokens
+    return CloseBound(
+        read + _told(document, calibration),
+        read
+        + calibration.most(has_tools=_has_tools(document))
+        + _TASK_BUDGET_TOKENS
+        + content.dearest_picture_tokens
+        - content.picture_tokens
+        + TRANSLATED_OBJECT_TOKENS * printed.count(b"{"),
+    )
+
+
+def _told(document: Mapping[str, Any], calibration: Calibration) -> int:
+    """What the vendor says to the model on its own account."""
+    names = {name for name, value in document.items() if value is not None}
+    names -= {name for name in _SCHEMA_HOLDERS if not _schemas_in(object_in(document, name))}
+    return (
+        calibration.base
+        + calibration.instructions * bool(names & _INSTRUCTIONS)
+        + calibration.thinking * bool(names & _THINKING)
+        + calibration.schema * bool(names & _SCHEMAS)
+        + calibration.of_tools(is_chat="messages" in document) * _has_tools(document)
+        + _TASK_BUDGET_TOKENS * ("task_budget" in object_in(document, "output_config"))
+    )
+
+
+def _schemas_in(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of settings, what says how the answer is to look."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if name == "format" or name.lower().endswith("schema")
+    }
+
+
+def _has_tools(document: Mapping[str, Any]) -> bool:
+    parameters = object_in(document, "parameters")
+    return any(document.get(name) or parameters.get(name) for name in _TOOLS)
+
+
+class _Reading:
+    """Walks a document once; recursive, for its depth is bounded."""
+
+    def __init__(self, calibration: Calibration, content: Content) -> None:
+        self._count: Count = calibration.count
+        self._opaque_bytes = calibration.opaque_bytes
+        self._is_lean = calibration.is_lean
+        self._pictures = {id(text) for text in content.picture_texts}
+
+    def document(self, document: Mapping[str, Any]) -> int:
+        """A body's own members: settings that are no text cost nothing."""
+        tokens = 0
+        for name, value in document.items():
+            if name in _SETTINGS or not isinstance(value, (str, list, dict)):
+                continue
+            if name in _SCHEMA_HOLDERS and isinstance(value, dict):
+                schemas = _schemas_in(value)
+                tokens += self._json(name, schemas) if schemas else 0
+            elif name not in _FRAMES and name not in ("input", "instructions"):
+                tokens += self._json(name, value)
+            else:
+                tokens += self._framed(value) + _TEXT_TOKENS * isinstance(value, str)
+        return tokens
+
+    def _framed(self, value: Any) -> int:
+        if isinstance(value, str):
+            return 0 if id(value) in self._pictures else self._count(value)
+        if isinstance(value, list):
+            return sum(map(self._framed, value))
+        if isinstance(value, dict):
+            frame = _INTRODUCED.get(str(value.get("type")), _FRAME_TOKENS)
+            return frame + sum(map(self._member, value, value.values()))
+        return 0 if value is None else len(str(value))
+
+    def _member(self, name: str, value: Any) -> int:
+        if self._is_lean and name in _IDS and len(str(value)) <= _ID_CHARACTERS:
+            return 0
+        if name in _FRAMES:
+            return self._framed(value)
+        if name in _OPAQUE and isinstance(value, str):
+            return -(-len(value) // self._opaque_bytes)
+        return self._json(name, value)
+
+    def _json(self, name: str, value: Any) -> int:
+        if not self._is_lean:
+            return self._count(orjson.dumps({name: value}).decode())
+        printed = orjson.dumps({name: _lean(value)}).decode()
+        # Each line of a description is a comment of its own.
+        return self._count(printed) + printed.count("\\n")
+
+
+def _lean(value: Any) -> Any:
+    """A declaration without what only the vendor's own checks read."""
+    if isinstance(value, list):
+        return list(map(_lean, value))
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _lean(member)
+        for name, member in value.items()
+        if not (
+            member is None
+            or (name in ("strict", "additionalProperties") and isinstance(member, bool))
+            or (name == "required" and isinstance(member, list))
+            or (name == "type" and member == "function")
+        )
+    }
