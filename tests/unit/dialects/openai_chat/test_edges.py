@@ -59,6 +59,27 @@ def call(call_id="c1", name="f", arguments="{}"):
     return ToolCall(call_id, name, arguments)
 
 
+@pytest.mark.parametrize(
+    ("members", "beyond"),
+    [
+        ({}, 0), ({"model": "qwen-plus"}, 0), ({"model": "qwen3-235b-a22b-instruct"}, 0),
+        ({"model": "qwen-plus", "enable_thinking": True}, None),
+        ({"model": "qwen-plus", "enable_thinking": True, "thinking_budget": 500}, 510),
+        ({"model": "qwen-plus", "thinking_budget": 0}, 10),
+        ({"model": "qwen3.5-plus"}, None), ({"model": "Qwen/QwQ-32B"}, None),
+        ({"model": "qwen3.5-plus", "enable_thinking": False}, 0),
+        ({"model": "qwen3.5-plus", "max_completion_tokens": 100}, 10),
+    ],
+)  # fmt: skip
+def test_alibabas_thinking_is_not_within_the_limit(members, beyond):
+    """What Qwen thinks comes on top of max_tokens there, and is reserved as well."""
+    body = {"model": "m", "messages": [], "max_tokens": 100, **members}
+    if "max_completion_tokens" in members:
+        del body["max_tokens"]
+    facts = request.read(json.dumps(body).encode(), DIALECTS[Protocol.OPENAI_CHAT].request)
+    assert beyond == facts.beyond_limit_tokens
+
+
 def test_results_stand_right_behind_their_calls():
     """A developer's or a user's words in between go behind them (cc-switch, opencodex)."""
     turns = (

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_dialects.request import values
-from tollgate_dialects.request.rules import OutputLimit
+from tollgate_dialects.request.rules import BEYOND_LIMIT_TOKENS, OutputLimit
 
 NAMES: Final = ("max_completion_tokens", "max_tokens")
 _FOREIGN = values.foreign_limits(NAMES)
@@ -19,6 +19,10 @@ _REASONING_MODEL = re.compile(
     re.IGNORECASE,
 )
 _OLDER = re.compile(r"(?:^|[/:._@-])(?:gpt-?[34]|chatgpt)", re.IGNORECASE)
+# Those of Qwen that think unless they are told not to; a number before a b counts weights.
+_THINKING_QWEN = re.compile(
+    r"qwen-?(?:[4-9]|\d\d)(?![.\d]*-?b)|qwen-?3\.[5-9]|qwq|qvq|qwen.*thinking", re.IGNORECASE
+)
 _GPT = re.compile(r"gpt-?([5-9])(?:\.(\d{1,2}))?(?!\d)", re.IGNORECASE)
 
 
@@ -40,6 +44,22 @@ def output_limit(document: Mapping[str, Any]) -> OutputLimit:
         found = limit
         names.append(name)
     return found, tuple(names)
+
+
+def beyond_limit(document: Mapping[str, Any]) -> int | None:
+    """What an answer may have beyond its limit: Alibaba's `max_tokens` does not limit thinking.
+
+    None: nobody says how long the model thinks. Raises BadRequest.
+    """
+    budget = values.integer(document, "thinking_budget", lowest=0, highest=values.MAX_OUTPUT_TOKENS)
+    said = document.get("enable_thinking")
+    model = document.get("model")
+    thinks = isinstance(model, str) and _THINKING_QWEN.search(model) is not None
+    if said is False or not (said or budget is not None or thinks):
+        return 0
+    if document.get("max_completion_tokens") is not None:
+        return BEYOND_LIMIT_TOKENS
+    return None if budget is None else budget + BEYOND_LIMIT_TOKENS
 
 
 def is_reasoning_model(model: str) -> bool:
