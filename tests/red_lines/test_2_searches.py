@@ -12,7 +12,9 @@ import pytest
 
 from tests import upstream
 from tests.live import ANTHROPIC, Key, Live
+from tollgate.router.v1 import router_pb2
 
+RESPONSES = router_pb2.CLIENT_PROTOCOL_OPENAI_RESPONSES
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 SEARCH_NANO_USD = 10_000_000
 # $1 a million tokens in, $2 out, $10 a thousand searches.
@@ -83,6 +85,34 @@ def test_a_search_that_does_not_fit_into_the_cap_is_never_made(live: Live, model
     assert before == len(scripted.bodies)
     enough = live.key(live.tenant(limit_usd=worst / 1e9))
     assert 200 == live.call(enough, models["honest"], ANTHROPIC, tools=[SEARCH]).status_code
+
+
+def test_a_response_goes_on_without_a_search_that_there_is_no_money_for(live: Live, scripted):
+    """Codex declares a search in each request: a small cap pays for the answer, and is kept."""
+    response = {"id": "r", "object": "response", "created_at": 1, "model": "m", "output": [],
+                "status": "completed", "usage": {"input_tokens": READ, "output_tokens": WRITTEN},
+                "tool_usage": {"web_search": {"num_requests": 1}}}  # fmt: skip
+    scripted.scripts["response"] = [upstream.whole(json.dumps(response).encode())]
+    model = live.model(
+        "response", RESPONSES, base_url=scripted.url, secret="sk-search-0123456789", price=PRICED
+    )
+
+    def ask(limit_usd: float, **more: object) -> httpx.Response:
+        key = live.key(live.tenant(limit_usd))
+        body = {"model": model, "input": "Say hello.", "tools": [{"type": "web_search"}], **more}
+        return httpx.post(
+            f"{live.api_urls[0]}/v1/responses", json=body, timeout=30,
+            headers={"authorization": f"Bearer {key.text}"},
+        )  # fmt: skip
+
+    assert "x-tollgate-dropped" not in ask(limit_usd=10.0).headers
+    assert 5 == json.loads(scripted.last())["max_tool_calls"]
+    told = ask(limit_usd=0.1)
+    assert (200, "tools.web_search") == (told.status_code, told.headers["x-tollgate-dropped"])
+    assert not json.loads(scripted.last()).keys() & {"tools", "max_tool_calls"}
+    before = len(scripted.bodies)
+    assert 402 == ask(limit_usd=0.1, tool_choice="required").status_code
+    assert before == len(scripted.bodies)
 
 
 def test_a_search_without_a_price_is_refused_by_name(live: Live, models, scripted):

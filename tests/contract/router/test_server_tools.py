@@ -95,6 +95,28 @@ async def test_a_reservation_without_the_searches_opens_nothing(tmp_path, asked,
         assert await router.call(**asked, body=body)
 
 
+async def test_searches_that_nobody_can_pay_for_are_left_out(tmp_path):
+    """Reserved without them, a response goes on without; a message makes no sense so."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        up.scripts["m"] = h.answer(RESPONSE)
+        await router.provide(up.url, protocol=Protocol.OPENAI_RESPONSES, **PRICED)
+        token = router.token(input_tokens=20_000)
+        messages = await router.call(
+            **RESPONSES, body=response(), reservation_token=token, without_searches=True
+        )
+        assert ["tools.web_search"] == list(messages[0].head.dropped)
+        sent = json.loads(up.seen[-1].body)
+        assert (["function"], None) == (
+            [tool["type"] for tool in sent["tools"]], sent.get("max_tool_calls"),
+        )  # fmt: skip
+        await router.provide(up.url, protocol=Protocol.ANTHROPIC_MESSAGES, **PRICED)
+        short = router.token(input_tokens=20_000)
+        with pytest.raises(Failure, match="RESERVATION_REFUSED"):
+            await router.call(
+                **MESSAGES, body=message(), reservation_token=short, without_searches=True
+            )
+
+
 async def test_more_searches_than_reserved_are_charged_as_reported(tmp_path):
     """The truth is posted: budget counts the overrun and freezes what is above its limit."""
     async with fake_upstream() as up, harness(tmp_path) as router:

@@ -15,7 +15,7 @@ from tollgate_dialects.dialect import Dialect
 from tollgate_dialects.pricing import bound as bounds
 from tollgate_dialects.pricing.bound import worst_case
 from tollgate_dialects.pricing.price import Price
-from tollgate_dialects.pricing.priced import at_price
+from tollgate_dialects.pricing.priced import at_price, without_searches
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import close_bound
 from tollgate_dialects.request import request as requests
@@ -143,6 +143,8 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             asked = at_price(asked, price, is_spoken=is_spoken)
         except requests.BadRequest:
             raise invalid_field("body") from None
+        if request.without_searches:
+            asked = without_searches(asked)
         return _Read(dialect, claims, price, asked)
 
     def _calibration(self, request: router_pb2.ExecuteRequest, read: _Read) -> Calibration | None:

@@ -12,7 +12,7 @@ from tollgate_dialects.common.refusal import BadRequest
 from tollgate_dialects.pricing.bound import worst_case
 from tollgate_dialects.pricing.cost import cost_nano_usd
 from tollgate_dialects.pricing.price import Price
-from tollgate_dialects.pricing.priced import at_price
+from tollgate_dialects.pricing.priced import at_price, without_searches
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.registry import DIALECTS
 from tollgate_dialects.request import request, rewrite
@@ -82,6 +82,20 @@ def test_a_search_without_a_price_is_refused_by_name_or_left_out():
     with pytest.raises(BadRequest, match="--web-search"):
         at_price(forced, UNPRICED, is_spoken=True)
     assert at_price(forced, PRICE, is_spoken=True).server_tools.searches
+
+
+def test_a_search_that_can_be_done_without_is_left_out_where_money_is_short():
+    """Codex declares one in each request: a small cap still pays for the answer."""
+    facts = at_price(read(RESPONSES, FUNCTION, SEARCH[RESPONSES]), PRICE, is_spoken=True)
+    less = without_searches(facts)
+    assert (True, NO_SERVER_TOOLS) == (less.sheds, less.server_tools)
+    assert worst_case(less, PRICE).amount_nano_usd < worst_case(facts, PRICE).amount_nano_usd
+    assert without_searches(less) is less
+    for needed in (
+        read(ANTHROPIC, SEARCH[ANTHROPIC]),
+        read(RESPONSES, SEARCH[RESPONSES], tool_choice="required"),
+    ):
+        assert without_searches(needed) is needed
 
 
 def test_no_other_vendor_is_asked_to_search():

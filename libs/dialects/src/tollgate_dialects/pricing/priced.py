@@ -1,4 +1,7 @@
-"""A request at a model's price: what has none is left out, or refuses the request by its name."""
+"""A request at a model's price: what has none is left out, or refuses the request by its name.
+
+So is what somebody's money does not suffice for, if the request can do without.
+"""
 
 from tollgate_dialects.common.refusal import unpriced, unsupported
 from tollgate_dialects.pricing.price import Price
@@ -22,4 +25,14 @@ def at_price(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFa
         return facts
     if tools.are_required:
         raise unpriced("Web search", "--web-search", "tools") if is_sent else unsupported("tools")
-    return facts._replace(server_tools=NO_SERVER_TOOLS, sheds=facts.sheds or is_sent)
+    return _without_tools(facts) if is_sent else facts._replace(server_tools=NO_SERVER_TOOLS)
+
+
+def without_searches(facts: RequestFacts) -> RequestFacts:
+    """The request without searches that it can do without, as where they have no price."""
+    tools = facts.server_tools
+    return facts if tools.are_required or not tools.searches else _without_tools(facts)
+
+
+def _without_tools(facts: RequestFacts) -> RequestFacts:
+    return facts._replace(server_tools=NO_SERVER_TOOLS, sheds=True)

@@ -3,14 +3,14 @@
 Owns what of a request and a key decides that, beside the price. Promises: a count of tokens is made
 only where it can set money free, and never raises what the bytes say; the limit of a client is left
 as it is; who names none gets one that the key's rates allow and, where money is short, one that
-leaves as much for another call.
+leaves as much for another call; searches that a request can do without are left out before.
 """
 
 import contextlib
 import dataclasses
 
 from tollgate_dialects.pricing import bound as bounds
-from tollgate_dialects.pricing.priced import at_price
+from tollgate_dialects.pricing.priced import at_price, without_searches
 from tollgate_dialects.request.rules import RequestFacts
 from tollgate_edge.api.call.call import Call
 from tollgate_edge.api.catalogue import Model
@@ -43,6 +43,17 @@ def cap_of_rates(grant: KeyGrant, request: RequestFacts, model: Model) -> int | 
         return None
     left = min(bursts) - bounds.input_tokens(request, model.price)
     return max(1, left // request.choices)
+
+
+def leave_out(refusal: Refusal, call: Call) -> bool:
+    """Leave searches out of a call that there is no money for; whether it can be tried again."""
+    assert call.request is not None
+    if refusal.shortfall is None:
+        return False
+    less = without_searches(call.request)
+    call.without_searches = less is not call.request
+    call.request = less
+    return call.without_searches
 
 
 def cap_of_money(

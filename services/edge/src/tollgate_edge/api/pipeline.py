@@ -158,6 +158,8 @@ class Pipeline:
         # 5. Reserve money and rates.
         cap = bounding.cap_of_rates(grant, call.request, model)
         bound, reservation = await self._set_aside(call, grant, model, cap)
+        if isinstance(reservation, Refusal) and bounding.leave_out(reservation, call):
+            bound, reservation = await self._set_aside(call, grant, model, cap)
         if isinstance(reservation, Refusal):
             cap = bounding.cap_of_money(reservation, call.request, model, cap)
             if cap is not None:
@@ -382,4 +384,5 @@ def _execute_request(
         price_version=model.price.version,
         client_wants_usage=call.request.wants_usage,
         protocol_headers=passed.kept,
+        without_searches=call.without_searches,
     )

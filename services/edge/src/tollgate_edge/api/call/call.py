@@ -39,6 +39,8 @@ class Call:
     provider: str = ""
     route: str | None = None
     receipt: int | None = None
+    # Searches were left out, for there was no money for them.
+    without_searches: bool = False
     # Flags of anthropic-beta that did not go upstream, as the client wrote them.
     dropped_betas: tuple[str, ...] = ()
     # What the upstream's protocol could not carry of the request.
