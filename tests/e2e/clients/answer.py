@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.upstream import Piece
 
+OVERLOADED = "The scripted vendor is overloaded"
 PIECE_LENGTH = 8  # of a text, or of the arguments of a call
 
 
@@ -45,6 +46,8 @@ class Answer:
     usage: Usage = Usage()
     # A pause in seconds after each piece of the text.
     pause_s: float = 0.0
+    # The vendor fails instead of ending its stream.
+    breaks: bool = False
 
 
 @dataclass(frozen=True)

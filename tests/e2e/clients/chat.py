@@ -8,7 +8,7 @@ from typing import Any
 from openai.types.chat.completion_create_params import CompletionCreateParams
 from pydantic import TypeAdapter
 
-from tests.e2e.clients.answer import Answer, Call, Usage, pieces_of
+from tests.e2e.clients.answer import OVERLOADED, Answer, Call, Usage, pieces_of
 from tests.upstream import STREAM_HEAD, Piece, whole
 
 PARAMETERS: TypeAdapter[Any] = TypeAdapter(CompletionCreateParams)
@@ -25,6 +25,9 @@ def write(document: dict[str, Any], answer: Answer) -> list[Piece]:
         pieces.append(_frame({"choices": [_choice(delta)], "usage": None}))
         if answer.pause_s and delta.get("content"):
             pieces.append(answer.pause_s)
+    if answer.breaks:
+        error = {"message": OVERLOADED, "type": "server_error", "code": "overloaded"}
+        return [*pieces, b"data: " + json.dumps({"error": error}).encode() + b"\n\n"]
     finish = "tool_calls" if answer.calls else "stop"
     pieces.append(_frame({"choices": [_choice({}, finish)], "usage": None}))
     pieces.append(_frame({"choices": [], "usage": _usage(answer.usage)}))

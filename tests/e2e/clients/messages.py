@@ -9,7 +9,7 @@ from typing import Any
 from anthropic.types.message_create_params import MessageCreateParams
 from pydantic import TypeAdapter
 
-from tests.e2e.clients.answer import Answer, Usage, pieces_of
+from tests.e2e.clients.answer import OVERLOADED, Answer, Usage, pieces_of
 from tests.upstream import STREAM_HEAD, Piece, whole
 
 PARAMETERS: TypeAdapter[Any] = TypeAdapter(MessageCreateParams)
@@ -35,6 +35,9 @@ def write(document: dict[str, Any], answer: Answer) -> list[Piece]:
     ]  # fmt: skip
     for index, block in enumerate(_blocks(answer)):
         pieces += _streamed(index, block, answer.pause_s)
+    if answer.breaks:
+        error = {"type": "overloaded_error", "message": OVERLOADED}
+        return [*pieces, _frame("error", error=error)]
     pieces.append(_frame("message_delta", delta=stop, usage=usage))
     pieces.append(_frame("message_stop"))
     return pieces

@@ -9,7 +9,7 @@ from typing import Any
 from openai.types.responses.response_create_params import ResponseCreateParams
 from pydantic import TypeAdapter
 
-from tests.e2e.clients.answer import Answer, Usage, pieces_of
+from tests.e2e.clients.answer import OVERLOADED, Answer, Usage, pieces_of
 from tests.upstream import STREAM_HEAD, Piece, whole
 
 PARAMETERS: TypeAdapter[Any] = TypeAdapter(ResponseCreateParams)
@@ -31,13 +31,18 @@ def write(document: dict[str, Any], answer: Answer) -> list[Piece]:
     if not document.get("stream"):
         return [whole(json.dumps(done).encode())]
     opened = HEAD | {"status": "in_progress", "output": [], "usage": None}
+    ending = {"type": "response.completed", "response": done}
+    if answer.breaks:
+        error = {"code": "server_error", "message": OVERLOADED}
+        failed = opened | {"status": "failed", "error": error}
+        ending = {"type": "response.failed", "response": failed}
     numbers = itertools.count()
     pieces: list[Piece] = [STREAM_HEAD % b""]
     for event in (
         {"type": "response.created", "response": opened},
         {"type": "response.in_progress", "response": opened},
         *(event for index, item in enumerate(output) for event in _events(index, item)),
-        {"type": "response.completed", "response": done},
+        ending,
     ):
         numbered = json.dumps({**event, "sequence_number": next(numbers)})
         pieces.append(f"event: {event['type']}\ndata: {numbered}\n\n".encode())

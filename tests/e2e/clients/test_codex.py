@@ -20,7 +20,7 @@ base_url = "{url}/v1"
 env_key = "TOLLGATE_KEY"
 wire_api = "responses"
 request_max_retries = {retries}
-stream_max_retries = 0
+stream_max_retries = {retries}
 """
 
 
@@ -150,6 +150,18 @@ def test_codex_tries_again_when_the_upstream_is_overloaded(stage: Stage, home: P
     play = stage.play("claude-sonnet-4-5", Failure(529, error), Answer("There you are."))
     printed = events(stage, home, play, retries=1)
     assert ["There you are."] == [item["text"] for item in items(printed, "agent_message")]
+    play.check()
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_codex_connects_again_when_a_stream_fails(stage: Stage, home: Path, upstream: str):
+    """The vendor fails in the middle: no end is told to Codex, which asks once more."""
+    play = stage.play(upstream, Answer("Let me say", breaks=True), Answer("There you are."))
+    printed = events(stage, home, play, retries=1)
+    assert ["There you are."] == [item["text"] for item in items(printed, "agent_message")]
+    assert ["Reconnecting"] == [
+        event["message"].partition(".")[0] for event in printed if event["type"] == "error"
+    ]
     play.check()
 
 
