@@ -260,6 +260,21 @@ def test_the_other_shapes_of_dashscope(client):
     assert [[{"text": " the"}], []] == [one["message"]["content"] for one in pieces[2:]]
 
 
+def test_events_and_blocks_are_numbered(client):
+    """From 0, one by one: events of Responses, blocks of messages and of Converse."""
+
+    def events(protocol: str) -> list[dict]:
+        answer = ask(client, protocol, "demo-thinking-2", stream=True)
+        return WIRES[protocol].events(answer.content)
+
+    numbers = [event["sequence_number"] for event in events("responses")]
+    assert [*range(len(numbers))] == numbers
+    stops = [e["index"] for e in events("anthropic") if e["type"] == "content_block_stop"]
+    assert [0, 1] == stops
+    places = [e["contentBlockIndex"] for e in events("bedrock") if "contentBlockIndex" in e]
+    assert ([0, 1], sorted(places)) == (sorted(set(places)), places)
+
+
 def test_no_protocol_is_forgotten():
     """Whatever the demo speaks is asked here."""
     assert PROTOCOLS.keys() == WIRES.keys()
