@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from tests.unit.dialects.conversation import across
-from tests.unit.dialects.conversation.across import CHAT, MESSAGES, PAIRS, PROTOCOLS, RESPONSES
+from tests.unit.dialects.conversation.across import CHAT, MESSAGES, PAIRS, RESPONSES
 from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.answer.meter import StreamMeter
 from tollgate_dialects.common.protocol import Protocol
@@ -34,6 +34,8 @@ from tollgate_dialects.request import request, rewrite
 
 SIGNED = Opaque(Origin.ANTHROPIC, Seal.SIGNATURE, "EqQB+/w==")
 HELLO = Turn("user", (Text("hi"),))
+# Those that the notes speak of.
+CLIENTS = (CHAT, RESPONSES, MESSAGES)
 CLAUDE = Target("claude-sonnet-4-5", 99)
 
 
@@ -89,7 +91,7 @@ def test_protocols_item_2_each_call_has_its_own_index(source):
     assert [0, 1, 2] == [index for index, *_ in blocks_of(out)]
 
 
-@pytest.mark.parametrize("client", PROTOCOLS, ids=lambda one: one.value)
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda one: one.value)
 def test_protocols_item_3_a_signature_comes_back(client):
     """Through every client, also of thinking that is not shown (bifrost#1149, litellm#38809)."""
     for text in ("hm", ""):
@@ -154,7 +156,7 @@ def test_protocols_item_8_gemini_gets_its_signature_and_a_schema_that_it_takes()
     answer = gemini.read_answer(
         {"candidates": [{"content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}]}
     )
-    for client in PROTOCOLS:
+    for client in CLIENTS:
         asked = DIALECTS[client].translation.read_request(asks_again(client, answer))
         sent = gemini.write_request(asked, Target("gemini-3-pro", 99)).document
         assert b'"thoughtSignature":"c2ln"' in orjson.dumps(sent)
@@ -245,7 +247,7 @@ def test_protocols_item_13_an_upstreams_words_and_its_kind_are_kept():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda one: one.value)
+@pytest.mark.parametrize("protocol", CLIENTS, ids=lambda one: one.value)
 def test_protocols_item_14_the_last_event_is_the_end(protocol):
     """Whatever the upstream's connection does then (VaalaCat/ai-gateway#11)."""
     meter = StreamMeter(DIALECTS[protocol].answer)
@@ -255,7 +257,7 @@ def test_protocols_item_14_the_last_event_is_the_end(protocol):
     assert meter.finished
 
 
-@pytest.mark.parametrize("client", PROTOCOLS, ids=lambda one: one.value)
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda one: one.value)
 def test_promise_15_blocks_of_another_maker_never_reach_anthropic(client):
     """They are stripped by rule in the middle of a conversation, whoever asks (litellm#32357)."""
     sealed = Opaque(Origin.OPENAI, Seal.ENCRYPTED, "gAAA-secret", "rs_1")
