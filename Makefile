@@ -89,7 +89,7 @@ redlines: $(VENV)/.dev ## the five red lines, black-box
 	@$(BIN)/pytest tests/red_lines
 chaos: $(VENV)/.dev ## kill -9 under load, then invariants and verifier
 	@$(BIN)/pytest tests/chaos
-e2e: $(VENV)/.dev ## the official SDKs, unchanged
+e2e: $(VENV)/.dev ## the official SDKs and other clients, unchanged
 	@$(BIN)/pytest tests/e2e
 test: $(VENV)/.dev ## all of the above, in one run
 	@$(BIN)/pytest tests

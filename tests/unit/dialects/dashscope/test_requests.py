@@ -1,19 +1,11 @@
-"""What a generation may ask for, how it is bounded, where it goes, and how it is told elsewhere."""
+"""What a generation may ask for, how it is bounded, where it goes."""
 
 import orjson
 import pytest
 
-from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
+from tests.unit.dialects.dashscope.models import MODELS
 from tollgate_dialects.common.refusal import BadRequest, Code
-from tollgate_dialects.conversation.parts import FunctionTool, Media, Text, Thinking, ToolCall
-from tollgate_dialects.conversation.request import (
-    OutputFormat,
-    Reasoning,
-    Request,
-    ToolChoice,
-    Turn,
-)
-from tollgate_dialects.conversation.translation import Target, Untranslatable
+from tollgate_dialects.conversation.parts import Text
 from tollgate_dialects.dashscope import limits
 from tollgate_dialects.dashscope.dialect import DASHSCOPE
 from tollgate_dialects.dashscope.translate.translation import TRANSLATION
@@ -225,36 +217,6 @@ def test_a_limit_is_set_inside_of_the_parameters(sent, expected):
     assert b'"max_completion_tokens":7' in newer
 
 
-MODELS = {
-    # name: (answers on the path for what is seen, thinks unasked, has a limit for all)
-    "qwen-plus": (False, False, False),
-    "qwen3-max": (False, False, False),
-    "qwen-72b-chat": (False, False, False),
-    "qwen2.5-72b-instruct": (False, False, False),
-    "qwen3-32b": (False, True, False),
-    "qwen3-30b-a3b-instruct-2507": (False, False, False),
-    "qwen3-next-80b-a3b-thinking": (False, True, False),
-    "qwq-plus": (False, True, False),
-    "qwen3.5-plus": (True, True, True),
-    "qwen3.5-397b-a17b": (True, True, False),
-    "qwen3.6-plus-2026-04-02": (True, True, True),
-    "qwen3.7-max": (True, True, True),
-    "qwen3.6-flash": (True, True, False),
-    "qwen4-max": (True, True, True),
-    "qwen-vl-max": (True, False, False),
-    "qwen2.5-vl-72b-instruct": (True, False, False),
-    "qwen3-vl-plus": (True, False, False),
-    "qwen-vl-ocr-latest": (True, False, False),
-    "qvq-max": (True, True, False),
-    "deepseek-v3": (False, False, False),
-    "deepseek-v4-pro": (False, True, True),
-    "deepseek-r1": (False, True, False),
-    "glm-5": (False, True, True),
-    "kimi-k2.6": (False, True, True),
-    "novel": (False, False, False),
-}
-
-
 @pytest.mark.parametrize("model", MODELS)
 def test_models_are_known_by_their_names(model):
     """Which path they answer on, whether they think unasked, and by what they are limited."""
@@ -280,135 +242,3 @@ def test_where_a_call_goes():
     assert (DASHSCOPE.endpoint.path, *DASHSCOPE.endpoint.other_paths) == (
         f"/api/v1{words}", f"/api/v1{seen}"
     )  # fmt: skip
-
-
-def written(request_, model="qwen-plus", limit=1_000):
-    told = TRANSLATION.write_request(request_, Target(model, limit))
-    facts = facts_of(told.document, stream=request_.stream)
-    if limit is not None and facts.max_output_tokens is not None:
-        beyond = facts.beyond_limit_tokens
-        # All that the model gives is within the limit, by the reader's own rules; where nothing is
-        # said of thinking, because the model does not think unasked.
-        if beyond is not None:
-            assert facts.max_output_tokens + beyond - 10 <= limit
-        else:
-            assert not limits.thinks(model)
-            assert facts.max_output_tokens <= limit
-    return told.document, told.dropped
-
-
-def ask(*turns, **fields):
-    turns = turns or (Turn("user", (Text("Hi"),)),)
-    return Request(model="m", turns=turns, **fields)
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("limit", [1, 2, 50, 4_000])
-@pytest.mark.parametrize(
-    "reasoning",
-    [
-        None,
-        Reasoning("off"),
-        Reasoning("on", budget_tokens=100),
-        Reasoning("on", budget_tokens=10**6),
-        Reasoning("", "high"),
-        Reasoning("", "none"),
-        Reasoning("adaptive", "low"),
-    ],
-)
-def test_thinking_and_answer_are_within_the_limit(model, limit, reasoning):
-    """Whatever is asked, of whatever model: together they are what the call was reserved for."""
-    document, _ = written(ask(reasoning=reasoning), model, limit)
-    parameters = document["parameters"]
-    if reasoning is not None and (reasoning.mode == "off" or reasoning.effort == "none"):
-        assert parameters["enable_thinking"] is False
-
-
-def test_what_has_no_place_is_named():
-    """Each by the one form's name; and what the client cannot do without refuses the request."""
-    request_ = ask(
-        frequency_penalty=1.0, verbosity="low", cache_key="k", metadata={"a": "b"}, user="u",
-        service_tier="flex", temperature=2.0, top_p=0.0, seed=2**40, extra={"store": True},
-        tools=(FunctionTool("f", cache="5m", strict=True),),
-        tool_choice=ToolChoice("required"), output_format=OutputFormat("json_schema", schema={}),
-    )  # fmt: skip
-    document, dropped = written(request_)
-    assert dropped == {
-        "frequency_penalty", "verbosity", "cache_key", "metadata", "user", "service_tier",
-        "temperature", "top_p", "seed", "store", "cache", "tools.strict", "output_format",
-    }  # fmt: skip
-    assert {"type": "function", "function": {"name": "f"}} == document["parameters"]["tool_choice"]
-    assert 1.99 == document["parameters"]["temperature"]
-    for fields in (
-        {"choices": 2},
-        {"extra": {"previous_response_id": "r"}},
-        {"tool_choice": ToolChoice("required", ("g",))},
-        {"turns": (Turn("user", (Media("audio", data="AA=="),)),)},
-        {"turns": (Turn("user", (Media("document", "application/pdf", data="AA=="),)),)},
-        {"turns": (Turn("user", (Media("image", file_id="f"),)),)},
-    ):
-        with pytest.raises(Untranslatable):
-            written(Request(**{"model": "m", "turns": (), **fields}))
-
-
-def test_json_is_asked_for_in_words_too():
-    """DashScope refuses to be asked for JSON by a conversation that does not speak of it."""
-    document, _ = written(ask(output_format=OutputFormat("json_object")))
-    assert "JSON" in document["input"]["messages"][0]["content"]
-    spoken = ask(Turn("user", (Text("as json"),)), output_format=OutputFormat("json_object"))
-    document, _ = written(spoken)
-    assert 1 == len(document["input"]["messages"])
-
-
-def test_a_conversation_with_tools_keeps_its_order():
-    """Results stand behind their calls, thinking beside the answer; pictures in parts."""
-    messages = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Look."},
-        {"role": "assistant", "content": "", "reasoning_content": "Hm.", "tool_calls": [
-            {"index": 0, "id": "c1", "type": "function",
-             "function": {"name": "look", "arguments": "{}"}},
-            {"index": 1, "id": "c2", "type": "function",
-             "function": {"name": "look", "arguments": "{}"}},
-        ]},
-        {"role": "tool", "tool_call_id": "c1", "content": "one"},
-        {"role": "tool", "tool_call_id": "c2", "content": "two"},
-        {"role": "assistant", "content": "So", "partial": True},
-    ]  # fmt: skip
-    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
-    document = {"model": "m", "input": {"messages": messages}, "parameters": {"tools": [tool]}}
-    read = TRANSLATION.read_request(document)
-    assert (Thinking("Hm."), ToolCall("c1", "look", "{}")) == read.turns[2].parts[:2]
-    assert read.parallel_tool_calls is False
-    again, _ = written(read)
-    assert messages == again["input"]["messages"]
-    for dialect, model in ((ANTHROPIC_MESSAGES, "claude-sonnet-4-5"), (OPENAI_CHAT, "gpt-4o")):
-        told = dialect.translation.write_request(read, Target(model, 100)).document
-        assert orjson.dumps(told).count(b'"c1"') == 2
-    seen, _ = written(ask(Turn("user", (Text("a"), Media("image", url="https://p")))), "m")
-    assert [{"text": "a"}, {"image": "https://p"}] == seen["input"]["messages"][0]["content"]
-
-
-def test_the_older_prompt_is_a_conversation():
-    """A prompt behind its history, and stop words that are tokens, which only one model knows."""
-    document = {
-        "model": "m",
-        "input": {"prompt": "Now", "history": [{"user": "a", "bot": "b"}]},
-        "parameters": {"stop": [[37763, 367], "x"], "enable_search": False},
-    }
-    read = TRANSLATION.read_request(document)
-    assert [("user", "a"), ("assistant", "b"), ("user", "Now")] == [
-        (turn.role, turn.parts[0].text) for turn in read.turns
-    ]
-    assert (("x",), {"stop"}, {}) == (read.stop, read.unheld, read.extra)
-
-
-def test_four_marks_for_the_cache_at_most():
-    """The last four, which cover all that stands before them."""
-    turns = tuple(Turn("user", (Text(str(n), cache="1h"),)) for n in range(6))
-    document, dropped = written(ask(*turns))
-    marks = [
-        message["content"][0].get("cache_control") for message in document["input"]["messages"]
-    ]
-    assert [None] * 2 + [{"type": "ephemeral"}] * 4 == marks
-    assert {"cache"} == dropped

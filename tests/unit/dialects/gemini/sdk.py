@@ -65,14 +65,12 @@ def gist(*documents: dict[str, Any]) -> dict[str, Any]:
                     calls += 1
                     kind, text = "call", part.function_call
                     said.append((kind, text.name, text.args or {}))
-                elif part.text:
-                    kind = "thought" if part.thought else "text"
-                    if said and said[-1][0] == kind:
-                        said[-1] = kind, said[-1][1] + part.text
-                    else:
-                        said.append((kind, part.text))
                 else:
-                    kind = "text"
+                    kind = "thought" if part.thought else "text"
+                    if part.text and said and said[-1][0] == kind:
+                        said[-1] = kind, said[-1][1] + part.text
+                    elif part.text:
+                        said.append((kind, part.text))
                 if part.thought_signature:
                     signed.append((kind, part.thought_signature))
     usage = taken(documents[-1]).usage_metadata if documents else None

@@ -182,9 +182,10 @@ def test_only_the_turn_that_goes_on_is_marked():
     assert [len(part) for part in contents[3]["parts"]] == [2, 1]
 
 
-def test_a_signature_that_is_no_base64_is_carried():
+@pytest.mark.parametrize("data", ["no base64 at all", "system", "a+-b", "\ud83d", "é"])
+def test_a_signature_that_is_no_base64_is_carried(data):
     """The SDK would fail on it; it comes back as it was."""
-    odd = Opaque(Origin.GOOGLE, Seal.SIGNATURE, "no base64 at all")
+    odd = Opaque(Origin.GOOGLE, Seal.SIGNATURE, data)
     answer = Answer((Thinking("Hm.", odd), Text("Four.")), Ending(Stop.END))
     document = TRANSLATION.write_answer(answer, NOTHING, sdk.context())
     taken = sdk.taken(document).candidates

@@ -21,6 +21,7 @@ from tollgate_dialects.conversation.answer import (
     PartStarted,
     Sealed,
 )
+from tollgate_dialects.conversation.backlog import Backlog
 from tollgate_dialects.conversation.parts import (
     Citation,
     Opaque,
@@ -180,6 +181,7 @@ class Assembly:
         self._last_call: _Slot | None = None
         self._calls = 0
         self._events: list[Event] = []
+        self._backlog = Backlog()
 
     @property
     def calls(self) -> int:
@@ -216,6 +218,7 @@ class Assembly:
             or slot.part.is_refusal is not words.is_refusal
         ):
             slot = self._append(_Slot(Text("", is_refusal=words.is_refusal)))
+        self._backlog.take(words.text, parts=len(self._slots) - 1)
         if words.text:
             self._say(slot, Delta(words.text))
         for citation in words.citations:
@@ -234,6 +237,7 @@ class Assembly:
             slot = self._append(_Slot(Thinking(""), thought.block))
         if slot.block is None:
             slot.block = thought.block
+        self._backlog.take(thought.text, parts=len(self._slots) - 1)
         if thought.text:
             self._say(slot, Delta(thought.text))
         if opaque:
@@ -258,6 +262,7 @@ class Assembly:
             return
         takes_text = isinstance(slot.part, ToolCall) and slot.part.takes_text
         new = slot.arguments.text if takes_text else slot.arguments.new
+        self._backlog.take(call.arguments, parts=len(self._slots) - 1)
         if call.arguments and (said := new(call.arguments)):
             self._say(slot, Delta(said))
         if call.opaque and not slot.is_sealed:

@@ -6,6 +6,7 @@ would have been in one piece.
 """
 
 import dataclasses
+from typing import Final
 
 from tollgate_dialects.conversation.answer import (
     Answer,
@@ -27,10 +28,15 @@ class IllegalEventError(Exception):
     """An upstream's stream cannot be told in order."""
 
 
+# Far more than any answer has.
+_PARTS_MAX: Final = 10_000
+
+
 class Order:
-    """Holds one stream to the legal order; keeps none of its text."""
+    """Holds one stream to the legal order, and its parts to a number; keeps none of its text."""
 
     def __init__(self) -> None:
+        self._parts = 0
         self.finished = False
         self._has_started = False
         self._open: AnswerPart | None = None
@@ -46,6 +52,9 @@ class Order:
             case PartStarted(part):
                 self._expect(is_open=False)
                 self._open, self._is_sealed = part, False
+                self._parts += 1
+                if self._parts > _PARTS_MAX:
+                    raise IllegalEventError
             case Delta():
                 self._expect(is_open=True)
             case Sealed():

@@ -7,7 +7,6 @@ there in base64, too.
 
 import base64
 import binascii
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -24,9 +23,6 @@ OF_TEXT: Final = "text"
 # How the base64 of what is carried begins: "tg1:".
 _CARRIED: Final = "dGcxO"
 _FOREIGN: Final = base64_of(FOREIGN_CALL)
-_BASE64: Final = re.compile(
-    r"(?:[A-Za-z0-9+/_-]{4})*(?:[A-Za-z0-9+/_-]{2}(?:==)?|[A-Za-z0-9+/_-]{3}=?)?"
-)
 _MEMBERS: Final = both("thoughtSignature")
 
 
@@ -36,7 +32,7 @@ def read(text: str, *, item_id: str = "") -> Opaque | None:
         return None
     if _is_carried(text):
         try:
-            told = base64.b64decode(base64_of(text), validate=True).decode()
+            told = base64.b64decode(base64_of(text), validate=True).decode("utf-8", "surrogatepass")
         except (binascii.Error, ValueError):
             told = text
         return carrier.restored(told, Origin.GOOGLE, Seal.SIGNATURE, item_id)
@@ -45,7 +41,7 @@ def read(text: str, *, item_id: str = "") -> Opaque | None:
 
 def written(opaque: Opaque) -> str:
     """What stands for a block in an answer to a client."""
-    if opaque.origin is Origin.GOOGLE and _BASE64.fullmatch(opaque.data):
+    if opaque.origin is Origin.GOOGLE and _is_base64(opaque.data):
         return opaque.data
     # Google's SDK reads nothing but base64: what is none is carried like the blocks of others.
     own = Origin.ANTHROPIC if opaque.origin is Origin.GOOGLE else Origin.GOOGLE
@@ -71,6 +67,18 @@ def has_carried(document: Mapping[str, Any]) -> bool:
                 if isinstance(signature, str) and _is_ours(signature):
                     return True
     return False
+
+
+def _is_base64(text: str) -> bool:
+    """Whether a text is what the SDK takes for bytes: of one alphabet, and no bit too many."""
+    usual = base64_of(text)
+    is_mixed = usual.rstrip("=") != text.rstrip("=") and ("+" in text or "/" in text)
+    try:
+        return not is_mixed and base64.b64encode(base64.b64decode(usual, validate=True)) == (
+            usual.encode()
+        )
+    except (binascii.Error, ValueError):
+        return False
 
 
 def _is_carried(text: str) -> bool:

@@ -106,7 +106,7 @@ def is_forced(
         found = [tool for tool in choice["tools"] if isinstance(tool, dict)]
     else:
         return False
-    return bool(found) and all(t.get("type") in kinds or is_left_out(t) for t in found)
+    return bool(found) and all(is_left_out(t) or t.get("type") in kinds for t in found)
 
 
 def objects(value: object, param: str) -> Iterator[dict[str, Any]]:

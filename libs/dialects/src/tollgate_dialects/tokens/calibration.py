@@ -56,6 +56,10 @@ def _claude(word: str, percent: int, tools: int) -> Calibration:
     return Calibration(word, vocabulary.dearest, percent, 16, thinking=16, schema=160, tools=tools)
 
 
+def _on_bedrock(name: str) -> str:
+    return rf"((us|eu|apac|global)\.)?anthropic\.{name}{_DATE}(-v\d)?(:0)?"
+
+
 # Without those that hear or speak, search by themselves, or were not measured.
 _GPT_5: Final = r"gpt-5(\.\d)?(-mini|-nano|-codex|-chat-latest|-luna|-sol|-terra)?"
 _GPT_4O: Final = r"(chatgpt-4o-latest|gpt-4o(-mini)?|gpt-4\.1(-mini|-nano)?)"
@@ -63,7 +67,6 @@ _DATE: Final = r"(-\d{4}-?\d{2}-?\d{2})?"
 _CLAUDE: Final = r"claude-(3(-[57])?-(haiku|sonnet|opus)|(haiku|sonnet|opus)-4(-[0156])?)(-latest)?"
 # Since opus 4.7 their text has up to a third more tokens.
 _CLAUDE_5: Final = r"claude-(opus-4-[78]|(haiku|sonnet|opus|fable)-5(-\d)?)"
-_BEDROCK: Final = r"((us|eu|apac|global)\.)?anthropic\."
 
 _MEASURED: Final = (
     (_GPT_5, _openai("gpt-5")._replace(tools=24, chat_tools=96)),
@@ -71,9 +74,9 @@ _MEASURED: Final = (
     (_GPT_4O, _openai("gpt-4o")._replace(instructions=24, tools=224, chat_tools=24)),
     (r"gpt-3\.5-turbo|gpt-4(-turbo)?", Calibration("gpt-4", vocabulary.dearest, tools=8)),
     (_CLAUDE, _claude("claude", 115, tools=640)),
-    (_CLAUDE_5, _claude("claude-5", 150, tools=640)),
-    (f"{_BEDROCK}{_CLAUDE}{_DATE}(-v\\d)?(:0)?", _claude("claude-bedrock", 115, tools=1_250)),
-    (f"{_BEDROCK}{_CLAUDE_5}{_DATE}(-v\\d)?(:0)?", _claude("claude-5-bedrock", 150, tools=1_250)),
+    (_CLAUDE_5, _claude("claude-5", 140, tools=640)),
+    (_on_bedrock(_CLAUDE), _claude("claude-bedrock", 115, tools=1_250)._replace(base=160)),
+    (_on_bedrock(_CLAUDE_5), _claude("claude-5-bedrock", 140, tools=1_250)._replace(base=160)),
     (r"gemini-[23](\.\d)?-(pro|flash)(-lite)?(-preview)?",
      Calibration("gemini", vocabulary.dearest, 110, 16, schema=16, tools=48)),
     (r"deepseek-(chat|reasoner)",

@@ -25,6 +25,7 @@ from tollgate_dialects.conversation.answer import (
     Started,
     Stop,
 )
+from tollgate_dialects.conversation.backlog import Backlog
 from tollgate_dialects.conversation.machine import Machine
 from tollgate_dialects.conversation.parts import Opaque, Origin, Seal, Text, Thinking, ToolCall
 from tollgate_dialects.conversation.translation import EventReader
@@ -32,6 +33,8 @@ from tollgate_dialects.request.content import object_in
 
 _Object: TypeAlias = Mapping[str, Any]
 
+# Members of a delta whose text is told piece by piece.
+_PIECES: Final = frozenset(("text", "partial_json", "thinking"))
 _STOPS: Final[Mapping[str, Stop]] = {
     "end_turn": Stop.END,
     "max_tokens": Stop.LENGTH,
@@ -69,6 +72,7 @@ class MessageReader(EventReader):
         # By index, in the order in which they began; the first one is being told.
         self._blocks: dict[int, _Block] = {}
         self._ended: set[int] = set()
+        self._backlog = Backlog()
 
     def read(self, event: sse.Event) -> list[Event]:
         """What one event says."""
@@ -92,6 +96,7 @@ class MessageReader(EventReader):
                 if index in self._blocks:
                     # Begun twice: what the first one has is whole.
                     events += self._end_all()
+                self._backlog.take("", parts=len(self._blocks))
                 self._blocks[index] = _Block(was_begun=True)
                 self._blocks[index].start(object_in(document, "content_block"))
             case "content_block_delta":
@@ -124,6 +129,8 @@ class MessageReader(EventReader):
                 # Other blocks stand between it and what it signs.
                 return
             block = self._blocks[index] = _Block(was_begun=False)
+        for text in _PIECES & delta.keys():
+            self._backlog.take(_word(delta, text), parts=len(self._blocks) - 1)
         block.add(delta)
 
     def _settle(self) -> list[Event]:
@@ -190,6 +197,9 @@ class _Block:
                 self._become(Thinking(""))
                 self._seal = Opaque(Origin.ANTHROPIC, Seal.ENCRYPTED, _word(block, "data"))
             case "tool_use":
+                if not _word(block, "name"):
+                    # No client could answer a call of no tool.
+                    raise ValueError("tool_use")
                 self._become(ToolCall(_word(block, "id"), _word(block, "name"), ""))
                 self._input = block.get("input")
                 self.has_called = True

@@ -44,6 +44,8 @@ _CATEGORIES: Final = frozenset(
     ("cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms")
 )
 _OBJECT_STARTS: Final = ('"', "}")
+# So far it is looked whether arguments begin like an object.
+_HEAD_CHARACTERS: Final = 64
 
 
 def write(answer: Answer, usage: Usage, context: Context) -> dict[str, Any]:
@@ -109,8 +111,9 @@ class MessageWriter(EventWriter):
         self._is_open = False
         self._part: Text | Thinking | ToolCall = Text("")
         self._seal: Opaque | None = None
-        # Of a call: what came before its block was begun; None: nothing yet.
-        self._held: str | None = None
+        # Of a call: what came before its block was begun, and how that begins.
+        self._held: list[str] = []
+        self._head = ""
         self._calls = 0
         self._has_refused = False
 
@@ -157,7 +160,7 @@ class MessageWriter(EventWriter):
 
     def _begin(self, part: Text | Thinking | ToolCall) -> list[dict[str, Any]]:
         self._part = part
-        self._held = None
+        self._held, self._head = [], ""
         self._seal = None if isinstance(part, Text) else part.opaque
         if isinstance(part, ToolCall):
             self._calls += 1
@@ -187,14 +190,16 @@ class MessageWriter(EventWriter):
         """
         if self._is_open:
             return [self._json(text)]
-        is_first = self._held is None
-        self._held = (self._held or "") + text
-        begun = self._held.lstrip()
+        is_first = not self._held
+        self._held.append(text)
+        if len(self._head) < _HEAD_CHARACTERS:
+            self._head += text[:_HEAD_CHARACTERS]
+        begun = self._head.lstrip()
         after = begun[1:].lstrip()[:1]
         is_object = begun.startswith("{") and after in _OBJECT_STARTS
         if is_first or takes_text or not is_object:
             return []
-        return self._call(self._held)
+        return self._call("".join(self._held))
 
     def _call(self, arguments: str) -> list[dict[str, Any]]:
         """Begins the block of a call, behind the block that its maker wants back with it."""
@@ -232,7 +237,7 @@ class MessageWriter(EventWriter):
         told: list[dict[str, Any]] = []
         if isinstance(part, ToolCall):
             if not self._is_open:
-                told += self._call(_object(self._held or "", part))
+                told += self._call(_object("".join(self._held), part))
             told += self._close()
             # It came when its call was on its way.
             return [*told, *self._carry(self._seal)] if self._seal is not None else told

@@ -23,7 +23,7 @@ _OWN_EXTRAS: Final = frozenset(
     ("repetition_penalty", "vl_high_resolution_images", "ocr_options", "translation_options",
      "max_input_tokens", "preserve_thinking")
 )  # fmt: skip
-_KEPT: Final = ("top_k", "presence_penalty", "logprobs", "top_logprobs", "logit_bias")
+_KEPT: Final = ("top_k", "presence_penalty", "logit_bias")
 _TEMPERATURE_MAX: Final = 1.99
 _SEED_MAX: Final = 2**31 - 1
 # The one maker whose models are told how much to think in a word.
@@ -69,6 +69,9 @@ def _left_out(request: Request) -> set[str]:
     functions = [tool for tool in request.tools if isinstance(tool, FunctionTool)]
     asked = {
         "frequency_penalty": request.frequency_penalty,
+        # They are not told in another protocol.
+        "logprobs": request.logprobs,
+        "top_logprobs": request.top_logprobs,
         "verbosity": request.verbosity,
         "cache_key": request.cache_key,
         "metadata": request.metadata,

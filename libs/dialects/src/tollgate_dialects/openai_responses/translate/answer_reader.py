@@ -20,6 +20,7 @@ from tollgate_dialects.conversation.answer import (
     Started,
     Stop,
 )
+from tollgate_dialects.conversation.backlog import Backlog
 from tollgate_dialects.conversation.machine import events_of
 from tollgate_dialects.conversation.parts import ToolCall
 from tollgate_dialects.conversation.translation import EventReader
@@ -79,6 +80,7 @@ class ResponseReader(EventReader):
         # What was told: kinds of items, and ids of calls.
         self._kinds: set[str] = set()
         self._called: set[str] = set()
+        self._backlog = Backlog()
 
     def read(self, event: sse.Event) -> list[Event]:
         """One frame. Raises ValueError."""
@@ -116,6 +118,9 @@ class ResponseReader(EventReader):
             if reader is not None:
                 reader.take_item(item, is_whole=is_whole)
         elif (reader := self._of_piece(keys, kind.partition(".")[0])) is not None:
+            delta = document.get("delta")
+            text = delta if isinstance(delta, str) else ""
+            self._backlog.take(text, parts=len(self._items) - 1)
             reader.take(kind, document)
 
     def _of_item(
@@ -155,6 +160,7 @@ class ResponseReader(EventReader):
         if not keys and self._items:
             # Nothing can be told of the one before it any more.
             self._items[-1].cut()
+        self._backlog.take("", parts=len(self._items))
         reader.keys = tuple(keys)
         self._items.append(reader)
         self._by_key.update(dict.fromkeys(keys, reader))
@@ -183,6 +189,9 @@ class ResponseReader(EventReader):
     def _note(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, PartStarted) and isinstance(event.part, ToolCall):
+                if not event.part.name:
+                    # No client could answer a call of no tool.
+                    raise shapes.ShapeError("name", "a name")
                 self._called.add(event.part.call_id)
 
     def _finish(self, response: Mapping[str, Any]) -> list[Event]:

@@ -1,0 +1,30 @@
+"""Names of models, and what is known by them."""
+
+MODELS = {
+    # name: (answers on the path for what is seen, thinks unasked, has a limit for all)
+    "qwen-plus": (False, False, False),
+    "qwen3-max": (False, False, False),
+    "qwen-72b-chat": (False, False, False),
+    "qwen2.5-72b-instruct": (False, False, False),
+    "qwen3-32b": (False, True, False),
+    "qwen3-30b-a3b-instruct-2507": (False, False, False),
+    "qwen3-next-80b-a3b-thinking": (False, True, False),
+    "qwq-plus": (False, True, False),
+    "qwen3.5-plus": (True, True, True),
+    "qwen3.5-397b-a17b": (True, True, False),
+    "qwen3.6-plus-2026-04-02": (True, True, True),
+    "qwen3.7-max": (True, True, True),
+    "qwen3.6-flash": (True, True, False),
+    "qwen4-max": (True, True, True),
+    "qwen-vl-max": (True, False, False),
+    "qwen2.5-vl-72b-instruct": (True, False, False),
+    "qwen3-vl-plus": (True, False, False),
+    "qwen-vl-ocr-latest": (True, False, False),
+    "qvq-max": (True, True, False),
+    "deepseek-v3": (False, False, False),
+    "deepseek-v4-pro": (False, True, True),
+    "deepseek-r1": (False, True, False),
+    "glm-5": (False, True, True),
+    "kimi-k2.6": (False, True, True),
+    "novel": (False, False, False),
+}
