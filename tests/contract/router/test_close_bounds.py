@@ -31,7 +31,7 @@ async def test_a_grant_that_covers_the_count_is_taken_and_no_smaller_one(tmp_pat
     """Counted at once where it is short, in a thread where it is long; a token less is refused."""
     async with fake_upstream() as up, harness(tmp_path) as router:
         up.scripts["gpt-4o"] = h.answer()
-        await router.provide(up.url, upstream_model="gpt-4o")
+        await router.provide(up.url, upstream_model="gpt-4o", input_pico_usd=5_000_000)
         body = body_of(repeats)
         tokens = counted(body)
         assert tokens * 3 < len(body)

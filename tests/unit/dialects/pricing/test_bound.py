@@ -140,9 +140,9 @@ def test_a_client_that_named_no_limit_gets_a_modest_one(call, budget):
 
 
 def test_what_is_worth_counting_by_hand():
-    """A tenth of a cent: 1,000 tokens at $1 a million; no text too long for the model."""
-    assert bound.is_worth_counting(FACTS, PRICE)
-    assert not bound.is_worth_counting(FACTS._replace(input_token_bound=999), PRICE)
+    """A cent: 10,000 tokens at $1 a million; no text too long for the model."""
+    assert bound.is_worth_counting(FACTS._replace(input_token_bound=10_000), PRICE)
+    assert not bound.is_worth_counting(FACTS._replace(input_token_bound=9_999), PRICE)
     assert not bound.is_worth_counting(FACTS._replace(unbounded_input=True), PRICE)
     assert bound.is_worth_counting(FACTS._replace(input_token_bound=1_600_000), PRICE)
     assert not bound.is_worth_counting(FACTS._replace(input_token_bound=1_600_001), PRICE)

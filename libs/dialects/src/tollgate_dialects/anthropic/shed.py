@@ -25,6 +25,8 @@ _TRACES: Final = (f'"{carrier.CARRIED}'.encode(), b'"signature":""', b'"data":""
 
 def may_have(_document: Mapping[str, Any], printed: bytes) -> bool:
     """Whether there may be such thinking: a look at the text, for most have none."""
+    if b'thinking"' not in printed:  # in a block's type, and in its name
+        return False
     # A block without a signature has one name less in it.
     return any(trace in printed for trace in _TRACES) or (
         printed.count(b'"thinking":"') > printed.count(b'"signature":')

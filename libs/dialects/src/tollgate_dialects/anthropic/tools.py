@@ -38,10 +38,12 @@ def check(tool: Mapping[str, Any]) -> None:
 
 def at_vendor(document: Mapping[str, Any]) -> ServerTools:
     """What the vendor may do on its own. Raises BadRequest for a limit that is none."""
+    if not (declared := document.get("tools")):
+        return NO_SERVER_TOOLS
     searches = calls = rereads = 0
     unlimited = False
     found: set[str] = set()
-    for tool in document.get("tools") or ():
+    for tool in declared:
         kind = tool.get("type")
         if kind in _WEB:
             limit = values.integer(tool, MAX_USES, lowest=1, highest=server_tools.MAX_CALLS)

@@ -28,8 +28,8 @@ _READ: Final = {
 _OUTPUT: Final = Unit.OUTPUT.position
 _WEB_SEARCH: Final = Unit.WEB_SEARCH.position
 
-# Counting tokens takes about a third of a millisecond for each thousand: from a tenth of a cent on.
-_WORTH_COUNTING_PICO_USD: Final = 10**9
+# Counting tokens takes about a third of a millisecond for each thousand: from a cent on.
+_WORTH_COUNTING_PICO_USD: Final = 10**10
 # A text of more bytes for each token that the model takes is too long for it, counted or not.
 _BYTES_PER_TOKEN_MAX: Final = 8
 
