@@ -50,6 +50,14 @@ class Shape:
     dialect: Dialect
     stream: bool = False
     pace_ms: int = 0
+    # Of the model whose upstream speaks the other protocol.
+    crossed: bool = False
+
+    @property
+    def model(self) -> str:
+        """Whom the client asks for."""
+        other = Dialect.CHAT if self.dialect is Dialect.MESSAGES else Dialect.MESSAGES
+        return (other if self.crossed else self.dialect).model
 
 
 def request_body(shape: Shape) -> bytes:
@@ -57,7 +65,7 @@ def request_body(shape: Shape) -> bytes:
     # The mock reads the pace from the prompt: every gateway passes that on unchanged.
     prompt = _PROMPT + (f" pace_ms={shape.pace_ms}" if shape.pace_ms else "")
     body: dict[str, object] = {
-        "model": shape.dialect.model,
+        "model": shape.model,
         "max_tokens": OUTPUT_TOKENS_MAX,
         "messages": [{"role": "user", "content": prompt}],
     }

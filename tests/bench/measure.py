@@ -31,7 +31,8 @@ class Load:
     def name(self) -> str:
         """As it stands in the JSON, for example "chat stream c=16"."""
         kind = "paced stream" if self.shape.pace_ms else "stream" if self.shape.stream else "call"
-        return f"{self.shape.dialect.name.lower()} {kind} c={self.concurrency}"
+        spoken = "crossed" if self.shape.crossed else self.shape.dialect.name.lower()
+        return f"{spoken} {kind} c={self.concurrency}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,13 @@ class _Snapshot:
 
 async def check(target: Target) -> None:
     """One call of each shape, decoded in full, before anything is timed. Raises on a wrong one."""
-    for shape in [Shape(dialect, stream) for dialect in Dialect for stream in (False, True)]:
+    shapes = [
+        Shape(dialect, stream, crossed=crossed)
+        for dialect in Dialect
+        for stream in (False, True)
+        for crossed in (False, True)
+    ]
+    for shape in shapes:
         body = await _one_answer(target, shape)
         try:
             text = canned.text_of(shape, body)

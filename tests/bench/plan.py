@@ -24,6 +24,11 @@ _MESSAGES = (
     Load(Shape(Dialect.MESSAGES), 64),
     Load(Shape(Dialect.MESSAGES, stream=True), 64),
 )
+# A chat on an upstream of messages: what translation costs.
+_CROSSED = (
+    Load(Shape(Dialect.CHAT, crossed=True), 64),
+    Load(Shape(Dialect.CHAT, stream=True, crossed=True), 64),
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Plan:
     limit_s: float
 
 
-FULL = Plan(rounds=3, spans=Spans(warm_s=0.3, timed_s=2.0), idle_s=3.0, limit_s=270.0)
+FULL = Plan(rounds=3, spans=Spans(warm_s=0.3, timed_s=2.0), idle_s=3.0, limit_s=300.0)
 QUICK = Plan(rounds=1, spans=Spans(warm_s=0.2, timed_s=0.7), idle_s=1.0, limit_s=45.0)
 
 
@@ -64,7 +69,7 @@ class Outcome:
 
 def loads_for(target: Target) -> tuple[Load, ...]:
     both = target.name in {DIRECT, SUITE}
-    return (*_CALLS, *_STREAMS, *(_MESSAGES if both else ()))
+    return (*_CALLS, *_STREAMS, *((*_MESSAGES, *_CROSSED) if both else ()))
 
 
 async def carry_out(plan: Plan, targets: list[Target], say: Callable[[str], None]) -> Outcome:
@@ -93,7 +98,7 @@ async def _measure(
     void: set[tuple[str, str]] = set()
     stop_at = time.monotonic() + plan.limit_s
     for number in range(plan.rounds):
-        for load in (*_CALLS, *_STREAMS, *_MESSAGES):
+        for load in (*_CALLS, *_STREAMS, *_MESSAGES, *_CROSSED):
             if time.monotonic() > stop_at:
                 outcome.faults.append(f"out of time in round {number + 1}, at {load.name}")
                 return

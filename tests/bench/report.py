@@ -135,7 +135,7 @@ def _processes(result: dict[str, Any]) -> str:
         *(_CALL.format(c) for c in (1, 16, 64)),
         *(_STREAM.format(c) for c in (16, 64)),
         _PACED.format(64),
-        *(load for load in measured["loads"] if load.startswith("messages")),
+        *(load for load in measured["loads"] if load.startswith(("messages", "crossed"))),
     ]
     loads = [measured["loads"].get(column, {}) for column in columns]
     engines = measured["engines"]
