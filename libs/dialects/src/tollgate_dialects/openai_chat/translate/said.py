@@ -27,6 +27,8 @@ _ORIGINS: Final = {
 }
 # The thinking in plain words: DeepSeek's name and most others', OpenRouter's and Groq's, Copilot's.
 _PLAIN: Final = ("reasoning_content", "reasoning", "reasoning_text")
+# What a message of nothing but words has.
+_WORDS_ALONE: Final = frozenset(("role", "content"))
 # Where Google's signature of a call is.
 _GOOGLE: Final = ("google", "vertex")
 
@@ -36,6 +38,11 @@ def pieces_of(message: Mapping[str, Any], *, is_whole: bool = False) -> list[Pie
 
     `is_whole`: of an answer in one piece, whose calls are all there.
     """
+    content = message.get("content")
+    if type(content) is str and all(
+        name in _WORDS_ALONE or value is None for name, value in message.items()
+    ):
+        return [Words(content)] if content else []  # as nearly every chunk
     calls = calls_in(message, is_whole=is_whole)
     call_ids = {call.call_id for call in calls if call.call_id}
     thoughts = list(thoughts_in(message))
