@@ -25,6 +25,18 @@ async def test_case_P18_count_tokens_is_served_and_free(edge):
     assert recorded == len(edge.audit.entries)
 
 
+async def test_a_response_is_counted_where_openais_clients_ask(edge):
+    """Free and at once, in the shape of OpenAI's answer; more text has more tokens."""
+    called = len(edge.router.requests)
+    counts = []
+    for text in ("hi", "hello there " * 50):
+        answer = await edge.post("/v1/responses/input_tokens", model="m-openai", input=text)
+        assert (200, "response.input_tokens") == (answer.status_code, answer.json()["object"])
+        counts.append(answer.json()["input_tokens"])
+    assert counts[0] < 20 < 100 < counts[1] < 200
+    assert called == len(edge.router.requests)
+
+
 async def test_case_P18_a_key_without_money_may_ask(mesh):
     """Also right after a refusal for money, which a call is then told without being read."""
     async with running(mesh) as edge:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tollgate_dialects.common.refusal import wrong_type
-from tollgate_dialects.openai_responses import content, limits, shed, tools
+from tollgate_dialects.openai_responses import content, count, limits, shed, tools
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules
@@ -72,6 +72,7 @@ RULES: Final = RequestRules(
     rewritten=frozenset(("model", limits.NAME, tools.MAX_CALLS)),
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
+    count=count.input_tokens,
     server_tools=tools.at_vendor,
     sheds=shed.may_have,
     shed=shed.shed,

@@ -42,7 +42,7 @@ class CountApi:
             return
         headers = answer_headers.build(exchange.facts())
         headers.append(answer_headers.JSON)
-        told = orjson.dumps({exchange.face.counted: counted})
+        told = orjson.dumps(exchange.face.counted(counted))
         await exchange.answer(200, headers, told)
 
     async def _count(self, exchange: Exchange) -> int | Refusal:

@@ -52,7 +52,7 @@ HOT = {
 }
 _COUNTED = {
     path: Called(path, face, counts=True)
-    for path, face in ((f"{face.path}/count_tokens", face) for face in _FIXED)
+    for path, face in ((f"{face.path}{face.count_path}", face) for face in _FIXED)
     if face.dialect.request.count
 }
 # Base URLs are typed by people: with a slash at the end, with /v1 twice or not at all. And who came

@@ -37,6 +37,7 @@ _PATHS = [
     *(face.path for face in openai_api.OTHER_FACES),
     anthropic_api.FACE.path,
     f"{anthropic_api.FACE.path}/count_tokens",
+    f"{openai_api.RESPONSES_FACE.path}/input_tokens",
     gemini_api.FACE.path,
     "/v1/models",
     "/v1/receipts/{trace_id}",

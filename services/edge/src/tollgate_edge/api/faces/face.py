@@ -19,8 +19,9 @@ class Face:
     # The answers to GET /v1/models and to GET /v1/models/{id}, of the catalogue's models.
     models: Callable[[Iterable[Any]], dict[str, Any]]
     model: Callable[[Any], dict[str, Any]]
-    # The member in which a count of tokens is told.
-    counted: str = "input_tokens"
+    # How a count of tokens is told, and where below the path of its calls it is asked for.
+    counted: Callable[[int], dict[str, Any]] = lambda tokens: {"input_tokens": tokens}
+    count_path: str = "/count_tokens"
 
     @property
     def protocol(self) -> Protocol:

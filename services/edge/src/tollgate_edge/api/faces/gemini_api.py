@@ -27,4 +27,6 @@ def model(entry: Model) -> dict[str, Any]:
     }
 
 
-FACE = Face(DIALECTS[Protocol.GEMINI], models, model, counted="totalTokens")
+FACE = Face(
+    DIALECTS[Protocol.GEMINI], models, model, counted=lambda tokens: {"totalTokens": tokens}
+)

@@ -25,7 +25,13 @@ def model(entry: Model) -> dict[str, Any]:
 
 
 FACE = Face(DIALECTS[Protocol.OPENAI_CHAT], models, model)
-RESPONSES_FACE = Face(DIALECTS[Protocol.OPENAI_RESPONSES], models, model)
+RESPONSES_FACE = Face(
+    DIALECTS[Protocol.OPENAI_RESPONSES],
+    models,
+    model,
+    counted=lambda tokens: {"object": "response.input_tokens", "input_tokens": tokens},
+    count_path="/input_tokens",
+)
 # What its providers serve beside chats.
 OTHER_FACES = tuple(
     Face(dialect, models, model)
