@@ -127,6 +127,8 @@ def _judge_blob(blob: Mapping[str, Any], found: Content) -> None:
         found.add(picture._replace(encoded_bytes=min(picture.encoded_bytes, len(data))))
     elif kind == PDF or kind.startswith("image/"):
         found.unbounded = True
+    else:
+        found.encoded_bytes += len(data)
 
 
 def _judge_file(file: Mapping[str, Any], found: Content) -> None:
