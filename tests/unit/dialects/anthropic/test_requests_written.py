@@ -277,10 +277,10 @@ def test_results_that_come_late_follow_their_calls():
     assert [text("go on")] == said[4][1]
 
 
-def test_calls_never_share_an_id():
-    """Anthropic refuses that (litellm#20047, openclaw#43370), and some vendors count calls anew.
+def test_calls_of_one_message_never_share_an_id():
+    """Anthropic refuses that, and some vendors name all calls alike; results are in their order.
 
-    Results are in the order of their calls; a new id depends on what stands before it alone.
+    Those of several messages may: then an id stays what it was.
     """
     turns = (
         HELLO,
@@ -291,7 +291,16 @@ def test_calls_never_share_an_id():
     )
     said = messages(*turns)
     ids = [block["id"] for role, blocks in said for block in blocks if role == "assistant"]
-    assert ["x", "x_2", "x_3"] == ids
+    assert ["x", "x_2", "x"] == ids
     results = [block for role, blocks in said[2:] for block in blocks if role == "user"]
     assert ids == [one["tool_use_id"] for one in results]
     assert ["1", "2", "3"] == [one["content"][0]["text"] for one in results]
+
+
+def test_a_call_has_one_result():
+    """Anthropic refuses a second one (litellm#20047): a client's two are told as one."""
+    results = [ToolResult("c", (Text(words),), is_error=words == "1") for words in ("1", "1", "2")]
+    said = messages(HELLO, Turn("assistant", (call("c"),)), *(Turn("user", (r,)) for r in results))
+    assert [{"type": "tool_result", "tool_use_id": "c", "content": [text("1"), text("2")]}] == (
+        said[-1][1]
+    )

@@ -1,8 +1,9 @@
 """Calls of tools and their results, as the vendors want them to stand.
 
-Promises: no two calls of a conversation share an id (Kimi counts anew in each turn, and vendors
-refuse a second one); each result stands right behind its call under the call's id, in the order of
-the calls, and each call has one at most. What belongs to no call stays where it is.
+Promises: no two calls share an id, which vendors refuse, where a model counts anew in each turn
+(Kimi) or calls all alike; each result stands right behind its call under the call's id, in the
+order of the calls, and each call has one at most. What belongs to no call stays where it is. What
+an id becomes depends on what stands before it alone, so that prompt caches hold.
 """
 
 from collections import deque
@@ -38,7 +39,8 @@ class _Call:
 class _Calls:
     """The calls so far, by the id that the client has."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_unique_in_answer: bool) -> None:
+        self._is_unique_in_answer = is_unique_in_answer
         self._used: set[str] = set()
         self._numbers: dict[str, int] = {}
         # Those without a result, the latest answer's last; and the last one with one.
@@ -49,6 +51,9 @@ class _Calls:
     def begin_answer(self) -> None:
         """What is called from here on is answered before what was called earlier."""
         self._answer += 1
+        if self._is_unique_in_answer:
+            self._used.clear()
+            self._numbers.clear()
 
     def add(self, call_id: str) -> _Call:
         unused, number = call_id, self._numbers.get(call_id, 1)
@@ -77,9 +82,11 @@ class _Calls:
 def paired(turns: Sequence[Turn], *, is_joined: bool) -> list[Turn]:
     """The same turns, with calls and results in their places.
 
-    `is_joined`: answers in a row become one message, so results stand behind the last of them.
+    `is_joined`: answers in a row become one message. Results stand behind the last of them, and ids
+    have to be unique in that message alone (Anthropic, Bedrock); else in the whole conversation
+    (Moonshot's own servers, OpenAI's Responses).
     """
-    calls = _Calls()
+    calls = _Calls(is_unique_in_answer=is_joined)
     kept: list[Turn] = []
     # By the place of the turn that results stand behind: the calls that they are of.
     behind: dict[int, list[_Call]] = {}
