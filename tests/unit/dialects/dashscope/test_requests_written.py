@@ -164,6 +164,24 @@ def test_calls_that_repeat_an_id_are_answered_each():
     assert ["r1", "q1", "r2", "q2"] == [result["content"] for result in results]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ('{"a": 1.0 }', '{"a": 1.0 }'),
+        ('{"a": ', '{"arguments":"{\\"a\\": "}'),
+        ("[1]", '{"arguments":"[1]"}'),
+        ("null", "{}"),
+        (" ", "{}"),
+    ],
+)
+def test_arguments_are_an_object(arguments, sent):
+    """What a model once broke would be refused in each later turn (nanobot#1487, nanobot#2469)."""
+    turn = Turn("assistant", (ToolCall("c", "f", arguments),))
+    document, _ = written(ask(Turn("user", (Text("Hi"),)), turn))
+    (call,) = document["input"]["messages"][1]["tool_calls"]
+    assert sent == call["function"]["arguments"]
+
+
 def test_the_older_prompt_is_a_conversation():
     """A prompt behind its history, and stop words that are tokens, which only one model knows."""
     document = {

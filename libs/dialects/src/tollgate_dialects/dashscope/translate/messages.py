@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from tollgate_dialects.conversation import pairing
+from tollgate_dialects.conversation import call_input, pairing
 from tollgate_dialects.conversation.parts import (
     Cache,
     Media,
@@ -150,7 +150,7 @@ class MessageWriter:
         flat = self._tools.call(call)
         if flat.opaque is not None:
             self._dropped.add("thinking.opaque")
-        function = {"name": flat.name, "arguments": flat.arguments or "{}"}
+        function = {"name": flat.name, "arguments": call_input.object_text(flat.arguments)}
         return {"index": index, "id": flat.call_id, "type": "function", "function": function}
 
 
