@@ -20,6 +20,8 @@ from tollgate_dialects.conversation.parts import (
 from tollgate_dialects.conversation.request import Turn
 from tollgate_dialects.conversation.tools import FlatTools
 from tollgate_dialects.conversation.translation import Untranslatable
+from tollgate_dialects.openai_chat import limits
+from tollgate_dialects.openai_chat.translate import models
 
 # Characters of a call's id.
 _ID_MAX: Final = 40
@@ -28,10 +30,12 @@ _ID_MAX: Final = 40
 class MessageWriter:
     """Writes messages, and notes what they could not carry."""
 
-    def __init__(self, tools: FlatTools, dropped: set[str], *, is_openai: bool) -> None:
+    def __init__(self, tools: FlatTools, dropped: set[str], *, model: str) -> None:
+        """`model`: whom they are for, by the upstream's name."""
         self._tools = tools
         self._dropped = dropped
-        self._is_openai = is_openai
+        self._is_openai = limits.is_openai(model)
+        self._wants_thinking = models.wants_thinking(model)
         # Somebody but the system has spoken.
         self._has_begun = False
 
@@ -158,7 +162,7 @@ class MessageWriter:
         if not thinking:
             return
         text = "\n\n".join(part.text for part in thinking if part.text)
-        if self._is_openai or not text:
+        if not (self._wants_thinking and text):
             self._dropped.add("thinking")
             return
         if any(part.opaque for part in thinking):
