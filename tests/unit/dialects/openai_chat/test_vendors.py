@@ -1,7 +1,10 @@
 """What vendors of chats other than OpenAI want of a conversation, by the reports of their users."""
 
+import time
+
 import pytest
 
+from tollgate_dialects.conversation import call_ids
 from tollgate_dialects.conversation.parts import Text, Thinking, ToolCall, ToolResult
 from tollgate_dialects.conversation.request import Request, Turn
 from tollgate_dialects.conversation.translation import Target
@@ -47,3 +50,49 @@ def test_thinking_goes_back_to_those_alone_who_want_it(model, is_wanted):
     thought = written(HELLO, Turn("assistant", (Thinking("hm"), Text("a"))), model=model)
     assert ("hm" if is_wanted else None) == thought.document["messages"][1].get("reasoning_content")
     assert (set() if is_wanted else {"thinking"}) == thought.dropped
+
+
+def paired(messages):
+    """The ids in their order: of calls, and of results with what they say."""
+    return [
+        told
+        for one in messages
+        for told in (
+            [(one["tool_call_id"], one["content"])]
+            if one["role"] == "tool"
+            else [call["id"] for call in one.get("tool_calls", ())]
+        )
+    ]
+
+
+def test_each_call_of_a_conversation_has_an_id_of_its_own():
+    """Kimi's `search:0` comes anew in each answer; MiniMax refuses a conversation that has it twice."""
+    turns = [HELLO]
+    for at in range(3):
+        turns += [asking("search:0", "other"), given("search:0", f"{at}"), given("other", "o")]
+    assert [
+        "search:0", "other", ("search:0", "0"), ("other", "o"),
+        "search:0_2", "other_2", ("search:0_2", "1"), ("other_2", "o"),
+        "search:0_3", "other_3", ("search:0_3", "2"), ("other_3", "o"),
+    ] == paired(sent(*turns))  # fmt: skip
+
+
+def test_many_calls_of_one_id_take_no_more_time_each():
+    """Who repeats one a hundred thousand times keeps nobody waiting."""
+    calls, results = asking(*["e"] * 100_000), tuple(ToolResult("e", ()) for _ in range(100_000))
+    began = time.process_time()
+    (_, renamed) = call_ids.unique((calls, Turn("user", results)))
+    assert "e_100000" == renamed.parts[-1].call_id
+    assert time.process_time() - began < 5
+
+
+def test_results_find_their_calls_where_ids_repeat():
+    """In order within an answer; who was called again first, and an id that is taken is not given."""
+    together = (asking("e", "e"), given("e", "1"), given("e", "2"))
+    assert ["e", "e_2", ("e", "1"), ("e_2", "2")] == paired(sent(HELLO, *together))
+    forgotten = (asking("e"), HELLO, asking("e"), given("e", "new"), given("e", "late"))
+    assert ["e", ("e", "late"), "e_2", ("e_2", "new")] == paired(sent(HELLO, *forgotten))
+    taken = (asking("e"), given("e", "1"), asking("e", "e_2"), given("e_2", "3"), given("e", "2"))
+    assert ["e", ("e", "1"), "e_3", "e_2", ("e_2", "3"), ("e_3", "2")] == paired(
+        sent(HELLO, *taken)
+    )

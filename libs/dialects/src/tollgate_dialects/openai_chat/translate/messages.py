@@ -1,13 +1,14 @@
 """The turns of a conversation as a chat's messages.
 
-Promises: each result of a tool is a message of its own, right behind the calls; thinking goes back
-as words where the model's vendor takes them, with its opaque blocks beside it, and never as text.
+Promises: each result of a tool is a message of its own, right behind the calls, of which no two
+have one id; thinking goes back as words where the model's vendor wants them, and never as text.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from tollgate_dialects.conversation import call_ids
 from tollgate_dialects.conversation.parts import (
     Media,
     Origin,
@@ -42,7 +43,7 @@ class MessageWriter:
     def write(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
         """All messages. Raises Untranslatable."""
         messages: list[dict[str, Any]] = []
-        for turn in turns:
+        for turn in call_ids.unique(turns):
             self._has_begun |= turn.role in ("user", "assistant")
             if turn.role == "assistant":
                 messages += self._assistant(turn)
