@@ -306,3 +306,12 @@ def test_a_mark_inside_of_a_result_is_moved_behind_it():
     marked = ToolResult("c", parts, cache="1h")
     ((_, (block,)),) = messages(Turn("user", (marked,)))
     assert {"type": "ephemeral", "ttl": "1h"} == block["cache_control"]
+
+
+def test_a_call_has_one_result():
+    """Anthropic refuses a second one (litellm#20047): a client's two are told as one."""
+    results = [ToolResult("c", (Text(words),), is_error=words == "1") for words in ("1", "1", "2")]
+    said = messages(HELLO, Turn("assistant", (call("c"),)), *(Turn("user", (r,)) for r in results))
+    assert [{"type": "tool_result", "tool_use_id": "c", "content": [text("1"), text("2")]}] == (
+        said[-1][1]
+    )
