@@ -5,10 +5,10 @@ have one id; thinking goes back as words where the model's vendor wants them, an
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from tollgate_dialects.conversation import call_ids
+from tollgate_dialects.conversation import call_input, pairing
 from tollgate_dialects.conversation.parts import (
     Media,
     Origin,
@@ -40,10 +40,10 @@ class MessageWriter:
         # Somebody but the system has spoken.
         self._has_begun = False
 
-    def write(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
+    def write(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         """All messages. Raises Untranslatable."""
         messages: list[dict[str, Any]] = []
-        for turn in call_ids.unique(turns):
+        for turn in pairing.paired(turns, is_joined=False):
             self._has_begun |= turn.role in ("user", "assistant")
             if turn.role == "assistant":
                 messages += self._assistant(turn)
@@ -51,7 +51,7 @@ class MessageWriter:
                 messages += self._said(turn)
         if not self._is_openai:
             messages = _with_one_system(messages)
-        return _in_order(messages)
+        return messages
 
     def _said(self, turn: Turn) -> list[dict[str, Any]]:
         results = [part for part in turn.parts if isinstance(part, ToolResult)]
@@ -175,7 +175,7 @@ class MessageWriter:
         if flat.takes_text:
             custom = {"name": flat.name, "input": flat.arguments}
             return {"id": _fit(flat.call_id), "type": "custom", "custom": custom}
-        function = {"name": flat.name, "arguments": flat.arguments or "{}"}
+        function = {"name": flat.name, "arguments": call_input.object_text(flat.arguments)}
         written: dict[str, Any] = {
             "id": _fit(flat.call_id),
             "type": "function",
@@ -218,20 +218,3 @@ def _with_one_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             )
         ]
     return [{"role": "system", "content": whole}, *messages[head:]]
-
-
-def _in_order(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Results right behind their calls, whatever was said in between."""
-    ordered: list[dict[str, Any]] = []
-    after: dict[str, int] = {}
-    for message in messages:
-        at = after.get(message.get("tool_call_id", ""))
-        if at is None:
-            ordered.append(message)
-            for call in message.get("tool_calls", ()):
-                after[call["id"]] = len(ordered)
-            continue
-        while at < len(ordered) and ordered[at]["role"] == "tool":
-            at += 1
-        ordered.insert(at, message)
-    return ordered

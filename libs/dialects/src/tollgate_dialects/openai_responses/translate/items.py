@@ -6,10 +6,10 @@ and never as text.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from tollgate_dialects.conversation import call_ids
+from tollgate_dialects.conversation import pairing
 from tollgate_dialects.conversation.parts import (
     Media,
     Origin,
@@ -49,10 +49,10 @@ class ItemWriter:
         # A result has to be of the kind of its call.
         self._text_calls: set[str] = set()
 
-    def write(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
+    def write(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         """All items. Raises Untranslatable."""
         items: list[dict[str, Any]] = []
-        for turn in call_ids.unique(turns):
+        for turn in pairing.paired(turns, is_joined=False):
             if turn.name:
                 self._dropped.add("name")
             items += self._assistant(turn) if turn.role == "assistant" else self._given(turn)
