@@ -1,5 +1,7 @@
 """What vendors of chats other than OpenAI want of a conversation, by the reports of their users."""
 
+import re
+
 import pytest
 
 from tollgate_dialects.conversation.parts import Text, Thinking, ToolCall, ToolResult
@@ -94,3 +96,39 @@ def test_arguments_that_a_model_broke_are_wrapped(arguments, expected):
     turns = (HELLO, asking("c", arguments=arguments), given("c", "bad"))
     (call,) = sent(*turns)[1]["tool_calls"]
     assert expected == call["function"]["arguments"]
+
+
+MISTRALS = [
+    "mistral-large-latest", "mistralai/Devstral-Small-2507", "codestral-2508", "ministral-8b",
+    "magistral-medium-2509", "pixtral-12b", "open-mixtral-8x22b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", MISTRALS)
+def test_mistral_gets_ids_of_nine_letters_and_digits(model):
+    """It refuses others (opencode#1680): the same for a call and its result, in each request."""
+    turns = (HELLO, asking("toolu_01Ab", "aB3dE6gH9"), given("toolu_01Ab", "1"))
+    (_, answer, result) = sent(*turns, model=model)
+    (called, kept) = answer["tool_calls"]
+    assert re.fullmatch("[a-zA-Z0-9]{9}", called["id"])
+    assert (called["id"], "aB3dE6gH9") == (result["tool_call_id"], kept["id"])
+    assert "toolu_01Ab" == sent(*turns)[1]["tool_calls"][0]["id"]
+
+
+@pytest.mark.parametrize(("model", "bridges"), [(MISTRALS[0], 1), ("deepseek-chat", 0)])
+def test_mistrals_users_speak_behind_an_answer(model, bridges):
+    """A user right behind a result is refused (claude-code-router#1287, avante#2695)."""
+    both = Turn("user", (ToolResult("c", (Text("1"),)), Text("and now?")))
+    roles = [one["role"] for one in sent(HELLO, asking("c"), both, model=model)]
+    assert ["user", "assistant", "tool", *["assistant"] * bridges, "user"] == roles
+    roles = [one["role"] for one in sent(HELLO, asking("c"), given("c", "1"), model=model)]
+    assert ["user", "assistant", "tool"] == roles
+
+
+def test_mistral_is_told_that_an_answer_is_a_beginning():
+    """A last message of the assistant's without the word is refused (OmniRoute#3396)."""
+    begun = Turn("assistant", (Text("{"),))
+    assert sent(HELLO, begun, model=MISTRALS[0])[1]["prefix"] is True
+    assert not any("prefix" in one for one in sent(HELLO, begun, HELLO, model=MISTRALS[0]))
+    assert not any("prefix" in one for one in sent(HELLO, begun))
+    assert not any("prefix" in one for one in sent(HELLO, asking("c"), model=MISTRALS[0]))

@@ -5,6 +5,7 @@ have one id; thinking goes back as words where the model's vendor wants them, an
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -26,6 +27,11 @@ from tollgate_dialects.openai_chat.translate import models
 
 # Characters of a call's id.
 _ID_MAX: Final = 40
+# The ids that Mistral takes.
+_MISTRAL_ID: Final = re.compile(r"[a-zA-Z0-9]{9}")
+_MISTRAL_ID_CHARACTERS: Final = 9
+# What Mistral's models are told to have said between a result and the user's next words.
+_BRIDGE: Final = "Understood."
 
 
 class MessageWriter:
@@ -36,6 +42,7 @@ class MessageWriter:
         self._tools = tools
         self._dropped = dropped
         self._is_openai = limits.is_openai(model)
+        self._is_mistral = models.is_mistral(model)
         self._wants_thinking = models.wants_thinking(model)
         # Somebody but the system has spoken.
         self._has_begun = False
@@ -51,7 +58,7 @@ class MessageWriter:
                 messages += self._said(turn)
         if not self._is_openai:
             messages = _with_one_system(messages)
-        return messages
+        return _bridged(messages) if self._is_mistral else messages
 
     def _said(self, turn: Turn) -> list[dict[str, Any]]:
         results = [part for part in turn.parts if isinstance(part, ToolResult)]
@@ -87,7 +94,11 @@ class MessageWriter:
             self._dropped.add("tool_result.is_error")
         if result.cache:
             self._dropped.add("cache")
-        return {"role": "tool", "tool_call_id": _fit(result.call_id), "content": "\n".join(texts)}
+        return {
+            "role": "tool",
+            "tool_call_id": self._fit(result.call_id),
+            "content": "\n".join(texts),
+        }
 
     def _content(self, parts: Sequence[Part]) -> str | list[dict[str, Any]]:
         if any(isinstance(part, Text) and part.cache for part in parts):
@@ -174,10 +185,10 @@ class MessageWriter:
         flat = self._tools.call(call)
         if flat.takes_text:
             custom = {"name": flat.name, "input": flat.arguments}
-            return {"id": _fit(flat.call_id), "type": "custom", "custom": custom}
+            return {"id": self._fit(flat.call_id), "type": "custom", "custom": custom}
         function = {"name": flat.name, "arguments": call_input.object_text(flat.arguments)}
         written: dict[str, Any] = {
-            "id": _fit(flat.call_id),
+            "id": self._fit(flat.call_id),
             "type": "function",
             "function": function,
         }
@@ -189,13 +200,15 @@ class MessageWriter:
                 self._dropped.add("thinking.opaque")
         return written
 
-
-def _fit(call_id: str) -> str:
-    """A call's id as OpenAI takes it, the same for its result."""
-    if len(call_id) <= _ID_MAX:
-        return call_id
-    digest = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"call_{digest[: _ID_MAX - len('call_')]}"
+    def _fit(self, call_id: str) -> str:
+        """A call's id as the model's vendor takes it, the same for its result."""
+        fits = _MISTRAL_ID.fullmatch(call_id) if self._is_mistral else len(call_id) <= _ID_MAX
+        if fits:
+            return call_id
+        digest = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()
+        if self._is_mistral:
+            return digest[:_MISTRAL_ID_CHARACTERS]
+        return f"call_{digest[: _ID_MAX - len('call_')]}"
 
 
 def _with_one_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -218,3 +231,16 @@ def _with_one_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             )
         ]
     return [{"role": "system", "content": whole}, *messages[head:]]
+
+
+def _bridged(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As Mistral takes it: an answer behind results, and the last one said to be a beginning."""
+    ordered: list[dict[str, Any]] = []
+    for message in messages:
+        if ordered and (ordered[-1]["role"], message["role"]) == ("tool", "user"):
+            ordered.append({"role": "assistant", "content": _BRIDGE})
+        ordered.append(message)
+    last = ordered[-1] if ordered else {}
+    if last.get("role") == "assistant" and "tool_calls" not in last:
+        ordered[-1] = {**last, "prefix": True}
+    return ordered

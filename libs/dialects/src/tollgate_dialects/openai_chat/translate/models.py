@@ -16,6 +16,15 @@ _WANTS_THINKING: Final = re.compile(
 # only taught by one of those.
 _REFUSES_THINKING: Final = re.compile(r"zai-glm|qwen-3-|kimi-k2-instruct|distill", re.IGNORECASE)
 
+_MISTRAL: Final = re.compile(
+    r"mistral|ministral|codestral|devstral|magistral|mixtral|pixtral|voxtral", re.IGNORECASE
+)
+
+
+def is_mistral(model: str) -> bool:
+    """Whether it is one of Mistral's, of whom servers refuse ids and orders that others take."""
+    return _MISTRAL.search(model) is not None
+
 
 def wants_thinking(model: str) -> bool:
     """Whether a model is to be told again in plain words what it thought."""
