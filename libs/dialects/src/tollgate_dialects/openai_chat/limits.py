@@ -54,12 +54,17 @@ def beyond_limit(document: Mapping[str, Any]) -> int | None:
     budget = values.integer(document, "thinking_budget", lowest=0, highest=values.MAX_OUTPUT_TOKENS)
     said = document.get("enable_thinking")
     model = document.get("model")
-    thinks = isinstance(model, str) and _THINKING_QWEN.search(model) is not None
+    thinks = isinstance(model, str) and is_thinking_qwen(model)
     if said is False or not (said or budget is not None or thinks):
         return 0
     if document.get("max_completion_tokens") is not None:
         return BEYOND_LIMIT_TOKENS
     return None if budget is None else budget + BEYOND_LIMIT_TOKENS
+
+
+def is_thinking_qwen(model: str) -> bool:
+    """Whether a name is that of one of Qwen's models that think unless they are told not to."""
+    return _THINKING_QWEN.search(model) is not None
 
 
 def is_reasoning_model(model: str) -> bool:
