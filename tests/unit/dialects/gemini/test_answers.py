@@ -3,11 +3,11 @@
 import orjson
 import pytest
 
+from tests.unit.dialects.conversation import across
 from tests.unit.dialects.gemini import sdk
-from tollgate_dialects.common import sse
+from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.shapes import ShapeError
 from tollgate_dialects.conversation.answer import Answer, Ending, Stop
-from tollgate_dialects.conversation.machine import Machine
 from tollgate_dialects.conversation.parts import Text, Thinking, ToolCall
 from tollgate_dialects.gemini.translate.arguments import PartialArguments
 from tollgate_dialects.gemini.translate.translation import TRANSLATION
@@ -158,12 +158,22 @@ def test_many_texts_take_time_in_proportion():
     assert part == {"text": "x" * 2_000_000}
 
 
-def test_what_comes_behind_the_end_is_not_told():
-    """Some say twice why they ended."""
-    reader, machine = TRANSLATION.event_reader(), Machine()
-    last = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}
-    for _ in range(2):
-        data = orjson.dumps(last)
-        for event in reader.read(sse.Event(b"", data, is_simple=True, is_event=True)):
-            machine.check(event)
-    assert machine.answer().parts == (Text("a"),)
+def streamed(*documents, size=1 << 20):
+    """What a client of chats is told of a stream: its words, and its last chunk's reason."""
+    raw = b"".join(b"data: %b\n\n" % orjson.dumps(one) for one in documents)
+    out, finished = across.told(Protocol.GEMINI, Protocol.OPENAI_CHAT, raw, size=size)
+    choices = [one for event in across.events(out) for one in event["choices"]]
+    words = "".join(one["delta"].get("content") or "" for one in choices)
+    return words, choices[-1]["finish_reason"], finished
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_what_comes_behind_a_reason_is_told(size):
+    """Some give a reason in every chunk, or in a first empty one (one-api#1477, kelivo#1003)."""
+
+    def chunk(text, reason="STOP"):
+        return {"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": reason}]}
+
+    assert streamed(chunk("Hello "), chunk("world"), size=size) == ("Hello world", "stop", True)
+    assert streamed(chunk(""), chunk("Hi"), {"usageMetadata": {}}) == ("Hi", "stop", True)
+    assert streamed(chunk("Hi"), chunk("!", "MAX_TOKENS")) == ("Hi!", "length", True)

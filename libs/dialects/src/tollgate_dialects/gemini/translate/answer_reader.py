@@ -48,11 +48,11 @@ def read(document: Mapping[str, Any]) -> Answer:
 
 
 class ChunkReader(EventReader):
-    """Reads one stream of chunks: the one that says why it ended is the last."""
+    """Reads one stream of chunks: behind the one that says why it ended there may be more."""
 
     def __init__(self) -> None:
         self._has_begun = False
-        self._has_finished = False
+        self._has_ended = False
         self._seed = ""
         self._open: Text | Thinking | None = None
         # The call whose arguments come piece by piece.
@@ -67,10 +67,15 @@ class ChunkReader(EventReader):
         document = documents.read(event.data)
         if not isinstance(document, dict):
             raise shapes.ShapeError("chunk", "an object")
-        if self._has_finished:
+        self._has_ended = self._has_ended or stream.ends(document)
+        return self.take(document)
+
+    def close(self) -> list[Event]:
+        """The end, once, when a chunk has said why."""
+        if not self._has_ended:
             return []
-        events = self.take(document)
-        return [*events, *self.finish()] if stream.ends(document) else events
+        self._has_ended = False
+        return self.finish()
 
     def take(self, document: Mapping[str, Any]) -> list[Event]:
         """What a chunk, or a whole answer, says. Raises ShapeError."""
@@ -92,7 +97,6 @@ class ChunkReader(EventReader):
 
     def finish(self) -> list[Event]:
         """What follows the last chunk."""
-        self._has_finished = True
         events: list[Event] = [] if self._has_begun else [Started()]
         events += self._end_call() + self._close()
         ending = self._ending
