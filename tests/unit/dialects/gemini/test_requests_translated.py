@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tollgate_dialects.common.refusal import BadRequest, Code
-from tollgate_dialects.conversation.parts import FunctionTool, Text, ToolCall, ToolResult
+from tollgate_dialects.conversation.parts import FunctionTool, Media, Text, ToolCall, ToolResult
 from tollgate_dialects.conversation.request import (
     OutputFormat,
     Reasoning,
@@ -214,10 +214,86 @@ def test_results_stand_first_and_under_their_names():
     contents = written("gemini-2.5-flash", turns=turns).document["contents"]
     assert contents[1]["parts"][1]["functionCall"]["args"] == {"arguments": "[1]"}
     assert contents[2]["parts"] == [
-        {"functionResponse": {"id": "a", "name": "f", "response": {"x": 1}}},
-        {"functionResponse": {"id": "b", "name": "g", "response": {"error": "no"}}},
-        {"text": "Here."},
+        {"functionResponse": {"name": "f", "response": {"x": 1}}},
+        {"functionResponse": {"name": "g", "response": {"error": "no"}}},
     ]
+    assert contents[3:] == [{"role": "user", "parts": [{"text": "Here."}]}]
+
+
+def said(turns, model="gemini-3.7-flash"):
+    """What is sent of turns, in brief: who speaks, and its words, calls and results."""
+    told = []
+    for content in written(model, turns=turns).document["contents"]:
+        assert "'id'" not in repr(content)
+        words = []
+        for part in content["parts"]:
+            result = part.get("functionResponse", {})
+            name = part.get("functionCall", result).get("name", "")
+            words.append(name + str(part.get("text", result.get("response", {}).get("output", ""))))
+        told.append((content["role"], words))
+    return told
+
+
+def calls(*ids_and_names):
+    return Turn("assistant", tuple(ToolCall(one, name, "{}") for one, name in ids_and_names))
+
+
+def gave(*ids_and_words):
+    return Turn("user", tuple(ToolResult(one, (Text(word),)) for one, word in ids_and_words))
+
+
+GO = Turn("user", (Text("Go."),))
+
+
+def test_ids_are_not_sent():
+    """Vertex refuses them (mlflow#24127, kimi-cli#1582); names and places tell the same."""
+    turns = (GO, calls(("a", "f"), ("b", "f")), gave(("b", "2"), ("a", "1")))
+    assert said(turns)[1:] == [("model", ["f", "f"]), ("user", ["f1", "f2"])]
+
+
+def test_results_stand_alone():
+    """Newer models take a content of results and words for a model's (opencode#43478)."""
+    turns = (GO, calls(("a", "f")), Turn("user", (*gave(("a", "1")).parts, Text("And?"))))
+    assert said(turns)[2:] == [("user", ["f1"]), ("user", ["And?"])]
+    picture = Media("image", "image/png", data="QUJD")
+    turns = (GO, calls(("a", "f")), Turn("user", (ToolResult("a", (Text("1"), picture)),)))
+    old = written("gemini-2.5-flash", turns=turns).document["contents"]
+    assert [list(part) for one in old[2:] for part in one["parts"]] == [
+        ["functionResponse"], ["inlineData"],
+    ]  # fmt: skip
+    assert [len(one["parts"]) for one in old[2:]] == [1, 1]
+
+
+def test_words_behind_results_go_on_with_them():
+    """So the calls of another maker are marked there, too."""
+    turns = (GO, calls(("a", "f")), Turn("user", (*gave(("a", "1")).parts, Text("And?"))))
+    contents = written("gemini-3.7-flash", turns=turns).document["contents"]
+    assert "thoughtSignature" in contents[1]["parts"][0]
+
+
+def test_ids_that_are_given_again():
+    """Over turns, and within one: each result stays with its own call."""
+    turns = (
+        GO, calls(("s:0", "f"), ("s:1", "g")), gave(("s:1", "2"), ("s:0", "1")),
+        calls(("s:1", "h"), ("s:0", "k")), gave(("s:0", "4"), ("s:1", "3")),
+    )  # fmt: skip
+    assert said(turns)[1:] == [
+        ("model", ["f", "g"]), ("user", ["f1", "g2"]),
+        ("model", ["h", "k"]), ("user", ["h3", "k4"]),
+    ]  # fmt: skip
+    turns = (GO, calls(("e", "f"), ("e", "g")), gave(("e", "1"), ("e", "2")))
+    assert said(turns)[2:] == [("user", ["f1", "g2"])]
+
+
+def test_a_late_result_stands_with_its_call():
+    """Google wants as many results as calls right behind them; one of no call stands alone."""
+    late = (
+        GO, calls(("a", "f"), ("b", "g")), gave(("a", "1")),
+        Turn("assistant", (Text("Hm."),)), gave(("b", "2")), gave(("x", "3")),
+    )  # fmt: skip
+    assert said(late)[1:] == [
+        ("model", ["f", "g"]), ("user", ["f1", "g2"]), ("model", ["Hm."]), ("user", ["x3"]),
+    ]  # fmt: skip
 
 
 def test_older_models_are_not_held_to_json_beside_functions():
@@ -295,8 +371,7 @@ def test_many_small_parts_take_time_in_proportion():
     contents = [{"role": "model", "parts": calls}, {"role": "user", "parts": results}]
     read = TRANSLATION.read_request({"contents": contents})
     sent = TRANSLATION.write_request(read, Target("gemini-3-pro", 9)).document["contents"]
-    ids = [[next(iter(part.values()))["id"] for part in content["parts"]] for content in sent]
-    assert ids[0] == ids[1]
+    assert [len(content["parts"]) for content in sent] == [count, count]
 
 
 def test_the_spelling_that_is_there_is_found():
