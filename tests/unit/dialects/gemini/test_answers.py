@@ -8,6 +8,7 @@ from tests.unit.dialects.gemini import sdk
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.shapes import ShapeError
 from tollgate_dialects.conversation.answer import Answer, Ending, Stop
+from tollgate_dialects.conversation.machine import IllegalEventError
 from tollgate_dialects.conversation.parts import Text, Thinking, ToolCall
 from tollgate_dialects.gemini.translate.arguments import PartialArguments
 from tollgate_dialects.gemini.translate.translation import TRANSLATION
@@ -27,7 +28,6 @@ def answered(*parts, reason="STOP", **members):
         ("MAX_TOKENS", Stop.LENGTH, ""),
         ("SAFETY", Stop.REFUSAL, "safety"),
         ("PROHIBITED_CONTENT", Stop.REFUSAL, "prohibited_content"),
-        ("MALFORMED_FUNCTION_CALL", Stop.END, ""),
         ("A_NEW_ONE", Stop.END, ""),
     ],
 )
@@ -37,6 +37,15 @@ def test_why_an_answer_ended(reason, stop, category):
     assert answer.ending.stop is stop
     assert answer.ending.category == category
     assert answer.ending.explanation == ("why" if category else "")
+
+
+@pytest.mark.parametrize("reason", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"])
+def test_a_call_that_is_none_is_a_failure(reason):
+    """Told as an end, it ends a client's work with nothing (hermes-agent#83869, sub2api#7081)."""
+    with pytest.raises(IllegalEventError):
+        answered({"text": "I call."}, reason=reason)
+    with pytest.raises(IllegalEventError):
+        streamed({"candidates": [{"finishReason": reason}]})
 
 
 def test_a_call_ends_in_calls():

@@ -164,6 +164,16 @@ def written(model="gemini-3-pro", limit=1_000, **members):
         (Reasoning("off"), "gemini-2.5-pro", {"thinkingBudget": 128}, {"reasoning"}),
         (Reasoning("off"), "gemini-3-flash", {"thinkingLevel": "MINIMAL"}, {"reasoning"}),
         (Reasoning("off"), "gemini-2.0-flash", None, set()),
+        # kiss-translator#1048: newer ones cannot be told to think next to nothing.
+        (Reasoning("off"), "gemini-3.7-flash", {"thinkingLevel": "LOW"}, {"reasoning"}),
+        (Reasoning("", "none"), "gemini-3.8-flash", {"thinkingLevel": "LOW"}, {"reasoning"}),
+        (
+            Reasoning("", "minimal"),
+            "gemini-3.7-flash",
+            {"thinkingLevel": "LOW"},
+            {"reasoning.effort"},
+        ),
+        (Reasoning("", "minimal"), "gemini-3.6-flash", {"thinkingLevel": "MINIMAL"}, set()),
         (Reasoning("", "high"), "gemini-2.0-flash", None, {"reasoning"}),
         (Reasoning("", "low"), "gemini-3-pro", {"thinkingLevel": "LOW"}, set()),
         (Reasoning("", "medium"), "gemini-3-pro", {"thinkingLevel": "HIGH"}, {"reasoning.effort"}),
@@ -185,7 +195,7 @@ def test_how_much_to_think_is_said_as_the_model_takes_it(asked, model, config, d
     """Levels from 3 on, budgets before; what has no word is the nearest, and named."""
     found = written(model, reasoning=asked)
     told = found.document["generationConfig"].get("thinkingConfig")
-    if config is not None and asked.mode != "off":
+    if config is not None and asked.mode != "off" and asked.effort != "none":
         config = {**config, "includeThoughts": True}
     assert told == config
     assert found.dropped == dropped
@@ -285,6 +295,29 @@ def test_ids_that_are_given_again():
     assert said(turns)[2:] == [("user", ["f1", "g2"])]
 
 
+@pytest.mark.parametrize("text", ['{"$ref":"#/a"}', '{"a":[{"\\u0024ref":"#/a"}]}'])
+def test_a_result_with_a_reference_is_words(text):
+    """Gemini 3 takes `$ref` for a picture's name: 400 "does not match to a display_name"."""
+    assert said((GO, calls(("a", "f")), gave(("a", text))))[2] == ("user", ["f" + text])
+
+
+def test_a_user_speaks_first_and_last():
+    """Google refuses a conversation that begins with a call, newer models one that a model ends.
+
+    gemini-cli#11814, LibreChat agents#323, cline#12521.
+    """
+    called = (Turn("system", (Text("Be short."),)), calls(("a", "f")), gave(("a", "1")))
+    assert said(called) == [("user", ["Begin."]), ("model", ["f"]), ("user", ["f1"])]
+    begun = (GO, Turn("assistant", (Text("{"),)))
+    for model, is_taken in (
+        ("gemini-2.5-flash", True), ("gemini-3.5-flash", True), ("gemini-3.5-flash-lite", False),
+        ("gemini-3.6-flash", False), ("gemini-3.7-flash", False),
+    ):  # fmt: skip
+        last = ("model", ["{"]) if is_taken else ("user", ["Go on."])
+        assert said(begun, model)[-1] == last
+        assert ("prefill" in written(model, turns=begun).dropped) is not is_taken
+
+
 def test_a_late_result_stands_with_its_call():
     """Google wants as many results as calls right behind them; one of no call stands alone."""
     late = (
@@ -331,6 +364,26 @@ def test_schemas_hold_what_google_takes():
 
 
 @pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"$ref": "#/$defs/A", "description": "d", "default": {}}, {"$ref": "#/$defs/A"}),
+        ({"enum": ["", "a", None, True, 2]}, {"enum": ["a", 2]}),
+        ({"const": True}, {"type": "boolean"}),
+        ({"enum": [None], "type": "null"}, {"type": "null"}),
+        ({"enum": [""]}, {"type": "string"}),
+        ({"enum": [False, None], "title": "t"}, {"title": "t"}),
+    ],
+)
+def test_references_and_enumerations_as_google_takes_them(given, sent):
+    """Beside a reference nothing but `$` names; in a list texts and numbers (else a 400)."""
+    schema = {"type": "object", "properties": {"a": given}, "$defs": {"A": {"type": "object"}}}
+    found = written(tools=(FunctionTool("f", schema=schema),))
+    function = found.document["tools"][0]["functionDeclarations"][0]
+    assert function["parametersJsonSchema"]["properties"]["a"] == sent
+    assert "tools.schema" in found.dropped
+
+
+@pytest.mark.parametrize(
     ("choice", "config"),
     [
         (ToolChoice("auto"), {"mode": "AUTO"}),
@@ -371,7 +424,7 @@ def test_many_small_parts_take_time_in_proportion():
     contents = [{"role": "model", "parts": calls}, {"role": "user", "parts": results}]
     read = TRANSLATION.read_request({"contents": contents})
     sent = TRANSLATION.write_request(read, Target("gemini-3-pro", 9)).document["contents"]
-    assert [len(content["parts"]) for content in sent] == [count, count]
+    assert [len(content["parts"]) for content in sent] == [1, count, count]
 
 
 def test_the_spelling_that_is_there_is_found():

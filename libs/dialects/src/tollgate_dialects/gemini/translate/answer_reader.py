@@ -22,7 +22,7 @@ from tollgate_dialects.conversation.answer import (
     Started,
     Stop,
 )
-from tollgate_dialects.conversation.machine import Machine
+from tollgate_dialects.conversation.machine import IllegalEventError, Machine
 from tollgate_dialects.conversation.parts import Opaque, Text, Thinking, ToolCall
 from tollgate_dialects.conversation.translation import EventReader
 from tollgate_dialects.gemini import signatures, stream
@@ -36,6 +36,11 @@ _STOPS: Final[Mapping[str, Stop]] = {
         Stop.REFUSAL,
     ),
 }  # fmt: skip
+# What the model made is no answer: an end like any other would be the end of a client's work.
+_FAILURES: Final = frozenset(
+    ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS",
+     "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE")
+)  # fmt: skip
 
 
 def read(document: Mapping[str, Any]) -> Answer:
@@ -63,7 +68,7 @@ class ChunkReader(EventReader):
         self._ending = Ending(Stop.END)
 
     def read(self, event: sse.Event) -> list[Event]:
-        """What one chunk says. Raises ValueError."""
+        """What one chunk says. Raises ValueError, IllegalEventError."""
         document = documents.read(event.data)
         if not isinstance(document, dict):
             raise shapes.ShapeError("chunk", "an object")
@@ -78,7 +83,7 @@ class ChunkReader(EventReader):
         return self.finish()
 
     def take(self, document: Mapping[str, Any]) -> list[Event]:
-        """What a chunk, or a whole answer, says. Raises ShapeError."""
+        """What a chunk, or a whole answer, says. Raises ShapeError, IllegalEventError."""
         events: list[Event] = []
         if not self._has_begun:
             self._has_begun = True
@@ -109,6 +114,8 @@ class ChunkReader(EventReader):
         reason = shapes.text(candidate, "finishReason")
         if not reason:
             return
+        if reason in _FAILURES:
+            raise IllegalEventError
         stop = _STOPS.get(reason, Stop.END)
         if stop is Stop.REFUSAL:
             why = shapes.text(candidate, "finishMessage")

@@ -1,9 +1,10 @@
 """The turns of a conversation as contents.
 
-Promises: the results of a content's calls are the content behind it, with nothing else in it, in
-the order of the calls, for models go by names and places alone; else who speaks changes from
-content to content; a signature goes back only to Google, to the part that it came with, and calls
-of other makers are marked as such where a model refuses one without.
+Promises: a user speaks first, and last where the model wants that; the results of a content's calls
+are the content behind it, with nothing else in it, in the order of the calls, for they are told
+apart by names and places alone; else who speaks changes from content to content; a signature goes
+back only to Google, to the part that it came with, and calls of other makers are marked as such
+where a model refuses one without.
 """
 
 import mimetypes
@@ -30,6 +31,9 @@ from tollgate_dialects.gemini import signatures
 from tollgate_dialects.gemini.translate.models import Model
 
 _SYSTEM: Final = ("system", "developer")
+# What a user is made to say where Google wants one to speak and nobody has.
+_BEGIN: Final = "Begin."
+_GO_ON: Final = "Go on."
 # Where what is no JSON object stands inside of one.
 _WRAPPER: Final = "arguments"
 
@@ -93,6 +97,11 @@ class ContentsWriter:
             system, contents = [], [{"role": "user", "parts": system}]
         if not contents:
             raise Untranslatable("messages", "There is no message with anything in it.")
+        if contents[0]["role"] == "model":
+            contents.insert(0, _asked(_BEGIN))
+        if contents[-1]["role"] == "model" and not self._model.takes_prefill:
+            self._dropped.add("prefill")
+            contents.append(_asked(_GO_ON))
         if self._model.wants_signatures:
             _mark_foreign(contents)
         return Contents(system, contents)
@@ -224,7 +233,7 @@ class ContentsWriter:
         response = _value(words)
         if result.is_error:
             response = {"error": words}
-        elif not isinstance(response, dict):
+        elif not isinstance(response, dict) or _refers(response):
             response = {"output": words}
         function: dict[str, Any] = {"name": called.name, "response": response}
         if self._model.takes_media_in_results and media:
@@ -266,6 +275,10 @@ def _mark_foreign(contents: Sequence[dict[str, Any]]) -> None:
             first["thoughtSignature"] = signatures.FOREIGN_CALL
 
 
+def _asked(words: str) -> dict[str, Any]:
+    return {"role": "user", "parts": [{"text": words}]}
+
+
 def _has_results(content: dict[str, Any]) -> bool:
     return any("functionResponse" in part for part in content["parts"])
 
@@ -278,6 +291,11 @@ def _value(text: str) -> Any:
     except (ValueError, TypeError):
         return None
     return value
+
+
+def _refers(response: dict[str, Any]) -> bool:
+    """Whether Google would take a member of it for the name of a picture in the result."""
+    return b'"$ref"' in documents.written(response)
 
 
 def _object(arguments: str) -> dict[str, Any]:
