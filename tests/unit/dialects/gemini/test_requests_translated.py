@@ -16,6 +16,7 @@ from tollgate_dialects.conversation.request import (
     ToolChoice,
     Turn,
 )
+from tollgate_dialects.conversation.tools import restored_answer
 from tollgate_dialects.conversation.translation import Target, Untranslatable
 from tollgate_dialects.gemini import spelling
 from tollgate_dialects.gemini.dialect import GEMINI
@@ -361,6 +362,21 @@ def test_schemas_hold_what_google_takes():
         "required": ["n"],
     }
     assert {"tools.schema", "tools.strict"} <= found.dropped
+
+
+@pytest.mark.parametrize("name", ["3d", "-x"])
+def test_a_name_begins_as_google_wants(name):
+    """With a letter or `_` (gemini-cli#2966); the client is told its own name again."""
+    tools = (FunctionTool(name), FunctionTool(f"_{name}"))
+    found = written(tools=tools, turns=(GO, calls(("a", name)), gave(("a", "1"))))
+    (first, second) = found.document["tools"][0]["functionDeclarations"]
+    assert first["name"].startswith(f"_{name}_")
+    assert second["name"] == f"_{name}"
+    call = {"functionCall": {"name": first["name"], "args": {}}}
+    assert found.document["contents"][1]["parts"][0]["functionCall"] == call["functionCall"]
+    answer = TRANSLATION.read_answer({"candidates": [{"content": {"parts": [call]}}]})
+    (restored,) = restored_answer(answer, tools).parts
+    assert restored.name == name
 
 
 @pytest.mark.parametrize(
