@@ -208,8 +208,8 @@ def test_a_call_without_a_good_key_is_401_and_moves_nothing(live: Live, key, mod
     ("method", "path", "status", "allow"),
     [
         ("GET", "/nope", 404, ""),
-        ("POST", "/v1/embeddings", 404, ""),
-        ("POST", "/v1/completions", 404, ""),
+        ("POST", "/v1/images/generations", 404, ""),
+        ("POST", "/v1/audio/speech", 404, ""),
         ("POST", "/v1/responses/x", 404, ""),
         ("GET", "/v1/responses", 405, "POST"),
         ("POST", "/v1/batches", 404, ""),

@@ -365,6 +365,13 @@ def test_without_a_last_event_an_error_behind_the_answer_is_an_error():
     assert meter.error is not None
 
 
+def test_without_a_last_event_half_a_frame_behind_the_answer_is_nothing():
+    """An upstream that stops in the middle of its metadata has answered all the same."""
+    meter = StreamMeter(UNENDED)
+    meter.feed(b"".join(ANSWERED[:2]) + b'data: {"met')
+    assert (ANSWERED[1], True, None) == (meter.finish(), meter.finished, meter.error)
+
+
 def test_without_a_last_event_what_follows_the_answer_is_bounded():
     """An upstream that never stops behind its answer is cut, not kept."""
     meter = StreamMeter(UNENDED)
