@@ -162,6 +162,15 @@ def test_a_whole_answer_is_charged_what_it_states():
         assert b"" == passed
 
 
+@pytest.mark.parametrize("given", [["x" * 300] * 10, {"n": list(range(9_000))}, {"text": "x"}])
+def test_a_calls_input_is_the_models(given):
+    """An object, whatever it is made of: as it is printed, and once."""
+    call = {"toolUse": {"toolUseId": "t", "name": "f", "input": given}}
+    message = {"role": "assistant", "content": [call]}
+    meter, _ = aws.metered_body(body(output={"message": message}, usage=None))
+    assert -(-len(orjson.dumps(given)) // 3) == meter.usage[Unit.OUTPUT]
+
+
 @pytest.mark.parametrize(
     ("reason", "stop"),
     [

@@ -104,6 +104,39 @@ def test_arguments_count_as_text():
     assert 100 <= meter.usage[Unit.OUTPUT] < 110
 
 
+ARGUMENTS = [
+    ["word " * 60] * 10,
+    {"data": "x" * 3_000},
+    {"role": "x" * 3_000, "category": "y"},
+    {"deep": [[{"text": "x" * 3_000}]]},
+    {"numbers": list(range(10_000, 10_500))},
+    {f"name{number:03}": True for number in range(220)},
+    "x" * 3_000,
+]
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS)
+def test_all_of_a_call_is_the_models(arguments):
+    """Whatever its arguments are made of: as they are printed, once, in streams and bodies."""
+    document = chunk({"functionCall": {"name": "f", "args": arguments}})
+    meter, *_ = metered(document)
+    body = BodyMeter(GEMINI.answer)
+    body.feed(orjson.dumps(document))
+    body.finish()
+    least = len(orjson.dumps(arguments)) // 3
+    for found in (meter, body):
+        assert least <= found.usage[Unit.OUTPUT] <= least + 2
+
+
+def test_pieces_of_arguments_count_by_their_values():
+    """Where they go is not written by the model; what is no piece does not pass."""
+    piece = {"jsonPath": "$.text", "stringValue": "x" * 300}
+    document = chunk({"functionCall": {"name": "f", "partialArgs": [piece, {"other": "y" * 900}]}})
+    meter, passed, _ = metered(document)
+    assert 100 <= meter.usage[Unit.OUTPUT] <= 102
+    assert b"yyy" not in passed
+
+
 def test_a_blocked_prompt_is_a_whole_answer():
     """Nothing was said; it ends the stream, and what was read is charged."""
     blocked = {

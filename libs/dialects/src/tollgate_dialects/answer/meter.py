@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tollgate_dialects.answer import reported, upstream_error
+from tollgate_dialects.answer import reported, upstream_error, words
 from tollgate_dialects.answer import schema as answer_schema
 from tollgate_dialects.answer import template as answer_template
 from tollgate_dialects.answer.answer_usage import AnswerMeter
@@ -109,7 +109,10 @@ class BodyMeter(AnswerMeter):
         if not is_as_read or members.were_lost(body, written):
             body = written
         self.finished = self.is_final = True
-        self.produce(body)
+        if self._rules.words:
+            self.grow(words.size(passed, self._rules.words))
+        else:
+            self.produce(body)
         if (usage := self._rules.report(document)) is not None:
             self.report(reported.usage_of(usage, self._rules.usage))
         return body

@@ -5,13 +5,14 @@ from typing import Any, Final
 
 from tollgate_dialects.answer.schema import FACTS, WHOLE, Kind, are_objects, scalars
 
+_PIECE: Final = scalars("jsonPath stringValue numberValue boolValue nullValue willContinue")
 _PART: Final = {
     **scalars("text thought thoughtSignature"),
     "functionCall": {
         **scalars("id name willContinue"),
         "args": WHOLE,
         # Vertex, where arguments are asked for piece by piece.
-        "partialArgs": WHOLE,
+        "partialArgs": [_PIECE],
     },
     "inlineData": scalars("mimeType data displayName"),
     "executableCode": scalars("id language code"),
@@ -34,6 +35,10 @@ ANSWER: Final[Mapping[str, Kind]] = {
     },
     "usageMetadata": FACTS,
 }
+# Those whose values the model writes.
+WORDS: Final = frozenset(
+    ("text", "name", "args", "stringValue", "numberValue", "boolValue", "code", "output")
+)
 
 
 def is_answer(document: Mapping[str, Any]) -> bool:

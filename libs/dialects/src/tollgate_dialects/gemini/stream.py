@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.answer import reported
+from tollgate_dialects.answer import reported, words
 from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.rules import FOREIGN, StreamReader
 from tollgate_dialects.answer.schema import kept
@@ -54,9 +54,10 @@ class ChunkReader(StreamReader):
 
     def read(self, meter: AnswerMeter, event: sse.Event, document: dict[str, Any]) -> Any:
         """What passes of a chunk."""
+        del event
         if not schema.is_answer(document):
             return FOREIGN
-        meter.produce(event.data)
+        meter.grow(words.size(document, schema.WORDS))
         if (report := usage.found_in(document)) is not None:
             found = reported.usage_of(report, usage.read)
             meter.report(found, has_output=usage.counts_output(report) or not meter.produced)
