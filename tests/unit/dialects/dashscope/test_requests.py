@@ -94,6 +94,8 @@ def test_a_stream_has_one_choice():
         (b'{"model":"m","parameters":{"max_tokens":' + b"9" * 20 + b"}}", Code.INVALID_TYPE),
         (asked(max_tokens=10**18), Code.INVALID_VALUE),
         (asked(thinking_budget=-1), Code.INVALID_VALUE),
+        (asked(max_completion_tokens=1, max_tokens=8_000), Code.CONFLICTING_PARAMETERS),
+        (asked(max_completion_tokens=50, max_tokens=49), Code.CONFLICTING_PARAMETERS),
         (asked(max_output_tokens=5), Code.UNSUPPORTED_PARAMETER),
         (asked(n=True), Code.INVALID_TYPE),
         (asked(maxTokens=5), Code.AMBIGUOUS_KEY),
@@ -155,8 +157,9 @@ def test_only_what_is_marked_is_written_to_the_cache():
 @pytest.mark.parametrize(
     ("parameters", "limit", "beyond"),
     [
-        ({"max_completion_tokens": 20}, 20, 10),
-        ({"max_completion_tokens": 20, "max_tokens": 50}, 20, 10),
+        ({"max_completion_tokens": 20}, 20, None),
+        ({"max_completion_tokens": 20, "max_tokens": 20}, 20, None),
+        ({"max_completion_tokens": 20, "enable_thinking": False}, 20, 10),
         ({"max_tokens": 50, "enable_thinking": False}, 50, 10),
         ({"max_tokens": 50, "thinking_budget": 100}, 50, 110),
         ({"max_tokens": 50, "enable_thinking": True}, 50, None),
@@ -175,6 +178,33 @@ def test_thinking_is_beyond_the_limit_of_an_answer(parameters, limit, beyond):
     left = bound.amount_nano_usd
     assert affordable_output_tokens(facts, PRICE, left) == (limit or 5_000)
     assert affordable_output_tokens(facts, PRICE, left - output) is None
+
+
+@pytest.mark.parametrize("model", ["qwen3.7-max", "glm-5", "kimi-k2.6"])
+def test_a_limit_for_all_is_believed_of_models_that_take_it(model):
+    """It covers their thinking, give or take a few tokens, and is sent as the client wrote it."""
+    body = orjson.dumps(asked(max_completion_tokens=20) | {"model": model})
+    facts = facts_of(body)
+    assert (20, 10) == (facts.max_output_tokens, facts.beyond_limit_tokens)
+    assert body == rewrite.upstream_body(
+        body, DASHSCOPE.request, asked=facts, model=model, max_output_tokens=20
+    )
+
+
+@pytest.mark.parametrize("told", [20, None])
+def test_a_limit_that_a_model_may_not_know_is_said_under_the_name_that_it_knows(told):
+    """Else an answer has no end: what is reserved for is what all models keep to."""
+    body = orjson.dumps(asked(max_completion_tokens=20))
+    facts = facts_of(body)
+    sent = rewrite.upstream_body(
+        body, DASHSCOPE.request, asked=facts, model="qwen-plus", max_output_tokens=told
+    )
+    parameters = {"max_completion_tokens": 20, "max_tokens": 20}
+    assert asked(**parameters) | {"model": "qwen-plus"} == orjson.loads(sent)
+    both = orjson.dumps(asked(**parameters))
+    assert both == rewrite.upstream_body(
+        both, DASHSCOPE.request, asked=facts_of(both), model="m", max_output_tokens=told
+    )
 
 
 def test_elsewhere_a_limit_may_be_missed_by_a_little():

@@ -29,7 +29,7 @@ from tollgate_dialects.openai_chat import limits
 from tollgate_dialects.openai_chat.translate.translation import TRANSLATION
 from tollgate_dialects.pricing.usage import NOTHING
 from tollgate_dialects.registry import DIALECTS
-from tollgate_dialects.request import request
+from tollgate_dialects.request import request, rewrite
 
 CHAT, MESSAGES = DIALECTS[Protocol.OPENAI_CHAT], DIALECTS[Protocol.ANTHROPIC_MESSAGES]
 
@@ -69,6 +69,8 @@ def call(call_id="c1", name="f", arguments="{}"):
         ({"model": "qwen3.5-plus"}, None), ({"model": "Qwen/QwQ-32B"}, None),
         ({"model": "qwen3.5-plus", "enable_thinking": False}, 0),
         ({"model": "qwen3.5-plus", "max_completion_tokens": 100}, 10),
+        ({"model": "qwen3-32b-thinking", "max_completion_tokens": 100}, None),
+        ({"enable_thinking": True, "max_completion_tokens": 100}, None),
     ],
 )  # fmt: skip
 def test_alibabas_thinking_is_not_within_the_limit(members, beyond):
@@ -78,6 +80,21 @@ def test_alibabas_thinking_is_not_within_the_limit(members, beyond):
         del body["max_tokens"]
     facts = request.read(json.dumps(body).encode(), DIALECTS[Protocol.OPENAI_CHAT].request)
     assert beyond == facts.beyond_limit_tokens
+
+
+@pytest.mark.parametrize(
+    ("model", "is_said_twice"),
+    [("qwen-plus", True), ("Qwen/QwQ-32B", True), ("qwen3.7-max", False), ("o3", False),
+     ("mistral-large", False)],
+)  # fmt: skip
+def test_a_limit_that_a_qwen_may_not_know_is_said_under_both_names(model, is_said_twice):
+    """The older ones know `max_tokens` alone: without it their answer has no end."""
+    rules = DIALECTS[Protocol.OPENAI_CHAT].request
+    body = json.dumps({"model": model, "messages": [], "max_completion_tokens": 7}).encode()
+    facts = request.read(body, rules)
+    sent = rewrite.upstream_body(body, rules, asked=facts, model=model, max_output_tokens=7)
+    said = {"model": model, "messages": [], "max_completion_tokens": 7}
+    assert said | ({"max_tokens": 7} if is_said_twice else {}) == json.loads(sent)
 
 
 def test_results_stand_right_behind_their_calls():

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tollgate_dialects.alibaba import models
+from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_dialects.request import values
 from tollgate_dialects.request.content import object_in
 from tollgate_dialects.request.rules import BEYOND_LIMIT_TOKENS, OutputLimit
@@ -19,32 +21,21 @@ WHOLE: Final = "max_completion_tokens"
 NAMES: Final = (WHOLE, ANSWER)
 _FOREIGN = values.foreign_limits(NAMES)
 
-# Qwen 4 and later; a number before a b counts weights.
-_LATER: Final = r"qwen-?(?:[4-9]|\d\d)(?![.\d]*-?b)"
-# Those that take a limit for all that they give.
-_LIMITED_WHOLE = re.compile(
-    rf"{_LATER}|qwen-?3\.(?:[5-9]-plus|[7-9]-max)|kimi-k(?:2\.[5-9]|[3-9])|glm-(?:[5-9]|\d\d)"
-    r"|minimax-m(?:2\.[5-9]|[3-9])|deepseek-v(?:[4-9]|\d\d)",
-    re.IGNORECASE,
-)
 # Those that think unless they are told not to, or always.
 _THINKS = re.compile(
-    rf"{_LATER}|qwen-?3\.[5-9]|qwen-?3-\d+b(?!.*instruct)|qwq|qvq|thinking"
+    rf"{models.LATER}|qwen-?3\.[5-9]|qwen-?3-\d+b(?!.*instruct)|qwq|qvq|thinking"
     r"|deepseek-(?:r\d|v[4-9])|glm-(?:4\.[5-9]|[5-9])|kimi-k2\.[5-9]|minimax-m",
     re.IGNORECASE,
 )
 # Those that answer on the path for what is seen alone.
 _SEES = re.compile(
-    rf"{_LATER}|qwen-?3\.[5-9]|qvq|(?:^|[-_/.\d])(?:vl|ocr|omni|audio)(?![a-z])",
+    rf"{models.LATER}|qwen-?3\.[5-9]|qvq|(?:^|[-_/.\d])(?:vl|ocr|omni|audio)(?![a-z])",
     re.IGNORECASE,
 )
 
 
 def output_limit(document: Mapping[str, Any]) -> OutputLimit:
-    """The limit that a request sets, if it sets one: of all that is given, else of the answer.
-
-    Raises BadRequest.
-    """
+    """The limit that a request sets, if it sets one. Raises BadRequest for two that differ."""
     parameters = object_in(document, PARAMETERS)
     values.refuse_foreign_limit(parameters, _FOREIGN)
     found = {
@@ -53,6 +44,12 @@ def output_limit(document: Mapping[str, Any]) -> OutputLimit:
         if (limit := values.integer(parameters, name, lowest=1, highest=values.MAX_OUTPUT_TOKENS))
         is not None
     }
+    if len(set(found.values())) > 1:
+        raise BadRequest(
+            Code.CONFLICTING_PARAMETERS,
+            "max_tokens and max_completion_tokens must not differ.",
+            ANSWER,
+        )
     names = tuple(f"{PARAMETERS}.{name}" for name in found)
     return next(iter(found.values()), None), names
 
@@ -66,14 +63,24 @@ def beyond_limit(document: Mapping[str, Any]) -> int | None:
     budget = values.integer(
         parameters, "thinking_budget", lowest=0, highest=values.MAX_OUTPUT_TOKENS
     )
-    if parameters.get(WHOLE) is not None or parameters.get("enable_thinking") is False:
+    model = document.get("model")
+    is_whole = isinstance(model, str) and models.is_limited_whole(model)
+    if is_whole and parameters.get(WHOLE) is not None:
+        return BEYOND_LIMIT_TOKENS
+    if parameters.get("enable_thinking") is False:
         return BEYOND_LIMIT_TOKENS
     return None if budget is None else budget + BEYOND_LIMIT_TOKENS
 
 
 def name_for(model: str) -> str:
     """The name to limit a client by that named none: the one that covers most."""
-    return WHOLE if _LIMITED_WHOLE.search(model) else ANSWER
+    return WHOLE if models.is_limited_whole(model) else ANSWER
+
+
+def restated(names: tuple[str, ...], model: str) -> tuple[str, ...]:
+    """Under which name a limit is said once more, for a model that may not know the client's."""
+    is_alone = names == (f"{PARAMETERS}.{WHOLE}",)
+    return (f"{PARAMETERS}.{ANSWER}",) if is_alone and not models.is_limited_whole(model) else ()
 
 
 def thinks(model: str) -> bool:

@@ -104,6 +104,7 @@ RULES: Final = RequestRules(
     cache_write=content.cache_write,
     rewritten=frozenset(("model", limits.PARAMETERS)),
     limit_name=lambda model: f"{limits.PARAMETERS}.{limits.name_for(model)}",
+    restated_limit=limits.restated,
     usage_option=None,
     stream_in_body=False,
 )

@@ -4,11 +4,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tollgate_dialects.alibaba import models
 from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_dialects.request import values
 from tollgate_dialects.request.rules import BEYOND_LIMIT_TOKENS, OutputLimit
 
-NAMES: Final = ("max_completion_tokens", "max_tokens")
+_WHOLE: Final = "max_completion_tokens"
+_USUAL: Final = "max_tokens"
+NAMES: Final = (_WHOLE, _USUAL)
 _FOREIGN = values.foreign_limits(NAMES)
 
 # o1, o3-mini, gpt-5.2, codex-mini, also behind a vendor's prefix ("openai/o3", "ft:o4-mini:org").
@@ -19,10 +22,8 @@ _REASONING_MODEL = re.compile(
     re.IGNORECASE,
 )
 _OLDER = re.compile(r"(?:^|[/:._@-])(?:gpt-?[34]|chatgpt)", re.IGNORECASE)
-# Those of Qwen that think unless they are told not to; a number before a b counts weights.
-_THINKING_QWEN = re.compile(
-    r"qwen-?(?:[4-9]|\d\d)(?![.\d]*-?b)|qwen-?3\.[5-9]|qwq|qvq|qwen.*thinking", re.IGNORECASE
-)
+# Those of Qwen that think unless they are told not to.
+_THINKING_QWEN = re.compile(rf"{models.LATER}|qwen-?3\.[5-9]|qwq|qvq|qwen.*thinking", re.IGNORECASE)
 _GPT = re.compile(r"gpt-?([5-9])(?:\.(\d{1,2}))?(?!\d)", re.IGNORECASE)
 
 
@@ -53,13 +54,19 @@ def beyond_limit(document: Mapping[str, Any]) -> int | None:
     """
     budget = values.integer(document, "thinking_budget", lowest=0, highest=values.MAX_OUTPUT_TOKENS)
     said = document.get("enable_thinking")
-    model = document.get("model")
-    thinks = isinstance(model, str) and _THINKING_QWEN.search(model) is not None
+    name = document.get("model")
+    model = name if isinstance(name, str) else ""
+    thinks = is_thinking_qwen(model)
     if said is False or not (said or budget is not None or thinks):
         return 0
-    if document.get("max_completion_tokens") is not None:
+    if document.get(_WHOLE) is not None and models.is_limited_whole(model):
         return BEYOND_LIMIT_TOKENS
     return None if budget is None else budget + BEYOND_LIMIT_TOKENS
+
+
+def is_thinking_qwen(model: str) -> bool:
+    """Whether a name is that of one of Qwen's models that think unless they are told not to."""
+    return _THINKING_QWEN.search(model) is not None
 
 
 def is_reasoning_model(model: str) -> bool:
@@ -96,4 +103,10 @@ def name_for(model: str) -> str:
     Every compatible server knows `max_tokens`, except for OpenAI's reasoning models, which only
     take `max_completion_tokens`.
     """
-    return "max_completion_tokens" if is_reasoning_model(model) else "max_tokens"
+    return _WHOLE if is_reasoning_model(model) else _USUAL
+
+
+def restated(names: tuple[str, ...], model: str) -> tuple[str, ...]:
+    """Under which name a limit is said once more, for a model that may not know the client's."""
+    is_older = models.is_qwen(model) and not models.is_limited_whole(model)
+    return (_USUAL,) if names == (_WHOLE,) and is_older else ()

@@ -75,6 +75,7 @@ RULES: Final = RequestRules(
     cache_write=content.cache_write,
     rewritten=frozenset(("model", "stream_options", *limits.NAMES)),
     limit_name=limits.name_for,
+    restated_limit=limits.restated,
     beyond_limit=limits.beyond_limit,
     usage_option=Within("stream_options", "include_usage", b"true"),
 )

@@ -47,11 +47,14 @@ def upstream_body(
             changes["model"] = None
     elif model != asked.model:
         changes["model"] = orjson.dumps(model)
-    if max_output_tokens not in (None, asked.max_output_tokens):
-        limit = b"%d" % max_output_tokens
-        for name in asked.limit_names or (rules.limit_name(model),):
-            top, _, within = name.partition(".")
-            changes[top] = Within(top, within, limit) if within else limit
+    limit = asked.max_output_tokens if max_output_tokens is None else max_output_tokens
+    names = rules.restated_limit(asked.limit_names, model)
+    if limit != asked.max_output_tokens:
+        names = (*(asked.limit_names or (rules.limit_name(model),)), *names)
+    for name in names:
+        top, _, within = name.partition(".")
+        value = b"%d" % limit
+        changes[top] = Within(top, within, value) if within else value
     if asked.server_tools.limit is not None:
         top, value = asked.server_tools.limit
         changes[top] = value

@@ -117,6 +117,9 @@ class RequestRules:
     rewritten: frozenset[str]
     # What limits a client of a model that named no limit, as in `limit_names`.
     limit_name: Callable[[str], str]
+    # Where the limit that the client said in these members is said once more, for an upstream's
+    # model that may not know them; both as in `limit_names`.
+    restated_limit: Callable[[tuple[str, ...], str], tuple[str, ...]] = lambda _names, _model: ()
     # What makes a stream tell its usage; None: it does so unasked.
     usage_option: Within | None
     # What the protocol says outside of the body: in its URL, or in a header.

@@ -73,6 +73,7 @@ _GOOGLE = re.compile(
     r"/+(?P<version>(?:v1(?:beta1?|alpha)?/+)+)(?:publishers/+google/+)?models(?P<rest>/.*)?",
     re.DOTALL,
 )
+_METHOD = re.compile(r"[a-z]+[A-Z][A-Za-z]*")
 _VERBS = frozenset(("generateContent", "streamGenerateContent", "countTokens"))
 
 
@@ -83,7 +84,9 @@ def of(path: str) -> Called:
         return found
     if (google := _GOOGLE.fullmatch(path)) is not None:
         return _of_google(google)
-    return _of_deployment(re.sub("/{2,}", "/", path).rstrip("/")) or Called(path)
+    # What DashScope's SDK asks for and is not served, it is told in its own words.
+    spoken = openai_api.DASHSCOPE_FACE if path.startswith("/api/v1/") else None
+    return _of_deployment(re.sub("/{2,}", "/", path).rstrip("/")) or Called(path, spoken=spoken)
 
 
 def _of_deployment(path: str) -> Called | None:
@@ -104,6 +107,8 @@ def _of_google(found: re.Match[str]) -> Called:
         told = Told(model, stream=verb == "streamGenerateContent")
         path = f"{face.path}/{rest}"
         return Called(path, face, counts=verb == "countTokens", told=told)
+    if model and _METHOD.fullmatch(verb):
+        return Called(f"{face.path}/{rest}", spoken=face)  # one that is not served
     # The lists of models have one place; below /v1 alone, headers say who asks.
     is_shared = not found["version"].replace("v1", "").strip("/")
     listed = f"/v1/models/{rest}" if rest else "/v1/models"
