@@ -52,9 +52,10 @@ def upstream_body(
     if limit != asked.max_output_tokens:
         names = (*(asked.limit_names or (rules.limit_name(model),)), *names)
     for name in names:
+        assert limit is not None, "only a limit that there is has names"
         top, _, within = name.partition(".")
-        value = b"%d" % limit
-        changes[top] = Within(top, within, value) if within else value
+        said = b"%d" % limit
+        changes[top] = Within(top, within, said) if within else said
     if asked.server_tools.limit is not None:
         top, value = asked.server_tools.limit
         changes[top] = value
