@@ -1,5 +1,8 @@
 """What a call is charged."""
 
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -128,3 +131,18 @@ def test_a_free_model_is_not_cut():
                  version=1, max_input_tokens=1, max_output_tokens=1, source="seed")  # fmt: skip
     usage = Usage.of(output_tokens=10**6)
     assert not charge.is_spent(usage, UsageSource.UPSTREAM, price=free, reserved_nano_usd=0)
+
+
+@pytest.mark.parametrize("run", [b"a" * 511 + b" ", b"/" * 511 + b'"', b"a" * 511 + b"\xc3\xa4"])
+def test_an_estimate_takes_the_time_that_a_body_is_long(run):
+    """Runs that are almost a medium's do not stop the loop: each is read once."""
+    body = run * (4_000_000 // len(run))
+    start = time.process_time()
+    assert len(body) // 3 == charge.estimated_input_tokens(body)
+    assert time.process_time() - start < 0.5
+
+
+def test_an_estimate_takes_a_medium_for_one_whatever_its_size():
+    """A run of base64 counts as a usual picture, a shorter one as text."""
+    for run, tokens in ((b"a" * 511, 171), (b"a" * 512, 1_000), (b"a" * 10**6, 1_000)):
+        assert tokens == charge.estimated_input_tokens(b'"%b"' % run)

@@ -8,7 +8,6 @@ counted until somebody does.
 """
 
 import enum
-import re
 from typing import NamedTuple
 
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
@@ -20,7 +19,9 @@ from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
 # A plain estimate of the input, for upstreams that report none: text at three bytes a token, high
 # for every language that is common; a medium (base64) as a usual image.
 _BYTES_PER_TOKEN = 3
-_MEDIUM = re.compile(rb"[A-Za-z0-9+/=]{512,}")
+_BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+_MARKS = bytes(ord("x") if byte in _BASE64 else ord(" ") for byte in range(256))
+_MEDIUM = b"x" * 512
 _MEDIUM_TOKENS = 1_000
 # The meter counts a token for each 3 bytes of text, high on purpose. A stream is cut by a low
 # count, a token for each 16 bytes (escaped Chinese has 9): one that keeps the output limit it was
@@ -111,5 +112,14 @@ def is_spent(usage: Usage, source: UsageSource, *, price: Price, reserved_nano_u
 
 def estimated_input_tokens(body: bytes) -> int:
     """What a request is taken to have made its upstream read."""
-    text, media = _MEDIUM.subn(b"", body)
-    return len(text) // _BYTES_PER_TOKEN + media * _MEDIUM_TOKENS
+    # A pattern takes seconds for runs that are almost a medium's.
+    marked = body.translate(_MARKS)
+    media, text_bytes = 0, len(body)
+    start = marked.find(_MEDIUM)
+    while start >= 0:
+        end = marked.find(b" ", start)
+        end = len(marked) if end < 0 else end
+        media += 1
+        text_bytes -= end - start
+        start = marked.find(_MEDIUM, end)
+    return text_bytes // _BYTES_PER_TOKEN + media * _MEDIUM_TOKENS

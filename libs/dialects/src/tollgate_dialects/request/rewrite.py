@@ -48,13 +48,14 @@ def upstream_body(
     elif model != asked.model:
         changes["model"] = orjson.dumps(model)
     limit = asked.max_output_tokens if max_output_tokens is None else max_output_tokens
-    names = rules.restated_limit(asked.limit_names, model)
-    if limit != asked.max_output_tokens:
-        names = (*(asked.limit_names or (rules.limit_name(model),)), *names)
-    for name in names:
-        top, _, within = name.partition(".")
-        value = b"%d" % limit
-        changes[top] = Within(top, within, value) if within else value
+    if limit is not None:
+        names = rules.restated_limit(asked.limit_names, model)
+        if limit != asked.max_output_tokens:
+            names = (*(asked.limit_names or (rules.limit_name(model),)), *names)
+        written = b"%d" % limit
+        for name in names:
+            top, _, within = name.partition(".")
+            changes[top] = Within(top, within, written) if within else written
     if asked.server_tools.limit is not None:
         top, value = asked.server_tools.limit
         changes[top] = value
