@@ -159,6 +159,44 @@ def test_a_report_that_cannot_be_is_refused(count):
     assert meter.usage_source is UsageSource.ESTIMATED
 
 
+@pytest.mark.parametrize("odd", [["STOP"], {"why": "STOP"}, True, 1, ""])
+def test_only_a_word_ends_a_stream(odd):
+    """What is read as an end is passed as one, or it is none: the stream has failed."""
+    for document in (
+        {**TEXT, "candidates": [{**TEXT["candidates"][0], "finishReason": odd}]},
+        {"promptFeedback": {"blockReason": odd}},
+    ):
+        meter, passed, rest = metered(TEXT, document)
+        assert not meter.finished
+        assert sse.end_of(passed + rest, GEMINI.answer.end) == -1
+
+
+PROSE = "Refused by {} for key AIzaSyD-1234567890abcdefg, see https://internal.example.com/x?k=1."
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"candidates": [{"finishReason": "SAFETY", "finishMessage": PROSE, "index": 0}]},
+        {"promptFeedback": {"blockReason": "OTHER", "blockReasonMessage": PROSE}},
+    ],
+)
+def test_what_google_says_of_an_end_is_scrubbed(document):
+    """In its own words; keys, also the upstream's, and addresses are gone, whole or in a stream."""
+    raw = orjson.dumps(document).replace(b"{}", b"our-own-key")
+    stream = StreamMeter(GEMINI.answer, secrets=("our-own-key",))
+    body = BodyMeter(GEMINI.answer, secrets=("our-own-key",))
+    told = stream.feed(b"data: %b\n\n" % raw) + stream.finish()
+    body.feed(raw)
+    for passed in (told, body.finish()):
+        assert b"Refused by [redacted] for key [redacted]" in passed
+        for secret in (b"our-own-key", b"AIza", b"internal.example"):
+            assert secret not in passed
+    harmless = {"candidates": [{"finishReason": "OTHER", "finishMessage": "Too much of it: 7 > 5"}]}
+    _, passed, rest = metered(harmless)
+    assert passed + rest == frames(harmless)
+
+
 def test_an_error_ends_a_stream():
     """As a chunk, with its status; nothing passes from there on."""
     error = {"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}

@@ -100,7 +100,7 @@ class BodyMeter(AnswerMeter):
         if not self._rules.is_body(document):
             self.fail(document)
             return b""
-        passed = answer_schema.kept(document, self._rules.body)
+        passed = answer_schema.kept(document, self._rules.body, self.secrets)
         written = _written(passed)
         if written is None:
             self.fail()

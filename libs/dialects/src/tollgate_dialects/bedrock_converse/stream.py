@@ -37,7 +37,9 @@ class EventReader(StreamReader):
             report = said.get("usage")
             if isinstance(report, dict) and report:
                 meter.report(reported.usage_of(report, usage.read))
-        elif name == "messageStop" and said.get("stopReason"):
-            meter.is_final = True
+        elif name == "messageStop":
+            # All but a word may not pass, and whoever reads what passed would find no end.
+            reason = said.get("stopReason")
+            meter.is_final = isinstance(reason, str) and reason != ""
         self.has_ended = meter.is_final and self._has_metadata
         return kept(document, schema.EVENTS)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.answer.schema import FACTS, WHOLE, Kind, are_objects, scalars
+from tollgate_dialects.answer.schema import FACTS, PROSE, WHOLE, Kind, are_objects, scalars
 
 _PIECE: Final = scalars("jsonPath stringValue numberValue boolValue nullValue willContinue")
 _PART: Final = {
@@ -20,7 +20,8 @@ _PART: Final = {
     "partMetadata": WHOLE,
 }
 _CANDIDATE: Final = {
-    **scalars("index finishReason finishMessage avgLogprobs tokenCount"),
+    **scalars("index finishReason avgLogprobs tokenCount"),
+    "finishMessage": PROSE,
     "content": {**scalars("role"), "parts": [_PART]},
     "safetyRatings": [FACTS],
     "logprobsResult": WHOLE,
@@ -30,7 +31,8 @@ ANSWER: Final[Mapping[str, Kind]] = {
     **scalars("modelVersion responseId createTime"),
     "candidates": [_CANDIDATE],
     "promptFeedback": {
-        **scalars("blockReason blockReasonMessage"),
+        **scalars("blockReason"),
+        "blockReasonMessage": PROSE,
         "safetyRatings": [FACTS],
     },
     "usageMetadata": FACTS,

@@ -19,12 +19,18 @@ from tollgate_dialects.gemini import schema, usage
 def ends(document: Mapping[str, Any]) -> bool:
     """Whether a chunk says why the answer, or the prompt's reading, ended."""
     feedback = document.get("promptFeedback")
-    if isinstance(feedback, dict) and feedback.get("blockReason"):
+    if _says(feedback, "blockReason"):
         return True
     candidates = document.get("candidates")
     if not isinstance(candidates, list):
         return False
-    return any(isinstance(one, dict) and one.get("finishReason") for one in candidates)
+    return any(_says(one, "finishReason") for one in candidates)
+
+
+def _says(holder: object, name: str) -> bool:
+    """A word: all else may not pass, and whoever reads what passed would find no end."""
+    word = holder.get(name) if isinstance(holder, dict) else None
+    return isinstance(word, str) and word != ""
 
 
 def _is_last(event: sse.Event) -> bool:
@@ -63,4 +69,4 @@ class ChunkReader(StreamReader):
             meter.report(found, has_output=usage.counts_output(report) or not meter.produced)
         if ends(document):
             meter.is_final = self.has_ended = True
-        return kept(document, schema.ANSWER)
+        return kept(document, schema.ANSWER, meter.secrets)
