@@ -112,7 +112,6 @@ def places(text: str, model: str) -> list[dict[str, object]]:
         {"url": f"/v1/receipts/{text}", "method": "GET"},
         {"url": f"{chat}#{text}"},
         {"headers": {"cookie": f"key={text}"}},
-        {"headers": {"x-goog-api-key": text}},
         {"headers": {"authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}},
         {"headers": {"authorization": f"Token {text}"}},
         {"headers": {"user-agent": text}},

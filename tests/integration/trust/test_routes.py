@@ -56,8 +56,15 @@ def test_trust_11_only_priced_routes_take_a_body(live: Live, model: str):
         "/v1/moderations": {"model": model, "input": "hi"},
         "/v1/rerank": {"model": model, "query": "hi", "documents": ["hi"]},
     }
+    asked = {"model": model, "input": {"messages": messages["messages"]}}
+    for kind in ("text", "multimodal"):
+        bodies[f"/api/v1/services/aigc/{kind}-generation/generation"] = asked
     assert bodies.keys() == posts
-    for path in posts:
+    # Google's clients name their model in the path.
+    said = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    bodies |= {f"/v1beta/models/{model}:{verb}": said for verb in
+               ("generateContent", "streamGenerateContent")}  # fmt: skip
+    for path in bodies:
         with observe.nothing_happens(live, poor):
             answer = httpx.post(
                 live.api_urls[0] + path,

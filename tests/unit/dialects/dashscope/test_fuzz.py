@@ -111,7 +111,8 @@ def check(document, model, limit):
         )
         again = request.read(sent, rules, rules.told(None, stream=False))
         assert again.max_output_tokens == (facts.max_output_tokens or limit)
-        assert again.beyond_limit_tokens == facts.beyond_limit_tokens or limit is not None
+        # A model of another name may take the limit for less.
+        assert again.beyond_limit_tokens in (facts.beyond_limit_tokens, None) or limit is not None
     try:
         asked = TRANSLATION.read_request(document)
     except BadRequest:
