@@ -191,6 +191,29 @@ def test_a_limit_for_all_is_believed_of_models_that_take_it(model):
     )
 
 
+@pytest.mark.parametrize(
+    ("model", "beyond"),
+    [("qwq-plus", None), ("qvq-max", None), ("deepseek-r1", None), ("kimi-k2-thinking", None),
+     ("qwen3-next-80b-a3b-thinking", None), ("MiniMax-M2.1", None), ("deepseek-v3.2", 10)],
+)  # fmt: skip
+@pytest.mark.parametrize("told", [{"enable_thinking": False}, {"thinking_budget": 0}])
+def test_who_always_thinks_is_not_told_otherwise(model, beyond, told):
+    """What it thinks in spite of it comes on top of the answer."""
+    facts = facts_of(asked(max_tokens=50, **told) | {"model": model})
+    assert beyond == facts.beyond_limit_tokens
+
+
+@pytest.mark.parametrize(
+    ("model", "beyond"),
+    [("qwen3-next-80b-a3b-thinking", 110), ("qwen3-32b", 110), ("qwq-plus", None),
+     ("deepseek-r1", None)],
+)  # fmt: skip
+def test_a_budget_is_believed_of_models_that_take_one(model, beyond):
+    """Some of those that always think know nothing of it."""
+    facts = facts_of(asked(max_tokens=50, thinking_budget=100) | {"model": model})
+    assert beyond == facts.beyond_limit_tokens
+
+
 @pytest.mark.parametrize("told", [20, None])
 def test_a_limit_that_a_model_may_not_know_is_said_under_the_name_that_it_knows(told):
     """Else an answer has no end: what is reserved for is what all models keep to."""
