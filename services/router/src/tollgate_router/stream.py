@@ -43,7 +43,7 @@ class Stream:
             opened.dialect.answer,
             choices=call.asked.choices,
             strip_usage=not (is_translated or call.asked.wants_usage),
-            secrets=(opened.secret.reveal(),),
+            secrets=opened.revealed(),
             shapes=shapes,
         )
         self.reason: EndReason | None = None
