@@ -129,6 +129,9 @@ def test_what_bytes_do_not_bound_is_unbounded():
         {"type": "image_url", "image_url": {"url": PIXEL}},
         {"file": "x"},
         {"text": "x", "more": {"a": "b"}},
+        {"text": "x", "doc_url": "https://a/b.pdf"},
+        {"text": "x", "file_id": "file-fe-1"},
+        {"image": PIXEL, "doc_url": "https://a/b.pdf"},
         {"image": PIXEL, "more": ["https://a"]},
     ):
         assert facts_of(asked([part])).unbounded_input, part
@@ -146,6 +149,26 @@ def test_what_bytes_do_not_bound_is_unbounded():
     ]
     for document in enlarged:
         assert facts_of(document).input_token_bound >= small.input_token_bound + 16_000
+
+
+def test_history_is_looked_at_as_messages_are():
+    """What was said before is read once more: its pictures, and what has other prices."""
+
+    def facts_with(history):
+        return facts_of({"model": "m", "input": {"prompt": "Hi", "history": history}})
+
+    assert not facts_with(
+        [{"user": "a", "bot": "b"}, {"role": "user", "content": "c"}]
+    ).unbounded_input
+    for content in (
+        [{"image": "https://a/b.png"}],
+        [{"text": "x", "file_id": "file-fe-1"}],
+    ):
+        assert facts_with([{"role": "user", "content": content}]).unbounded_input
+        assert facts_with([{"user": content}]).unbounded_input
+    for history in ([{"role": "user", "content": [{"video": "https://a"}]}], "x", ["x"]):
+        with pytest.raises(BadRequest):
+            facts_with(history)
 
 
 def test_only_what_is_marked_is_written_to_the_cache():
