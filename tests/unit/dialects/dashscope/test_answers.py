@@ -283,3 +283,18 @@ def test_a_word_of_the_client_s_own_form_ends_nothing():
 def test_what_is_no_answer_ends_nothing(data):
     """Nor does what cannot be read."""
     assert -1 == sse.end_of(b"event:result\ndata:%b\n\n" % data, END)
+
+
+@pytest.mark.parametrize("code", ["", None])
+def test_what_an_upstream_says_beside_an_answer_does_not_pass(code):
+    """A message is for errors, and may name keys and hosts; in an answer there is none."""
+    told = {"code": code, "message": "node-7.internal: key sk-abcdef0123456789"}
+    _, streamed = passed(frame(choices("a", "stop"), **told))
+    meter = BodyMeter(DASHSCOPE.answer)
+    meter.feed(orjson.dumps({"output": choices("a", "stop"), "usage": USAGE, **told}))
+    for data in (streamed, meter.finish()):
+        assert b'"content":"a"' in data
+        assert b"internal" not in data
+        assert b"sk-abc" not in data
+    empty = frame(choices("a", "stop"), code="", message="")
+    assert empty == passed(empty)[1]
