@@ -1,6 +1,7 @@
 """The official SDKs, unchanged: only base URL and key are ours."""
 
 import anthropic
+import httpx
 import openai
 import pytest
 
@@ -313,3 +314,11 @@ def test_azures_client_calls_a_deployment(live: Live, key, gpt, claude):
                 model=name, messages=PROMPT, max_tokens=20, stream=True
             )
             assert {name} == {chunk.model for chunk in stream}
+            # As in Azure's own examples, the body need not name it, or names another.
+            for named in ({}, {"model": "x"}):
+                answer = azure.post(
+                    f"/deployments/{name}/chat/completions",
+                    cast_to=httpx.Response,
+                    body={"messages": PROMPT, "max_tokens": 20, **named},
+                )
+                assert (200, name) == (answer.status_code, answer.json()["model"])

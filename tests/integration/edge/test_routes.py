@@ -7,6 +7,9 @@ import pytest
 
 from tests.fakes.edge import CHAT, KEY, MESSAGES, OTHER_KEY, running
 from tests.fakes.services import model
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import DIALECTS
+from tollgate_dialects.request import request
 
 BEARER = {"authorization": f"Bearer {KEY}"}
 ANTHROPIC = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
@@ -89,6 +92,10 @@ async def test_azures_clients_name_their_model_in_the_path(edge):
             assert (200, b'{"choices":[]}') == (answer.status_code, answer.content), place
             sent = edge.router.requests[-1]
             assert ("m-openai", "m-openai") == (sent.model, orjson.loads(sent.body)["model"])
+            # What was set aside covers what is sent, whatever the client's body said.
+            sent_facts = request.read(sent.body, DIALECTS[Protocol.OPENAI_CHAT].request)
+            reserved = edge.budget.reserved[edge.budget.asked[-1]]
+            assert sent_facts.input_token_bound <= reserved.input_tokens
     unknown = await ask(
         edge, "POST", "/openai/deployments/nobody/chat/completions", json={"messages": []}
     )

@@ -46,6 +46,8 @@ class Stream:
             secrets=opened.revealed(),
             shapes=shapes,
         )
+        # When the upstream is to have closed, on the loop's clock; None: it still answers.
+        self._close_by: float | None = None
         self.reason: EndReason | None = None
         self.charged: Charge = charge.FREE
 
@@ -98,8 +100,11 @@ class Stream:
         """
         if not self._meter.awaits_close:
             return await self.answer.read()
+        loop = asyncio.get_running_loop()
+        if self._close_by is None:
+            self._close_by = loop.time() + CLOSE_SECONDS
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout_at(self._close_by):
                 return await self.answer.read()
         except (TimeoutError, UpstreamFault):
             return b""

@@ -299,6 +299,17 @@ def test_a_body_without_usage_is_estimated():
     )  # fmt: skip
 
 
+def test_a_call_in_a_body_is_what_its_input_prints():
+    """Anthropic writes an object: all of it is the model's, and no text of it twice."""
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {"a": ["x" * 30], "text": "y"}}
+    message = {"type": "message", "content": [{"type": "text", "text": "z" * 30}, call]}
+    meter = BodyMeter(DIALECTS[Protocol.ANTHROPIC_MESSAGES].answer)
+    meter.feed(json.dumps(message).encode())
+    meter.finish()
+    printed = json.dumps(call["input"], separators=(",", ":"))
+    assert estimated_tokens(30 + len(printed)) == meter.output_units
+
+
 @pytest.mark.parametrize(
     "odd",
     [b"data: null\n\n", data({"object": "chat.completion.chunk", "choices": None, "usage": None}),
@@ -363,6 +374,13 @@ def test_without_a_last_event_an_error_behind_the_answer_is_an_error():
     assert b"" == meter.feed(data({"error": {"message": "no"}}))
     assert (b"", False, False) == (meter.finish(), meter.awaits_close, meter.finished)
     assert meter.error is not None
+
+
+def test_without_a_last_event_half_a_frame_behind_the_answer_is_nothing():
+    """An upstream that stops in the middle of its metadata has answered all the same."""
+    meter = StreamMeter(UNENDED)
+    meter.feed(b"".join(ANSWERED[:2]) + b'data: {"met')
+    assert (ANSWERED[1], True, None) == (meter.finish(), meter.finished, meter.error)
 
 
 def test_without_a_last_event_what_follows_the_answer_is_bounded():

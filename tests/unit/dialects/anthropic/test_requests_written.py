@@ -295,3 +295,23 @@ def test_calls_of_one_message_never_share_an_id():
     results = [block for role, blocks in said[2:] for block in blocks if role == "user"]
     assert ids == [one["tool_use_id"] for one in results]
     assert ["1", "2", "3"] == [one["content"][0]["text"] for one in results]
+
+
+def test_a_mark_inside_of_a_result_is_moved_behind_it():
+    """Anthropic refuses one in there (invalid_cache); a chat's message of a tool has no other place."""
+    parts = (Text("a", cache="1h"), Text("b", cache="5m"), Text("c"))
+    ((_, (block,)),) = messages(Turn("user", (ToolResult("c", parts),)))
+    assert [text("a"), text("b"), text("c")] == block["content"]
+    assert {"type": "ephemeral"} == block["cache_control"]
+    marked = ToolResult("c", parts, cache="1h")
+    ((_, (block,)),) = messages(Turn("user", (marked,)))
+    assert {"type": "ephemeral", "ttl": "1h"} == block["cache_control"]
+
+
+def test_a_call_has_one_result():
+    """Anthropic refuses a second one (litellm#20047): a client's two are told as one."""
+    results = [ToolResult("c", (Text(words),), is_error=words == "1") for words in ("1", "1", "2")]
+    said = messages(HELLO, Turn("assistant", (call("c"),)), *(Turn("user", (r,)) for r in results))
+    assert [{"type": "tool_result", "tool_use_id": "c", "content": [text("1"), text("2")]}] == (
+        said[-1][1]
+    )

@@ -53,6 +53,14 @@ def test_a_cut_stream_is_no_answer(cut):
     assert not meter.finished
 
 
+@pytest.mark.parametrize("odd", [["end_turn"], {"a": "b"}, True, 1, ""])
+def test_only_a_word_ends_a_stream(odd):
+    """What is read as an end is passed as one, or it is none: the stream has failed."""
+    raw = START + aws.text("hello") + aws.event("messageStop", stopReason=odd)
+    meter, _ = aws.metered(raw + aws.event("metadata", usage={"inputTokens": 1, "outputTokens": 1}))
+    assert not meter.finished
+
+
 def test_metadata_may_come_first():
     """As some fakes of AWS write it."""
     raw = aws.text("a") + aws.event("metadata", usage={"inputTokens": 1, "outputTokens": 2}) + STOP
@@ -160,6 +168,15 @@ def test_a_whole_answer_is_charged_what_it_states():
         meter, passed = aws.metered_body(none)
         assert meter.error
         assert b"" == passed
+
+
+@pytest.mark.parametrize("given", [["x" * 300] * 10, {"n": list(range(9_000))}, {"text": "x"}])
+def test_a_calls_input_is_the_models(given):
+    """An object, whatever it is made of: as it is printed, and once."""
+    call = {"toolUse": {"toolUseId": "t", "name": "f", "input": given}}
+    message = {"role": "assistant", "content": [call]}
+    meter, _ = aws.metered_body(body(output={"message": message}, usage=None))
+    assert -(-len(orjson.dumps(given)) // 3) == meter.usage[Unit.OUTPUT]
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,39 @@ def test_results_come_first_each_with_its_mark():
     ]
 
 
+def test_results_that_come_late_follow_their_calls():
+    """Responses let words stand between (camel#3954, "Expected toolResult blocks at").
+
+    Where nothing follows, the words are not the beginning of the answer that is asked for.
+    """
+    said = [
+        HELLO,
+        Turn("assistant", (ToolCall("a", "f", "{}"), ToolCall("b", "f", "{}"))),
+        Turn("user", (ToolResult("a", (Text("1"),)),)),
+        Turn("assistant", (Text("wait"),)),
+        Turn("user", (ToolResult("b", (Text("2"),)),)),
+    ]
+    told = contents(*said, Turn("user", (Text("go on"),)))
+    assert ["user", "assistant", "user", "assistant", "user"] == [role for role, _ in told]
+    assert ["a", "b"] == [block["toolResult"]["toolUseId"] for block in told[2][1]]
+    told = contents(*said)
+    assert ["user", "assistant", "user"] == [role for role, _ in told]
+    assert ["text", "toolUse", "toolUse"] == [next(iter(block)) for block in told[1][1]]
+    assert ["a", "b"] == [block["toolResult"]["toolUseId"] for block in told[2][1]]
+
+
+def test_no_id_is_sent_twice():
+    """Bedrock refuses two calls or two results of one id (litellm#20047)."""
+    calls = (ToolCall("e", "a", "{}"), ToolCall("e", "b", "{}"))
+    results = tuple(ToolResult("e", (Text(words),)) for words in ("1", "2", "2", "3"))
+    (_, asked), (_, told) = contents(HELLO, Turn("assistant", calls), Turn("user", results))[1:]
+    assert ["e", "e_2"] == [block["toolUse"]["toolUseId"] for block in asked]
+    assert [("e", ["1"]), ("e_2", ["2", "3"])] == [
+        (result["toolUseId"], [part["text"] for part in result["content"]])
+        for result in (block["toolResult"] for block in told)
+    ]
+
+
 def test_no_side_speaks_twice_in_a_row_and_the_user_begins():
     """Turns of one side are one message; a conversation that the model began is refused."""
     assert [("user", [{"text": "hi"}, {"text": "hi"}])] == contents(HELLO, HELLO)

@@ -90,4 +90,6 @@ def added_up(protocol, raw):
         start, position = sse.frame_at(raw, position)
         for event in reader.read(sse.parse(raw[start:position])):
             machine.check(event)
+    for event in reader.close():
+        machine.check(event)
     return machine.answer()

@@ -212,6 +212,8 @@ def assert_legal(target, out, *, finished):
         start, position = sse.frame_at(out, position)
         for told in reader.read(sse.parse(out[start:position])):
             machine.check(told)
+    for told in reader.close():
+        machine.check(told)
     assert finished is machine.finished
 
 

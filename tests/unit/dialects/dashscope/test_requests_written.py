@@ -6,7 +6,14 @@ import pytest
 from tests.unit.dialects.dashscope.models import MODELS
 from tollgate_dialects.alibaba import models
 from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
-from tollgate_dialects.conversation.parts import FunctionTool, Media, Text, Thinking, ToolCall
+from tollgate_dialects.conversation.parts import (
+    FunctionTool,
+    Media,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
 from tollgate_dialects.conversation.request import (
     OutputFormat,
     Reasoning,
@@ -151,6 +158,48 @@ def test_a_conversation_with_tools_keeps_its_order():
         assert orjson.dumps(told).count(b'"c1"') == 2
     seen, _ = written(ask(Turn("user", (Text("a"), Media("image", url="https://p")))), "m")
     assert [{"text": "a"}, {"image": "https://p"}] == seen["input"]["messages"][0]["content"]
+
+
+def test_calls_that_repeat_an_id_are_answered_each():
+    """Kimi counts its calls anew in each turn (fireconnect#16, oh-my-pi#2055, openclaw#51593).
+
+    Each result goes right behind its own call, in the order of both, and no id goes up twice.
+    """
+    call, again = ToolCall("s:0", "s", "{}"), ToolCall("s:0", "s", '{"a":1}')
+    turns = []
+    for number in ("1", "2"):
+        turns += [
+            Turn("assistant", (call, again)),
+            Turn("user", (ToolResult("s:0", (Text(f"r{number}"),)),)),
+            Turn("user", (ToolResult("s:0", (Text(f"q{number}"),)),)),
+        ]
+    document, _ = written(ask(Turn("user", (Text("Hi"),)), *turns), "kimi-k2.5")
+    messages = document["input"]["messages"]
+    roles = ["assistant", "tool", "tool"]
+    assert ["user", *roles, *roles] == [message["role"] for message in messages]
+    ids = [call["id"] for message in messages for call in message.get("tool_calls", ())]
+    assert ["s:0", "s:0_2", "s:0_3", "s:0_4"] == ids
+    results = [message for message in messages if message["role"] == "tool"]
+    assert ids == [result["tool_call_id"] for result in results]
+    assert ["r1", "q1", "r2", "q2"] == [result["content"] for result in results]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ('{"a": 1.0 }', '{"a": 1.0 }'),
+        ('{"a": ', '{"arguments":"{\\"a\\": "}'),
+        ("[1]", '{"arguments":"[1]"}'),
+        ("null", "{}"),
+        (" ", "{}"),
+    ],
+)
+def test_arguments_are_an_object(arguments, sent):
+    """What a model once broke would be refused in each later turn (nanobot#1487, nanobot#2469)."""
+    turn = Turn("assistant", (ToolCall("c", "f", arguments),))
+    document, _ = written(ask(Turn("user", (Text("Hi"),)), turn))
+    (call,) = document["input"]["messages"][1]["tool_calls"]
+    assert sent == call["function"]["arguments"]
 
 
 def test_the_older_prompt_is_a_conversation():

@@ -3,11 +3,12 @@
 import orjson
 import pytest
 
+from tests.unit.dialects.conversation import across
 from tests.unit.dialects.gemini import sdk
-from tollgate_dialects.common import sse
+from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.shapes import ShapeError
 from tollgate_dialects.conversation.answer import Answer, Ending, Stop
-from tollgate_dialects.conversation.machine import Machine
+from tollgate_dialects.conversation.machine import IllegalEventError
 from tollgate_dialects.conversation.parts import Text, Thinking, ToolCall
 from tollgate_dialects.gemini.translate.arguments import PartialArguments
 from tollgate_dialects.gemini.translate.translation import TRANSLATION
@@ -27,7 +28,6 @@ def answered(*parts, reason="STOP", **members):
         ("MAX_TOKENS", Stop.LENGTH, ""),
         ("SAFETY", Stop.REFUSAL, "safety"),
         ("PROHIBITED_CONTENT", Stop.REFUSAL, "prohibited_content"),
-        ("MALFORMED_FUNCTION_CALL", Stop.END, ""),
         ("A_NEW_ONE", Stop.END, ""),
     ],
 )
@@ -37,6 +37,15 @@ def test_why_an_answer_ended(reason, stop, category):
     assert answer.ending.stop is stop
     assert answer.ending.category == category
     assert answer.ending.explanation == ("why" if category else "")
+
+
+@pytest.mark.parametrize("reason", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"])
+def test_a_call_that_is_none_is_a_failure(reason):
+    """Told as an end, it ends a client's work with nothing (hermes-agent#83869, sub2api#7081)."""
+    with pytest.raises(IllegalEventError):
+        answered({"text": "I call."}, reason=reason)
+    with pytest.raises(IllegalEventError):
+        streamed({"candidates": [{"finishReason": reason}]})
 
 
 def test_a_call_ends_in_calls():
@@ -158,12 +167,22 @@ def test_many_texts_take_time_in_proportion():
     assert part == {"text": "x" * 2_000_000}
 
 
-def test_what_comes_behind_the_end_is_not_told():
-    """Some say twice why they ended."""
-    reader, machine = TRANSLATION.event_reader(), Machine()
-    last = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}
-    for _ in range(2):
-        data = orjson.dumps(last)
-        for event in reader.read(sse.Event(b"", data, is_simple=True, is_event=True)):
-            machine.check(event)
-    assert machine.answer().parts == (Text("a"),)
+def streamed(*documents, size=1 << 20):
+    """What a client of chats is told of a stream: its words, and its last chunk's reason."""
+    raw = b"".join(b"data: %b\n\n" % orjson.dumps(one) for one in documents)
+    out, finished = across.told(Protocol.GEMINI, Protocol.OPENAI_CHAT, raw, size=size)
+    choices = [one for event in across.events(out) for one in event["choices"]]
+    words = "".join(one["delta"].get("content") or "" for one in choices)
+    return words, choices[-1]["finish_reason"], finished
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_what_comes_behind_a_reason_is_told(size):
+    """Some give a reason in every chunk, or in a first empty one (one-api#1477, kelivo#1003)."""
+
+    def chunk(text, reason="STOP"):
+        return {"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": reason}]}
+
+    assert streamed(chunk("Hello "), chunk("world"), size=size) == ("Hello world", "stop", True)
+    assert streamed(chunk(""), chunk("Hi"), {"usageMetadata": {}}) == ("Hi", "stop", True)
+    assert streamed(chunk("Hi"), chunk("!", "MAX_TOKENS")) == ("Hi!", "length", True)

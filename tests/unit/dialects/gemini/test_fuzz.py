@@ -193,8 +193,9 @@ def test_streams_are_legal_whatever_comes(documents):
         for event in events:
             machine.check(event)
             out += writer.write(event, None)
-        if machine.finished:
-            break
+    for event in reader.close():
+        machine.check(event)
+        out += writer.write(event, None)
     assert machine.finished
     answer = machine.answer()
     whole = TRANSLATION.write_answer(answer, NOTHING, sdk.context())

@@ -104,6 +104,39 @@ def test_arguments_count_as_text():
     assert 100 <= meter.usage[Unit.OUTPUT] < 110
 
 
+ARGUMENTS = [
+    ["word " * 60] * 10,
+    {"data": "x" * 3_000},
+    {"role": "x" * 3_000, "category": "y"},
+    {"deep": [[{"text": "x" * 3_000}]]},
+    {"numbers": list(range(10_000, 10_500))},
+    {f"name{number:03}": True for number in range(220)},
+    "x" * 3_000,
+]
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS)
+def test_all_of_a_call_is_the_models(arguments):
+    """Whatever its arguments are made of: as they are printed, once, in streams and bodies."""
+    document = chunk({"functionCall": {"name": "f", "args": arguments}})
+    meter, *_ = metered(document)
+    body = BodyMeter(GEMINI.answer)
+    body.feed(orjson.dumps(document))
+    body.finish()
+    least = len(orjson.dumps(arguments)) // 3
+    for found in (meter, body):
+        assert least <= found.usage[Unit.OUTPUT] <= least + 2
+
+
+def test_pieces_of_arguments_count_by_their_values():
+    """Where they go is not written by the model; what is no piece does not pass."""
+    piece = {"jsonPath": "$.text", "stringValue": "x" * 300}
+    document = chunk({"functionCall": {"name": "f", "partialArgs": [piece, {"other": "y" * 900}]}})
+    meter, passed, _ = metered(document)
+    assert 100 <= meter.usage[Unit.OUTPUT] <= 102
+    assert b"yyy" not in passed
+
+
 def test_a_blocked_prompt_is_a_whole_answer():
     """Nothing was said; it ends the stream, and what was read is charged."""
     blocked = {
@@ -124,6 +157,44 @@ def test_a_report_that_cannot_be_is_refused(count):
     )
     assert meter.finished
     assert meter.usage_source is UsageSource.ESTIMATED
+
+
+@pytest.mark.parametrize("odd", [["STOP"], {"why": "STOP"}, True, 1, ""])
+def test_only_a_word_ends_a_stream(odd):
+    """What is read as an end is passed as one, or it is none: the stream has failed."""
+    for document in (
+        {**TEXT, "candidates": [{**TEXT["candidates"][0], "finishReason": odd}]},
+        {"promptFeedback": {"blockReason": odd}},
+    ):
+        meter, passed, rest = metered(TEXT, document)
+        assert not meter.finished
+        assert sse.end_of(passed + rest, GEMINI.answer.end) == -1
+
+
+PROSE = "Refused by {} for key AIzaSyD-1234567890abcdefg, see https://internal.example.com/x?k=1."
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"candidates": [{"finishReason": "SAFETY", "finishMessage": PROSE, "index": 0}]},
+        {"promptFeedback": {"blockReason": "OTHER", "blockReasonMessage": PROSE}},
+    ],
+)
+def test_what_google_says_of_an_end_is_scrubbed(document):
+    """In its own words; keys, also the upstream's, and addresses are gone, whole or in a stream."""
+    raw = orjson.dumps(document).replace(b"{}", b"our-own-key")
+    stream = StreamMeter(GEMINI.answer, secrets=("our-own-key",))
+    body = BodyMeter(GEMINI.answer, secrets=("our-own-key",))
+    told = stream.feed(b"data: %b\n\n" % raw) + stream.finish()
+    body.feed(raw)
+    for passed in (told, body.finish()):
+        assert b"Refused by [redacted] for key [redacted]" in passed
+        for secret in (b"our-own-key", b"AIza", b"internal.example"):
+            assert secret not in passed
+    harmless = {"candidates": [{"finishReason": "OTHER", "finishMessage": "Too much of it: 7 > 5"}]}
+    _, passed, rest = metered(harmless)
+    assert passed + rest == frames(harmless)
 
 
 def test_an_error_ends_a_stream():

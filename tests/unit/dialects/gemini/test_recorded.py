@@ -13,7 +13,7 @@ from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
 from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.refusal import BadRequest
-from tollgate_dialects.conversation.parts import Media, Text
+from tollgate_dialects.conversation.parts import Media, Text, ToolCall, ToolResult
 from tollgate_dialects.conversation.request import Request
 from tollgate_dialects.conversation.stream import StreamTranslator
 from tollgate_dialects.conversation.translation import Target, Untranslatable
@@ -121,17 +121,18 @@ def test_no_recorded_call_read_more_than_its_bound(exchanges):
 
 
 def kept(request: Request) -> Request:
-    """What a round trip through this protocol keeps: a text file comes back as words."""
+    """What a round trip through this protocol keeps: text files as words, ids as numbers."""
+    ids: dict[str, str] = {}
+
+    def told_again(part):
+        if isinstance(part, Media) and part.text:
+            return Text(f"{part.name}\n\n{part.text}" if part.name else part.text)
+        if isinstance(part, ToolCall | ToolResult):
+            return dataclasses.replace(part, call_id=ids.setdefault(part.call_id, str(len(ids))))
+        return part
+
     turns = tuple(
-        dataclasses.replace(
-            turn,
-            parts=tuple(
-                Text(f"{part.name}\n\n{part.text}" if part.name else part.text)
-                if isinstance(part, Media) and part.text
-                else part
-                for part in turn.parts
-            ),
-        )
+        dataclasses.replace(turn, parts=tuple(map(told_again, turn.parts)))
         for turn in request.turns
     )
     return dataclasses.replace(request, turns=turns, extra={}, unheld=frozenset())

@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+import time
 import zlib
 
 import orjson
@@ -116,6 +117,26 @@ def test_settings_that_cost_more_are_refused(config):
 def test_two_spellings_of_one_thing_are_refused(members):
     """Nobody can say which one Google goes by."""
     assert refused(facts, **members)[0] is Code.AMBIGUOUS_KEY
+
+
+@pytest.mark.parametrize("name", ["_" * 60_000, "a" + "_" * 60_000 + "-", "_a" * 30_000])
+def test_a_long_name_costs_no_time(name):
+    """A name is as long as its client likes: reading it takes a time like its length."""
+    begun = time.process_time()
+    with pytest.raises(BadRequest):
+        facts(contents=[{"role": "user", "parts": [{"text": "x"}], name: 1}])
+    facts(contents=[{"parts": [{"functionResponse": {"name": "f", "response": {name: 1}}}]}])
+    assert time.process_time() - begun < 0.5
+
+
+@pytest.mark.parametrize("place", ["contents", "systemInstruction"])
+def test_a_content_has_a_role_and_parts_and_no_more(place):
+    """Beside them Google knows nothing, and nobody has bounded what is there."""
+    content = {"role": "user", "parts": [{"text": "x"}]}
+    facts(**{place: [content] if place == "contents" else content})
+    odd = {**content, "newThing": "y"}
+    given = {place: [odd] if place == "contents" else odd}
+    assert refused(facts, **given) == (Code.UNSUPPORTED_PARAMETER, "newThing")
 
 
 def test_the_same_key_twice_is_refused():

@@ -108,8 +108,15 @@ def test_a_signature_comes_back_to_its_part(client, parts):
     again = dialect.translation.read_request(json.loads(json.dumps(document)))
     written = TRANSLATION.write_request(again, Target("gemini-2.5-flash", 100))
     vouched = [one for one in PARTS[parts] if not one.get("thought") or "thoughtSignature" in one]
+    vouched = [_without_id(one) for one in vouched]
     assert written.document["contents"][1] == {"role": "model", "parts": vouched}
     assert ("thinking" in written.dropped) is (len(vouched) < len(PARTS[parts]))
+
+
+def _without_id(part):
+    if call := part.get("functionCall"):
+        return {**part, "functionCall": {"name": call["name"], "args": call["args"]}}
+    return part
 
 
 def anthropics() -> Answer:
@@ -162,7 +169,7 @@ def test_what_is_foreign_never_goes_to_google():
         assert text == {"text": "I add."}
         assert call.get("thoughtSignature") == (signatures.FOREIGN_CALL if is_marked else None)
         answered = written.document["contents"][2]["parts"][0]["functionResponse"]
-        assert answered == {"id": "toolu_1", "name": "add", "response": {"output": "4"}}
+        assert answered == {"name": "add", "response": {"output": "4"}}
 
 
 def test_only_the_turn_that_goes_on_is_marked():

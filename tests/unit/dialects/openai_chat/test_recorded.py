@@ -113,7 +113,7 @@ def test_a_recorded_request_reads_back_as_it_was(exchanges):
     tried = 0
     for exchange in exchanges:
         request = asked(exchange)
-        target = Target("some-model", request.max_output_tokens)
+        target = Target("deepseek-chat", request.max_output_tokens)
         try:
             written = TRANSLATION.write_request(request, target)
         except Untranslatable:

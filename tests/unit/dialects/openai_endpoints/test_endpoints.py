@@ -101,6 +101,9 @@ def test_a_query_is_read_with_each_document():
     facts = read(RERANK, query=query, documents=documents)
     assert facts.input_token_bound >= 40 * (50 + 1)
     assert 40 == facts.texts
+    # One character of 3 bytes is 18 letters once it is normalised.
+    facts = read(RERANK, query="\ufdfa" * 100, documents=["d"] * 1_000)
+    assert facts.input_token_bound >= 1_000 * 100 * 33
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,8 @@ def test_a_query_is_read_with_each_document():
         (EMBEDDINGS, {"input": "a", "stream": True}, "stream"),
         (EMBEDDINGS, {"input": "a", "max_tokens": 5}, "max_tokens"),
         (EMBEDDINGS, {"input": "a", "tools": []}, "tools"),
+        (EMBEDDINGS, {"input": "a", "messages": [{"role": "user", "content": "x"}]}, "messages"),
+        (EMBEDDINGS, {"input": "a", "images": ["x"]}, "images"),
         (EMBEDDINGS, {}, "input"),
         (EMBEDDINGS, {"input": "a", "Input": "b"}, "Input"),
         (EMBEDDINGS, {"input": "a", "service_tier": "flex"}, "service_tier"),

@@ -19,6 +19,7 @@ from tollgate_dialects.conversation.parts import (
     Text,
     Thinking,
     ToolCall,
+    ToolResult,
 )
 from tollgate_dialects.conversation.request import Reasoning, Request, Turn
 from tollgate_dialects.conversation.translation import Target
@@ -234,3 +235,12 @@ def test_an_item_that_only_the_last_event_ends_is_told_whole():
     begun = {"type": "response.output_item.added", "output_index": 0}
     answer = told({**begun, "item": {**CALL, "arguments": ""}}, end(CALL))
     assert (ToolCall("c", "f", '{"a":1}'),) == answer.parts
+
+
+def test_calls_that_share_an_id_are_told_apart():
+    """A second output of one id is refused as a duplicate (hermes-agent#111443)."""
+    turn = Turn("assistant", (ToolCall("search:0", "f", "{}"),))
+    results = [Turn("user", (ToolResult("search:0", (Text(said),)),)) for said in "ab"]
+    items = written(asked(turn, results[0], turn, results[1])).document["input"]
+    assert ["search:0", "search:0", "search:0_2", "search:0_2"] == [one["call_id"] for one in items]
+    assert ["a", "b"] == [one["output"] for one in items[1::2]]

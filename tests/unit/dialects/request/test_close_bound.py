@@ -1,5 +1,6 @@
 """A close bound is never below what was billed, and close to it."""
 
+import base64
 import itertools
 import json
 
@@ -131,6 +132,19 @@ def test_a_picture_is_no_text():
     assert 25_501 <= tokens < 25_600
     odd = {"type": "image_url", "image_url": {"url": url[:-1] + "*"}}
     assert close(CHAT, "gpt-4o", chat(user([odd]))) > 50_000 + 10_000
+
+
+@pytest.mark.parametrize("text", [bytes(60_000), "\ueeec".encode() * 20_000])
+@pytest.mark.parametrize("place", ["{}", '{{"function_response":{{"name":"f","parts":[{}]}}}}'])
+def test_a_file_of_text_is_no_less_than_what_it_says(text, place):
+    """Its base64 reads shorter than the text that the model is given."""
+    blob = {"mimeType": "text/plain", "data": base64.b64encode(text).decode()}
+    part = json.loads(place.format(json.dumps({"inlineData": blob})))
+    said = {"contents": [{"parts": [{"text": text.decode()}]}]}
+    file = {"contents": [{"parts": [part]}]}
+    assert close(Protocol.GEMINI, "gemini-2.5-flash", said) <= close(
+        Protocol.GEMINI, "gemini-2.5-flash", file
+    )
 
 
 def test_settings_and_books_cost_nothing():

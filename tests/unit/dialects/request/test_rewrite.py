@@ -184,3 +184,18 @@ def test_a_body_is_not_parsed_again(monkeypatch):
     after = rewrite.upstream_body(body, OPENAI, asked=asked, model="n", max_output_tokens=None)
     assert after.endswith(b'"model":"n"' + tail)
     assert ["stream", "model"] == [key for key, *_ in seen]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b" { } ", b' {"model":"m" } '),
+        (b'{"a":1}', b'{"model":"m","a":1}'),
+        (b'{"model":"x","a":1}', b'{"model":"m","a":1}'),
+    ],
+)
+def test_a_model_that_was_told_outside_is_put_into_the_body(body, expected):
+    """Azure's clients name it in the path: the body says the same, and is still JSON."""
+    rules = DIALECTS[Protocol.OPENAI_CHAT].request
+    facts = request.read(body, rules, request.Told(model="m"))
+    assert expected == rewrite.with_model(body, facts)

@@ -55,6 +55,12 @@ def test_case_P12_a_path_that_is_right_stays_as_it_is(path):
         "/" * 65_000,
         "/v1" * 20_000,
         "/v1/chat" + "/" * 65_000,
+        "/openai/deployments" + "/" * 65_000,
+        "/openai/deployments/a" + "/" * 65_000 + "x",
+        "/openai/deployments" + "/a" * 30_000,
+        "/v1beta/models" + "/" * 65_000 + "x",
+        "/v1beta/models/" + ":" * 65_000,
+        "/v1beta1" * 8_000 + "/models/x",
         "/v1//" * 13_000 + "x",
         "/apps" + "/" * 65_000,
         "/v1beta" * 10_000,
@@ -126,3 +132,19 @@ def test_generations_are_found_under_any_base_url(kind, before, after):
     }
     for header, streams in asked.items():
         assert streams is called.told_by([(b"host", b"h"), header]).stream
+
+
+@pytest.mark.parametrize(
+    ("path", "protocol"),
+    [
+        ("/v1beta/models/m:embedContent", "gemini.generate_content"),
+        ("/v1beta/models/a/b:batchGenerateContent", "gemini.generate_content"),
+        ("/api/v1/services/embeddings/text-embedding/text-embedding", "dashscope.generation"),
+        ("/api/v1/tasks/x", "dashscope.generation"),
+    ],
+)
+def test_what_is_not_served_is_told_in_its_clients_words(path, protocol):
+    """No route, and whose client asked; a model with a colon in its name is a model."""
+    called = paths.of(path)
+    assert (path, None, protocol) == (called.path, called.face, called.spoken.protocol.value)
+    assert "/v1/models/m:free" == paths.of("/v1beta/models/m:free").path

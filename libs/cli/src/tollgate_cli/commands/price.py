@@ -98,6 +98,9 @@ def price_set(
         "max_output_tokens": max_output_tokens,
     }
 
+    if not any(value is not None for value in given.values()):
+        raise Fault("nothing is set: name a price or a limit, for example --input 2.50")
+
     async def work(operator: Operator) -> Any:
         listed = await operator.call(
             operator.router.ListPrices, router_pb2.ListPricesRequest(model=model)
@@ -118,7 +121,8 @@ def price_set(
         f"price of {model}, version {price.version}: input "
         f"{money.format_usd_per_mtok(price.input_pico_usd)}, output "
         f"{money.format_usd_per_mtok(price.output_pico_usd)} per million tokens; "
-        f"at most {price.max_input_tokens} tokens in, {price.max_output_tokens} out"
+        f"at most {price.max_input_tokens} tokens in, {price.max_output_tokens} out; "
+        f"web search: {_shown('web_search_pico_usd', price.web_search_pico_usd)}"
     )
     if why_not:
         print(hint.typed(f"note: {why_not[0]}; {why_not[1]}"), file=sys.stderr)

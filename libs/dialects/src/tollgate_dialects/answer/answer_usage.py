@@ -37,7 +37,7 @@ class AnswerMeter:
         """`text` finds the words of an answer, `error_codes` is where an error has its code."""
         self._text = text
         self._error_codes = error_codes
-        self._secrets = tuple(secrets)
+        self.secrets = tuple(secrets)
         self.reported: Usage | None = None
         self._is_output_reported = False
         self._implausible = False
@@ -127,4 +127,4 @@ class AnswerMeter:
     def fail(self, error: object = None, *, told: bool = False) -> None:
         """End with an error. `told`: the upstream said in so many words that it failed."""
         self.is_failure_told = told
-        self.error = upstream_error.in_stream(error, self._error_codes, self._secrets)
+        self.error = upstream_error.in_stream(error, self._error_codes, self.secrets)

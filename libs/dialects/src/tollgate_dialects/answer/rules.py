@@ -50,6 +50,9 @@ class AnswerRules:
 
     # The words of the model, wherever an answer has them.
     text: re.Pattern[bytes]
+    # The members of a document that hold them, if not all of them are texts; then `text` is for
+    # what is not read.
+    words: frozenset[str] = frozenset()
     # Members of a whole answer; and whether a document is one at all.
     body: Mapping[str, Kind]
     is_body: Callable[[Mapping[str, Any]], bool]

@@ -6,12 +6,12 @@ apart from one.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from tollgate_dialects.common.scrub import scrub
 
-# A kind is one of the three below, a mapping of members to kinds, or a list with the kind of its
+# A kind is one of the four below, a mapping of members to kinds, or a list with the kind of its
 # items; a pair of SCALAR and another kind takes either.
 Kind: TypeAlias = Any
 
@@ -21,6 +21,8 @@ SCALAR: Final = "scalar"
 WHOLE: Final = "whole"
 # Measures and verdicts: numbers and single words under names that are words, however nested.
 FACTS: Final = "facts"
+# What an upstream says in words of its own: scrubbed, as in an error.
+PROSE: Final = "prose"
 
 _FACTS_DEPTH_MAX = 8
 _FACT_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}(?:/[A-Za-z0-9_\-]{1,64})?\Z")
@@ -36,12 +38,17 @@ def scalars(names: str) -> dict[str, Kind]:
 _NOTHING: Final = object()
 
 
-def kept(value: Any, kind: Kind) -> Any:
-    """The value less what is not listed: the same object when nothing was dropped."""
+def kept(value: Any, kind: Kind, secrets: Sequence[str] = ()) -> Any:
+    """The value less what is not listed: the same object when nothing was dropped.
+
+    Prose is also rid of `secrets`.
+    """
     if _is_listed(value, kind):
         return value
-    found = _kept(value, kind)
-    return None if found is _NOTHING else found
+    found = _kept(value, kind, secrets)
+    if found is _NOTHING:
+        return None
+    return value if found == value else found
 
 
 def _is_listed(value: Any, kind: Kind) -> bool:
@@ -50,8 +57,9 @@ def _is_listed(value: Any, kind: Kind) -> bool:
         return True
     if kind is SCALAR:
         return type(value) in _SCALARS
-    if kind is FACTS:
-        return _facts(value, 0) is value
+    if kind is FACTS or kind is PROSE:
+        # Prose is rare, and looked at with the secrets at hand.
+        return kind is FACTS and _facts(value, 0) is value
     if isinstance(kind, tuple):
         return type(value) in _SCALARS or _is_listed(value, kind[1])
     if isinstance(kind, list):
@@ -70,25 +78,29 @@ def _are_listed(members: Mapping[str, Any], kinds: Mapping[str, Kind]) -> bool:
     return True
 
 
-def _kept(value: Any, kind: Kind) -> Any:
+def _kept(value: Any, kind: Kind, secrets: Sequence[str]) -> Any:
     if value is None or kind is WHOLE:
         return value
     if kind is SCALAR:
         return value if type(value) in _SCALARS else _NOTHING
     if kind is FACTS:
         return _facts(value, 0)
+    if kind is PROSE:
+        return scrub(value, secrets) if isinstance(value, str) else _NOTHING
     if isinstance(kind, tuple):
-        return value if type(value) in _SCALARS else _kept(value, kind[1])
-    return _kept_parts(value, kind)
+        return value if type(value) in _SCALARS else _kept(value, kind[1], secrets)
+    return _kept_parts(value, kind, secrets)
 
 
-def _kept_parts(value: Any, kind: Kind) -> Any:
+def _kept_parts(value: Any, kind: Kind, secrets: Sequence[str]) -> Any:
     if isinstance(kind, list) and isinstance(value, list):
-        items = [_kept(item, kind[0]) for item in value]
+        items = [_kept(item, kind[0], secrets) for item in value]
         return [item for item in items if item is not _NOTHING]
     if isinstance(kind, list) or not isinstance(value, dict):
         return _NOTHING
-    members = {name: _kept(item, kind[name]) for name, item in value.items() if name in kind}
+    members = {
+        name: _kept(item, kind[name], secrets) for name, item in value.items() if name in kind
+    }
     return {name: item for name, item in members.items() if item is not _NOTHING}
 
 

@@ -8,6 +8,7 @@ from tollgate_dialects.anthropic import schema, stream, usage
 
 RULES: Final = AnswerRules(
     text=words_of("text|partial_json|thinking|data"),
+    words=frozenset(("text", "input", "thinking", "data")),
     body=schema.MESSAGE,
     is_body=schema.is_message,
     usage=usage.read,

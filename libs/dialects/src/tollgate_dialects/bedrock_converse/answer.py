@@ -7,7 +7,8 @@ from tollgate_dialects.answer.template import Vocabulary
 from tollgate_dialects.bedrock_converse import framing, schema, stream, usage
 
 RULES: Final = AnswerRules(
-    text=words_of("text|input|redactedContent"),
+    text=words_of("|".join(schema.WORDS)),
+    words=schema.WORDS,
     body=schema.BODY,
     is_body=schema.is_body,
     usage=usage.read,

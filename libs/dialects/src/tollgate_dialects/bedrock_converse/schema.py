@@ -25,6 +25,8 @@ BODY: Final[Mapping[str, Kind]] = {
     **_METADATA,
     "output": {"message": {**scalars("role"), "content": [_BLOCK]}},
 }
+# Those whose values the model writes.
+WORDS: Final = frozenset(("text", "input", "redactedContent"))
 # Each event's own members; `p` in all of them is padding of random length.
 EVENTS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "messageStart": scalars("role p"),

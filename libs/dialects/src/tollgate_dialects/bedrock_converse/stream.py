@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from tollgate_dialects.answer import reported
+from tollgate_dialects.answer import reported, words
 from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.rules import FOREIGN, StreamReader
 from tollgate_dialects.answer.schema import kept
@@ -26,17 +26,20 @@ class EventReader(StreamReader):
 
     def read(self, meter: AnswerMeter, event: sse.Event, document: dict[str, Any]) -> Any:
         """What passes of an event: a document with one member, which is its name."""
+        del event
         name = next(iter(document), "")
         said = document.get(name)
         if len(document) != 1 or name not in schema.EVENTS or not isinstance(said, dict):
             return FOREIGN
-        meter.produce(event.data)
+        meter.grow(words.size(document, schema.WORDS))
         if name == "metadata":
             self._has_metadata = True
             report = said.get("usage")
             if isinstance(report, dict) and report:
                 meter.report(reported.usage_of(report, usage.read))
-        elif name == "messageStop" and said.get("stopReason"):
-            meter.is_final = True
+        elif name == "messageStop":
+            # All but a word may not pass, and whoever reads what passed would find no end.
+            reason = said.get("stopReason")
+            meter.is_final = isinstance(reason, str) and reason != ""
         self.has_ended = meter.is_final and self._has_metadata
         return kept(document, schema.EVENTS)

@@ -81,6 +81,15 @@ def unpriced(what: str, option: str, param: str) -> BadRequest:
     )
 
 
+def elsewhere(param: str) -> BadRequest:
+    """A tool of one vendor's, asked of a model that others serve."""
+    return BadRequest(
+        Code.UNSUPPORTED_PARAMETER,
+        "Only this protocol's own vendor runs this tool, and no provider of the model speaks it.",
+        param,
+    )
+
+
 def wrong_type(param: str, expected: str) -> BadRequest:
     """`expected` is one of our own words."""
     return BadRequest(Code.INVALID_TYPE, f"This parameter must be {expected}.", param)

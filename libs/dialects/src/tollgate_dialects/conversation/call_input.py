@@ -30,6 +30,19 @@ def input_of(arguments: str, *, takes_text: bool) -> dict[str, Any]:
     return value if isinstance(value, dict) else {WRAPPER: arguments}
 
 
+def object_text(arguments: str) -> str:
+    """Arguments as the text of an object, for who parses it; what is one stays as it was written.
+
+    A model's broken text stays in the conversation, and would be refused in each later turn.
+    """
+    try:
+        if isinstance(documents.read(arguments), dict):
+            return arguments
+    except (ValueError, TypeError):
+        pass
+    return documents.written(input_of(arguments, takes_text=False)).decode()
+
+
 def arguments_of(value: object, *, was_wrapped: bool = False) -> str:
     """An input as JSON text. `was_wrapped`: a lone wrapper is not the tool's own."""
     if value is None:

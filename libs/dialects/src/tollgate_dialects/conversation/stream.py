@@ -5,9 +5,10 @@ one is there exactly when the upstream's was; calls are of the tools that the cl
 more is kept of a stream than its state.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tollgate_dialects.common import sse
+from tollgate_dialects.conversation.answer import Event
 from tollgate_dialects.conversation.machine import IllegalEventError, Order
 from tollgate_dialects.conversation.parts import Tool
 from tollgate_dialects.conversation.tools import CallRestorer
@@ -36,16 +37,18 @@ class StreamTranslator:
         """Whole frames in the client's protocol. Raises IllegalEventError."""
         written: list[bytes] = []
         position = 0
-        while position < len(frames):
-            start, position = sse.frame_at(frames, position)
-            frame = frames[start:position]
-            if not frame:
-                continue
-            try:
-                for told in self._reader.read(sse.parse(frame)):
-                    for event in self._restorer.restore(told):
-                        self._order.check(event)
-                        written.append(self._writer.write(event, usage))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise IllegalEventError from None
+        try:
+            while position < len(frames):
+                start, position = sse.frame_at(frames, position)
+                if frame := frames[start:position]:
+                    written += self._told(self._reader.read(sse.parse(frame)), usage)
+            written += self._told(self._reader.close(), usage)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise IllegalEventError from None
         return b"".join(written)
+
+    def _told(self, events: Sequence[Event], usage: Usage | None) -> Iterator[bytes]:
+        for told in events:
+            for event in self._restorer.restore(told):
+                self._order.check(event)
+                yield self._writer.write(event, usage)

@@ -4,7 +4,7 @@ Owns the names and the wrapping, both ways. A writer of requests declares and re
 `FlatTools` gives it; on the way back `CallRestorer` (a stream's, inside of `StreamTranslator`) and
 `restored_answer` give the client's writer the calls as the client declared them. Promises that two
 tools never share a name, that the same tools always get the same names, and that a name which every
-protocol takes (letters, digits, `_`, `-`; up to 64) stays as it is.
+protocol takes (letters, digits, `_`, `-`, a letter or `_` first; up to 64) stays as it is.
 """
 
 import dataclasses
@@ -36,10 +36,16 @@ _INPUT: Final = "input"
 def flat_name(namespace: str, name: str) -> str:
     """A name that every protocol takes: a tool's own, behind its group's; shortened by a hash."""
     full = f"{namespace}{_BETWEEN}{name}" if namespace else name
-    plain = _FORBIDDEN.sub("_", full)
+    plain = _plain(full)
     if plain == full and 0 < len(plain) <= MAX_NAME_CHARACTERS:
         return plain
     return _marked(plain, full)
+
+
+def _plain(name: str) -> str:
+    name = _FORBIDDEN.sub("_", name)
+    # Google wants a letter or `_` first.
+    return f"_{name}" if name[:1].isdigit() or name[:1] == "-" else name
 
 
 def _marked(plain: str, told_apart_by: str) -> str:
@@ -62,9 +68,7 @@ def flat_names(tools: Iterable[Tool]) -> dict[tuple[str, str], str]:
         attempt = 0
         while name in taken:
             attempt += 1
-            name = _marked(
-                _FORBIDDEN.sub("_", _BETWEEN.join(key)), f"{key[0]}\0{key[1]}\0{attempt}"
-            )
+            name = _marked(_plain(_BETWEEN.join(key)), f"{key[0]}\0{key[1]}\0{attempt}")
         names[key] = name
         taken.add(name)
     return names

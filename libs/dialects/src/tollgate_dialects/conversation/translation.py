@@ -74,6 +74,13 @@ class EventReader(ABC):
         Raises ValueError, KeyError, TypeError or IllegalEventError for what cannot be read.
         """
 
+    def close(self) -> list[Event]:
+        """What follows, where a protocol has no last event and the answer has ended.
+
+        Asked whenever what a meter passed is read: it passes all from such an end on together.
+        """
+        return []
+
 
 class EventWriter(ABC):
     """Writes one client's stream."""

@@ -29,6 +29,7 @@ _PICTURES: Final = frozenset(
 
 PDF: Final = "application/pdf"
 
+_CONTENT_MEMBERS: Final = frozenset(("role", "parts"))
 _PART_MEMBERS: Final = frozenset(
     ("text", "thought", "thoughtSignature", "functionCall", "functionResponse", "inlineData",
      "fileData", "executableCode", "codeExecutionResult", "mediaResolution", "partMetadata")
@@ -52,12 +53,12 @@ def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
     if not contents:
         raise BadRequest(Code.MISSING_PARAMETER, "The request has no contents.", "contents")
     for content in _objects(contents, "contents"):
-        _judge_parts(content.get("parts"), found)
+        _judge_content(content, found)
     system = plain.get("systemInstruction")
     if system is not None:
         if not isinstance(system, dict):
             raise wrong_type("systemInstruction", "an object")
-        _judge_parts(system.get("parts"), found)
+        _judge_content(system, found)
     return found
 
 
@@ -79,12 +80,17 @@ def _objects(value: object, name: str) -> list[dict[str, Any]]:
     return value
 
 
-def _judge_parts(parts: object, found: Content) -> None:
-    for part in _objects(parts or [], "parts"):
-        unknown = part.keys() - _PART_MEMBERS
-        if unknown:
-            raise unsupported(min(unknown))
+def _judge_content(content: Mapping[str, Any], found: Content) -> None:
+    _check_names(content, _CONTENT_MEMBERS)
+    for part in _objects(content.get("parts") or [], "parts"):
+        _check_names(part, _PART_MEMBERS)
         _judge(part, found)
+
+
+def _check_names(holder: Mapping[str, Any], known: frozenset[str]) -> None:
+    unknown = holder.keys() - known
+    if unknown:
+        raise unsupported(min(unknown))
 
 
 def _judge(part: Mapping[str, Any], found: Content) -> None:
@@ -97,9 +103,7 @@ def _judge(part: Mapping[str, Any], found: Content) -> None:
         _judge_file(file, found)
     result = _object(part, "functionResponse")
     if result is not None:
-        unknown = result.keys() - _RESULT_MEMBERS
-        if unknown:
-            raise unsupported(min(unknown))
+        _check_names(result, _RESULT_MEMBERS)
         for inner in _objects(result.get("parts") or [], "parts"):
             if inner.keys() - {"inlineData", "fileData"}:
                 raise unsupported("parts")
@@ -123,6 +127,8 @@ def _judge_blob(blob: Mapping[str, Any], found: Content) -> None:
         found.add(picture._replace(encoded_bytes=min(picture.encoded_bytes, len(data))))
     elif kind == PDF or kind.startswith("image/"):
         found.unbounded = True
+    else:
+        found.encoded_bytes += len(data)
 
 
 def _judge_file(file: Mapping[str, Any], found: Content) -> None:

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.answer.schema import FACTS, WHOLE, Kind, are_objects, scalars
+from tollgate_dialects.answer.schema import FACTS, PROSE, WHOLE, Kind, are_objects, scalars
 
+_PIECE: Final = scalars("jsonPath stringValue numberValue boolValue nullValue willContinue")
 _PART: Final = {
     **scalars("text thought thoughtSignature"),
     "functionCall": {
         **scalars("id name willContinue"),
         "args": WHOLE,
         # Vertex, where arguments are asked for piece by piece.
-        "partialArgs": WHOLE,
+        "partialArgs": [_PIECE],
     },
     "inlineData": scalars("mimeType data displayName"),
     "executableCode": scalars("id language code"),
@@ -19,7 +20,8 @@ _PART: Final = {
     "partMetadata": WHOLE,
 }
 _CANDIDATE: Final = {
-    **scalars("index finishReason finishMessage avgLogprobs tokenCount"),
+    **scalars("index finishReason avgLogprobs tokenCount"),
+    "finishMessage": PROSE,
     "content": {**scalars("role"), "parts": [_PART]},
     "safetyRatings": [FACTS],
     "logprobsResult": WHOLE,
@@ -29,11 +31,16 @@ ANSWER: Final[Mapping[str, Kind]] = {
     **scalars("modelVersion responseId createTime"),
     "candidates": [_CANDIDATE],
     "promptFeedback": {
-        **scalars("blockReason blockReasonMessage"),
+        **scalars("blockReason"),
+        "blockReasonMessage": PROSE,
         "safetyRatings": [FACTS],
     },
     "usageMetadata": FACTS,
 }
+# Those whose values the model writes.
+WORDS: Final = frozenset(
+    ("text", "name", "args", "stringValue", "numberValue", "boolValue", "code", "output")
+)
 
 
 def is_answer(document: Mapping[str, Any]) -> bool:

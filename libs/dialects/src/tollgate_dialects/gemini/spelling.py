@@ -19,7 +19,8 @@ _FREE: Final = frozenset(
 )  # fmt: skip
 _LETTERS: Final = str.maketrans("-_", "+/")
 _CAPITAL = re.compile(r"[A-Z]")
-_NEXT = re.compile(r"_+([a-z0-9])")
+# Each run is looked at once: a name may be as long as a body.
+_NEXT = re.compile(r"(?<!_)_++([a-z0-9])")
 
 
 @functools.cache

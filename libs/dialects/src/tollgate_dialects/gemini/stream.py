@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.answer import reported
+from tollgate_dialects.answer import reported, words
 from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.rules import FOREIGN, StreamReader
 from tollgate_dialects.answer.schema import kept
@@ -19,12 +19,18 @@ from tollgate_dialects.gemini import schema, usage
 def ends(document: Mapping[str, Any]) -> bool:
     """Whether a chunk says why the answer, or the prompt's reading, ended."""
     feedback = document.get("promptFeedback")
-    if isinstance(feedback, dict) and feedback.get("blockReason"):
+    if _says(feedback, "blockReason"):
         return True
     candidates = document.get("candidates")
     if not isinstance(candidates, list):
         return False
-    return any(isinstance(one, dict) and one.get("finishReason") for one in candidates)
+    return any(_says(one, "finishReason") for one in candidates)
+
+
+def _says(holder: object, name: str) -> bool:
+    """A word: all else may not pass, and whoever reads what passed would find no end."""
+    word = holder.get(name) if isinstance(holder, dict) else None
+    return isinstance(word, str) and word != ""
 
 
 def _is_last(event: sse.Event) -> bool:
@@ -54,12 +60,13 @@ class ChunkReader(StreamReader):
 
     def read(self, meter: AnswerMeter, event: sse.Event, document: dict[str, Any]) -> Any:
         """What passes of a chunk."""
+        del event
         if not schema.is_answer(document):
             return FOREIGN
-        meter.produce(event.data)
+        meter.grow(words.size(document, schema.WORDS))
         if (report := usage.found_in(document)) is not None:
             found = reported.usage_of(report, usage.read)
             meter.report(found, has_output=usage.counts_output(report) or not meter.produced)
         if ends(document):
             meter.is_final = self.has_ended = True
-        return kept(document, schema.ANSWER)
+        return kept(document, schema.ANSWER, meter.secrets)

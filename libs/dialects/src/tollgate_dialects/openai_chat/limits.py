@@ -59,13 +59,18 @@ def beyond_limit(document: Mapping[str, Any]) -> int | None:
     always = models.always_thinks(model)
     # Who is told of it is Alibaba's.
     is_told = said is not None or budget is not None
-    thinks = _THINKING_QWEN.search(model) is not None or (is_told and always)
+    thinks = is_thinking_qwen(model) or (is_told and always)
     if (said is False and not (thinks and always)) or not (said or budget is not None or thinks):
         return 0
     if document.get(_WHOLE) is not None and models.is_limited_whole(model):
         return BEYOND_LIMIT_TOKENS
     thinking = models.most_thinking(model, budget, is_off=False)
     return None if thinking is None else thinking + BEYOND_LIMIT_TOKENS
+
+
+def is_thinking_qwen(model: str) -> bool:
+    """Whether a name is that of one of Qwen's models that think unless they are told not to."""
+    return _THINKING_QWEN.search(model) is not None
 
 
 def is_reasoning_model(model: str) -> bool:

@@ -14,6 +14,7 @@ from tollgate_dialects.answer.schema import FACTS, WHOLE, are_objects, scalars
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.refusal import BadRequest, Code, wrong_type
 from tollgate_dialects.openai_endpoints import shape
+from tollgate_dialects.request import normalisation
 from tollgate_dialects.request.content import Content
 
 _ANSWER: Final = {
@@ -51,7 +52,8 @@ def _is_text(document: Mapping[str, Any]) -> bool:
 
 def _content(document: Mapping[str, Any], _printed: bytes) -> Content:
     texts = _texts(document)
-    query_bytes = len(orjson.dumps(document["query"]))
+    query = orjson.dumps(document["query"])
+    query_bytes = len(query) + normalisation.growth(query)
     return Content(shape.OVERHEAD_TOKENS + (shape.TEXT_TOKENS + query_bytes) * texts)
 
 

@@ -31,6 +31,9 @@ TEXTS_MAX: Final = 4_096
 _REFUSED: Final[Mapping[str, Allowed]] = {
     "extra_body": never,
     "fallbacks": never,
+    # Servers that embed take chats and pictures there.
+    "images": never,
+    "messages": never,
     "models": never,
     "provider": never,
     "route": never,

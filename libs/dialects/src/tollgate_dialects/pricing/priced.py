@@ -3,7 +3,7 @@
 So is what somebody's money does not suffice for, if the request can do without.
 """
 
-from tollgate_dialects.common.refusal import unpriced, unsupported
+from tollgate_dialects.common.refusal import elsewhere, unpriced
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.request.rules import RequestFacts
@@ -24,7 +24,7 @@ def at_price(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFa
     if is_sent and (not tools.searches or price.has(Unit.WEB_SEARCH)):
         return facts
     if tools.are_required:
-        raise unpriced("Web search", "--web-search", "tools") if is_sent else unsupported("tools")
+        raise unpriced("Web search", "--web-search", "tools") if is_sent else elsewhere("tools")
     return _without_tools(facts) if is_sent else facts._replace(server_tools=NO_SERVER_TOOLS)
 
 

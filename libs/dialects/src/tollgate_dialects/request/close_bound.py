@@ -3,7 +3,7 @@
 Promises not to be below what is billed, as far as the vendor's calibration holds. What a protocol's
 own names frame is counted as text: each string, and three tokens an object, as OpenAI has it. All
 else is counted as the JSON it is: declarations, schemas, arguments, and every name not known here.
-Pictures count by the dialect's rule.
+Pictures count by the dialect's rule, files of text by their bytes.
 """
 
 from collections.abc import Mapping
@@ -85,7 +85,7 @@ def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBo
     printed = orjson.dumps(document)
     content = rules.content(document, printed)
     read = calibration.of_text(_Reading(calibration, content).document(document))
-    read += content.extra_tokens - content.overhead_tokens
+    read += content.extra_tokens - content.overhead_tokens + content.encoded_bytes
     return CloseBound(
         read + _told(document, calibration),
         read

@@ -51,6 +51,8 @@ class Content:
         self.dearest_picture_tokens = 0
         # The very strings that are pictures and no text.
         self.picture_texts: list[str] = []
+        # Of files of text: nobody knows how many tokens the text has that they encode.
+        self.encoded_bytes = 0
         self.unbounded = False
 
     def add(self, picture: pictures.Picture) -> None:

@@ -91,6 +91,8 @@ def _changed(body: bytes, changes: Mapping[str, _Change], present: frozenset[str
     ]
     if inserted:
         opening = body.index(b"{") + 1
+        if body[opening:].lstrip().startswith(b"}"):  # of nothing yet
+            inserted[-1] = inserted[-1].removesuffix(b",")
         edits.append(_Edit(opening, opening, b"".join(inserted)))
     return _splice(body, edits)
 

@@ -6,7 +6,7 @@ path, and nobody is ever redirected; work in proportion to a path's length.
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tollgate_dialects.request.rules import IN_THE_BODY, Told
 from tollgate_edge.api.faces import anthropic_api, gemini_api, openai_api
@@ -64,10 +64,8 @@ _ALIAS = re.compile(
     re.DOTALL,
 )
 # Azure's clients name a deployment, which is a model here.
-_DEPLOYMENT = re.compile(
-    r"/+openai/+deployments/+(?P<model>.+?)/+(?P<api>chat/+completions|completions|embeddings)/*",
-    re.DOTALL,
-)
+_DEPLOYMENT: Final = "/openai/deployments/"
+_DEPLOYED: Final = ("/chat/completions", "/completions", "/embeddings")
 
 # Google's clients name a model in their path, and what is to be done with it; Vertex's below its
 # publisher.
@@ -75,6 +73,7 @@ _GOOGLE = re.compile(
     r"/+(?P<version>(?:v1(?:beta1?|alpha)?/+)+)(?:publishers/+google/+)?models(?P<rest>/.*)?",
     re.DOTALL,
 )
+_METHOD = re.compile(r"[a-z]+[A-Z][A-Za-z]*")
 _VERBS = frozenset(("generateContent", "streamGenerateContent", "countTokens"))
 
 
@@ -85,10 +84,19 @@ def of(path: str) -> Called:
         return found
     if (google := _GOOGLE.fullmatch(path)) is not None:
         return _of_google(google)
-    if (deployment := _DEPLOYMENT.fullmatch(path)) is not None:
-        face = HOT[canonical(f"/v1/{deployment['api']}")].face
-        return Called(path, face, told=Told(model=deployment["model"]))
-    return Called(path)
+    # What DashScope's SDK asks for and is not served, it is told in its own words.
+    spoken = openai_api.DASHSCOPE_FACE if path.startswith("/api/v1/") else None
+    return _of_deployment(re.sub("/{2,}", "/", path).rstrip("/")) or Called(path, spoken=spoken)
+
+
+def _of_deployment(path: str) -> Called | None:
+    if not path.startswith(_DEPLOYMENT):
+        return None
+    api = next((api for api in _DEPLOYED if path.endswith(api)), "")
+    model = path[len(_DEPLOYMENT) : -len(api)]
+    if not api or not model:
+        return None
+    return Called(path, HOT[f"/v1{api}"].face, told=Told(model=model))
 
 
 def _of_google(found: re.Match[str]) -> Called:
@@ -99,6 +107,8 @@ def _of_google(found: re.Match[str]) -> Called:
         told = Told(model, stream=verb == "streamGenerateContent")
         path = f"{face.path}/{rest}"
         return Called(path, face, counts=verb == "countTokens", told=told)
+    if model and _METHOD.fullmatch(verb):
+        return Called(f"{face.path}/{rest}", spoken=face)  # one that is not served
     # The lists of models have one place; below /v1 alone, headers say who asks.
     is_shared = not found["version"].replace("v1", "").strip("/")
     listed = f"/v1/models/{rest}" if rest else "/v1/models"

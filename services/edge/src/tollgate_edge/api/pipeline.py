@@ -129,12 +129,14 @@ class Pipeline:
                 return body
             try:
                 call.request = await self._reader.read(body, exchange.face.protocol, exchange.told)
+                if exchange.told.model and exchange.face.dialect.request.model_in_body:
+                    # What goes on is the body with that model in it, and so is what is bounded.
+                    body = rewrite.with_model(body, call.request)
+                    call.request = await self._reader.read(body, exchange.face.protocol)
             except ReaderLost:
                 return public_errors.own("READER_LOST")
             except requests.BadRequest as bad:
                 return public_errors.bad_request(bad)
-            if exchange.told.model and exchange.face.dialect.request.model_in_body:
-                body = rewrite.with_model(body, call.request)
             call.body = body
             del body
             return await self._reserve(call, grant, held)

@@ -267,7 +267,9 @@ OWN = MappingProxyType(
         "CATALOGUE_EMPTY": _ours("service_unavailable"),
         "MODEL_UNKNOWN": PublicError(404, "model_not_found", _NO_MODEL),
         "MODEL_NOT_ON_PATH": PublicError(
-            404, "model_not_on_path", "No provider of this model serves this path."
+            404,
+            "model_not_on_path",
+            "No provider of this model serves this path; it takes one that speaks OpenAI chat.",
         ),
         "READER_LOST": _ours("service_unavailable"),
         "BUDGET_UNREACHABLE": _ours("service_unavailable"),

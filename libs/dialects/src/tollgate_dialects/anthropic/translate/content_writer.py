@@ -7,6 +7,7 @@ only where they are Anthropic's own; what is left out is named.
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from tollgate_dialects.anthropic.translate import names
@@ -94,12 +95,14 @@ class ContentWriter:
             "type": "tool_result",
             "tool_use_id": names.tool_id(part.call_id),
         }
-        content = self.blocks("user", part.parts)
+        marks = [inner.cache for inner in part.parts if inner.cache]
+        content = self.blocks("user", (replace(inner, cache="") for inner in part.parts))
         if content:
             block["content"] = content
         if part.is_error:
             block["is_error"] = True
-        return marked(block, part.cache)
+        # A mark inside of a result is refused: it stands behind it.
+        return marked(block, part.cache or (marks[-1] if marks else ""))
 
     def _thinking(self, part: Thinking) -> dict[str, Any] | None:
         """None for what Anthropic did not seal: it would refuse it, or take it for words."""

@@ -5,12 +5,11 @@ the one message that follows their calls and before anything else in it.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from tollgate_dialects.anthropic.translate.content_writer import ContentWriter
 from tollgate_dialects.claude.models import Model
-from tollgate_dialects.conversation.parts import Part, ToolCall, ToolResult
+from tollgate_dialects.conversation import pairing
 from tollgate_dialects.conversation.request import Turn
 from tollgate_dialects.conversation.translation import Untranslatable
 
@@ -39,7 +38,7 @@ class Messages(NamedTuple):
 
 def write(turns: Sequence[Turn], model: Model, content: ContentWriter) -> Messages:
     """All that is said, in order. Raises Untranslatable where nothing is."""
-    turns = _paired(turns)
+    turns = pairing.paired(turns, is_joined=True)
     head = 0
     while head < len(turns) and turns[head].role in _SYSTEM:
         head += 1
@@ -67,72 +66,6 @@ def write(turns: Sequence[Turn], model: Model, content: ContentWriter) -> Messag
         message["content"].sort(key=lambda block: block["type"] != "tool_result")
     _without_trailing_space(messages)
     return Messages(system, messages)
-
-
-class _Calls:
-    """The calls so far: under which id each is sent, and in which turn it stands."""
-
-    def __init__(self) -> None:
-        self._used: set[str] = set()
-        # By the id that the client has: those without a result, and the last one with one.
-        self._waiting: dict[str, list[tuple[str, int]]] = {}
-        self._answered: dict[str, tuple[str, int]] = {}
-
-    def begin_message(self) -> None:
-        """Ids have to be unique within a message."""
-        self._used.clear()
-
-    def call(self, call: ToolCall, at: int) -> ToolCall:
-        unused, number = call.call_id, 1
-        while unused in self._used:
-            number += 1
-            unused = f"{call.call_id}_{number}"
-        self._used.add(unused)
-        self._waiting.setdefault(call.call_id, []).append((unused, at))
-        return replace(call, call_id=unused)
-
-    def of(self, result: ToolResult) -> tuple[str, int] | None:
-        """The call that a result belongs to."""
-        if waiting := self._waiting.get(result.call_id):
-            self._answered[result.call_id] = waiting.pop(0)
-        return self._answered.get(result.call_id)
-
-
-def _paired(turns: Sequence[Turn]) -> list[Turn]:
-    """Each call under an id of its own, and its result in the turn that follows the call.
-
-    In other protocols results may come later.
-    """
-    paired: list[Turn] = []
-    calls = _Calls()
-    late: dict[int, list[Part]] = {}
-    # Where the answer began that was given last: several turns of one side are one message.
-    answer = 0
-    for turn in turns:
-        is_answer = turn.role == "assistant"
-        if is_answer and not (paired and paired[-1].role == "assistant"):
-            answer = len(paired)
-            calls.begin_message()
-        parts: list[Part] = []
-        for part in turn.parts:
-            if isinstance(part, ToolCall) and is_answer:
-                parts.append(calls.call(part, len(paired)))
-            elif isinstance(part, ToolResult) and not is_answer and (found := calls.of(part)):
-                call_id, at = found
-                place = parts if at >= answer else late.setdefault(at, [])
-                place.append(replace(part, call_id=call_id))
-            else:
-                parts.append(part)
-        paired.append(replace(turn, parts=tuple(parts)))
-    for at in sorted(late, reverse=True):
-        after = at + 1
-        while paired[after].role == "assistant":
-            after += 1
-        if paired[after].role == "user":
-            paired[after] = replace(paired[after], parts=(*paired[after].parts, *late[at]))
-        else:
-            paired.insert(after, Turn("user", tuple(late[at])))
-    return paired
 
 
 def _has_place(before: Sequence[dict[str, Any]], after: Sequence[Turn]) -> bool:

@@ -1,7 +1,8 @@
 """The order in which Bedrock wants a conversation: who speaks, and what comes first.
 
-Promises: a system prompt apart, the user first, no side twice in a row, the results of tools in the
-one message that follows their calls and before anything else in it, and words beside a document.
+Promises: a system prompt apart, the user first, no side twice in a row, no id of two calls, the
+results of tools in the one message that follows their calls and before anything else in it, and
+words beside a document.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from tollgate_dialects.bedrock_converse.translate.content_writer import ContentWriter
 from tollgate_dialects.bedrock_converse.translate.models import Model
+from tollgate_dialects.conversation import pairing
 from tollgate_dialects.conversation.request import Turn
 from tollgate_dialects.conversation.translation import Untranslatable
 
@@ -47,6 +49,7 @@ class Messages(NamedTuple):
 
 def write(turns: Sequence[Turn], model: Model, content: ContentWriter) -> Messages:
     """All that is said, in order. Raises Untranslatable where nothing is, or not by the user."""
+    turns = pairing.paired(turns, is_joined=True)
     head = 0
     while head < len(turns) and turns[head].role in _SYSTEM:
         head += 1

@@ -1,7 +1,8 @@
 """The turns of a conversation as a generation's messages.
 
-Promises: each result of a tool is a message of its own, right behind the calls; marks for the cache
-stand in parts, the last four of them; thinking goes back as words beside the answer.
+Promises: each result of a tool is a message of its own, right behind its call, which has an id of
+its own; marks for the cache stand in parts, the last four of them; thinking goes back as words
+beside the answer.
 """
 
 import dataclasses
@@ -9,6 +10,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from tollgate_dialects.conversation import call_input, pairing
 from tollgate_dialects.conversation.parts import (
     Cache,
     Media,
@@ -38,6 +40,7 @@ class MessageWriter:
 
     def write(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         """All messages. Raises Untranslatable."""
+        turns = pairing.paired(turns, is_joined=False)
         head = list(itertools.takewhile(lambda turn: turn.role in _SYSTEM, turns))
         # Templates of many models take one system, at the head.
         messages = self._said(_one(head)) if head else []
@@ -54,7 +57,7 @@ class MessageWriter:
         if last is not None and last.role == "assistant" and messages and _is_words(last):
             # The answer goes on from here.
             messages[-1]["partial"] = True
-        return _in_order(messages)
+        return messages
 
     def _said(self, turn: Turn) -> list[dict[str, Any]]:
         results = [part for part in turn.parts if isinstance(part, ToolResult)]
@@ -147,7 +150,7 @@ class MessageWriter:
         flat = self._tools.call(call)
         if flat.opaque is not None:
             self._dropped.add("thinking.opaque")
-        function = {"name": flat.name, "arguments": flat.arguments or "{}"}
+        function = {"name": flat.name, "arguments": call_input.object_text(flat.arguments)}
         return {"index": index, "id": flat.call_id, "type": "function", "function": function}
 
 
@@ -159,20 +162,3 @@ def _is_words(turn: Turn) -> bool:
     return any(isinstance(part, Text) and part.text for part in turn.parts) and not any(
         isinstance(part, ToolCall) for part in turn.parts
     )
-
-
-def _in_order(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Results right behind their calls, whatever was said in between."""
-    ordered: list[dict[str, Any]] = []
-    waiting: dict[str, list[dict[str, Any]]] = {}
-    called = {call["id"] for message in messages for call in message.get("tool_calls", ())}
-    for message in messages:
-        if message["role"] == "tool" and message["tool_call_id"] in called:
-            waiting.setdefault(message["tool_call_id"], []).append(message)
-    for message in messages:
-        if message["role"] == "tool" and message["tool_call_id"] in called:
-            continue
-        ordered.append(message)
-        for call in message.get("tool_calls", ()):
-            ordered += waiting.pop(call["id"], ())
-    return ordered

@@ -22,7 +22,7 @@ from tollgate_dialects.conversation.answer import (
     Started,
     Stop,
 )
-from tollgate_dialects.conversation.machine import Machine
+from tollgate_dialects.conversation.machine import IllegalEventError, Machine
 from tollgate_dialects.conversation.parts import Opaque, Text, Thinking, ToolCall
 from tollgate_dialects.conversation.translation import EventReader
 from tollgate_dialects.gemini import signatures, stream
@@ -36,6 +36,11 @@ _STOPS: Final[Mapping[str, Stop]] = {
         Stop.REFUSAL,
     ),
 }  # fmt: skip
+# What the model made is no answer: an end like any other would be the end of a client's work.
+_FAILURES: Final = frozenset(
+    ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS",
+     "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE")
+)  # fmt: skip
 
 
 def read(document: Mapping[str, Any]) -> Answer:
@@ -48,11 +53,11 @@ def read(document: Mapping[str, Any]) -> Answer:
 
 
 class ChunkReader(EventReader):
-    """Reads one stream of chunks: the one that says why it ended is the last."""
+    """Reads one stream of chunks: behind the one that says why it ended there may be more."""
 
     def __init__(self) -> None:
         self._has_begun = False
-        self._has_finished = False
+        self._has_ended = False
         self._seed = ""
         self._open: Text | Thinking | None = None
         # The call whose arguments come piece by piece.
@@ -63,17 +68,22 @@ class ChunkReader(EventReader):
         self._ending = Ending(Stop.END)
 
     def read(self, event: sse.Event) -> list[Event]:
-        """What one chunk says. Raises ValueError."""
+        """What one chunk says. Raises ValueError, IllegalEventError."""
         document = documents.read(event.data)
         if not isinstance(document, dict):
             raise shapes.ShapeError("chunk", "an object")
-        if self._has_finished:
+        self._has_ended = self._has_ended or stream.ends(document)
+        return self.take(document)
+
+    def close(self) -> list[Event]:
+        """The end, once, when a chunk has said why."""
+        if not self._has_ended:
             return []
-        events = self.take(document)
-        return [*events, *self.finish()] if stream.ends(document) else events
+        self._has_ended = False
+        return self.finish()
 
     def take(self, document: Mapping[str, Any]) -> list[Event]:
-        """What a chunk, or a whole answer, says. Raises ShapeError."""
+        """What a chunk, or a whole answer, says. Raises ShapeError, IllegalEventError."""
         events: list[Event] = []
         if not self._has_begun:
             self._has_begun = True
@@ -92,7 +102,6 @@ class ChunkReader(EventReader):
 
     def finish(self) -> list[Event]:
         """What follows the last chunk."""
-        self._has_finished = True
         events: list[Event] = [] if self._has_begun else [Started()]
         events += self._end_call() + self._close()
         ending = self._ending
@@ -105,6 +114,8 @@ class ChunkReader(EventReader):
         reason = shapes.text(candidate, "finishReason")
         if not reason:
             return
+        if reason in _FAILURES:
+            raise IllegalEventError
         stop = _STOPS.get(reason, Stop.END)
         if stop is Stop.REFUSAL:
             why = shapes.text(candidate, "finishMessage")

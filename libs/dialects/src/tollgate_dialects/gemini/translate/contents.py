@@ -1,13 +1,17 @@
 """The turns of a conversation as contents.
 
-Promises: who speaks changes from content to content; the results of one turn's calls stand together
-in the order of the calls, each under its function's name, before anything else; a signature goes
+Promises: a user speaks first, and last where the model wants that; the results of a content's calls
+are the content behind it, with nothing else in it, in the order of the calls, for they are told
+apart by names and places alone; else who speaks changes from content to content; a signature goes
 back only to Google, to the part that it came with, and calls of other makers are marked as such
 where a model refuses one without.
 """
 
 import mimetypes
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -27,6 +31,9 @@ from tollgate_dialects.gemini import signatures
 from tollgate_dialects.gemini.translate.models import Model
 
 _SYSTEM: Final = ("system", "developer")
+# What a user is made to say where Google wants one to speak and nobody has.
+_BEGIN: Final = "Begin."
+_GO_ON: Final = "Go on."
 # Where what is no JSON object stands inside of one.
 _WRAPPER: Final = "arguments"
 
@@ -38,6 +45,24 @@ class Contents(NamedTuple):
     contents: list[dict[str, Any]]
 
 
+@dataclass(slots=True)
+class _Content:
+    """What one side says, and what its calls gave: of each result its call's place, and itself."""
+
+    role: str
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    calls: int = 0
+    results: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+
+
+class _Called(NamedTuple):
+    """A call: its function's name, where it was made, and its place there."""
+
+    name: str
+    content: _Content
+    place: int
+
+
 class ContentsWriter:
     """Writes the contents of one request, and notes what they could not carry."""
 
@@ -45,8 +70,9 @@ class ContentsWriter:
         self._tools = tools
         self._model = model
         self._dropped = dropped
-        # Of each call: its function's name, and its place among all.
-        self._calls: dict[str, tuple[str, int]] = {}
+        self._contents: list[_Content] = []
+        # By their ids, which some clients give again: the calls of the last content with such.
+        self._calls: dict[str, deque[_Called]] = {}
 
     def write(self, turns: Sequence[Turn]) -> Contents:
         """All that is said, in order. Raises Untranslatable where nothing is."""
@@ -54,34 +80,74 @@ class ContentsWriter:
         while head < len(turns) and turns[head].role in _SYSTEM:
             head += 1
         system = [part for turn in turns[:head] for part in self._words(turn.parts)]
-        contents: list[dict[str, Any]] = []
         for turn in turns[head:]:
             if turn.name:
                 self._dropped.add("name")
             if turn.role == "assistant":
-                _append(contents, "model", self._said(turn.parts))
+                self._answer(turn.parts)
                 continue
             if turn.role in _SYSTEM:
                 # In a user's mouth it has less weight.
                 self._dropped.add("system")
-            _append(contents, "user", self._given(turn.parts))
+            if given := self._given(turn.parts):
+                self._open("user").parts += given
+        contents = list(self._written())
         if not contents and system:
             self._dropped.add("system")
             system, contents = [], [{"role": "user", "parts": system}]
         if not contents:
             raise Untranslatable("messages", "There is no message with anything in it.")
-        for content in contents:
-            content["parts"].sort(key=self._place)
+        if contents[0]["role"] == "model":
+            contents.insert(0, _asked(_BEGIN))
+        if contents[-1]["role"] == "model" and not self._model.takes_prefill:
+            self._dropped.add("prefill")
+            contents.append(_asked(_GO_ON))
         if self._model.wants_signatures:
             _mark_foreign(contents)
         return Contents(system, contents)
 
-    def _place(self, part: dict[str, Any]) -> int:
-        """Results first, in the order of their calls; Google names that order by counting them."""
-        result = part.get("functionResponse")
-        if result is None:
-            return len(self._calls) + 1
-        return self._calls.get(result["id"], ("", len(self._calls)))[1]
+    def _written(self) -> Iterator[dict[str, Any]]:
+        for content in self._contents:
+            if content.parts:
+                yield {"role": content.role, "parts": content.parts}
+            if content.results:
+                results = sorted(content.results, key=itemgetter(0))
+                yield {"role": "user", "parts": [result for _, result in results]}
+
+    def _open(self, role: str) -> _Content:
+        """The content to which one side adds: its own last one, unless results follow that."""
+        last = self._contents[-1] if self._contents else None
+        if last is None or last.role != role or last.results:
+            last = _Content(role)
+            self._contents.append(last)
+        return last
+
+    def _answer(self, parts: Sequence[Part]) -> None:
+        said = self._said(parts)
+        if not said:
+            return
+        content = self._open("model")
+        content.parts += said
+        for call in parts:
+            if isinstance(call, ToolCall):
+                name = self._tools.name(call.namespace, call.name)
+                called = _Called(name, content, content.calls)
+                content.calls += 1
+                before = self._calls.get(call.call_id)
+                if before and before[0].content is content:
+                    before.append(called)
+                else:
+                    self._calls[call.call_id] = deque((called,))
+
+    def _called(self, result: ToolResult) -> _Called:
+        """The call that a result is of; for one of none, a place behind the last calls."""
+        if calls := self._calls.get(result.call_id):
+            return calls.popleft() if len(calls) > 1 else calls[0]
+        if not self._contents or self._contents[-1].role != "model":
+            self._contents.append(_Content("model"))
+        content = self._contents[-1]
+        name = self._tools.name("", result.name or result.call_id)
+        return _Called(name, content, content.calls)
 
     def _words(self, parts: Iterable[Part]) -> list[dict[str, Any]]:
         words = []
@@ -146,10 +212,10 @@ class ContentsWriter:
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
         flat = self._tools.call(call)
-        self._calls[call.call_id] = flat.name, len(self._calls)
         if call.cache:
             self._dropped.add("cache")
-        function = {"id": call.call_id, "name": flat.name, "args": _object(flat.arguments)}
+        # Without its id, which Vertex refuses.
+        function = {"name": flat.name, "args": _object(flat.arguments)}
         written: dict[str, Any] = {"functionCall": function}
         if signature := signatures.own(call.opaque):
             written["thoughtSignature"] = signature
@@ -158,21 +224,22 @@ class ContentsWriter:
         return written
 
     def _result(self, result: ToolResult) -> list[dict[str, Any]]:
+        """Adds a result to its call's; gives back what it has no place for."""
         if result.cache or any(part.cache for part in result.parts):
             self._dropped.add("cache")
         words = "\n".join(part.text for part in result.parts if isinstance(part, Text))
         media = [self._media(part) for part in result.parts if isinstance(part, Media)]
-        known = self._calls.get(result.call_id)
-        name = known[0] if known else self._tools.name("", result.name or result.call_id)
+        called = self._called(result)
         response = _value(words)
         if result.is_error:
             response = {"error": words}
-        elif not isinstance(response, dict):
+        elif not isinstance(response, dict) or _refers(response):
             response = {"output": words}
-        function = {"id": result.call_id, "name": name, "response": response}
-        if media and self._model.takes_media_in_results:
-            return [{"functionResponse": {**function, "parts": media}}]
-        return [{"functionResponse": function}, *media]
+        function: dict[str, Any] = {"name": called.name, "response": response}
+        if self._model.takes_media_in_results and media:
+            function["parts"], media = media, []
+        called.content.results.append((called.place, {"functionResponse": function}))
+        return media
 
     def _media(self, part: Media) -> dict[str, Any]:
         if part.cache:
@@ -194,25 +261,26 @@ class ContentsWriter:
         return {"fileData": {"mimeType": kind, "fileUri": part.url}}
 
 
-def _append(contents: list[dict[str, Any]], role: str, parts: list[dict[str, Any]]) -> None:
-    if not parts:
-        return
-    if contents and contents[-1]["role"] == role:
-        contents[-1]["parts"] += parts
-    else:
-        contents.append({"role": role, "parts": parts})
-
-
 def _mark_foreign(contents: Sequence[dict[str, Any]]) -> None:
     """In the turn that goes on, the first call of each answer has to have a signature."""
-    for content in reversed(contents):
+    for at in range(len(contents) - 1, -1, -1):
+        content = contents[at]
         if content["role"] == "user":
-            if not any("functionResponse" in part for part in content["parts"]):
+            # Words right behind results go on with them.
+            if not any(_has_results(one) for one in contents[max(at - 1, 0) : at + 1]):
                 return
             continue
         first = next((part for part in content["parts"] if "functionCall" in part), None)
         if first is not None and "thoughtSignature" not in first:
             first["thoughtSignature"] = signatures.FOREIGN_CALL
+
+
+def _asked(words: str) -> dict[str, Any]:
+    return {"role": "user", "parts": [{"text": words}]}
+
+
+def _has_results(content: dict[str, Any]) -> bool:
+    return any("functionResponse" in part for part in content["parts"])
 
 
 def _value(text: str) -> Any:
@@ -223,6 +291,11 @@ def _value(text: str) -> Any:
     except (ValueError, TypeError):
         return None
     return value
+
+
+def _refers(response: dict[str, Any]) -> bool:
+    """Whether Google would take a member of it for the name of a picture in the result."""
+    return b'"$ref"' in documents.written(response)
 
 
 def _object(arguments: str) -> dict[str, Any]:

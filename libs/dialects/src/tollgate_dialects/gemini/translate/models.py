@@ -33,6 +33,11 @@ class Model:
         return self.generation >= (3, 0)
 
     @property
+    def takes_minimal(self) -> bool:
+        """Whether it can be told to think next to nothing."""
+        return not self.is_pro and self.generation < (3, 7)
+
+    @property
     def wants_signatures(self) -> bool:
         """Whether it refuses a call of its own without the signature."""
         return self.generation >= (3, 0)
@@ -41,6 +46,11 @@ class Model:
     def takes_media_in_results(self) -> bool:
         """Whether a function's result may hold pictures."""
         return self.generation >= (3, 0)
+
+    @property
+    def takes_prefill(self) -> bool:
+        """Whether it goes on with words that it has begun."""
+        return self.generation < (3, 5) or (self.generation == (3, 5) and not self.is_lite)
 
     @property
     def takes_schema_with_tools(self) -> bool:

@@ -68,9 +68,9 @@ def write(asked: Reasoning | None, model: Model, max_tokens: int | None) -> Writ
 
 
 def _level(asked: Reasoning, model: Model, *, is_off: bool) -> Written:
-    """The nearest level; the larger models have fewer, and none of these can rest."""
+    """The nearest level; the larger and the newer models have fewer, and none of these can rest."""
     if is_off:
-        level = "LOW" if model.is_pro else "MINIMAL"
+        level = "MINIMAL" if model.takes_minimal else "LOW"
         return Written({"thinkingLevel": level}, frozenset(("reasoning",)))
     effort = asked.effort
     if not effort and asked.budget_tokens is not None:
@@ -82,7 +82,7 @@ def _level(asked: Reasoning, model: Model, *, is_off: bool) -> Written:
         return Written({})
     dropped = frozenset(("reasoning.effort",))
     match effort:
-        case "minimal" if model.is_pro:
+        case "minimal" if not model.takes_minimal:
             return Written({"thinkingLevel": "LOW"}, dropped)
         case "medium" if model.is_pro and model.generation < (3, 1):
             return Written({"thinkingLevel": "HIGH"}, dropped)

@@ -1,10 +1,12 @@
 """Schemas: Google's own kind and JSON Schema, each told in the other's words.
 
 Promises: a schema of Google's says the same as JSON Schema; a JSON Schema that is sent holds only
-keywords that Google takes, and differs from the client's by limits alone.
+keywords that Google takes, and differs from the client's by limits alone, and by words beside a
+reference.
 """
 
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any, Final, NamedTuple
 
 # Where a schema holds schemas: by name, in a list, or one.
@@ -64,6 +66,8 @@ _TAKEN: Final = frozenset(
      "minLength", "maxLength", "pattern", "minProperties", "maxProperties", "default", "example",
      "nullable")
 )  # fmt: skip
+# The kinds of what Google takes no list of.
+_KINDS: Final[Mapping[type, str]] = {bool: "boolean", NoneType: "null", str: "string"}
 # Says what kind of schema it is, and nothing of what is valid.
 _SILENT: Final = frozenset(("$schema", "$comment", "examples", "readOnly", "writeOnly",
                             "deprecated"))  # fmt: skip
@@ -88,8 +92,12 @@ def _held(schema: Mapping[str, Any], losses: list[str], depth: int) -> dict[str,
         losses.append("")
         return kept
     for name, value in schema.items():
-        if name == "const":
-            kept.setdefault("enum", [value])
+        if "$ref" in schema and not name.startswith("$"):
+            losses.append(name)
+        elif name == "const":
+            _enumerate([value], kept, losses)
+        elif name == "enum" and isinstance(value, list):
+            _enumerate(value, kept, losses)
         elif name in ("exclusiveMinimum", "exclusiveMaximum"):
             # The nearest limit that there is: it lets one value more pass.
             if isinstance(value, int | float) and not isinstance(value, bool):
@@ -100,6 +108,17 @@ def _held(schema: Mapping[str, Any], losses: list[str], depth: int) -> dict[str,
         elif name not in _SILENT:
             losses.append(name)
     return kept
+
+
+def _enumerate(values: list[Any], kept: dict[str, Any], losses: list[str]) -> None:
+    """Texts that are not empty, and numbers; of others the kind, where all are of one."""
+    taken = [one for one in values if (one and isinstance(one, str)) or type(one) in (int, float)]
+    if taken:
+        kept["enum"] = taken
+    elif len(kinds := {_KINDS.get(type(one), "") for one in values}) == 1 and kinds != {""}:
+        kept.setdefault("type", *kinds)
+    if len(taken) < len(values):
+        losses.append("enum")
 
 
 def _within(name: str, value: Any, told: Any) -> Any:

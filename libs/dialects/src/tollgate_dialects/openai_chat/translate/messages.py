@@ -1,13 +1,15 @@
 """The turns of a conversation as a chat's messages.
 
-Promises: each result of a tool is a message of its own, right behind the calls; thinking goes back
-as words where the model's vendor takes them, with its opaque blocks beside it, and never as text.
+Promises: each result of a tool is a message of its own, right behind the calls, of which no two
+have one id; thinking goes back as words where the model's vendor wants them, and never as text.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any, Final
 
+from tollgate_dialects.conversation import call_input, pairing
 from tollgate_dialects.conversation.parts import (
     Media,
     Origin,
@@ -20,25 +22,35 @@ from tollgate_dialects.conversation.parts import (
 from tollgate_dialects.conversation.request import Turn
 from tollgate_dialects.conversation.tools import FlatTools
 from tollgate_dialects.conversation.translation import Untranslatable
+from tollgate_dialects.openai_chat import limits
+from tollgate_dialects.openai_chat.translate import models
 
 # Characters of a call's id.
 _ID_MAX: Final = 40
+# The ids that Mistral takes.
+_MISTRAL_ID: Final = re.compile(r"[a-zA-Z0-9]{9}")
+_MISTRAL_ID_CHARACTERS: Final = 9
+# What Mistral's models are told to have said between a result and the user's next words.
+_BRIDGE: Final = "Understood."
 
 
 class MessageWriter:
     """Writes messages, and notes what they could not carry."""
 
-    def __init__(self, tools: FlatTools, dropped: set[str], *, is_openai: bool) -> None:
+    def __init__(self, tools: FlatTools, dropped: set[str], *, model: str) -> None:
+        """`model`: whom they are for, by the upstream's name."""
         self._tools = tools
         self._dropped = dropped
-        self._is_openai = is_openai
+        self._is_openai = limits.is_openai(model)
+        self._is_mistral = models.is_mistral(model)
+        self._wants_thinking = models.wants_thinking(model)
         # Somebody but the system has spoken.
         self._has_begun = False
 
-    def write(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
+    def write(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         """All messages. Raises Untranslatable."""
         messages: list[dict[str, Any]] = []
-        for turn in turns:
+        for turn in pairing.paired(turns, is_joined=False):
             self._has_begun |= turn.role in ("user", "assistant")
             if turn.role == "assistant":
                 messages += self._assistant(turn)
@@ -46,7 +58,7 @@ class MessageWriter:
                 messages += self._said(turn)
         if not self._is_openai:
             messages = _with_one_system(messages)
-        return _in_order(messages)
+        return _bridged(messages) if self._is_mistral else messages
 
     def _said(self, turn: Turn) -> list[dict[str, Any]]:
         results = [part for part in turn.parts if isinstance(part, ToolResult)]
@@ -82,7 +94,11 @@ class MessageWriter:
             self._dropped.add("tool_result.is_error")
         if result.cache:
             self._dropped.add("cache")
-        return {"role": "tool", "tool_call_id": _fit(result.call_id), "content": "\n".join(texts)}
+        return {
+            "role": "tool",
+            "tool_call_id": self._fit(result.call_id),
+            "content": "\n".join(texts),
+        }
 
     def _content(self, parts: Sequence[Part]) -> str | list[dict[str, Any]]:
         if any(isinstance(part, Text) and part.cache for part in parts):
@@ -158,7 +174,7 @@ class MessageWriter:
         if not thinking:
             return
         text = "\n\n".join(part.text for part in thinking if part.text)
-        if self._is_openai or not text:
+        if not (self._wants_thinking and text):
             self._dropped.add("thinking")
             return
         if any(part.opaque for part in thinking):
@@ -169,10 +185,10 @@ class MessageWriter:
         flat = self._tools.call(call)
         if flat.takes_text:
             custom = {"name": flat.name, "input": flat.arguments}
-            return {"id": _fit(flat.call_id), "type": "custom", "custom": custom}
-        function = {"name": flat.name, "arguments": flat.arguments or "{}"}
+            return {"id": self._fit(flat.call_id), "type": "custom", "custom": custom}
+        function = {"name": flat.name, "arguments": call_input.object_text(flat.arguments)}
         written: dict[str, Any] = {
-            "id": _fit(flat.call_id),
+            "id": self._fit(flat.call_id),
             "type": "function",
             "function": function,
         }
@@ -184,13 +200,15 @@ class MessageWriter:
                 self._dropped.add("thinking.opaque")
         return written
 
-
-def _fit(call_id: str) -> str:
-    """A call's id as OpenAI takes it, the same for its result."""
-    if len(call_id) <= _ID_MAX:
-        return call_id
-    digest = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"call_{digest[: _ID_MAX - len('call_')]}"
+    def _fit(self, call_id: str) -> str:
+        """A call's id as the model's vendor takes it, the same for its result."""
+        fits = _MISTRAL_ID.fullmatch(call_id) if self._is_mistral else len(call_id) <= _ID_MAX
+        if fits:
+            return call_id
+        digest = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()
+        if self._is_mistral:
+            return digest[:_MISTRAL_ID_CHARACTERS]
+        return f"call_{digest[: _ID_MAX - len('call_')]}"
 
 
 def _with_one_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -215,18 +233,14 @@ def _with_one_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"role": "system", "content": whole}, *messages[head:]]
 
 
-def _in_order(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Results right behind their calls, whatever was said in between."""
+def _bridged(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As Mistral takes it: an answer behind results, and the last one said to be a beginning."""
     ordered: list[dict[str, Any]] = []
-    after: dict[str, int] = {}
     for message in messages:
-        at = after.get(message.get("tool_call_id", ""))
-        if at is None:
-            ordered.append(message)
-            for call in message.get("tool_calls", ()):
-                after[call["id"]] = len(ordered)
-            continue
-        while at < len(ordered) and ordered[at]["role"] == "tool":
-            at += 1
-        ordered.insert(at, message)
+        if ordered and (ordered[-1]["role"], message["role"]) == ("tool", "user"):
+            ordered.append({"role": "assistant", "content": _BRIDGE})
+        ordered.append(message)
+    last = ordered[-1] if ordered else {}
+    if last.get("role") == "assistant" and "tool_calls" not in last:
+        ordered[-1] = {**last, "prefix": True}
     return ordered

@@ -39,11 +39,10 @@ def write(request: Request, target: Target) -> Written:
     for name in _STORED:
         if request.extra.get(name) is not None:
             raise Untranslatable(name, "The model's vendor does not have what was stored.")
-    is_openai = limits.is_openai(target.model)
     thinks = limits.is_reasoning_model(target.model)
     tools = FlatTools(request.tools, keeps_text=thinks)
     dropped: set[str] = set(request.unheld)
-    messages = MessageWriter(tools, dropped, is_openai=is_openai)
+    messages = MessageWriter(tools, dropped, model=target.model)
     document: dict[str, Any] = {"model": target.model, "messages": messages.write(request.turns)}
     if target.max_output_tokens is not None:
         document[limits.name_for(target.model)] = target.max_output_tokens

@@ -1,13 +1,15 @@
 """The turns of a conversation as the items of an input.
 
 Promises: each call, each result and each thought is an item of its own, in the order in which they
-were said; thinking goes back only to its maker, under its own name, and never as text.
+were said, and no two calls have one id; thinking goes back only to its maker, under its own name,
+and never as text.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
+from tollgate_dialects.conversation import pairing
 from tollgate_dialects.conversation.parts import (
     Media,
     Origin,
@@ -47,10 +49,10 @@ class ItemWriter:
         # A result has to be of the kind of its call.
         self._text_calls: set[str] = set()
 
-    def write(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
+    def write(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         """All items. Raises Untranslatable."""
         items: list[dict[str, Any]] = []
-        for turn in turns:
+        for turn in pairing.paired(turns, is_joined=False):
             if turn.name:
                 self._dropped.add("name")
             items += self._assistant(turn) if turn.role == "assistant" else self._given(turn)
