@@ -77,6 +77,8 @@ class UpstreamEndpoint:
     stream_headers: Mapping[str, str] = field(default_factory=dict)
     # The headers that an upstream key makes.
     key_headers: Callable[[str], Mapping[str, str]]
+    # What of an upstream key nobody may see, the whole and any piece.
+    secrets_in: Callable[[str], tuple[str, ...]] = lambda key: (key,)
     # What signs each request with an upstream key; None: its headers are all there is to it.
     signer: Callable[[str], Signer | None] = lambda _key: None
 

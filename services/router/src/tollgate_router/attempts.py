@@ -53,21 +53,18 @@ class Opened(NamedTuple):
     # The upstream's.
     dialect: UpstreamDialect
     # What must not be in the answer, nor in anything that is said of it.
-    secret: Secret
+    secrets: tuple[Secret, ...]
 
     def leaks(self, data: bytes) -> bool:
-        """Whether the upstream sent its own key back. A key too short to be one is not sought."""
-        secret = self.secret.reveal_bytes()
-        if len(secret) < SOUGHT_KEY_BYTES_MIN:
-            return False
-        if secret in data:
-            return True
-        # A client reads it as well where JSON writes it in escapes. Most chunks have a backslash, a
-        # line's end is written with one: only those that can hide this key are rewritten.
-        may_hide = b"\\u00" in data or (
-            b"\\" in data and not _ESCAPED_BY_A_BACKSLASH.isdisjoint(secret)
-        )
-        return may_hide and secret in _ESCAPE.sub(_unescaped, data)
+        """Whether the upstream sent its own key back, or a piece of it that is secret.
+
+        One too short to be a key is not sought.
+        """
+        return any(_is_in(data, secret.reveal_bytes()) for secret in self.secrets)
+
+    def revealed(self) -> list[str]:
+        """The secrets as texts, for what scrubs them."""
+        return _revealed(self.secrets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +220,7 @@ class Attempts:
             return NotOpened(reason, is_unknown=fault.fault is not Fault.CONNECT), result
         if refusal.result_of(answer.status) is routing.Result.OK:
             self._record(candidate, routing.Result.OK)
-            return Opened(answer, candidate, upstream, key.secret), routing.Result.OK
+            return Opened(answer, candidate, upstream, key.secrets), routing.Result.OK
         return await self._refused(answer, candidate, key, upstream)
 
     async def _refused(
@@ -247,7 +244,7 @@ class Attempts:
             start,
             answer.headers,
             upstream.answer.error_codes,
-            [key.secret.reveal()],
+            _revealed(key.secrets),
         )
         refused = NotOpened(
             EndReason.UPSTREAM_ERROR, status, message, code, param, retry_after_ms=wait_ms
@@ -291,6 +288,23 @@ def _head(
     if upstream is call.dialect:
         headers = {**headers, **call.dialect.endpoint.passed_on(call.protocol_headers).kept}
     return head.with_headers(headers) if headers else head
+
+
+def _is_in(data: bytes, secret: bytes) -> bool:
+    if len(secret) < SOUGHT_KEY_BYTES_MIN:
+        return False
+    if secret in data:
+        return True
+    # A client reads it as well where JSON writes it in escapes. Most chunks have a backslash, a
+    # line's end is written with one: only those that can hide this key are rewritten.
+    may_hide = b"\\u00" in data or (
+        b"\\" in data and not _ESCAPED_BY_A_BACKSLASH.isdisjoint(secret)
+    )
+    return may_hide and secret in _ESCAPE.sub(_unescaped, data)
+
+
+def _revealed(secrets: tuple[Secret, ...]) -> list[str]:
+    return [secret.reveal() for secret in secrets]
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:

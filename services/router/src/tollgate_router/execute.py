@@ -149,7 +149,7 @@ class Executor:
     async def _unary(self, call: UpstreamCall, opened: Opened) -> router_pb2.ExecuteResponse:
         """Read the whole body and meter it; a body that is no answer is not passed on."""
         answer = opened.answer
-        meter = BodyMeter(opened.dialect.answer, secrets=(opened.secret.reveal(),))
+        meter = BodyMeter(opened.dialect.answer, secrets=opened.revealed())
         data, reason = b"", EndReason.UPSTREAM_ERROR
         try:
             meter.feed(await answer.read_all(self._upstream.answer_bytes_max))

@@ -43,7 +43,7 @@ class Stream:
             opened.dialect.answer,
             choices=call.asked.choices,
             strip_usage=not (is_translated or call.asked.wants_usage),
-            secrets=(opened.secret.reveal(),),
+            secrets=opened.revealed(),
             shapes=shapes,
         )
         # When the upstream is to have closed, on the loop's clock; None: it still answers.

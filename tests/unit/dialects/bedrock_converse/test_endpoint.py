@@ -48,6 +48,14 @@ def test_an_access_key_signs_and_is_in_no_header():
     assert "token/+=" == with_token(outgoing())["X-Amz-Security-Token"]
 
 
+def test_each_secret_piece_of_a_key_is_told():
+    """An upstream that sends back one of them alone has sent back a secret; the id is none."""
+    key = f"AKIDEXAMPLE000000:{SECRET}"
+    assert (key, SECRET) == ENDPOINT.secrets_in(key)
+    assert (f"{key}:token/+=", SECRET, "token/+=") == ENDPOINT.secrets_in(f"{key}:token/+=")
+    assert ("ABSKQmVkcm9jaw==",) == ENDPOINT.secrets_in("ABSKQmVkcm9jaw==")
+
+
 @pytest.mark.parametrize(
     ("host", "region"),
     [

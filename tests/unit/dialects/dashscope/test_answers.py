@@ -16,6 +16,7 @@ from tollgate_dialects.conversation.parts import (
     ToolCall,
 )
 from tollgate_dialects.dashscope.dialect import DASHSCOPE
+from tollgate_dialects.dashscope.stream import END
 from tollgate_dialects.dashscope.translate.growth import Growth, Mode
 from tollgate_dialects.dashscope.translate.translation import TRANSLATION
 from tollgate_dialects.pricing.units import Unit
@@ -253,3 +254,47 @@ def test_a_thought_is_whole_before_the_answer_in_either_way():
     answer = added_up(*pieces)
     assert expected == answer.parts
     assert Stop.TOOL_CALLS is answer.ending.stop
+
+
+def test_a_word_of_the_client_s_own_form_ends_nothing():
+    """Its documents may have a member of that name: the stream goes on, and none of it waits."""
+    form = {"ocr_result": {"kv_result": {"finish_reason": "sold"}}}
+    going = frame(choices([{"text": "a", **form}], "null"))
+    last = frame(choices([{"text": "b", **form}], "stop"))
+    assert -1 == sse.end_of(going * 2, END)
+    assert len(going) == sse.end_of(going + last + going, END)
+    meter = StreamMeter(DASHSCOPE.answer)
+    assert going == meter.feed(going)
+    assert not meter.awaits_close
+    assert b"" == meter.feed(last)
+    assert (last, True) == (meter.finish(), meter.finished)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"output":{"text":"a","finish_reason":"stop"}',
+        b'["finish_reason":"stop"]',
+        b'[{"finish_reason":"stop"}]',
+        b'{"finish_reason":"stop"}',
+        b'{"output":{"finish_reason":"stop"}}',
+    ],
+)
+def test_what_is_no_answer_ends_nothing(data):
+    """Nor does what cannot be read."""
+    assert -1 == sse.end_of(b"event:result\ndata:%b\n\n" % data, END)
+
+
+@pytest.mark.parametrize("code", ["", None])
+def test_what_an_upstream_says_beside_an_answer_does_not_pass(code):
+    """A message is for errors, and may name keys and hosts; in an answer there is none."""
+    told = {"code": code, "message": "node-7.internal: key sk-abcdef0123456789"}
+    _, streamed = passed(frame(choices("a", "stop"), **told))
+    meter = BodyMeter(DASHSCOPE.answer)
+    meter.feed(orjson.dumps({"output": choices("a", "stop"), "usage": USAGE, **told}))
+    for data in (streamed, meter.finish()):
+        assert b'"content":"a"' in data
+        assert b"internal" not in data
+        assert b"sk-abc" not in data
+    empty = frame(choices("a", "stop"), code="", message="")
+    assert empty == passed(empty)[1]

@@ -129,6 +129,9 @@ def test_what_bytes_do_not_bound_is_unbounded():
         {"type": "image_url", "image_url": {"url": PIXEL}},
         {"file": "x"},
         {"text": "x", "more": {"a": "b"}},
+        {"text": "x", "doc_url": "https://a/b.pdf"},
+        {"text": "x", "file_id": "file-fe-1"},
+        {"image": PIXEL, "doc_url": "https://a/b.pdf"},
         {"image": PIXEL, "more": ["https://a"]},
     ):
         assert facts_of(asked([part])).unbounded_input, part
@@ -146,6 +149,26 @@ def test_what_bytes_do_not_bound_is_unbounded():
     ]
     for document in enlarged:
         assert facts_of(document).input_token_bound >= small.input_token_bound + 16_000
+
+
+def test_history_is_looked_at_as_messages_are():
+    """What was said before is read once more: its pictures, and what has other prices."""
+
+    def facts_with(history):
+        return facts_of({"model": "m", "input": {"prompt": "Hi", "history": history}})
+
+    assert not facts_with(
+        [{"user": "a", "bot": "b"}, {"role": "user", "content": "c"}]
+    ).unbounded_input
+    for content in (
+        [{"image": "https://a/b.png"}],
+        [{"text": "x", "file_id": "file-fe-1"}],
+    ):
+        assert facts_with([{"role": "user", "content": content}]).unbounded_input
+        assert facts_with([{"user": content}]).unbounded_input
+    for history in ([{"role": "user", "content": [{"video": "https://a"}]}], "x", ["x"]):
+        with pytest.raises(BadRequest):
+            facts_with(history)
 
 
 def test_only_what_is_marked_is_written_to_the_cache():
@@ -189,6 +212,29 @@ def test_a_limit_for_all_is_believed_of_models_that_take_it(model):
     assert body == rewrite.upstream_body(
         body, DASHSCOPE.request, asked=facts, model=model, max_output_tokens=20
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "beyond"),
+    [("qwq-plus", None), ("qvq-max", None), ("deepseek-r1", None), ("kimi-k2-thinking", None),
+     ("qwen3-next-80b-a3b-thinking", None), ("MiniMax-M2.1", None), ("deepseek-v3.2", 10)],
+)  # fmt: skip
+@pytest.mark.parametrize("told", [{"enable_thinking": False}, {"thinking_budget": 0}])
+def test_who_always_thinks_is_not_told_otherwise(model, beyond, told):
+    """What it thinks in spite of it comes on top of the answer."""
+    facts = facts_of(asked(max_tokens=50, **told) | {"model": model})
+    assert beyond == facts.beyond_limit_tokens
+
+
+@pytest.mark.parametrize(
+    ("model", "beyond"),
+    [("qwen3-next-80b-a3b-thinking", 110), ("qwen3-32b", 110), ("qwq-plus", None),
+     ("deepseek-r1", None)],
+)  # fmt: skip
+def test_a_budget_is_believed_of_models_that_take_one(model, beyond):
+    """Some of those that always think know nothing of it."""
+    facts = facts_of(asked(max_tokens=50, thinking_budget=100) | {"model": model})
+    assert beyond == facts.beyond_limit_tokens
 
 
 @pytest.mark.parametrize("told", [20, None])

@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from tests.unit.dialects.dashscope.models import MODELS
+from tollgate_dialects.alibaba import models
 from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
 from tollgate_dialects.conversation.parts import (
     FunctionTool,
@@ -43,7 +44,7 @@ def written(request_, model="qwen-plus", limit=1_000):
         if beyond is not None:
             assert facts.max_output_tokens + beyond - 10 <= limit
         else:
-            assert not limits.thinks(model)
+            assert models.always_thinks(model) or not limits.thinks(model)
             assert facts.max_output_tokens <= limit
     return told.document, told.dropped
 
@@ -69,10 +70,29 @@ def ask(*turns, **fields):
 )
 def test_thinking_and_answer_are_within_the_limit(model, limit, reasoning):
     """Whatever is asked, of whatever model: together they are what the call was reserved for."""
-    document, _ = written(ask(reasoning=reasoning), model, limit)
+    is_split = models.always_thinks(model) and not models.is_limited_whole(model)
+    if is_split and limit == 1:
+        with pytest.raises(Untranslatable):
+            written(ask(reasoning=reasoning), model, limit)
+        return
+    document, dropped = written(ask(reasoning=reasoning), model, limit)
     parameters = document["parameters"]
+    if is_split:
+        assert parameters["thinking_budget"] > 0
+        assert parameters["thinking_budget"] + parameters["max_tokens"] == limit
     if reasoning is not None and (reasoning.mode == "off" or reasoning.effort == "none"):
-        assert parameters["enable_thinking"] is False
+        is_told = parameters.get("enable_thinking") is False
+        assert is_told is ("reasoning" not in dropped) is not models.always_thinks(model)
+
+
+def test_who_always_thinks_is_not_made_to_call():
+    """It would refuse to be: the choice is left to it, and named as dropped."""
+    tools = (FunctionTool("f", schema={}),)
+    request_ = ask(tools=tools, tool_choice=ToolChoice("required", ("f",)))
+    document, dropped = written(request_, "qwq-plus")
+    parameters = document["parameters"]
+    assert ("auto", True) == (parameters["tool_choice"], "tool_choice" in dropped)
+    assert "enable_thinking" not in parameters
 
 
 def test_what_has_no_place_is_named():

@@ -1,4 +1,4 @@
-"""Which limit a model keeps to.
+"""Which limit a model keeps to, and whether it can be told not to think.
 
 `max_tokens` ends an answer alone. `max_completion_tokens` ends the thinking as well, and is known
 by newer models alone: others go on as if it were not there.
@@ -14,12 +14,27 @@ _LIMITED_WHOLE = re.compile(
     r"|minimax-m(?:2\.[5-9]|[3-9])|deepseek-v(?:[4-9]|\d\d)",
     re.IGNORECASE,
 )
+# Those that think whatever they are told, and of those the ones that take a budget.
+_ALWAYS = re.compile(r"qwq|qvq|thinking|deepseek-(?:r\d|reasoner)|minimax-m", re.IGNORECASE)
+_TAKES_BUDGET = re.compile(r"qwen.*thinking", re.IGNORECASE)
 _QWEN = re.compile(r"qwen|qwq|qvq", re.IGNORECASE)
 
 
 def is_limited_whole(model: str) -> bool:
     """Whether a model takes a limit for all that it gives."""
     return _LIMITED_WHOLE.search(model) is not None
+
+
+def always_thinks(model: str) -> bool:
+    """Whether a model thinks even where it is told not to."""
+    return _ALWAYS.search(model) is not None
+
+
+def most_thinking(model: str, budget: int | None, *, is_off: bool) -> int | None:
+    """The most tokens that a model thinks with such a budget, or told not to; None: unknown."""
+    if always_thinks(model):
+        return budget if budget and _TAKES_BUDGET.search(model) else None
+    return 0 if is_off else budget
 
 
 def is_qwen(model: str) -> bool:

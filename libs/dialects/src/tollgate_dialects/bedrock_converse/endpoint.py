@@ -30,6 +30,12 @@ def _key_headers(key: str) -> dict[str, str]:
     return {} if _ACCESS_KEY.fullmatch(key) else {"Authorization": f"Bearer {key}"}
 
 
+def _secrets_in(key: str) -> tuple[str, ...]:
+    """Of an access key the secret and the token as well; its id is in every request."""
+    found = _ACCESS_KEY.fullmatch(key)
+    return (key, *(piece for piece in found.groups()[1:] if piece)) if found else (key,)
+
+
 def _signer(key: str) -> Signer | None:
     found = _ACCESS_KEY.fullmatch(key)
     if found is None:
@@ -58,5 +64,6 @@ ENDPOINT: Final = UpstreamEndpoint(
     path_below=_path_below,
     is_one_path=False,
     key_headers=_key_headers,
+    secrets_in=_secrets_in,
     signer=_signer,
 )

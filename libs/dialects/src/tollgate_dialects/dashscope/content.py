@@ -31,6 +31,8 @@ _OTHER_PRICES: Final = frozenset(
 # What may hold an object or an array and is no more than its bytes.
 _MESSAGE_MEMBERS = frozenset(("content", "tool_calls", "annotations", "reasoning_details"))
 _PART_MEMBERS = frozenset(("cache_control", "annotations"))
+# What a part may have at all; whatever else may name a file.
+_KNOWN = _PART_MEMBERS | {"type", "text", "image", "min_pixels", "max_pixels", "enable_rotate"}
 # A picture may be enlarged up to the most.
 _ENLARGED: Final = ("min_pixels", "max_pixels")
 
@@ -46,11 +48,11 @@ def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
         for name, value in asked.items()
     )
     is_enlarged = parameters.get("vl_high_resolution_images") not in (None, False)
-    for content in contents_of({"messages": asked.get("messages")}):
-        for part in content:
-            _judge(part, found, is_enlarged=is_enlarged)
-    for message in asked.get("messages") or ():
-        if _carries_more(message, _MESSAGE_MEMBERS):
+    for said in (asked.get("messages"), asked.get("history")):
+        for content in contents_of({"messages": said}):
+            for part in content:
+                _judge(part, found, is_enlarged=is_enlarged)
+        if any(_carries_more(message, _MESSAGE_MEMBERS) for message in said or ()):
             found.unbounded = True
     return found
 
@@ -85,7 +87,9 @@ def _judge(part: Any, found: Content, *, is_enlarged: bool) -> None:
     if kind in _OTHER_PRICES or not _OTHER_PRICES.isdisjoint(part):
         raise unsupported("input.messages")
     carried = part.keys() & MEDIA
-    found.unbounded |= _carries_more(part, _PART_MEMBERS)
+    found.unbounded |= _carries_more(part, _PART_MEMBERS) or any(
+        name not in _KNOWN and value is not None for name, value in part.items()
+    )
     if not carried and kind in (None, "text") and "text" in part:
         return
     image = part.get("image")

@@ -63,13 +63,13 @@ def beyond_limit(document: Mapping[str, Any]) -> int | None:
     budget = values.integer(
         parameters, "thinking_budget", lowest=0, highest=values.MAX_OUTPUT_TOKENS
     )
-    model = document.get("model")
-    is_whole = isinstance(model, str) and models.is_limited_whole(model)
-    if is_whole and parameters.get(WHOLE) is not None:
+    name = document.get("model")
+    model = name if isinstance(name, str) else ""
+    if parameters.get(WHOLE) is not None and models.is_limited_whole(model):
         return BEYOND_LIMIT_TOKENS
-    if parameters.get("enable_thinking") is False:
-        return BEYOND_LIMIT_TOKENS
-    return None if budget is None else budget + BEYOND_LIMIT_TOKENS
+    is_off = parameters.get("enable_thinking") is False
+    thinking = models.most_thinking(model, budget, is_off=is_off)
+    return None if thinking is None else thinking + BEYOND_LIMIT_TOKENS
 
 
 def name_for(model: str) -> str:

@@ -22,7 +22,10 @@ _SAID: Final = {
 }
 _CHOICE: Final = {**scalars("index finish_reason"), "message": _SAID, "logprobs": WHOLE}
 ANSWER: Final[Mapping[str, Kind]] = {
-    **scalars("request_id status_code code message"),
+    **scalars("request_id status_code"),
+    # Of errors, and empty in an answer.
+    "code": FACTS,
+    "message": FACTS,
     "output": {
         **scalars("text finish_reason model_name"),
         "choices": [_CHOICE],

@@ -4,6 +4,7 @@ There is no last event: the answer has ended where every choice has a reason for
 """
 
 import itertools
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -25,10 +26,24 @@ _REASON = re.compile(rb'"finish_reason"\s*+:\s*+"(?!null"|")')
 _OWN = re.compile(rb"(?:id:\d{1,9}\n)?event:result\n:HTTP_STATUS/\d{3}\ndata:[^\r\n]*+\n\n")
 _ID = re.compile(rb"id:[ ]?(\d{1,9})[\r\n]")
 
+
+def _is_last(event: sse.Event) -> bool:
+    """Whether a choice has ended. Most frames are not read: they have no reason anywhere."""
+    if _REASON.search(event.data) is None:
+        return False
+    try:
+        # Reads halves of surrogate pairs, as meters do.
+        document = json.loads(event.data)
+    except (ValueError, RecursionError):
+        return False
+    output = schema.output_of(document) if isinstance(document, dict) else None
+    return output is not None and any(schema.reason_of(ended) for _, ended in _choices_in(output))
+
+
 END: Final = sse.StreamEnd(
     frame=b"",
     marker=b"finish_reason",
-    is_last=lambda event: _REASON.search(event.data) is not None,
+    is_last=_is_last,
     is_document=True,
     waits=True,
 )

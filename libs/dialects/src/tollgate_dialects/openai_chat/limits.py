@@ -56,12 +56,16 @@ def beyond_limit(document: Mapping[str, Any]) -> int | None:
     said = document.get("enable_thinking")
     name = document.get("model")
     model = name if isinstance(name, str) else ""
-    thinks = is_thinking_qwen(model)
-    if said is False or not (said or budget is not None or thinks):
+    always = models.always_thinks(model)
+    # Who is told of it is Alibaba's.
+    is_told = said is not None or budget is not None
+    thinks = is_thinking_qwen(model) or (is_told and always)
+    if (said is False and not (thinks and always)) or not (said or budget is not None or thinks):
         return 0
     if document.get(_WHOLE) is not None and models.is_limited_whole(model):
         return BEYOND_LIMIT_TOKENS
-    return None if budget is None else budget + BEYOND_LIMIT_TOKENS
+    thinking = models.most_thinking(model, budget, is_off=False)
+    return None if thinking is None else thinking + BEYOND_LIMIT_TOKENS
 
 
 def is_thinking_qwen(model: str) -> bool:

@@ -29,9 +29,9 @@ _ANY_CALL = Asked(model="", stream=False)
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OpenKey:
-    """A key ready for use: the secret, for scrubbing, and what a request with it looks like."""
+    """A key ready for use: its secrets, for scrubbing, and what a request with it looks like."""
 
-    secret: Secret
+    secrets: tuple[Secret, ...]
     head: RequestHead
     # What signs each request with it; None: its headers are all there is to it.
     signer: Signer | None = None
@@ -89,7 +89,8 @@ class ProviderKeys:
                 endpoint.url(candidate.address, spoken, _ANY_CALL),
                 endpoint.headers(candidate.protocol, secret.reveal()),
             )
-            opened = OpenKey(secret, head, spoken.signer(secret.reveal()))
+            secrets = tuple(map(Secret, spoken.secrets_in(secret.reveal())))
+            opened = OpenKey(secrets, head, spoken.signer(secret.reveal()))
             while len(self._open) >= KEYS_MAX:
                 del self._open[next(iter(self._open))]
             self._open[context] = (candidate.key.encrypted, self._clock.monotonic(), opened)

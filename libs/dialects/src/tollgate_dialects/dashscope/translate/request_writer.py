@@ -8,6 +8,7 @@ without.
 import re
 from typing import Any, Final
 
+from tollgate_dialects.alibaba import models
 from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.parts import FunctionTool, HostedTool, Media, Origin
 from tollgate_dialects.conversation.request import OutputFormat, Reasoning, Request, ToolChoice
@@ -148,25 +149,37 @@ def _choice(
     return "auto"
 
 
-def _limit(request: Request, target: Target, parameters: dict[str, Any], dropped: set[str]) -> None:
-    """Thinking, and the limit, which is for it and the answer together."""
+def _reason(request: Request, model: str, parameters: dict[str, Any], dropped: set[str]) -> bool:
+    """Whether the model will think, and what it is told of it."""
     asked = request.reasoning or Reasoning()
     if asked.summary:
         dropped.add("reasoning.summary")
-    limit = target.max_output_tokens
+    always = models.always_thinks(model)
     is_forced = isinstance(parameters.get("tool_choice"), dict)
     is_off = asked.mode == "off" or asked.effort == "none"
     is_asked = not is_off and (asked.mode != "" or asked.effort != "")
-    if is_forced and is_asked:
+    # Who thinks cannot be made to call.
+    if is_forced and always:
+        parameters["tool_choice"] = "auto"
+        dropped.add("tool_choice")
+    elif is_forced and is_asked:
         dropped.add("reasoning")
-    if is_off or (is_forced and (is_asked or limits.thinks(target.model))):
-        # Who thinks cannot be made to call.
+    if is_off and always:
+        dropped.add("reasoning")
+        return True
+    thinks = is_asked or limits.thinks(model)
+    if is_off or (is_forced and thinks and not always):
         parameters["enable_thinking"] = False
-        thinks = False
-    else:
-        thinks = is_asked or limits.thinks(target.model)
-        if is_asked:
-            _think(asked, target.model, parameters, dropped)
+        return False
+    if is_asked:
+        _think(asked, model, parameters, dropped)
+    return thinks or always
+
+
+def _limit(request: Request, target: Target, parameters: dict[str, Any], dropped: set[str]) -> None:
+    """Thinking, and the limit, which is for it and the answer together. Raises Untranslatable."""
+    thinks = _reason(request, target.model, parameters, dropped)
+    limit = target.max_output_tokens
     if limit is None:
         return
     name = limits.name_for(target.model)
@@ -176,12 +189,14 @@ def _limit(request: Request, target: Target, parameters: dict[str, Any], dropped
             parameters["thinking_budget"] = min(budget, limit)
         parameters[name] = limit
     elif limit == 1:
+        if models.always_thinks(target.model):
+            raise Untranslatable("max_output_tokens", "The model thinks before it answers.")
         parameters |= {"enable_thinking": False, limits.ANSWER: limit}
         parameters.pop("thinking_budget", None)
         dropped.add("reasoning")
     else:
         # A limit for the answer and one for the thinking, which make the whole one.
-        budget = min(limit // 2 if budget is None else budget, limit - 1)
+        budget = min(budget or limit // 2, limit - 1)
         parameters |= {"thinking_budget": budget, limits.ANSWER: limit - budget}
 
 
