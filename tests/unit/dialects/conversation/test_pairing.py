@@ -87,3 +87,10 @@ def test_many_calls_of_one_name_take_no_square_of_time(is_joined):
     sent = [part.call_id for part in calls.parts]
     assert MANY == len(set(sent))
     assert sent == [part.call_id for part in results.parts]
+
+
+def test_a_turn_of_nothing_parts_no_answers():
+    """It is not sent where answers in a row are one, so their calls have ids of their own."""
+    turns = (HELLO, asked("a"), said(" ", "user"), asked("a"))
+    assert [["hi"], ["a"], ["a_2"]] == told(*turns, is_joined=True)
+    assert [["hi"], ["a"], [" "], ["a_2"]] == told(*turns)

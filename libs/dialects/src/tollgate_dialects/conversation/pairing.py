@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from tollgate_dialects.conversation.parts import Part, ToolCall, ToolResult
+from tollgate_dialects.conversation.parts import Part, Text, ToolCall, ToolResult
 from tollgate_dialects.conversation.request import Turn
 
 
@@ -79,6 +79,10 @@ class _Calls:
         return self._answered.get(result.call_id)
 
 
+def _is_blank(turn: Turn) -> bool:
+    return all(isinstance(part, Text) and not part.text.strip() for part in turn.parts)
+
+
 def paired(turns: Sequence[Turn], *, is_joined: bool) -> list[Turn]:
     """The same turns, with calls and results in their places.
 
@@ -93,6 +97,8 @@ def paired(turns: Sequence[Turn], *, is_joined: bool) -> list[Turn]:
     here: list[_Call] = []
     before = ""
     for turn in turns:
+        if is_joined and _is_blank(turn):
+            continue  # it is not sent, so the answers around it are one
         is_answer = turn.role == "assistant"
         if is_answer:
             if before != "assistant":
