@@ -1,5 +1,6 @@
 """Upstreams that speak as Google does: where they are called, what passes, what is charged."""
 
+import asyncio
 import json
 
 from tests.contract.router import harness as h
@@ -156,4 +157,17 @@ async def test_a_message_is_answered_by_google(tmp_path):
             answer["usage"]["input_tokens"], answer["usage"]["cache_read_input_tokens"],
             answer["usage"]["output_tokens"],
         )  # fmt: skip
+        assert NANO_USD == end_of(messages).cost_nano_usd
+
+
+async def test_a_complete_answer_waits_for_no_connection_that_stays_open(tmp_path):
+    """Beats behind the answer do not lengthen the wait; what was said is passed and charged."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        final = b"data: %b\n\n" % json.dumps(said("hi", usageMetadata=USAGE)).encode()
+        beats = [piece for _ in range(20) for piece in (h.Pause(0.5), h.chunk(b": beat\n\n"))]
+        up.scripts["m"] = [h.sse_head(), h.chunk(final), *beats, h.END_CHUNK]
+        await router.provide(up.url, protocol=Protocol.GEMINI)
+        async with asyncio.timeout(8):
+            messages = await call(router, body=asked(), stream=True)
+        assert (final, pb.END_REASON_COMPLETED) == (told(messages), end_of(messages).reason)
         assert NANO_USD == end_of(messages).cost_nano_usd
