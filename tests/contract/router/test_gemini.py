@@ -164,7 +164,7 @@ async def test_a_complete_answer_waits_for_no_connection_that_stays_open(tmp_pat
     """Beats behind the answer do not lengthen the wait; what was said is passed and charged."""
     async with fake_upstream() as up, harness(tmp_path) as router:
         final = b"data: %b\n\n" % json.dumps(said("hi", usageMetadata=USAGE)).encode()
-        beats = [piece for _ in range(20) for piece in (h.Pause(0.5), h.chunk(b": beat\n\n"))]
+        beats = [piece for _ in range(50) for piece in (h.Pause(0.2), h.chunk(b": beat\n\n"))]
         up.scripts["m"] = [h.sse_head(), h.chunk(final), *beats, h.END_CHUNK]
         await router.provide(up.url, protocol=Protocol.GEMINI)
         async with asyncio.timeout(8):
