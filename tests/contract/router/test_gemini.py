@@ -167,7 +167,7 @@ async def test_a_complete_answer_waits_for_no_connection_that_stays_open(tmp_pat
         beats = [piece for _ in range(50) for piece in (h.Pause(0.2), h.chunk(b": beat\n\n"))]
         up.scripts["m"] = [h.sse_head(), h.chunk(final), *beats, h.END_CHUNK]
         await router.provide(up.url, protocol=Protocol.GEMINI)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(3.5):
             messages = await call(router, body=asked(), stream=True)
         assert (final, pb.END_REASON_COMPLETED) == (told(messages), end_of(messages).reason)
         assert NANO_USD == end_of(messages).cost_nano_usd
