@@ -263,3 +263,25 @@ async def test_hosted_tools_alone_are_left_out_of_a_response(tmp_path):
         (head,) = [message.head for message in messages if message.HasField("head")]
         assert ["tools.web_search"] == list(head.dropped)
         assert answer == json.loads(b"".join(message.data for message in messages))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words", "code"),
+    [
+        (CHAT, "prompt is too long: 210000 tokens > 200000 maximum", "context_length_exceeded"),
+        (CHAT, "max_tokens: must be at least 1", "invalid_request_error"),
+        (MESSAGES, "prompt is too long: 210000 tokens > 200000 maximum", "invalid_request_error"),
+    ],
+)
+async def test_a_prompt_that_is_too_long_is_told_in_the_clients_word(
+    tmp_path, protocol, words, code
+):
+    """Clients shorten their conversation by that code; of the same protocol nothing is changed."""
+    told = {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        up.scripts["m"] = h.answer(told, status=400)
+        await router.provide(up.url, protocol=Protocol.ANTHROPIC_MESSAGES)
+        wants_usage = protocol == MESSAGES
+        answers = await router.call(client_protocol=protocol, client_wants_usage=wants_usage)
+        error = end_of(answers).upstream_error
+        assert (400, words, code) == (error.http_status, error.scrubbed_message, error.code)

@@ -22,6 +22,8 @@ class ErrorShape:
     kinds: Mapping[int, str]
     # An error body as the event that ends a broken stream.
     event: Callable[[bytes], bytes]
+    # The code by which clients know that a prompt does not fit into the model; empty: by its words.
+    too_long: str = ""
     # The body that tells of an error, of what OpenAI's and Anthropic's shape at once says of it and
     # of its HTTP status.
     body: Callable[[dict[str, Any], int], dict[str, Any]] = lambda told, _status: told

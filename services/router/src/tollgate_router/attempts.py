@@ -221,10 +221,15 @@ class Attempts:
         if refusal.result_of(answer.status) is routing.Result.OK:
             self._record(candidate, routing.Result.OK)
             return Opened(answer, candidate, upstream, key.secrets), routing.Result.OK
-        return await self._refused(answer, candidate, key, upstream)
+        return await self._refused(call, answer, candidate, key, upstream)
 
     async def _refused(
-        self, answer: Answer, candidate: Candidate, key: OpenKey, upstream: UpstreamDialect
+        self,
+        call: UpstreamCall,
+        answer: Answer,
+        candidate: Candidate,
+        key: OpenKey,
+        upstream: UpstreamDialect,
     ) -> tuple[NotOpened, routing.Result]:
         start = b""
         try:
@@ -246,6 +251,9 @@ class Attempts:
             upstream.answer.error_codes,
             _revealed(key.secrets),
         )
+        if upstream is not call.dialect and upstream_error.is_too_long(message):
+            # What clients shorten their conversation by is told in their own protocol's word.
+            code = call.dialect.errors.too_long or code
         refused = NotOpened(
             EndReason.UPSTREAM_ERROR, status, message, code, param, retry_after_ms=wait_ms
         )

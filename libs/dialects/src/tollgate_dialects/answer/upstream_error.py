@@ -39,6 +39,11 @@ _TELLING: Final = frozenset((*_HOLDERS, *_MESSAGES, "code", "status_code", "stat
 # A name that speaks of an error by itself.
 _ERROR_NAME = re.compile(r"error|fail|exception", re.IGNORECASE)
 
+_TOO_LONG = re.compile(
+    r"(?:prompt|input) (?:is|was) too long|maximum context length|context (?:window|length)"
+    r"|input token count[^.]{0,60}exceeds|too many input tokens|input length should be",
+    re.IGNORECASE,
+)
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}\Z")
 # Google's words for when to try again.
@@ -198,6 +203,11 @@ def in_stream(error: object, codes: Sequence[str], secrets: Sequence[str] = ()) 
         return UpstreamFault(http_status=status)
     described = _described(error, codes, secrets)
     return UpstreamFault(http_status=status, **described._asdict())
+
+
+def is_too_long(message: str) -> bool:
+    """Return True for the words in which vendors say that a prompt does not fit into the model."""
+    return _TOO_LONG.search(message) is not None
 
 
 def retry_after_ms(headers: Mapping[str, str], body: bytes = b"") -> int | None:

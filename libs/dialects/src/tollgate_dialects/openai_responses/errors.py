@@ -66,4 +66,5 @@ SHAPE: Final = ErrorShape(
         }
     ),
     event=_event,
+    too_long="context_length_exceeded",
 )
