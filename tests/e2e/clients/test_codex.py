@@ -135,12 +135,23 @@ def test_codex_runs_a_program_of_the_model(stage: Stage, home: Path):
 
 def test_codex_tells_the_upstreams_refusal(stage: Stage, home: Path):
     """A refusal of the vendor reaches the person in its words, and is not charged."""
-    words = "prompt is too long: 210000 tokens > 200000 maximum"
+    words = "messages: at least one message is required"
     error = {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
     play = stage.play("claude-sonnet-4-5", Failure(400, error))
     printed = events(stage, home, play)
     assert "turn.failed" == printed[-1]["type"]
     assert words in printed[-1]["error"]["message"]
+    play.check()
+
+
+def test_codex_knows_a_conversation_that_is_too_long(stage: Stage, home: Path):
+    """Whatever the vendor calls it: Codex is told by its own protocol's code, and says what to do."""
+    words = "prompt is too long: 210000 tokens > 200000 maximum"
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
+    play = stage.play("claude-sonnet-4-5", Failure(400, error))
+    printed = events(stage, home, play)
+    assert "turn.failed" == printed[-1]["type"]
+    assert "context window" in printed[-1]["error"]["message"]
     play.check()
 
 
