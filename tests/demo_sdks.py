@@ -254,7 +254,8 @@ def converse(ask: Ask) -> Heard:
             blocks = answer["output"]["message"]["content"]
         else:
             answer = {}
-            blocks = _blocks_of(client.converse_stream(**asked)["stream"], answer)
+            with contextlib.closing(client.converse_stream(**asked)["stream"]) as stream:
+                blocks = _blocks_of(stream, answer)
     heard = Heard(end=answer["stopReason"])
     heard.tokens = (answer["usage"]["inputTokens"], answer["usage"]["outputTokens"])
     for block in blocks:
