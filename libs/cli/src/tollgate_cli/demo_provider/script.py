@@ -51,7 +51,7 @@ class Script:
     broken_json: bool = False
 
     def pieces(self, question: Question) -> Iterator[Piece]:
-        """What is said; without end if the script has none."""
+        """Yield the pieces of the answer to a question; an endless script never stops."""
         count = None if self.endless else self.words
         thoughts = islice(words(Kind.THINKING), self.thinks)
         if self.calls and question.function:
@@ -75,7 +75,7 @@ class Script:
         return End.REFUSAL if self.refuses else End.STOP
 
     def counts(self, question: Question, count: int) -> Counts:
-        """What is billed for so many pieces."""
+        """Return the token counts to bill for this many pieces."""
         whole = question.input_tokens
         read, write = (whole // 2, whole // 4) if self.caches else (0, 0)
         return Counts(

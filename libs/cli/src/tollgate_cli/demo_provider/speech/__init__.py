@@ -1,4 +1,4 @@
-"""What the demo provider hears and says, a module per protocol; none knows another.
+"""Reads requests and writes answers, one module for each protocol; none imports another.
 
 `conversation` is what is asked and said in no protocol's words, `speech` what every protocol can
 do, `protocols` which there are.

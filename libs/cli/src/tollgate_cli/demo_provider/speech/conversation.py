@@ -1,4 +1,4 @@
-"""What is asked and said, in no protocol's words.
+"""Defines questions and answers independently of any protocol.
 
 Counting rule: the input is one token for each 4 bytes of the JSON that the model reads, at least 1;
 the output is one token a piece, all choices together. A piece is a word or a whole tool call.
@@ -40,7 +40,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked, as far as what is said depends on it."""
+    """The parts of a request that decide the answer."""
 
     model: str
     stream: bool
@@ -53,7 +53,7 @@ class Question:
 
 
 class Kind(enum.Enum):
-    """What a piece is."""
+    """The kind of a piece of an answer."""
 
     THINKING = enum.auto()
     TEXT = enum.auto()

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tollgate_dialects.common import shapes
-from tollgate_dialects.conversation.request import OutputFormat, Reasoning
+from tollgate_dialects.conversation import settings
+from tollgate_dialects.conversation.request import Reasoning
 from tollgate_dialects.dashscope import limits
 
 _NUMBERS: Final = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
@@ -37,8 +38,8 @@ def read(document: Mapping[str, Any], *, has_tools: bool) -> dict[str, Any]:
         "unheld": frozenset() if has_all_stops else frozenset(("stop",)),
         "choices": shapes.whole_number(parameters, "n") or 1,
         "logprobs": shapes.flag(parameters, "logprobs"),
-        "logit_bias": _logit_bias(parameters),
-        "output_format": _output_format(parameters),
+        "logit_bias": settings.logit_bias(parameters),
+        "output_format": settings.output_format(parameters),
         "reasoning": _reasoning(parameters),
         "extra": _extra(document, parameters),
     }
@@ -72,32 +73,6 @@ def _stop(parameters: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
         raise shapes.ShapeError("stop", "a text or an array")
     texts = tuple(one for one in stop if isinstance(one, str))
     return texts, len(texts) == len(stop)
-
-
-def _logit_bias(parameters: Mapping[str, Any]) -> dict[str, float] | None:
-    bias = shapes.item(parameters, "logit_bias")
-    return {name: shapes.number(bias, name) or 0.0 for name in bias} or None
-
-
-def _output_format(parameters: Mapping[str, Any]) -> OutputFormat | None:
-    asked = shapes.item(parameters, "response_format")
-    match shapes.text(asked, "type"):
-        case "":
-            return None
-        case "text":
-            return OutputFormat("text")
-        case "json_object":
-            return OutputFormat("json_object")
-        case "json_schema":
-            schema = shapes.item(asked, "json_schema")
-            return OutputFormat(
-                "json_schema",
-                shapes.text(schema, "name"),
-                shapes.text(schema, "description"),
-                shapes.item(schema, "schema") or None,
-                shapes.flag(schema, "strict"),
-            )
-    raise shapes.ShapeError("response_format", "text, json_object or json_schema")
 
 
 def _reasoning(parameters: Mapping[str, Any]) -> Reasoning | None:

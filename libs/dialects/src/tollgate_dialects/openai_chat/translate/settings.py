@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tollgate_dialects.common import shapes
-from tollgate_dialects.conversation.request import OutputFormat, Reasoning
+from tollgate_dialects.conversation import settings
+from tollgate_dialects.conversation.request import Reasoning
 
 _NUMBERS: Final = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
 _WHOLE_NUMBERS: Final = ("top_k", "seed", "top_logprobs")
@@ -33,8 +34,8 @@ def read(document: Mapping[str, Any]) -> dict[str, Any]:
         "stop": _stop(document),
         "choices": shapes.whole_number(document, "n") or 1,
         "logprobs": shapes.flag(document, "logprobs"),
-        "logit_bias": _logit_bias(document),
-        "output_format": _output_format(document),
+        "logit_bias": settings.logit_bias(document),
+        "output_format": settings.output_format(document),
         "reasoning": _reasoning(document),
         "user": shapes.text(document, "safety_identifier") or shapes.text(document, "user"),
         "cache_key": shapes.text(document, "prompt_cache_key"),
@@ -56,32 +57,6 @@ def _stop(document: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(stop, list) or not all(isinstance(one, str) for one in stop):
         raise shapes.ShapeError("stop", "a text or an array of texts")
     return tuple(stop)
-
-
-def _logit_bias(document: Mapping[str, Any]) -> dict[str, float] | None:
-    bias = shapes.item(document, "logit_bias")
-    return {name: shapes.number(bias, name) or 0.0 for name in bias} or None
-
-
-def _output_format(document: Mapping[str, Any]) -> OutputFormat | None:
-    asked = shapes.item(document, "response_format")
-    match shapes.text(asked, "type"):
-        case "":
-            return None
-        case "text":
-            return OutputFormat("text")
-        case "json_object":
-            return OutputFormat("json_object")
-        case "json_schema":
-            schema = shapes.item(asked, "json_schema")
-            return OutputFormat(
-                "json_schema",
-                shapes.text(schema, "name"),
-                shapes.text(schema, "description"),
-                shapes.item(schema, "schema") or None,
-                shapes.flag(schema, "strict"),
-            )
-    raise shapes.ShapeError("response_format", "text, json_object or json_schema")
 
 
 def _reasoning(document: Mapping[str, Any]) -> Reasoning | None:
