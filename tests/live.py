@@ -28,6 +28,8 @@ OPENAI = router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT
 ANTHROPIC = router_pb2.CLIENT_PROTOCOL_ANTHROPIC_MESSAGES
 RESPONSES = router_pb2.CLIENT_PROTOCOL_OPENAI_RESPONSES
 DASHSCOPE = router_pb2.CLIENT_PROTOCOL_DASHSCOPE
+GEMINI = router_pb2.CLIENT_PROTOCOL_GEMINI
+BEDROCK = router_pb2.CLIENT_PROTOCOL_BEDROCK_CONVERSE
 PATHS = {OPENAI: "/v1/chat/completions", ANTHROPIC: "/v1/messages"}
 # A price whose arithmetic a reader can do in the head: $1 a million tokens in, $2 out.
 PRICE = {"input_pico_usd": 1_000_000, "output_pico_usd": 2_000_000}

@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import re
 import socket
 import socketserver
 import struct
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,8 +22,10 @@ class Reset:
 
 RESET = Reset()
 Piece = bytes | float | Reset
-# What is answered, or what makes it of the request's document.
-Script = Sequence[Piece] | Callable[[dict[str, Any]], Sequence[Piece]]
+# What is answered, or what makes it of the request's document and of whether a stream is wanted.
+Script = Sequence[Piece] | Callable[[dict[str, Any], bool], Sequence[Piece]]
+# Some protocols name the model in the path: before a verb, or before an operation.
+MODEL_IN_PATH = re.compile(r"/models?/([^/:?]+)")
 
 
 def whole(body: bytes, extra: bytes = b"") -> bytes:
@@ -40,9 +44,21 @@ class Upstream:
         self.paths: list[str] = []
         self.url = ""
 
+    def script(self, path: str, document: dict[str, Any]) -> Script:
+        """By the model that is asked, else by the last of the path."""
+        named = MODEL_IN_PATH.search(path)
+        model = document.get("model") or (urllib.parse.unquote(named[1]) if named else "")
+        return self.scripts[model if model in self.scripts else path.rpartition("/")[2]]
+
     def last(self) -> bytes:
         """The newest request's body."""
         return self.bodies[-1]
+
+
+def wants_stream(path: str, head: bytes, document: dict[str, Any]) -> bool:
+    """In whichever way the protocol asks for one."""
+    asked = "stream" in path.lower() or b"x-dashscope-sse: enable" in head.lower()
+    return asked or bool(document.get("stream"))
 
 
 @contextlib.contextmanager
@@ -72,12 +88,10 @@ def running() -> Iterator[Upstream]:
             upstream.bodies.append(body)
             upstream.heads.append(head)
             upstream.paths.append(path)
-            # Some protocols name the model in the path, before a verb.
-            named = path.rpartition("/")[2].partition(":")[0]
             document = json.loads(body)
-            script = upstream.scripts[document.get("model", named)]
+            script = upstream.script(path, document)
             if callable(script):
-                script = script(document)
+                script = script(document, wants_stream(path, head, document))
             for piece in script:
                 if isinstance(piece, bytes):
                     self.wfile.write(piece)

@@ -1,11 +1,12 @@
 """What a scripted model says, and the order in which it says it.
 
-An answer knows no protocol: `chat` and `messages` put it into a vendor's frames.
+An answer knows no protocol: `chat`, `messages` and their like put it into a vendor's frames.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from tests.upstream import Piece
@@ -52,17 +53,21 @@ class Answer:
 
 @dataclass(frozen=True)
 class Failure:
-    """The vendor's refusal, in its own words."""
+    """The vendor's refusal: its words, and what else it says in the error, by its own names."""
 
     status: int
-    document: dict[str, Any]
+    words: str
+    members: Mapping[str, Any] = field(default_factory=dict)
 
-    def pieces(self) -> list[Piece]:
-        body = json.dumps(self.document).encode()
-        return [
-            b"HTTP/1.1 %d Scripted\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\n\r\n" % (self.status, len(body)) + body
-        ]
+
+def refusal(status: int, document: Mapping[str, Any], headers: bytes = b"") -> list[Piece]:
+    """A refusal as it is sent."""
+    body = json.dumps(document).encode()
+    return [
+        b"HTTP/1.1 %d Scripted\r\ncontent-type: application/json\r\n%bcontent-length: %d\r\n\r\n"
+        % (status, headers, len(body))
+        + body
+    ]
 
 
 Said = Answer | Failure
@@ -70,18 +75,22 @@ Said = Answer | Failure
 
 @dataclass
 class Turns:
-    """Answers one after another; the requests that they answered."""
+    """Answers one after another, as a vendor says them; the requests that they answered."""
 
     answers: Sequence[Said]
-    write: Callable[[dict[str, Any], Answer], list[Piece]]
+    vendor: ModuleType
     requests: list[dict[str, Any]] = field(default_factory=list)
 
-    def __call__(self, document: dict[str, Any]) -> list[Piece]:
+    def __call__(self, document: dict[str, Any], stream: bool) -> list[Piece]:
         self.requests.append(document)
         if len(self.requests) > len(self.answers):
-            return Failure(400, {"error": {"message": "nothing more is scripted"}}).pieces()
-        said = self.answers[len(self.requests) - 1]
-        return said.pieces() if isinstance(said, Failure) else self.write(document, said)
+            return self._said(Failure(400, "nothing more is scripted"), stream)
+        return self._said(self.answers[len(self.requests) - 1], stream)
+
+    def _said(self, said: Said, stream: bool) -> list[Piece]:
+        if isinstance(said, Failure):
+            return self.vendor.refuse(said)
+        return self.vendor.write(said, stream=stream)
 
 
 def pieces_of(text: str) -> Iterator[str]:

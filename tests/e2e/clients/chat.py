@@ -8,17 +8,25 @@ from typing import Any
 from openai.types.chat.completion_create_params import CompletionCreateParams
 from pydantic import TypeAdapter
 
-from tests.e2e.clients.answer import OVERLOADED, Answer, Call, Usage, pieces_of
+from tests.e2e.clients.answer import OVERLOADED, Answer, Call, Failure, Usage, pieces_of, refusal
 from tests.upstream import STREAM_HEAD, Piece, whole
 
 PARAMETERS: TypeAdapter[Any] = TypeAdapter(CompletionCreateParams)
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+# How it tells that a conversation is too long, and that it has no time.
+TOO_LONG = Failure(
+    400,
+    "This model's maximum context length is 128000 tokens. However, your messages resulted in"
+    " 130001 tokens. Please reduce the length of the messages.",
+    {"param": "messages", "code": "context_length_exceeded"},
+)
+BUSY = Failure(503, OVERLOADED, {"type": "server_error"})
 HEAD = {"id": "chatcmpl-scripted", "created": 1_760_000_000, "model": "scripted"}
 
 
-def write(document: dict[str, Any], answer: Answer) -> list[Piece]:
-    """The answer as this request wants it: whole, or as a stream."""
-    if not document.get("stream"):
+def write(answer: Answer, *, stream: bool) -> list[Piece]:
+    """The answer, whole or as a stream."""
+    if not stream:
         return [whole(json.dumps(_completion(answer)).encode())]
     pieces: list[Piece] = [STREAM_HEAD % b""]
     for delta in _deltas(answer):
@@ -33,6 +41,12 @@ def write(document: dict[str, Any], answer: Answer) -> list[Piece]:
     pieces.append(_frame({"choices": [], "usage": _usage(answer.usage)}))
     pieces.append(b"data: [DONE]\n\n")
     return pieces
+
+
+def refuse(failure: Failure) -> list[Piece]:
+    """The refusal in this vendor's form."""
+    error = {"type": "invalid_request_error", "param": None, "code": None, **failure.members}
+    return refusal(failure.status, {"error": {"message": failure.words, **error}})
 
 
 def check(document: dict[str, Any]) -> None:

@@ -9,21 +9,24 @@ from typing import Any
 from anthropic.types.message_create_params import MessageCreateParams
 from pydantic import TypeAdapter
 
-from tests.e2e.clients.answer import OVERLOADED, Answer, Usage, pieces_of
+from tests.e2e.clients.answer import OVERLOADED, Answer, Failure, Usage, pieces_of, refusal
 from tests.upstream import STREAM_HEAD, Piece, whole
 
 PARAMETERS: TypeAdapter[Any] = TypeAdapter(MessageCreateParams)
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 SIGNATURE = "c2lnbmF0dXJlIG9mIHRoZSBzY3JpcHQ="
 CACHE_MARKS_MAX = 4
+# How it tells that a conversation is too long, and that it has no time.
+TOO_LONG = Failure(400, "prompt is too long: 210000 tokens > 200000 maximum")
+BUSY = Failure(529, OVERLOADED, {"type": "overloaded_error"})
 HEAD = {"id": "msg_scripted", "type": "message", "role": "assistant", "model": "scripted"}
 
 
-def write(document: dict[str, Any], answer: Answer) -> list[Piece]:
-    """The answer as this request wants it: whole, or as a stream."""
+def write(answer: Answer, *, stream: bool) -> list[Piece]:
+    """The answer, whole or as a stream."""
     stop = {"stop_reason": "tool_use" if answer.calls else "end_turn", "stop_sequence": None}
     usage = _usage(answer.usage)
-    if not document.get("stream"):
+    if not stream:
         message = HEAD | stop | {"content": list(_blocks(answer)), "usage": usage}
         return [whole(json.dumps(message).encode())]
     opened = HEAD | {
@@ -41,6 +44,12 @@ def write(document: dict[str, Any], answer: Answer) -> list[Piece]:
     pieces.append(_frame("message_delta", delta=stop, usage=usage))
     pieces.append(_frame("message_stop"))
     return pieces
+
+
+def refuse(failure: Failure) -> list[Piece]:
+    """The refusal in this vendor's form."""
+    error = {"type": "invalid_request_error", "message": failure.words, **failure.members}
+    return refusal(failure.status, {"type": "error", "error": error})
 
 
 def check(document: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from openai.types.responses.response_create_params import ResponseCreateParams
 from pydantic import TypeAdapter
 
-from tests.e2e.clients.answer import OVERLOADED, Answer, Usage, pieces_of
+from tests.e2e.clients.answer import OVERLOADED, Answer, Failure, Usage, pieces_of, refusal
 from tests.upstream import STREAM_HEAD, Piece, whole
 
 PARAMETERS: TypeAdapter[Any] = TypeAdapter(ResponseCreateParams)
@@ -17,6 +17,13 @@ NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 CALL_ID_LENGTH_MAX = 64
 SEALED = "gAAAAABsealed-by-the-script=="
 REASONING_ID = "rs_scripted"
+# How it tells that a conversation is too long, and that it has no time.
+TOO_LONG = Failure(
+    400,
+    "Your input exceeds the context window of this model. Please adjust your input and try again.",
+    {"param": "input", "code": "context_length_exceeded"},
+)
+BUSY = Failure(503, OVERLOADED, {"type": "server_error", "code": "server_is_overloaded"})
 HEAD = {
     "id": "resp_scripted", "object": "response", "created_at": 1_760_000_000, "model": "scripted",
     "error": None, "incomplete_details": None, "parallel_tool_calls": True, "tool_choice": "auto",
@@ -24,11 +31,11 @@ HEAD = {
 }  # fmt: skip
 
 
-def write(document: dict[str, Any], answer: Answer) -> list[Piece]:
-    """The answer as this request wants it: whole, or as a stream."""
+def write(answer: Answer, *, stream: bool) -> list[Piece]:
+    """The answer, whole or as a stream."""
     output = list(_items(answer))
     done = HEAD | {"status": "completed", "output": output, "usage": _usage(answer.usage)}
-    if not document.get("stream"):
+    if not stream:
         return [whole(json.dumps(done).encode())]
     opened = HEAD | {"status": "in_progress", "output": [], "usage": None}
     ending = {"type": "response.completed", "response": done}
@@ -49,6 +56,12 @@ def write(document: dict[str, Any], answer: Answer) -> list[Piece]:
         if answer.pause_s and event["type"] == "response.output_text.delta":
             pieces.append(answer.pause_s)
     return pieces
+
+
+def refuse(failure: Failure) -> list[Piece]:
+    """The refusal in this vendor's form."""
+    error = {"type": "invalid_request_error", "param": None, "code": None, **failure.members}
+    return refusal(failure.status, {"error": {"message": failure.words, **error}})
 
 
 def check(document: dict[str, Any]) -> None:

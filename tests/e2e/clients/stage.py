@@ -10,10 +10,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.e2e.clients import chat, messages, responses
+from tests.e2e.clients import bedrock, chat, dashscope, gemini, messages, responses
 from tests.e2e.clients.answer import Answer, Said, Turns
 from tests.e2e.clients.installed import Installed
-from tests.live import ANTHROPIC, OPENAI, RESPONSES, Key, Live, wait_until
+from tests.live import (
+    ANTHROPIC,
+    BEDROCK,
+    DASHSCOPE,
+    GEMINI,
+    OPENAI,
+    RESPONSES,
+    Key,
+    Live,
+    wait_until,
+)
 from tests.upstream import Upstream
 
 CLIENT_TIMEOUT_S = 120
@@ -22,7 +32,8 @@ PRICE = {
     "input_pico_usd": 1_000_000, "output_pico_usd": 2_000_000, "cache_read_pico_usd": 100_000,
     "max_input_tokens": 400_000, "max_output_tokens": 64_000,
 }  # fmt: skip
-# The public name decides what a client sends, the upstream's how its vendor is spoken to.
+BEDROCK_CLAUDE = "anthropic.claude-{}-20250929-v1:0"
+# By the upstream's name, which decides how its vendor is spoken to.
 VENDORS: dict[str, ModuleType] = {
     "claude-sonnet-4-5": messages,
     "claude-opus-4-5": messages,
@@ -34,12 +45,41 @@ VENDORS: dict[str, ModuleType] = {
     "deepseek-reasoner": chat,
     "gpt-5.2": responses,
     "gpt-5.4": responses,
+    # Google's, before it wanted its signatures back and since.
+    "gemini-2.5-flash": gemini,
+    "gemini-3-pro-preview": gemini,
+    "gemini-3-flash-preview": gemini,
+    BEDROCK_CLAUDE.format("sonnet-4-5"): bedrock,
+    BEDROCK_CLAUDE.format("opus-4-5"): bedrock,
+    BEDROCK_CLAUDE.format("haiku-4-5"): bedrock,
+    "qwen3-max": dashscope,
+    "qwen-plus": dashscope,
+    # Of those on the path for what is seen.
+    "qwen3.5-plus": dashscope,
 }
-PROTOCOLS = {messages: ANTHROPIC, chat: OPENAI, responses: RESPONSES}
-# Models that Codex knows by their names.
-UPSTREAMS = {name: name for name in VENDORS} | {
-    "gpt-5.5": "claude-opus-4-1", "gpt-6.2-sol": "claude-haiku-4-5",
-}  # fmt: skip
+# What a provider speaks, and what its base URL ends in.
+PROTOCOLS = {
+    messages: (ANTHROPIC, "/v1"),
+    chat: (OPENAI, "/v1"),
+    responses: (RESPONSES, "/v1"),
+    gemini: (GEMINI, "/v1beta"),
+    bedrock: (BEDROCK, ""),
+    dashscope: (DASHSCOPE, "/api/v1"),
+}
+# The public name decides what a client sends.
+UPSTREAMS = {name: name for name in VENDORS if VENDORS[name] is not bedrock} | {
+    "bedrock-sonnet": BEDROCK_CLAUDE.format("sonnet-4-5"),
+    "bedrock-opus": BEDROCK_CLAUDE.format("opus-4-5"),
+    "bedrock-haiku": BEDROCK_CLAUDE.format("haiku-4-5"),
+    # Models that Codex knows by their names.
+    "gpt-5.5": "claude-opus-4-1",
+    "gpt-6.2-sol": "claude-haiku-4-5",
+}
+
+
+def vendor_of(label: str) -> ModuleType:
+    """How the vendor of a public name speaks."""
+    return VENDORS[UPSTREAMS[label]]
 
 
 @dataclass(frozen=True)
@@ -58,8 +98,13 @@ class Play:
 
     def results(self) -> dict[str, str]:
         """What the newest request says of the tools that were called."""
-        found: dict[str, str] = self.vendor.results(self.requests[-1])
-        return found
+        found: dict[str, str] | list[str] = self.vendor.results(self.requests[-1])
+        if isinstance(found, dict):
+            return found
+        # Of a vendor that is told no ids, in the order of the calls.
+        said = self.turns.answers[: len(self.requests) - 1]
+        calls = [call for one in said if isinstance(one, Answer) for call in one.calls]
+        return {call.call_id: text for call, text in zip(calls, found, strict=True)}
 
     def check(self) -> None:
         """Every answer was asked for, legally, and cost exactly what its usage says.
@@ -99,11 +144,11 @@ class Stage:
         self._live = live
         self._upstream = upstream
         self._models: dict[str, str] = {}
-        for vendor, protocol in PROTOCOLS.items():
+        for vendor, (protocol, path) in PROTOCOLS.items():
             self._models |= live.models(
                 {label: name for label, name in UPSTREAMS.items() if VENDORS[name] is vendor},
                 protocol,
-                base_url=upstream.url,
+                base_url=upstream.url.removesuffix("/v1") + path,
                 secret="sk-scripted-0123456789",
                 price=PRICE,
                 prefix="",
@@ -111,10 +156,9 @@ class Stage:
 
     def play(self, label: str, *answers: Said) -> Play:
         """The model says these, one after another, to whoever has the play's key."""
-        upstream_model = UPSTREAMS[label]
-        vendor = VENDORS[upstream_model]
-        turns = Turns(answers, vendor.write)
-        self._upstream.scripts[upstream_model] = turns
+        vendor = vendor_of(label)
+        turns = Turns(answers, vendor)
+        self._upstream.scripts[UPSTREAMS[label]] = turns
         key = self._live.key(self._live.tenant())
         return Play(self._live, key, self._models[label], vendor, turns)
 

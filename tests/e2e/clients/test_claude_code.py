@@ -1,4 +1,4 @@
-"""Claude Code, unmodified, on upstreams that speak chat completions or Responses."""
+"""Claude Code, unmodified, on upstreams that speak another protocol than its own, messages."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.clients.answer import Answer, Call, Failure, Usage
-from tests.e2e.clients.stage import Play, Stage
+from tests.e2e.clients.answer import Answer, Call, Usage
+from tests.e2e.clients.matrix import shows
+from tests.e2e.clients.stage import Play, Stage, vendor_of
 
-UPSTREAMS = ("gpt-5.1", "deepseek-chat", "gpt-5.2")
+UPSTREAMS = ("deepseek-chat", "gpt-5.2", "gemini-3-pro-preview", "bedrock-sonnet", "qwen3-max")
 
 
 def command(stage: Stage, play: Play) -> list[str]:
@@ -36,7 +37,7 @@ def printed(stage: Stage, home: Path, play: Play) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("upstream", UPSTREAMS)
+@shows("Claude Code", "messages", UPSTREAMS, "text")
 def test_claude_code_says_what_the_model_said(stage: Stage, home: Path, upstream: str):
     """A turn of text: Claude Code prints it, and counts the tokens that the receipt charges."""
     usage = Usage(read=1000, cached=500, produced=30)
@@ -56,81 +57,76 @@ def test_claude_code_says_what_the_model_said(stage: Stage, home: Path, upstream
     play.check()
 
 
-@pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_claude_code_runs_parallel_tools(stage: Stage, home: Path, upstream: str):
-    """Three calls at once, of two tools: each result comes back for its call."""
+@shows(
+    "Claude Code", "messages", UPSTREAMS, "tools in turn", "parallel tools", "thinking across turns"
+)
+def test_claude_code_runs_tools_and_gives_thinking_back(stage: Stage, home: Path, upstream: str):
+    """Three calls at once, of two tools, then one: results come back, and the thinking before."""
     (home / "a.txt").write_text("alpha\n")
     (home / "b.txt").write_text("beta\n")
+    counts = {"command": "echo gamma-$((40+2))", "description": "Counts"}
     calls = [
         Call("call_01A", "Read", {"file_path": str(home / "a.txt")}),
         Call("call_01B", "Read", {"file_path": str(home / "b.txt")}),
-        Call("call_01C", "Bash", {"command": "echo gamma-$((40+2))", "description": "Counts"}),
+        Call("call_01C", "Bash", counts),
+        Call("call_01D", "Bash", counts | {"command": "echo delta-$((40+3))"}),
     ]
-    play = stage.play(upstream, Answer("Let me look.", calls), Answer("alpha, beta, gamma"))
+    play = stage.play(
+        upstream,
+        Answer("Let me look.", calls[:3], thinking="I look thrice."),
+        Answer("Once more.", calls[3:], thinking="I count."),
+        Answer("alpha, beta, gamma", thinking="That is all."),
+    )
     told = printed(stage, home, play)
     assert ("alpha, beta, gamma", False) == (told["result"], told["is_error"])
     play.check()
     results = play.results()
-    assert "alpha" in results["call_01A"]
-    assert "beta" in results["call_01B"]
-    assert "gamma-42" in results["call_01C"]
+    for call, text in zip(calls, ("alpha", "beta", "gamma-42", "delta-43"), strict=True):
+        assert text in results[call.call_id]
+    assert "I look thrice." == play.vendor.thinking(play.requests[1])
+    assert "I look thrice.I count." == play.vendor.thinking(play.requests[2])
 
 
-@pytest.mark.parametrize("upstream", ["deepseek-chat", "gpt-5.2"])
-def test_claude_code_thinks_across_turns(stage: Stage, home: Path, upstream: str):
-    """A vendor that wants its thinking back gets it, two turns of tools long."""
-    call = {"command": "echo $((40+2))", "description": "Counts"}
-    play = stage.play(
-        upstream,
-        Answer("First.", [Call("call_01A", "Bash", call)], thinking="I count once."),
-        Answer("Second.", [Call("call_01B", "Bash", call)], thinking="I count twice."),
-        Answer("42, both times.", thinking="They agree."),
-    )
-    assert "42, both times." == printed(stage, home, play)["result"]
+def test_claude_code_on_a_model_that_takes_no_thinking_back(stage: Stage, home: Path):
+    """OpenAI's chats refuse it: the turn of tools goes on without."""
+    call = Call("call_01A", "Bash", {"command": "echo $((40+2))", "description": "Counts"})
+    play = stage.play("gpt-5.1", Answer("First.", [call], thinking="I count."), Answer("42."))
+    assert "42." == printed(stage, home, play)["result"]
     play.check()
-    assert "I count once." == play.vendor.thinking(play.requests[1])
-    assert "I count once.I count twice." == play.vendor.thinking(play.requests[2])
+    assert "42" in play.results()["call_01A"]
+    assert "" == play.vendor.thinking(play.requests[1])
 
 
-def test_claude_code_knows_a_prompt_that_is_too_long(stage: Stage, home: Path):
+@shows("Claude Code", "messages", UPSTREAMS, "refusals")
+def test_claude_code_knows_a_prompt_that_is_too_long(stage: Stage, home: Path, upstream: str):
     """The vendor's refusal arrives in words by which Claude Code recovers; it costs nothing."""
-    words = (
-        "This model's maximum context length is 128000 tokens. However, your messages resulted in"
-        " 130001 tokens. Please reduce the length of the messages."
-    )
-    error = {
-        "message": words, "type": "invalid_request_error", "param": "messages",
-        "code": "context_length_exceeded",
-    }  # fmt: skip
-    play = stage.play("gpt-5.1", Failure(400, {"error": error}))
+    too_long = vendor_of(upstream).TOO_LONG
+    play = stage.play(upstream, too_long)
     told = printed(stage, home, play)
     assert (True, 400, "prompt_too_long") == (
         told["is_error"],
         told["api_error_status"],
         told["terminal_reason"],
     )
-    assert words in told["result"]
+    assert too_long.words in told["result"]
     play.check()
 
 
-def test_claude_code_tries_again_when_the_upstream_is_overloaded(stage: Stage, home: Path):
-    """503 of a vendor of chats is what Claude Code retries; the second answer counts."""
-    error = {"message": "The engine is overloaded", "type": "server_error", "code": None}
-    play = stage.play("gpt-5.1", Failure(503, {"error": error}), Answer("There you are."))
+@shows("Claude Code", "messages", UPSTREAMS, "a busy upstream", "a failing stream")
+def test_claude_code_tries_again(stage: Stage, home: Path, upstream: str):
+    """An upstream without time, and one that fails in the middle, whose end it is not told.
+
+    It asks once more each time, and the last answer counts.
+    """
+    said = vendor_of(upstream).BUSY, Answer("Let me say", breaks=True), Answer("There you are.")
+    play = stage.play(upstream, *said)
     assert "There you are." == printed(stage, home, play)["result"]
     play.check()
 
 
-@pytest.mark.parametrize("upstream", ["gpt-5.1", "gpt-5.2"])
-def test_claude_code_asks_again_when_a_stream_fails(stage: Stage, home: Path, upstream: str):
-    """The vendor fails in the middle: no end is told to Claude Code, which asks once more."""
-    play = stage.play(upstream, Answer("Let me say", breaks=True), Answer("There you are."))
-    assert "There you are." == printed(stage, home, play)["result"]
-    play.check()
-
-
-def test_a_killed_claude_code_pays_for_what_was_produced(stage: Stage, home: Path):
+@shows("Claude Code", "messages", UPSTREAMS, "cancelling")
+def test_a_killed_claude_code_pays_for_what_was_produced(stage: Stage, home: Path, upstream: str):
     """Killed in the stream: the answer is read to its end, and the ledger settles it."""
-    play = stage.play("deepseek-chat", Answer("word " * 40, pause_s=0.05))
+    play = stage.play(upstream, Answer("word " * 40, pause_s=0.05))
     stage.kill_when(lambda: play.requests, command(stage, play), **environment(stage, home, play))
     play.check()
