@@ -99,7 +99,11 @@ CLIENTS = {
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("parts", PARTS)
 def test_a_signature_comes_back_to_its_part(client, parts):
-    """What Google said is sent back as it was, but for thoughts that nothing vouches for."""
+    """What Google said is sent back as it was, but for thoughts that nothing vouches for.
+
+    To clients of messages an answer ends with its words: what Google signs of the last ones, and
+    does not insist on, would stand behind them, and Claude Code would print nothing.
+    """
     dialect, goes_on = CLIENTS[client]
     answer = TRANSLATION.read_answer(
         {"candidates": [{"content": {"parts": PARTS[parts]}, "finishReason": "STOP"}]}
@@ -109,6 +113,9 @@ def test_a_signature_comes_back_to_its_part(client, parts):
     written = TRANSLATION.write_request(again, Target("gemini-2.5-flash", 100))
     vouched = [one for one in PARTS[parts] if not one.get("thought") or "thoughtSignature" in one]
     vouched = [_without_id(one) for one in vouched]
+    if client == "messages" and "text" in vouched[-1]:
+        vouched[-1] = {"text": vouched[-1]["text"]}
+        assert "text" == document["messages"][1]["content"][-1]["type"]
     assert written.document["contents"][1] == {"role": "model", "parts": vouched}
     assert ("thinking" in written.dropped) is (len(vouched) < len(PARTS[parts]))
 

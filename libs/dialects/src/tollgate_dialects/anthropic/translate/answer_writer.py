@@ -111,6 +111,10 @@ class MessageWriter(EventWriter):
         self._is_open = False
         self._part: Text | Thinking | ToolCall = Text("")
         self._seal: Opaque | None = None
+        # A block of its maker's behind words, kept until more follows: a client that takes the last
+        # block for the answer, as Claude Code does, would find nothing in it.
+        self._late: Opaque | None = None
+        self._has_words = False
         # Of a call: what came before its block was begun, and how that begins.
         self._held: list[str] = []
         self._head = ""
@@ -159,13 +163,15 @@ class MessageWriter(EventWriter):
         return {"type": "message_start", "message": message}
 
     def _begin(self, part: Text | Thinking | ToolCall) -> list[dict[str, Any]]:
+        told = self._sealed(self._late) + self._close() if self._late is not None else []
+        self._late = None
         self._part = part
         self._held, self._head = [], ""
         self._seal = None if isinstance(part, Text) else part.opaque
         if isinstance(part, ToolCall):
             self._calls += 1
-            return self._more(part.arguments)
-        told = self._more(part.text)
+            return [*told, *self._more(part.arguments)]
+        told += self._more(part.text)
         if isinstance(part, Text):
             self._has_refused |= part.is_refusal
             for citation in part.citations:
@@ -178,6 +184,7 @@ class MessageWriter(EventWriter):
         if isinstance(self._part, ToolCall):
             return self._arguments(text, takes_text=self._part.takes_text)
         if isinstance(self._part, Text):
+            self._has_words = True
             told = self._open({"type": "text", "text": ""})
             return [*told, self._delta({"type": "text_delta", "text": text})]
         told = self._open({"type": "thinking", "thinking": "", "signature": ""})
@@ -241,14 +248,20 @@ class MessageWriter(EventWriter):
             told += self._close()
             # It came when its call was on its way.
             return [*told, *self._carry(self._seal)] if self._seal is not None else told
-        if seal is not None and seal.origin is Origin.ANTHROPIC and seal.seal is Seal.ENCRYPTED:
-            told += self._close()
-            told += self._open({"type": "redacted_thinking", "data": seal.data})
+        if self._has_words and not self._is_open:
+            self._late = seal
         elif seal is not None or (isinstance(part, Thinking) and self._is_open):
-            signature = carrier.carried(seal or carrier.UNSEALED, Origin.ANTHROPIC)
-            told += self._open({"type": "thinking", "thinking": "", "signature": ""})
-            told.append(self._delta({"type": "signature_delta", "signature": signature}))
+            told += self._sealed(seal or carrier.UNSEALED)
         return [*told, *self._close()]
+
+    def _sealed(self, seal: Opaque) -> list[dict[str, Any]]:
+        """Its maker's block, in the thinking that is open or in one without words."""
+        if seal.origin is Origin.ANTHROPIC and seal.seal is Seal.ENCRYPTED:
+            closed = self._close()
+            return [*closed, *self._open({"type": "redacted_thinking", "data": seal.data})]
+        signature = carrier.carried(seal, Origin.ANTHROPIC)
+        told = self._open({"type": "thinking", "thinking": "", "signature": ""})
+        return [*told, self._delta({"type": "signature_delta", "signature": signature})]
 
     def _open(self, block: dict[str, Any]) -> list[dict[str, Any]]:
         if self._is_open:
