@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from tests import observe
-from tests.live import ANTHROPIC, OPENAI, PATHS, PRICE, RPC_TIMEOUT_S, Key, Live, wait_until
-from tollgate.router.v1 import router_pb2
+from tests.demo import WIRES
+from tests.failing import ABOUT_UPSTREAM, Seen, ask, publish, words_of_upstream
+from tests.live import ANTHROPIC, OPENAI, PATHS, Key, Live, wait_until
 from tollgate_cli.demo_provider.failures import CANARY, FAILURES, Failure
 from tollgate_edge.errors.money_words import CHARGES
 
@@ -34,74 +35,6 @@ WORDS = {
     (422, "openai"): "value is not a valid string",
     (429, "openai"): "Rate limit reached",
 }
-ABOUT_UPSTREAM = (
-    "org-DemoAbc123456", "req_011CDemoAbc", "internal.provider.example", "elsewhere.example",
-)  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """All that a client saw of one call."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def everything(self) -> str:
-        head = "\n".join(f"{name}: {value}" for name, value in self.headers.items())
-        return head + "\n" + self.body.decode("utf-8", "replace")
-
-
-def publish(live: Live) -> dict[tuple[Failure, str], str]:
-    """Case → public model: a provider each, so that no key rests for another's sake."""
-    public = {}
-    for failure, protocol in CASES:
-        name, provider = live.name(failure.name), live.name("failing")
-        price = router_pb2.Price(
-            model=name, max_input_tokens=100_000, max_output_tokens=1000, **PRICE
-        )
-        live.router_admin.SetPrice(
-            router_pb2.SetPriceRequest(request_id=live.name("req"), price=price),
-            timeout=RPC_TIMEOUT_S,
-        )
-        live.router_admin.AddProvider(
-            router_pb2.AddProviderRequest(
-                request_id=live.name("req"),
-                name=provider,
-                protocol=PROTOCOLS[protocol],
-                base_url=f"{live.suite.provider_url}/v1",
-                models=[router_pb2.ProviderModel(model=name, upstream_model=failure.name)],
-            ),
-            timeout=RPC_TIMEOUT_S,
-        )
-        live.router_admin.AddProviderKey(
-            router_pb2.AddProviderKeyRequest(
-                request_id=live.name("req"), provider=provider, secret=live.provider_key
-            ),
-            timeout=RPC_TIMEOUT_S,
-        )
-        public[failure, protocol] = name
-    return public
-
-
-def ask(
-    live: Live, client: httpx.Client, key: Key, model: str, protocol: int, stream: bool
-) -> Seen:
-    """One call, with every byte and header of its answer."""
-    body = {
-        "model": model,
-        "max_tokens": 16,
-        "stream": stream,
-        "messages": [{"role": "user", "content": "Say hello."}],
-    }
-    with client.stream(
-        "POST",
-        live.api_urls[0] + PATHS[protocol],
-        json=body,
-        headers={"authorization": f"Bearer {key.text}"},
-    ) as answer:
-        return Seen(answer.status_code, dict(answer.headers), answer.read())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +47,13 @@ class Storm:
 
 @pytest.fixture(scope="module")
 def storm(live: Live) -> Storm:
-    public = publish(live)
+    public = publish(live, {(of, name): PROTOCOLS[name] for of, name in CASES})
     key = live.key(live.tenant())
     wait_until(lambda: set(public.values()) <= live.listed(key), 10)
     jobs = [(*case, stream) for case in CASES for stream in (False, True)]
     with httpx.Client(timeout=30) as client, concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = pool.map(
-            lambda job: ask(live, client, key, public[job[:2]], PROTOCOLS[job[1]], job[2]),
+            lambda job: ask(live, client, key, public[job[:2]], WIRES[job[1]], stream=job[2]),
             jobs,
         )
         return Storm(key, dict(zip(jobs, answers, strict=True)))
@@ -128,8 +61,7 @@ def storm(live: Live) -> Storm:
 
 @pytest.fixture(scope="module")
 def forbidden(live: Live) -> tuple[str, ...]:
-    """What no client may see."""
-    return (live.provider_key, CANARY, live.suite.address("provider"), *ABOUT_UPSTREAM)
+    return words_of_upstream(live)
 
 
 each_failure = pytest.mark.parametrize(

@@ -45,8 +45,7 @@ VENDORS: dict[str, ModuleType] = {
     "deepseek-reasoner": chat,
     "gpt-5.2": responses,
     "gpt-5.4": responses,
-    # Google's, before it wanted its signatures back and since.
-    "gemini-2.5-flash": gemini,
+    "gemini-3.1-pro-preview": gemini,
     "gemini-3-pro-preview": gemini,
     "gemini-3-flash-preview": gemini,
     BEDROCK_CLAUDE.format("sonnet-4-5"): bedrock,
@@ -96,13 +95,14 @@ class Play:
     def requests(self) -> list[dict[str, Any]]:
         return self.turns.requests
 
-    def results(self) -> dict[str, str]:
-        """What the newest request says of the tools that were called."""
-        found: dict[str, str] | list[str] = self.vendor.results(self.requests[-1])
+    def results(self, request: dict[str, Any] | None = None) -> dict[str, str]:
+        """What the newest request, or another, says of the tools that were called."""
+        told = request or self.requests[-1]
+        found: dict[str, str] | list[str] = self.vendor.results(told)
         if isinstance(found, dict):
             return found
         # Of a vendor that is told no ids, in the order of the calls.
-        said = self.turns.answers[: len(self.requests) - 1]
+        said = self.turns.answers[: self.requests.index(told)]
         calls = [call for one in said if isinstance(one, Answer) for call in one.calls]
         return {call.call_id: text for call, text in zip(calls, found, strict=True)}
 

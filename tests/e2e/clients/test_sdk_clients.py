@@ -1,54 +1,88 @@
 """SDKs and frameworks, unmodified: the same play for each, on an upstream of another protocol.
 
-Each is a script that for each way of speaking asks four times and prints what it got: a text, a
-text after two parallel calls of a tool with thinking before them, a refusal, and the first words of
-an answer that it left.
+Each is a script that for each way of speaking asks five times and prints what it got: a text in a
+stream and one in a piece, a text after two parallel calls of a tool and one more with thinking
+before them, a refusal, and the first words of an answer that it left.
 """
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.clients.answer import Answer, Call, Failure, Said, Usage
+from tests.e2e.clients.matrix import FEATURES, note
 from tests.e2e.clients.stage import Play, Stage
 
 HERE = Path(__file__).parent
 # For each way to speak: upstreams that speak another one, each model once.
 UPSTREAMS = {
-    "chat": ["claude-sonnet-4-5", "gpt-5.4"],
-    "responses": ["claude-opus-4-5", "deepseek-reasoner"],
-    "messages": ["deepseek-chat", "gpt-5.2"],
-}
+    "chat": ["claude-sonnet-4-5", "gpt-5.4", "gemini-3.1-pro-preview", "bedrock-sonnet", "qwen3-max"],
+    "responses": [
+        "claude-opus-4-5", "deepseek-reasoner", "gemini-3-pro-preview", "bedrock-opus", "qwen-plus",
+    ],
+    "messages": [
+        "deepseek-chat", "gpt-5.2", "gemini-3-flash-preview", "bedrock-haiku", "qwen3.5-plus",
+    ],
+    "gemini": ["deepseek-chat", "gpt-5.2", "claude-sonnet-4-5", "bedrock-sonnet", "qwen3-max"],
+    "dashscope": [
+        "deepseek-chat", "gpt-5.2", "claude-sonnet-4-5", "bedrock-sonnet", "gemini-3-pro-preview",
+    ],
+}  # fmt: skip
 CLIENTS = {
     "with_openai.py": ("chat", "responses"),
     "with_openai.mjs": ("chat", "responses"),
     "with_anthropic.py": ("messages",),
     "with_anthropic.mjs": ("messages",),
+    "with_genai.py": ("gemini",),
+    "with_dashscope.py": ("dashscope",),
     "with_ai.mjs": ("chat", "responses", "messages"),
     "with_langchain.py": ("chat", "responses", "messages"),
     "with_pydantic_ai.py": ("chat", "responses", "messages"),
     "with_litellm.py": ("chat", "messages"),
     "with_llm.py": ("chat", "messages"),
 }
+NAMES = {
+    "with_openai.py": "openai (Python)",
+    "with_openai.mjs": "openai (Node)",
+    "with_anthropic.py": "anthropic (Python)",
+    "with_anthropic.mjs": "anthropic (Node)",
+    "with_genai.py": "google-genai",
+    "with_dashscope.py": "dashscope",
+    "with_ai.mjs": "Vercel AI SDK",
+    "with_langchain.py": "LangChain",
+    "with_pydantic_ai.py": "pydantic-ai",
+    "with_litellm.py": "LiteLLM",
+    "with_llm.py": "llm",
+    "with_instructor.py": "instructor",
+}
+SPOKEN = {
+    "chat": "chat", "responses": "Responses", "messages": "messages", "gemini": "Gemini",
+    "dashscope": "DashScope",
+}  # fmt: skip
 ENVIRONMENTS = {"with_llm.py": "clients-llm", "with_instructor.py": "clients-instructor"}
+# Those that the tests themselves are run with.
+IN_THIS_ENVIRONMENT = ("with_genai.py", "with_dashscope.py")
 # Chats have no place of their own for sealed thinking: only a client that sends the whole message
 # back sends it too.
 KEEPS_ALL_OF_A_CHAT = "with_openai.py"
 WORDS = "That is more than I can read."
-REFUSED = {"message": WORDS, "type": "invalid_request_error", "param": None, "code": None}
 CALLS = (
     Call("call_01A", "weather", {"city": "Paris"}),
     Call("call_01B", "weather", {"city": "Rome"}),
+    Call("call_01C", "weather", {"city": "Oslo"}),
 )
 # What the model says in each play.
 ANSWERS: list[Said] = [
     Answer("Hello there, traveller.", usage=Usage(read=70, cached=30, produced=5)),
-    Answer("I ask for both.", CALLS, thinking="There are two cities."),
-    Answer("It is sunny in both."),
-    Failure(400, {"type": "error", "error": REFUSED}),
+    Answer("All at once.", usage=Usage(read=80, cached=20, produced=6)),
+    Answer("I ask for both.", CALLS[:2], thinking="There are two cities."),
+    Answer("And here.", CALLS[2:], thinking="One is missing."),
+    Answer("It is sunny in all."),
+    Failure(400, WORDS),
     Answer("word " * 30, pause_s=0.02),
 ]
 
@@ -60,6 +94,8 @@ def run(stage: Stage, script: str, plays: list[tuple[str, Play]]) -> list[dict[s
         # Node looks for packages beside the script.
         program = [str(stage.installed.node), str(stage.installed.modules.parent / script)]
         shutil.copy(source, program[1])
+    elif script in IN_THIS_ENVIRONMENT:
+        program = [sys.executable, str(source)]
     else:
         environment = ENVIRONMENTS.get(script, "clients")
         program = [str(stage.installed.python(environment)), str(source)]
@@ -67,10 +103,18 @@ def run(stage: Stage, script: str, plays: list[tuple[str, Play]]) -> list[dict[s
         [*program, *(f"{speaks}={play.model}={play.key.text}" for speaks, play in plays)],
         OPENAI_BASE_URL=f"{stage.url}/v1",
         ANTHROPIC_BASE_URL=stage.url,
+        GOOGLE_BASE_URL=stage.url,
+        DASHSCOPE_BASE_URL=f"{stage.url}/api/v1",
         LITELLM_LOCAL_MODEL_COST_MAP="True",  # else it asks for prices over the network
     )
     assert 0 == finished.returncode, finished.stderr[-3000:]
     return [json.loads(line) for line in finished.stdout.splitlines() if line.startswith("{")]
+
+
+for of, spoken in CLIENTS.items():
+    for way in spoken:
+        shown = [one for one in FEATURES if one not in ("a busy upstream", "a failing stream")]
+        note(NAMES[of], SPOKEN[way], UPSTREAMS[way], shown)
 
 
 @pytest.mark.parametrize("script", CLIENTS)
@@ -82,18 +126,19 @@ def test_a_client_plays_its_part(stage: Stage, home: Path, script: str):
         for upstream in UPSTREAMS[speaks]
     ]
     for printed, (speaks, play) in zip(run(stage, script, plays), plays, strict=True):
-        assert "Hello there, traveller." == printed["text"]
+        assert ("Hello there, traveller.", "All at once.") == (printed["text"], printed["whole"])
         # Some print what was said before the calls as well.
-        assert printed["tools"].endswith("It is sunny in both.")
+        assert printed["tools"].endswith("It is sunny in all.")
         assert WORDS in printed["refusal"]
         assert printed["cancelled"].startswith("word")
         play.check()
-        told = play.requests[2]
-        assert {"call_01A": "sunny in Paris", "call_01B": "sunny in Rome"} == {
-            call_id: text.strip('"') for call_id, text in play.vendor.results(told).items()
+        told = play.requests[4]
+        assert {"call_01A": "sunny in Paris", "call_01B": "sunny in Rome", "call_01C": "sunny in Oslo"} == {
+            call_id: text.strip('"') for call_id, text in play.results(told).items()
         }
         keeps_thinking = speaks != "chat" or script == KEEPS_ALL_OF_A_CHAT
-        assert ("There are two cities." if keeps_thinking else "") == play.vendor.thinking(told)
+        thought = "There are two cities.One is missing." if keeps_thinking else ""
+        assert thought == play.vendor.thinking(told)
 
 
 def test_instructor_asks_again(stage: Stage, home: Path):

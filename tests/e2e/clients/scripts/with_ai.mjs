@@ -1,7 +1,7 @@
 // The Vercel AI SDK, unmodified: `chat`, `responses` or `messages` below the same functions.
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
-import { isStepCount, streamText, tool } from "ai";
+import { generateText, isStepCount, streamText, tool } from "ai";
 import { z } from "zod";
 
 const baseURL = process.env.OPENAI_BASE_URL;
@@ -22,7 +22,7 @@ function ask(model, prompt, more) {
     model,
     maxOutputTokens: 4000,
     maxRetries: 0,
-    stopWhen: isStepCount(3),
+    stopWhen: isStepCount(4),
     providerOptions: {
       openai: { store: false, include: ["reasoning.encrypted_content"], forceReasoning: true },
       anthropic: { thinking: { type: "enabled", budgetTokens: 1024 } },
@@ -52,8 +52,9 @@ for (const part of process.argv.slice(2)) {
   const [speaks, name, apiKey] = part.split("=");
   const model = models[speaks](name, apiKey);
   const text = await ask(model, "Say hello.");
+  const whole = await generateText({ model, maxOutputTokens: 4000, maxRetries: 0, prompt: "Again." });
   const tools = await ask(model, "How is the weather in Paris and in Rome?", { tools: { weather } });
   const refusal = await ask(model, "Too much.").catch(({ name, message }) => `${name}: ${message}`);
   const cancelled = await firstWords(model, "Count.");
-  console.log(JSON.stringify({ text, tools, refusal, cancelled }));
+  console.log(JSON.stringify({ text, whole: whole.text, tools, refusal, cancelled }));
 }

@@ -27,6 +27,7 @@ for (const part of process.argv.slice(2)) {
   });
   const ask = async (content) => said(await client.messages.stream(request(content)).finalMessage());
   const text = await ask("Say hello.");
+  const whole = said(await client.messages.create(request("Again.")));
   const runner = client.beta.messages.toolRunner({
     ...request("How is the weather in Paris and in Rome?"),
     stream: true,
@@ -35,5 +36,5 @@ for (const part of process.argv.slice(2)) {
   const tools = said(await runner.runUntilDone());
   const refusal = await ask("Too much.").catch(({ name, message }) => `${name}: ${message}`);
   const cancelled = await firstWords(client, request("Count."));
-  console.log(JSON.stringify({ text, tools, refusal, cancelled }));
+  console.log(JSON.stringify({ text, whole, tools, refusal, cancelled }));
 }

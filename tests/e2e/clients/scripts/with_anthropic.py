@@ -48,6 +48,7 @@ for part in sys.argv[1:]:
     client = anthropic.Anthropic(api_key=key, max_retries=0)
     printed = {
         "text": ask(client, model, "Say hello."),
+        "whole": said(client.messages.create(**request(model, "Again."))),
         "tools": ask_with_tools(client, model, "How is the weather in Paris and in Rome?"),
     }
     try:

@@ -49,6 +49,7 @@ for part in sys.argv[1:]:
     chat = model(*part.split("="))
     printed = {
         "text": ask(chat, "Say hello."),
+        "whole": chat.invoke("Again.").text,
         "tools": ask(chat.bind_tools([weather]), "How is the weather in Paris and in Rome?"),
     }
     try:

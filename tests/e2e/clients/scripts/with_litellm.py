@@ -13,7 +13,7 @@ PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "req
 FUNCTION = {"name": "weather", "description": "The weather in a city.", "parameters": PARAMETERS}
 
 
-def stream(part: str, messages: list[Any], **more: Any) -> Any:
+def complete(part: str, messages: list[Any], **more: Any) -> Any:
     speaks, model, key = part.split("=")
     provider, address = WAYS[speaks]
     if speaks == "messages":
@@ -22,8 +22,12 @@ def stream(part: str, messages: list[Any], **more: Any) -> Any:
         more["allowed_openai_params"] = ["thinking"]  # of a model that it does not know
     return litellm.completion(
         f"{provider}/{model}", messages=messages, api_base=os.environ[address], api_key=key,
-        stream=True, num_retries=0, max_retries=0, **more,
+        num_retries=0, max_retries=0, **more,
     )  # fmt: skip
+
+
+def stream(part: str, messages: list[Any], **more: Any) -> Any:
+    return complete(part, messages, stream=True, **more)
 
 
 def ask(part: str, prompt: str, **more: Any) -> str:
@@ -43,8 +47,10 @@ def ask(part: str, prompt: str, **more: Any) -> str:
 
 for part in sys.argv[1:]:
     tools = [{"type": "function", "function": FUNCTION}]
+    again = {"role": "user", "content": "Again."}
     printed = {
         "text": ask(part, "Say hello."),
+        "whole": complete(part, [again]).choices[0].message.content,
         "tools": ask(part, "How is the weather in Paris and in Rome?", tools=tools),
     }
     try:

@@ -41,6 +41,7 @@ for part in sys.argv[1:]:
     question = "How is the weather in Paris and in Rome?"
     printed = {
         "text": asked.prompt("Say hello.", **options).text(),
+        "whole": asked.prompt("Again.", stream=False, **options).text(),
         "tools": asked.chain(question, tools=[weather], options=options).text(),
     }
     try:

@@ -46,6 +46,14 @@ async function responses(client, model, content, tools) {
   }
 }
 
+async function whole(speaks, client, model, content) {
+  if (speaks === "responses") {
+    return (await client.responses.create({ model, input: content, store: false })).output_text;
+  }
+  const messages = [{ role: "user", content }];
+  return (await client.chat.completions.create({ model, messages })).choices[0].message.content;
+}
+
 async function firstWords(speaks, client, model, content) {
   if (speaks === "chat") {
     const request = { model, messages: [{ role: "user", content }], stream: true };
@@ -64,8 +72,9 @@ for (const part of process.argv.slice(2)) {
   const client = new OpenAI({ apiKey, maxRetries: 0 });
   const ask = (content, tools) => (speaks === "chat" ? chat : responses)(client, model, content, tools);
   const text = await ask("Say hello.");
+  const again = await whole(speaks, client, model, "Again.");
   const tools = await ask("How is the weather in Paris and in Rome?", true);
   const refusal = await ask("Too much.").catch(({ name, message }) => `${name}: ${message}`);
   const cancelled = await firstWords(speaks, client, model, "Count.");
-  console.log(JSON.stringify({ text, tools, refusal, cancelled }));
+  console.log(JSON.stringify({ text, whole: again, tools, refusal, cancelled }));
 }

@@ -36,6 +36,11 @@ class Chat:
                 for call in message.tool_calls
             ]  # fmt: skip
 
+    def whole(self, prompt: str) -> str:
+        messages = [{"role": "user", "content": prompt}]
+        answer = self._client.create(model=self._model, messages=messages)
+        return answer.choices[0].message.content
+
     def first_words(self, prompt: str) -> str:
         messages = [{"role": "user", "content": prompt}]
         with self._client.create(model=self._model, messages=messages, stream=True) as chunks:
@@ -68,6 +73,9 @@ class Responses:
                 for call in calls
             ]  # fmt: skip
 
+    def whole(self, prompt: str) -> str:
+        return self._client.create(model=self._model, input=prompt, store=False).output_text
+
     def first_words(self, prompt: str) -> str:
         with self._client.create(model=self._model, input=prompt, stream=True) as events:
             return next(one.delta for one in events if one.type == "response.output_text.delta")
@@ -79,6 +87,7 @@ for part in sys.argv[1:]:
     client = way(openai.OpenAI(api_key=key, max_retries=0), model)
     printed = {
         "text": client.ask("Say hello."),
+        "whole": client.whole("Again."),
         "tools": client.ask("How is the weather in Paris and in Rome?", tools=True),
     }
     try:

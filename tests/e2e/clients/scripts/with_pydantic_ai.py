@@ -67,6 +67,7 @@ async def main() -> None:
         asked, armed = agent(*part.split("=")), agent(*part.split("="))
         armed.tool_plain(weather)
         printed = {"text": await ask(asked, "Say hello.")}
+        printed["whole"] = (await asked.run("Again.")).output
         # A stream of an agent's ends with the first text: the whole run goes on past it.
         run = await armed.run("How is the weather in Paris and in Rome?")
         printed["tools"] = run.output

@@ -1,7 +1,8 @@
 """An answer of the one form, written as a generation or as its frames.
 
 Thinking is `reasoning_content`, and the block that vouches for it `reasoning_signature`, where
-request_reader finds it again. A stream is told in pieces or whole so far, as its client asked.
+request_reader finds it again. A stream is told in pieces or whole so far, as its client asked; the
+block stands in its last frame, of which alone DashScope's SDK keeps what it does not know.
 """
 
 from collections.abc import Sequence
@@ -110,6 +111,7 @@ class FrameWriter(EventWriter):
         self._part: AnswerPart | None = None
         self._calls = 0
         self._has_text = self._has_arguments = False
+        self._signature = ""
         # Characters of the thought that is told, and whether another one came before.
         self._thought_characters = 0
         self._has_thought = False
@@ -119,9 +121,10 @@ class FrameWriter(EventWriter):
 
     def write(self, event: Event, usage: Usage | None) -> bytes:
         """The frames of one event."""
+        is_due = self.add(event) and self._is_due()
         if isinstance(event, Finished):
             return self._frame(usage, self.reason(event.ending))
-        if not self.add(event) or not self._is_due():
+        if not is_due:
             return b""
         return self._frame(usage, "null")
 
@@ -138,7 +141,9 @@ class FrameWriter(EventWriter):
                 self._citations.append(citation)
             case PartEnded():
                 return self._end()
-            case Started() | Finished():
+            case Finished():
+                self._message.signature = self._signature
+            case Started():
                 pass
         return False
 
@@ -219,9 +224,8 @@ class FrameWriter(EventWriter):
 
     def _seal(self, opaque: Opaque) -> bool:
         if isinstance(self._part, Thinking):
-            self._message.signature = signature.written(opaque, self._thought_characters)
-            return True
-        if isinstance(self._part, ToolCall) and opaque.origin is Origin.GOOGLE:
+            self._signature = signature.written(opaque, self._thought_characters)
+        elif isinstance(self._part, ToolCall) and opaque.origin is Origin.GOOGLE:
             self._message.call(self._calls - 1).signature = opaque.data
             return True
         return False
