@@ -2,16 +2,17 @@
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Hashable, Mapping
+import json
+from collections.abc import Hashable, Iterator, Mapping
 from typing import TypeVar
 
 import httpx
 
+from tests import observe
 from tests.demo import Wire
-from tests.live import PRICE, RPC_TIMEOUT_S, Key, Live
+from tests.live import BASE_PATHS, PRICE, RPC_TIMEOUT_S, Key, Live
 from tollgate.router.v1 import router_pb2
 from tollgate_cli.demo_provider.failures import CANARY, Failure
-from tollgate_cli.demo_provider.speech import protocols
 
 ABOUT_UPSTREAM = (
     "org-DemoAbc123456", "req_011CDemoAbc", "internal.provider.example", "elsewhere.example",
@@ -43,11 +44,6 @@ def publish(live: Live, cases: Mapping[Case, int]) -> dict[Case, str]:
 
     A provider each, so that no key rests for another's sake.
     """
-    bases = {
-        router_pb2.CLIENT_PROTOCOL_GEMINI: "/v1beta",
-        router_pb2.CLIENT_PROTOCOL_BEDROCK_CONVERSE: "",
-        router_pb2.CLIENT_PROTOCOL_DASHSCOPE: "/api/v1",
-    }
 
     def one(case: Case) -> str:
         name, provider = live.name(case[0].name), live.name("failing")
@@ -63,7 +59,7 @@ def publish(live: Live, cases: Mapping[Case, int]) -> dict[Case, str]:
                 request_id=live.name("req"),
                 name=provider,
                 protocol=cases[case],
-                base_url=live.suite.provider_url + bases.get(cases[case], "/v1"),
+                base_url=live.suite.provider_url + BASE_PATHS.get(cases[case], "/v1"),
                 models=[router_pb2.ProviderModel(model=name, upstream_model=case[0].name)],
             ),
             timeout=RPC_TIMEOUT_S,
@@ -91,3 +87,31 @@ def ask(
         headers={"authorization": f"Bearer {key.text}", **(wire.streams if stream else {})},
     ) as answer:
         return Seen(answer.status_code, dict(answer.headers), answer.read())
+
+
+def documents(body: bytes) -> Iterator[dict]:
+    """The events of a stream."""
+    for line in body.splitlines():
+        data = line.removeprefix(b"data:").strip()
+        if line.startswith(b"data:") and data != b"[DONE]":
+            yield json.loads(data)
+
+
+def error_of(document: dict, client: str) -> tuple[int, str]:
+    """(status, message) of an error in a protocol's shape; status is 0 where it has none."""
+    match client:
+        case "gemini":
+            error = document["error"]
+            (info,) = error["details"]
+            assert error["status"].isupper()
+            assert info["metadata"]["trace_id"]
+            return error["code"], error["message"]
+        case "dashscope":
+            assert document["code"]
+            assert document["request_id"]
+            return document["status_code"], document["message"]
+        case "responses" if document["type"] == "response.failed":
+            return 0, document["response"]["error"]["message"]
+        case "responses" if "error" not in document:
+            return 0, document["message"]
+    return 0, observe.error_in(document)["message"]

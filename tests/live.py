@@ -30,6 +30,8 @@ RESPONSES = router_pb2.CLIENT_PROTOCOL_OPENAI_RESPONSES
 DASHSCOPE = router_pb2.CLIENT_PROTOCOL_DASHSCOPE
 GEMINI = router_pb2.CLIENT_PROTOCOL_GEMINI
 BEDROCK = router_pb2.CLIENT_PROTOCOL_BEDROCK_CONVERSE
+# What a provider's base URL ends in, where it is not /v1.
+BASE_PATHS = {GEMINI: "/v1beta", BEDROCK: "", DASHSCOPE: "/api/v1"}
 PATHS = {OPENAI: "/v1/chat/completions", ANTHROPIC: "/v1/messages"}
 # A price whose arithmetic a reader can do in the head: $1 a million tokens in, $2 out.
 PRICE = {"input_pico_usd": 1_000_000, "output_pico_usd": 2_000_000}
@@ -154,13 +156,12 @@ class Live:
                 request_id=self.name("req"), price=router_pb2.Price(model=name, **fields)
             )
             self.router_admin.SetPrice(request, timeout=RPC_TIMEOUT_S)
-        suffix = "/v1"
         self.router_admin.AddProvider(
             router_pb2.AddProviderRequest(
                 request_id=self.name("req"),
                 name=provider,
                 protocol=protocol,
-                base_url=base_url or self.suite.provider_url + suffix,
+                base_url=base_url or self.suite.provider_url + BASE_PATHS.get(protocol, "/v1"),
                 models=[
                     router_pb2.ProviderModel(model=public[label], upstream_model=upstream)
                     for label, upstream in upstream_models.items()

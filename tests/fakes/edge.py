@@ -5,6 +5,8 @@ import contextlib
 import io
 import json
 import logging
+import socket
+import struct
 from collections.abc import AsyncIterator, Sequence
 
 import httpx
@@ -121,7 +123,16 @@ class Wire:
         self._writer.write(data)
 
     def abort(self) -> None:
+        """End the connection as most clients do, which looks like the end of what they send."""
         self._writer.transport.abort()
+
+    def reset(self) -> None:
+        """End it with RST."""
+        linger = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, linger
+        )
+        self.abort()
 
 
 class Edge:

@@ -8,14 +8,21 @@ import concurrent.futures
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests import observe
 from tests.demo import WIRES
-from tests.failing import ABOUT_UPSTREAM, Seen, ask, publish, words_of_upstream
+from tests.failing import (
+    ABOUT_UPSTREAM,
+    Seen,
+    ask,
+    documents,
+    error_of,
+    publish,
+    words_of_upstream,
+)
 from tests.live import ANTHROPIC, BEDROCK, DASHSCOPE, GEMINI, OPENAI, RESPONSES, Key, Live
 from tollgate_cli.demo_provider.failures import CANARY, FAILURES, Failure
 from tollgate_edge.errors.money_words import CHARGES
@@ -71,8 +78,7 @@ def storm(live: Live, key: Key) -> list[Told]:
             jobs,
         )
         return [
-            Told(*case, stream, seen)
-            for (case, stream), seen in zip(jobs, answers, strict=True)
+            Told(*case, stream, seen) for (case, stream), seen in zip(jobs, answers, strict=True)
         ]
 
 
@@ -109,9 +115,9 @@ def wrong(told: Told) -> str:
         if not (told.stream and failure.place.startswith("mid-")):
             return "is an answer"
         *_, last = documents(seen.body)
-        status, message = read(last, told.client)
+        status, message = error_of(last, told.client)
         return "" if status in (0, 502) and message in FIXED else "ends with other words"
-    status, message = read(json.loads(seen.body), told.client)
+    status, message = error_of(json.loads(seen.body), told.client)
     if status not in (0, seen.status):
         return "says another status"
     if failure.status in DESCRIBED and failure.place in ("body", "header", "reason", "html"):
@@ -122,37 +128,7 @@ def wrong(told: Told) -> str:
     return "" if is_ours or message in FIXED else "has other words"
 
 
-def documents(body: bytes) -> Iterator[dict]:
-    """The events of a stream."""
-    for line in body.splitlines():
-        data = line.removeprefix(b"data:").strip()
-        if line.startswith(b"data:") and data != b"[DONE]":
-            yield json.loads(data)
-
-
-def read(document: dict, client: str) -> tuple[int, str]:
-    """(status, message) of an error in a protocol's shape; status is 0 where it has none."""
-    match client:
-        case "gemini":
-            error = document["error"]
-            (info,) = error["details"]
-            assert error["status"].isupper()
-            assert info["metadata"]["trace_id"]
-            return error["code"], error["message"]
-        case "dashscope":
-            assert document["code"]
-            assert document["request_id"]
-            return document["status_code"], document["message"]
-        case "responses" if document["type"] == "response.failed":
-            return 0, document["response"]["error"]["message"]
-        case "responses" if "error" not in document:
-            return 0, document["message"]
-    return 0, observe.error_in(document)["message"]
-
-
-def test_promise_07_no_failure_is_charged_for_its_words(
-    live: Live, key: Key, storm: list[Told]
-):
+def test_promise_07_no_failure_is_charged_for_its_words(live: Live, key: Key, storm: list[Told]):
     """What was told to have failed is free, what is unknown is held; charged is what was produced."""
     account = live.settled(f"tenant:{key.tenant_id}")
     assert account.pending_nano_usd == account.quarantined_nano_usd

@@ -123,6 +123,8 @@ def _document(message: dict[str, Any], finish: str, usage: Usage) -> dict[str, A
     return {"output": {"choices": [choice]}, "usage": report, "request_id": "scripted"}
 
 
-def _frame(number: int, document: dict[str, Any], event: str = "result", status: int = 200) -> bytes:
+def _frame(
+    number: int, document: dict[str, Any], event: str = "result", status: int = 200
+) -> bytes:
     head = f"id:{number}\nevent:{event}\n:HTTP_STATUS/{status}\ndata:"
     return head.encode() + json.dumps(document, separators=(",", ":")).encode() + b"\n\n"

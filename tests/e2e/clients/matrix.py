@@ -37,7 +37,9 @@ def note(client: str, speaks: str, upstreams: Sequence[str], features: Sequence[
         _shown[client, speaks][feature] |= {spoken[stage.vendor_of(label)] for label in upstreams}
 
 
-def shows(client: str, speaks: str, upstreams: Sequence[str], *features: str) -> pytest.MarkDecorator:
+def shows(
+    client: str, speaks: str, upstreams: Sequence[str], *features: str
+) -> pytest.MarkDecorator:
     """Runs a test on each of the upstreams, and notes what it shows there."""
     note(client, speaks, upstreams, features)
     return pytest.mark.parametrize("upstream", upstreams)

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.e2e.clients.answer import Answer, Call, Usage
 from tests.e2e.clients.matrix import shows
 from tests.e2e.clients.stage import Play, Stage, vendor_of

@@ -76,9 +76,7 @@ def test_codex_says_what_the_model_said(stage: Stage, home: Path, upstream: str)
     assert '"web_search"' not in json.dumps(play.requests[0])
 
 
-@shows(
-    "Codex", "Responses", UPSTREAMS, "tools in turn", "parallel tools", "thinking across turns"
-)
+@shows("Codex", "Responses", UPSTREAMS, "tools in turn", "parallel tools", "thinking across turns")
 def test_codex_runs_tools_and_gives_thinking_back(stage: Stage, home: Path, upstream: str):
     """Two calls of its shell at once, then one: results come back, and the thinking before each."""
     calls = [
