@@ -26,7 +26,7 @@ from tests.live import (
 )
 from tests.upstream import Upstream
 
-CLIENT_TIMEOUT_S = 120
+CLIENT_TIMEOUT_S = 240
 # In pico-USD a token, so that a reader can do the sums: $1 a million read, $2 produced, $0.1 cached.
 PRICE = {
     "input_pico_usd": 1_000_000, "output_pico_usd": 2_000_000, "cache_read_pico_usd": 100_000,

@@ -128,6 +128,14 @@ for of, spoken in CLIENTS.items():
         note(NAMES[of], SPOKEN[way], thought_of, ["thinking across turns"])
 
 
+# A model that thinks cannot be made to call.
+FORCED = {
+    way: [one for one in UPSTREAMS[way] if one != "qwen3.5-plus"] for way in ("chat", "messages")
+}
+for way, upstreams in FORCED.items():
+    note(NAMES["with_instructor.py"], SPOKEN[way], upstreams, ["tools in turn"])
+
+
 @pytest.mark.parametrize("script", CLIENTS)
 def test_a_client_plays_its_part(stage: Stage, home: Path, script: str):
     """The person gets the model's words, the model its results and thinking, the ledger its due."""
@@ -158,10 +166,8 @@ def test_instructor_asks_again(stage: Stage, home: Path):
     ]
     plays = [
         (speaks, stage.play(upstream, *said))
-        for speaks in ("chat", "messages")
-        for upstream in UPSTREAMS[speaks]
-        # A model that thinks cannot be made to call.
-        if upstream != "qwen3.5-plus"
+        for speaks, upstreams in FORCED.items()
+        for upstream in upstreams
     ]
     people = [{"name": "Ada", "age": 36}] * len(plays)
     assert people == run(stage, "with_instructor.py", plays)
