@@ -154,7 +154,7 @@ def test_a_client_plays_its_part(stage: Stage, home: Path, script: str):
         for call in CALLS:
             assert f"sunny in {call.arguments['city']}" in results[call.call_id]
         thought = "There are two cities.One is missing." if keeps_thinking(script, *of) else ""
-        assert thought == play.vendor.thinking(told)
+        assert thought == play.vendor.thinking(told), of
 
 
 def test_instructor_asks_again(stage: Stage, home: Path):

@@ -73,6 +73,17 @@ def merged(stream: bytes) -> str:
     return text
 
 
+def merged_message(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """The last message of a stream in pieces, as the older client gives it with all that was said."""
+    so_far: dict[Any, Any] = {}
+    for document in documents:
+        response = GenerationResponse.from_api_response(
+            DashScopeAPIResponse(200, "r", output=document["output"], usage=document["usage"])
+        )
+        merge_single_response(response, so_far)
+    return dict(response.output.choices[0].message)
+
+
 def gist(said: list[Any], reason: str | None) -> dict[str, Any]:
     """What has to be the same on both sides of a translation."""
     calls: dict[int, list[str]] = {}

@@ -72,6 +72,19 @@ def test_a_stream_in_pieces_is_the_answer(words):
     assert ["Hm.", "So"] == [part.text for part in again.parts[:2]]
 
 
+@pytest.mark.parametrize("words", [("pieces", "message"), ("message",)])
+def test_the_sdk_keeps_a_signature_that_stands_in_the_last_frame(words):
+    """It stands in one frame, the last: put together by the SDK, a stream's message has it."""
+    frames = sdk.frames_of(frames_for(*words))
+    said = [frame["output"]["choices"][0]["message"] for frame in frames]
+    assert ["reasoning_signature" in one for one in said] == [*[False] * (len(said) - 1), True]
+    whole = TRANSLATION.write_answer(ANSWER, sdk.NO_USAGE, sdk.context(None, "message"))
+    kept = whole["output"]["choices"][0]["message"]["reasoning_signature"]
+    assert (
+        kept == said[-1]["reasoning_signature"] == sdk.merged_message(frames)["reasoning_signature"]
+    )
+
+
 def test_a_signature_comes_back_beside_its_own_thought_alone():
     """What vouches for thinking is carried in the message, and left out beside other words."""
     document = TRANSLATION.write_answer(ANSWER, sdk.NO_USAGE, sdk.context(None, "message"))
