@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.clients import dashscope
+from tests.e2e.clients import dashscope, gemini
 from tests.e2e.clients.answer import Answer, Call, Failure, Said, Usage
 from tests.e2e.clients.matrix import note
 from tests.e2e.clients.stage import Play, Stage, vendor_of
@@ -68,9 +68,9 @@ ENVIRONMENTS = {"with_llm.py": "clients-llm", "with_instructor.py": "clients-ins
 # Those that the tests themselves are run with.
 IN_THIS_ENVIRONMENT = ("with_genai.py", "with_dashscope.py")
 # Chats have no place of their own for sealed thinking: only a client that sends the whole message
-# back sends it too. Some send thinking back that nobody sealed.
+# back sends it too. Some send back what nobody sealed, or Google's seal, which stands with the call.
 KEEPS_ALL_OF_A_CHAT = "with_openai.py"
-KEEPS_PLAIN_THINKING = ("with_pydantic_ai.py", "with_litellm.py")
+KEEPS_OF_A_CHAT = {"with_pydantic_ai.py": (dashscope, gemini), "with_litellm.py": (dashscope,)}
 WORDS = "That is more than I can read."
 CALLS = (
     Call("call_01A", "weather", {"city": "Paris"}),
@@ -118,7 +118,7 @@ def keeps_thinking(script: str, speaks: str, upstream: str) -> bool:
     """Whether a client gives back what was thought, so that the vendor can go on from it."""
     if speaks != "chat" or script == KEEPS_ALL_OF_A_CHAT:
         return True
-    return script in KEEPS_PLAIN_THINKING and vendor_of(upstream) is dashscope
+    return vendor_of(upstream) in KEEPS_OF_A_CHAT.get(script, ())
 
 
 for of, spoken in CLIENTS.items():
