@@ -2,8 +2,8 @@
 
     TOLLGATE_CORPUS=... python -m tests.bench.bounds
 
-A line is a client's protocol and a vendor's calibration. Calls with pictures or with thinking that
-only its vendor reads stand apart: there a dialect's rule bounds, and no count.
+A line is a client's protocol and a family of calibrations. Calls with pictures or with thinking
+that only its vendor reads stand apart: there a rule of the vendor's bounds, and no count.
 """
 
 import re
@@ -27,7 +27,7 @@ def table(found: Iterable[BilledCall]) -> str:
     """A line for each protocol, calibration and script."""
     groups: dict[tuple[str, str, str], list[BilledCall]] = {}
     for call in found:
-        kind = f"{call.script}, media" if call.has_media else call.script
+        kind = f"{call.script}, {call.media}" if call.media else call.script
         groups.setdefault((call.protocol.value, call.word, kind), []).append(call)
     return _HEAD + "".join(_line(group, calls) for group, calls in sorted(groups.items()))
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tollgate_dialects.request.content import TRANSLATED_OBJECT_TOKENS, Content, object_in
+from tollgate_dialects.request.content import TRANSLATED_OBJECT_TOKENS, Content, File, object_in
 from tollgate_dialects.request.rules import RequestFacts, RequestRules
 from tollgate_dialects.tokens.calibration import Calibration
 from tollgate_dialects.tokens.vocabulary import Count
@@ -70,9 +70,17 @@ class CloseBound(NamedTuple):
 
     tokens: int
     translated_tokens: int
+    # Whether they hold although the bytes do not bound the request: its vendor fetches pictures.
+    bounds_fetched: bool = False
 
     def of(self, facts: RequestFacts) -> RequestFacts:
         """The facts with whichever bound is lower."""
+        if self.bounds_fetched:
+            return facts._replace(
+                input_token_bound=self.tokens,
+                translated_token_bound=self.translated_tokens,
+                unbounded_input=False,
+            )
         return facts._replace(
             input_token_bound=min(facts.input_token_bound, self.tokens),
             translated_token_bound=min(facts.translated_token_bound, self.translated_tokens),
@@ -80,20 +88,28 @@ class CloseBound(NamedTuple):
 
 
 def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBound:
-    """Of a body that `request.read` has accepted, and that its bytes bound."""
+    """Of a body that `request.read` has accepted, and that its bytes or a count bound."""
     document = orjson.loads(body)
     printed = orjson.dumps(document)
     content = rules.content(document, printed)
-    read = calibration.of_text(_Reading(calibration, content).document(document))
-    read += content.extra_tokens - content.overhead_tokens + content.encoded_bytes
+    reading = _Reading(calibration, content)
+    referred = reading.referred(document, printed)
+    if b'"defer_loading":true' in printed and _defers(document, printed):
+        document = {**document, "tools": list(map(_named, document["tools"]))}
+    if b'"encrypted_content":"' in printed and _forgets(document, calibration):
+        document = {**document, "input": _remembered(document["input"])}
+    read = calibration.of_text(reading.document(document) + referred)
+    read += content.vendor_tokens
+    read += sum(calibration.picture(shown.size, shown.detail) for shown in content.pictures)
     return CloseBound(
         read + _told(document, calibration),
         read
         + calibration.most(has_tools=_has_tools(document))
         + _TASK_BUDGET_TOKENS
-        + content.dearest_picture_tokens
-        - content.picture_tokens
         + TRANSLATED_OBJECT_TOKENS * printed.count(b"{"),
+        bounds_fetched=content.fetches_pictures
+        and calibration.fetches_pictures
+        and not content.unbounded,
     )
 
 
@@ -106,9 +122,61 @@ def _told(document: Mapping[str, Any], calibration: Calibration) -> int:
         + calibration.instructions * bool(names & _INSTRUCTIONS)
         + calibration.thinking * bool(names & _THINKING)
         + calibration.schema * bool(names & _SCHEMAS)
-        + calibration.of_tools(is_chat="messages" in document) * _has_tools(document)
+        + _tools_told(document, calibration) * _has_tools(document)
         + _TASK_BUDGET_TOKENS * ("task_budget" in object_in(document, "output_config"))
     )
+
+
+def _tools_told(document: Mapping[str, Any], calibration: Calibration) -> int:
+    return calibration.of_tools(
+        is_chat="messages" in document,
+        is_forced=_is_forced(document),
+        is_instructed=document.get("instructions") is not None or bool(document.get("stream")),
+    )
+
+
+def _is_forced(document: Mapping[str, Any]) -> bool:
+    """Whether the model has to call a tool."""
+    choice = document.get("tool_choice")
+    kind = choice.get("type") if isinstance(choice, dict) else choice
+    return kind not in (None, "auto", "none")
+
+
+def _defers(document: Mapping[str, Any], printed: bytes) -> bool:
+    """Whether tools that come later are read only where the request itself has brought them.
+
+    What the vendor searches for itself, it may read all of.
+    """
+    if _is_forced(document) or b'"tool_addition"' in printed:
+        return False
+    return all(
+        tool.get("type") in (None, "custom", "function")
+        or (tool.get("type") == "tool_search" and tool.get("execution") == "client")
+        for tool in document.get("tools") or ()
+    )
+
+
+def _named(tool: Mapping[str, Any]) -> Mapping[str, Any] | str:
+    """Of a tool that comes later, what a model may be told of it before."""
+    is_deferred = tool.get("defer_loading") is True
+    return f"{tool.get('name')}: {tool.get('description')}" if is_deferred else tool
+
+
+def _forgets(document: Mapping[str, Any], calibration: Calibration) -> bool:
+    """Whether the vendor leaves out what was thought before the last word of the user."""
+    context = object_in(document, "reasoning").get("context")
+    forgets = calibration.forgets_thinking if context in (None, "auto") else False
+    return (forgets or context == "current_turn") and isinstance(document.get("input"), list)
+
+
+def _remembered(items: list[Any]) -> list[Any]:
+    said = [at for at, item in enumerate(items) if item.get("role") == "user"]
+    last = said[-1] if said else 0
+    return [
+        item
+        for at, item in enumerate(items)
+        if at > last or item.get("type") != "reasoning" or not item.get("encrypted_content")
+    ]
 
 
 def _schemas_in(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,9 +198,11 @@ class _Reading:
 
     def __init__(self, calibration: Calibration, content: Content) -> None:
         self._count: Count = calibration.count
-        self._opaque_bytes = calibration.opaque_bytes
+        self._of_opaque = calibration.of_opaque
         self._is_lean = calibration.is_lean
-        self._pictures = {id(text) for text in content.picture_texts}
+        # Strings that stand for something else: pictures for nothing here.
+        self._encoded = {id(shown.text): 0 for shown in content.pictures if shown.encoded_bytes}
+        self._encoded |= {id(file.data): self._file(file) for file in content.files}
 
     def document(self, document: Mapping[str, Any]) -> int:
         """A body's own members: settings that are no text cost nothing."""
@@ -149,13 +219,29 @@ class _Reading:
                 tokens += self._framed(value) + _TEXT_TOKENS * isinstance(value, str)
         return tokens
 
+    def referred(self, document: Mapping[str, Any], printed: bytes) -> int:
+        """Names of tools that each stand for a whole declaration: whichever is the longest."""
+        references = printed.count(b'"tool_reference"')
+        tools = document.get("tools") if references else None
+        return references * max((self._json("", tool) for tool in tools or ()), default=0)
+
+    def _file(self, file: File) -> int:
+        """What it says; else as much as may be made of its bytes, and itself."""
+        if file.text is None:
+            return len(file.data) + self._count(file.data)
+        return self._count(file.text)
+
     def _framed(self, value: Any) -> int:
         if isinstance(value, str):
-            return 0 if id(value) in self._pictures else self._count(value)
+            encoded = self._encoded.get(id(value))
+            return self._count(value) if encoded is None else encoded
         if isinstance(value, list):
             return sum(map(self._framed, value))
         if isinstance(value, dict):
-            frame = _INTRODUCED.get(str(value.get("type")), _FRAME_TOKENS)
+            kind = str(value.get("type"))
+            frame = _INTRODUCED.get(kind, _FRAME_TOKENS)
+            if kind == "redacted_thinking" and isinstance(sealed := value.get("data"), str):
+                return frame + self._of_opaque(len(sealed))
             return frame + sum(map(self._member, value, value.values()))
         return 0 if value is None else len(str(value))
 
@@ -165,7 +251,7 @@ class _Reading:
         if name in _FRAMES:
             return self._framed(value)
         if name in _OPAQUE and isinstance(value, str):
-            return -(-len(value) // self._opaque_bytes)
+            return self._of_opaque(len(value))
         return self._json(name, value)
 
     def _json(self, name: str, value: Any) -> int:
