@@ -27,8 +27,8 @@ _FRAMES: Final = frozenset(
     ("messages", "role", "content", "contents", "parts", "type", "text", "refusal", "thinking",
      "reasoning_content", "reasoning", "reasoning_details", "summary", "name", "tool_calls",
      "function", "arguments", "id", "tool_call_id", "call_id", "tool_use_id", "status", "phase",
-     "output", "functionCall", "functionResponse", "inlineData", "inline_data", "mimeType",
-     "mime_type", "image", "image_url", "url", "detail", "source", "bytes", "format", "media_type",
+     "output", "functionCall", "functionResponse", "function_response", "inlineData",
+     "inline_data", "mimeType", "mime_type", "image", "image_url", "url", "detail", "source", "bytes", "format", "media_type",
      "data", "is_error", "cache_control", "citations", "annotations", "index", "thought",
      "toolUse", "toolUseId", "toolResult", "reasoningContent", "reasoningText", "redacted_content",
      "redactedContent", "cachePoint", "system", "systemInstruction", "system_instruction")
@@ -98,8 +98,10 @@ def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBo
         document = {**document, "tools": list(map(_named, document["tools"]))}
     if b'"encrypted_content":"' in printed and _forgets(document, calibration):
         document = {**document, "input": _remembered(document["input"])}
-    read = calibration.of_text(reading.document(document) + referred)
-    read += content.vendor_tokens
+    read = calibration.of_text(
+        reading.document(document) + referred + sum(map(reading.file, content.files))
+    )
+    read += reading.opaque_tokens + content.vendor_tokens
     read += sum(calibration.picture(shown.size, shown.detail) for shown in content.pictures)
     return CloseBound(
         read + _told(document, calibration),
@@ -170,8 +172,7 @@ def _forgets(document: Mapping[str, Any], calibration: Calibration) -> bool:
 
 
 def _remembered(items: list[Any]) -> list[Any]:
-    said = [at for at, item in enumerate(items) if item.get("role") == "user"]
-    last = said[-1] if said else 0
+    last = max((at for at, item in enumerate(items) if item.get("role") == "user"), default=-1)
     return [
         item
         for at, item in enumerate(items)
@@ -199,10 +200,11 @@ class _Reading:
     def __init__(self, calibration: Calibration, content: Content) -> None:
         self._count: Count = calibration.count
         self._of_opaque = calibration.of_opaque
+        # Of thinking that only its vendor reads, so far.
+        self.opaque_tokens = 0
         self._is_lean = calibration.is_lean
-        # Strings that stand for something else: pictures for nothing here.
-        self._encoded = {id(shown.text): 0 for shown in content.pictures if shown.encoded_bytes}
-        self._encoded |= {id(file.data): self._file(file) for file in content.files}
+        self._encoded = {id(shown.text) for shown in content.pictures if shown.encoded_bytes}
+        self._encoded |= {id(file.data) for file in content.files}
 
     def document(self, document: Mapping[str, Any]) -> int:
         """A body's own members: settings that are no text cost nothing."""
@@ -225,7 +227,7 @@ class _Reading:
         tools = document.get("tools") if references else None
         return references * max((self._json("", tool) for tool in tools or ()), default=0)
 
-    def _file(self, file: File) -> int:
+    def file(self, file: File) -> int:
         """What it says; else as much as may be made of its bytes, and itself."""
         if file.text is None:
             return len(file.data) + self._count(file.data)
@@ -233,15 +235,14 @@ class _Reading:
 
     def _framed(self, value: Any) -> int:
         if isinstance(value, str):
-            encoded = self._encoded.get(id(value))
-            return self._count(value) if encoded is None else encoded
+            return 0 if id(value) in self._encoded else self._count(value)
         if isinstance(value, list):
             return sum(map(self._framed, value))
         if isinstance(value, dict):
             kind = str(value.get("type"))
             frame = _INTRODUCED.get(kind, _FRAME_TOKENS)
             if kind == "redacted_thinking" and isinstance(sealed := value.get("data"), str):
-                return frame + self._of_opaque(len(sealed))
+                return frame + self._opaque(sealed)
             return frame + sum(map(self._member, value, value.values()))
         return 0 if value is None else len(str(value))
 
@@ -251,8 +252,13 @@ class _Reading:
         if name in _FRAMES:
             return self._framed(value)
         if name in _OPAQUE and isinstance(value, str):
-            return self._of_opaque(len(value))
+            return self._opaque(value)
         return self._json(name, value)
+
+    def _opaque(self, sealed: str) -> int:
+        """Nothing of the text: it is no text's share that its tokens have on top."""
+        self.opaque_tokens += self._of_opaque(len(sealed))
+        return 0
 
     def _json(self, name: str, value: Any) -> int:
         if not self._is_lean:
