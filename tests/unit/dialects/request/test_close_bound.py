@@ -196,6 +196,20 @@ def test_a_file_of_text_is_no_less_than_what_it_says(text, place):
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("text/plain", b"\xff\xfe" + b"a\0" * 3_000),
+        ("text/plain; charset=iso-2022-jp", b"$B4A;z" * 1_000),
+    ],
+)
+def test_a_file_in_another_alphabet_is_as_much_as_may_be_made_of_its_bytes(kind, data):
+    """A token for each, and itself."""
+    blob = {"mimeType": kind, "data": base64.b64encode(data).decode()}
+    file = {"contents": [{"parts": [{"inlineData": blob}]}]}
+    assert len(data) * 4 // 3 < close(Protocol.GEMINI, "gemini-2.5-flash", file)
+
+
 def test_settings_and_books_cost_nothing():
     """What no model reads."""
     plain = chat(user("hi"))

@@ -56,10 +56,9 @@ def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
                 waiting.append([nested])
     typed = sum(tool.get("type") is not None for tool in tools)
     found.vendor_tokens += _TYPED_TOOL_OVERHEAD_TOKENS * typed
-    if references := printed.count(b'"tool_reference"'):
-        # Each stands for a tool's whole definition.
-        longest = max((len(orjson.dumps(tool)) for tool in tools), default=0)
-        found.referred_bytes = references * longest
+    found.references = printed.count(b'"tool_reference"')
+    if found.references:
+        found.declaration_bytes = max((len(orjson.dumps(tool)) for tool in tools), default=0)
     return found
 
 

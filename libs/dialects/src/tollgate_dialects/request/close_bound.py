@@ -6,7 +6,7 @@ else is counted as the JSON it is: declarations, schemas, arguments, and every n
 Pictures count by the dialect's rule, files of text by their bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -93,14 +93,11 @@ def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBo
     printed = orjson.dumps(document)
     content = rules.content(document, printed)
     reading = _Reading(calibration, content)
-    referred = reading.referred(document, printed)
-    if b'"defer_loading":true' in printed and _defers(document, printed):
-        document = {**document, "tools": list(map(_named, document["tools"]))}
-    if b'"encrypted_content":"' in printed and _forgets(document, calibration):
-        document = {**document, "input": _remembered(document["input"])}
-    read = calibration.of_text(
-        reading.document(document) + referred + sum(map(reading.file, content.files))
-    )
+    text_tokens = sum(map(reading.file, content.files))
+    if content.references:
+        text_tokens += content.references * reading.longest(document.get("tools") or ())
+    shown = _without_deferred(_without_forgotten(document, calibration), printed)
+    read = calibration.of_text(text_tokens + reading.document(shown))
     read += reading.opaque_tokens + content.vendor_tokens
     read += sum(calibration.picture(shown.size, shown.detail) for shown in content.pictures)
     return CloseBound(
@@ -144,40 +141,48 @@ def _is_forced(document: Mapping[str, Any]) -> bool:
     return kind not in (None, "auto", "none")
 
 
-def _defers(document: Mapping[str, Any], printed: bytes) -> bool:
-    """Whether tools that come later are read only where the request itself has brought them.
+def _without_deferred(document: Mapping[str, Any], printed: bytes) -> Mapping[str, Any]:
+    """Tools that come later by their names: what the request itself brings of them, it holds again.
 
     What the vendor searches for itself, it may read all of.
     """
-    if _is_forced(document) or b'"tool_addition"' in printed:
-        return False
-    return all(
-        tool.get("type") in (None, "custom", "function")
-        or (tool.get("type") == "tool_search" and tool.get("execution") == "client")
-        for tool in document.get("tools") or ()
+    tools = document.get("tools")
+    if not isinstance(tools, list) or not any(map(_is_deferred, tools)):
+        return document
+    is_whole = (
+        _is_forced(document)
+        or b'"tool_addition"' in printed
+        or not all(
+            tool.get("type") in (None, "custom", "function")
+            or (tool.get("type") == "tool_search" and tool.get("execution") == "client")
+            for tool in tools
+        )
     )
+    return document if is_whole else {**document, "tools": list(map(_named, tools))}
+
+
+def _is_deferred(tool: Mapping[str, Any]) -> bool:
+    return tool.get("defer_loading") is True
 
 
 def _named(tool: Mapping[str, Any]) -> Mapping[str, Any] | str:
     """Of a tool that comes later, what a model may be told of it before."""
-    is_deferred = tool.get("defer_loading") is True
-    return f"{tool.get('name')}: {tool.get('description')}" if is_deferred else tool
+    return f"{tool.get('name')}: {tool.get('description')}" if _is_deferred(tool) else tool
 
 
-def _forgets(document: Mapping[str, Any], calibration: Calibration) -> bool:
-    """Whether the vendor leaves out what was thought before the last word of the user."""
-    context = object_in(document, "reasoning").get("context")
-    forgets = calibration.forgets_thinking if context in (None, "auto") else False
-    return (forgets or context == "current_turn") and isinstance(document.get("input"), list)
-
-
-def _remembered(items: list[Any]) -> list[Any]:
+def _without_forgotten(document: Mapping[str, Any], known: Calibration) -> Mapping[str, Any]:
+    """Without what was thought before the last word of the user, where its vendor leaves it out."""
+    items, context = document.get("input"), object_in(document, "reasoning").get("context")
+    forgets = known.forgets_thinking if context in (None, "auto") else context == "current_turn"
+    if not forgets or not isinstance(items, list):
+        return document
     last = max((at for at, item in enumerate(items) if item.get("role") == "user"), default=-1)
-    return [
+    left = [
         item
         for at, item in enumerate(items)
         if at > last or item.get("type") != "reasoning" or not item.get("encrypted_content")
     ]
+    return document if len(left) == len(items) else {**document, "input": left}
 
 
 def _schemas_in(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,11 +226,9 @@ class _Reading:
                 tokens += self._framed(value) + _TEXT_TOKENS * isinstance(value, str)
         return tokens
 
-    def referred(self, document: Mapping[str, Any], printed: bytes) -> int:
-        """Names of tools that each stand for a whole declaration: whichever is the longest."""
-        references = printed.count(b'"tool_reference"')
-        tools = document.get("tools") if references else None
-        return references * max((self._json("", tool) for tool in tools or ()), default=0)
+    def longest(self, tools: Iterable[Any]) -> int:
+        """Tokens of the longest declaration."""
+        return max((self._json("", tool) for tool in tools), default=0)
 
     def file(self, file: File) -> int:
         """What it says; else as much as may be made of its bytes, and itself."""

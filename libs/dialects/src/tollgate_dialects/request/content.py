@@ -55,8 +55,9 @@ class Content:
         self.overhead_tokens = overhead_tokens
         # Those of the vendor's own tools.
         self.vendor_tokens = 0
-        # As much of a body as is said elsewhere once more.
-        self.referred_bytes = 0
+        # Names that each stand for a tool's whole declaration; and the longest of those, in bytes.
+        self.references = 0
+        self.declaration_bytes = 0
         self.pictures: list[pictures.Picture] = []
         # The vendor is to fetch pictures: only what is known of its model bounds them.
         self.fetches_pictures = False
@@ -91,7 +92,7 @@ class Content:
 def input_bound(body: bytes, printed: bytes, content: Content) -> InputBound:
     """The bound of a body whose parts were looked at; `printed`: parsed and printed by orjson."""
     text_bytes = len(body) - content.picture_bytes
-    text_bytes += normalisation.growth(printed) + content.referred_bytes
+    text_bytes += normalisation.growth(printed) + content.references * content.declaration_bytes
     text_tokens = text_bytes + content.overhead_tokens + content.vendor_tokens
     tokens = text_tokens + content.picture_tokens
     translated_tokens = (
