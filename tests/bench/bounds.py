@@ -33,7 +33,7 @@ def table(found: Iterable[BilledCall]) -> str:
 
 
 def _line(group: tuple[str, str, str], calls: list[BilledCall]) -> str:
-    by_bytes = [call.byte_tokens / call.billed_tokens for call in calls]
+    by_bytes = [call.byte_tokens / call.billed_tokens for call in calls if call.byte_tokens]
     close = [call.close_tokens / call.billed_tokens for call in calls]
     large = [ratio for ratio, call in zip(close, calls, strict=True) if call.billed_tokens >= 200]
     cells = (
@@ -47,6 +47,8 @@ def _line(group: tuple[str, str, str], calls: list[BilledCall]) -> str:
 
 
 def _shown(ratios: list[float]) -> str:
+    if not ratios:
+        return "–"
     return f"{billed.percentile(ratios, 50):.2f}, {billed.percentile(ratios, 95):.2f}"
 
 

@@ -41,7 +41,8 @@ class BilledCall(NamedTuple):
     # What is bounded by a rule of its own: pictures, files, thinking that only its vendor reads.
     media: str
     billed_tokens: int
-    byte_tokens: int
+    # None: the bytes do not bound it.
+    byte_tokens: int | None
     close_tokens: int
 
 
@@ -96,7 +97,7 @@ def _call(exchange: dict[str, Any]) -> BilledCall | None:
         script="ASCII" if len(body) < len(body.decode()) * 1.02 else "other",
         media=next((name for name, marks in _MEDIA if any(mark in body for mark in marks)), ""),
         billed_tokens=bill,
-        byte_tokens=facts.input_token_bound,
+        byte_tokens=None if facts.unbounded_input else facts.input_token_bound,
         close_tokens=close.input_token_bound,
     )
 
