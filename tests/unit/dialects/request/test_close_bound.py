@@ -233,7 +233,12 @@ def test_what_a_declaration_says_to_the_model_is_counted():
 
 
 def thought(**fields):
-    return {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "A" * 4_000} | fields
+    return {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [],
+        "encrypted_content": "A" * 4_000,
+    } | fields
 
 
 def test_thinking_that_only_its_vendor_reads():

@@ -82,7 +82,6 @@ class Content:
         else:
             self.unbounded = True
 
-
     @property
     def picture_bytes(self) -> int:
         """Those of the body that are pictures and no text."""
