@@ -71,7 +71,7 @@ class Content:
         return sum(picture.tokens for picture in self.pictures)
 
     def add_url(self, url: object, detail: object = None) -> None:
-        """Count a picture that is in a URL by OpenAI's dearest rule, or one that is to be fetched."""
+        """Count a picture that is in a URL, by OpenAI's dearest rule, or that is to be fetched."""
         said = detail if isinstance(detail, str) else ""
         if isinstance(url, str) and url.startswith("data:image/"):
             found = pictures.of_data_url(url, pictures.dearest_tokens)

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 from tollgate_dialects.tokens import pictures as rules
 
-# gpt-4o-mini at high detail, 2,833 + 8 tiles of 5,667: more than 36,000 (30,000 patches of 32 pixels
-# since gpt-5.6), 16,384 (Qwen-VL), 10,500 (40 tiles of InternVL), 6,192 (Gemini), 4,784 (Anthropic).
+# gpt-4o-mini at high detail, 2,833 + 8 tiles of 5,667: more than 36,000 (30,000 patches of 32
+# pixels since gpt-5.6), 16,384 (Qwen-VL), 10,500 (40 tiles of InternVL), 6,192 (Gemini), 4,784
+# (Anthropic).
 DEAREST_TOKENS: Final = 50_000
 
 _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
