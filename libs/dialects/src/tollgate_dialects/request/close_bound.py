@@ -29,7 +29,8 @@ _FRAMES: Final = frozenset(
      "function", "arguments", "id", "tool_call_id", "call_id", "tool_use_id", "status", "phase",
      "output", "functionCall", "functionResponse", "function_response", "inlineData",
      "inline_data", "mimeType", "mime_type", "image", "image_url", "url", "detail", "source",
-     "bytes", "format", "media_type", "data", "is_error", "cache_control", "citations", "annotations", "index", "thought",
+     "bytes", "format", "media_type", "data", "is_error", "cache_control", "citations",
+     "annotations", "index", "thought",
      "toolUse", "toolUseId", "toolResult", "reasoningContent", "reasoningText", "redacted_content",
      "redactedContent", "cachePoint", "system", "systemInstruction", "system_instruction")
 )  # fmt: skip
