@@ -2,8 +2,8 @@
 
     TOLLGATE_CORPUS=... python -m tests.bench.bounds
 
-A line is a client's protocol and a vendor's calibration. Calls with pictures or with thinking that
-only its vendor reads stand apart: there a dialect's rule bounds, and no count.
+A line is a client's protocol and a family of calibrations. Calls with pictures or with thinking
+that only its vendor reads stand apart: there a rule of the vendor's bounds, and no count.
 """
 
 import re
@@ -27,13 +27,13 @@ def table(found: Iterable[BilledCall]) -> str:
     """A line for each protocol, calibration and script."""
     groups: dict[tuple[str, str, str], list[BilledCall]] = {}
     for call in found:
-        kind = f"{call.script}, media" if call.has_media else call.script
+        kind = f"{call.script}, {call.media}" if call.media else call.script
         groups.setdefault((call.protocol.value, call.word, kind), []).append(call)
     return _HEAD + "".join(_line(group, calls) for group, calls in sorted(groups.items()))
 
 
 def _line(group: tuple[str, str, str], calls: list[BilledCall]) -> str:
-    by_bytes = [call.byte_tokens / call.billed_tokens for call in calls]
+    by_bytes = [call.byte_tokens / call.billed_tokens for call in calls if call.byte_tokens]
     close = [call.close_tokens / call.billed_tokens for call in calls]
     large = [ratio for ratio, call in zip(close, calls, strict=True) if call.billed_tokens >= 200]
     cells = (
@@ -47,6 +47,8 @@ def _line(group: tuple[str, str, str], calls: list[BilledCall]) -> str:
 
 
 def _shown(ratios: list[float]) -> str:
+    if not ratios:
+        return "–"
     return f"{billed.percentile(ratios, 50):.2f}, {billed.percentile(ratios, 95):.2f}"
 
 

@@ -42,8 +42,10 @@ def reserved_nano_usd(live: Live, key: Key) -> int:
     return int(transfer.reserved_nano_usd)
 
 
-def picture_chat(model: str) -> dict:
-    url = "data:image/png;base64," + base64.b64encode(png(1024, 1024)).decode()
+INLINE = "data:image/png;base64," + base64.b64encode(png(1024, 1024)).decode()
+
+
+def picture_chat(model: str, url: str) -> dict:
     content = [
         {"type": "text", "text": "What is in this picture?"},
         {"type": "image_url", "image_url": {"url": url}},
@@ -74,11 +76,12 @@ def test_codex_is_served(live: Live) -> None:
     assert reserved_nano_usd(live, key) < 0.6 * NANO_PER_USD
 
 
-def test_a_chat_with_a_picture_is_served(live: Live) -> None:
-    """A megapixel at gpt-4o."""
+@pytest.mark.parametrize("url", [INLINE, "https://pictures.example/1.png"])
+def test_a_chat_with_a_picture_is_served(live: Live, url: str) -> None:
+    """A megapixel at gpt-4o, and one that it fetches: no more than the largest it takes."""
     model = served(live, "gpt-4o", OPENAI)
     key = live.key(live.tenant(), limit_usd=1.0)
-    answer = sent(live, key, "/v1/chat/completions", picture_chat(model))
+    answer = sent(live, key, "/v1/chat/completions", picture_chat(model, url))
     assert 200 == answer.status_code, answer.text
     assert reserved_nano_usd(live, key) < 0.25 * NANO_PER_USD
 

@@ -52,3 +52,22 @@ async def test_a_model_whose_upstream_is_not_known_is_bounded_by_bytes(tmp_path)
             token = router.token(model="gpt-4o", input_tokens=len(body) - 1)
             await router.call(body=body, model="gpt-4o", reservation_token=token)
         assert ("RESERVATION_REFUSED", 0) == (refused.value.reason, up.connections)
+
+
+async def test_a_picture_that_the_upstream_fetches_is_granted_by_the_largest_it_takes(tmp_path):
+    """No bytes bound it: the model's own limit does where the upstream's model is not known."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        up.scripts["gpt-4o"] = h.answer()
+        await router.provide(up.url, upstream_model="gpt-4o", input_pico_usd=5_000_000)
+        picture = {"type": "image_url", "image_url": {"url": "https://p.example/1.png"}}
+        body = json.loads(body_of(1))
+        body["messages"][0]["content"] = [picture]
+        text = json.dumps(body).encode()
+        tokens = counted(text)
+        assert 1_445 <= tokens < 1_500
+        with pytest.raises(Failure) as refused:
+            await router.call(body=text, reservation_token=router.token(input_tokens=tokens - 1))
+        assert ("RESERVATION_REFUSED", 0) == (refused.value.reason, up.connections)
+        token = router.token(input_tokens=tokens)
+        (message,) = await router.call(body=text, reservation_token=token)
+        assert pb.END_REASON_COMPLETED == message.end.reason

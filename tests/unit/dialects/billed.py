@@ -21,8 +21,12 @@ APIS = {
     "gemini.generatecontent": Protocol.GEMINI,
     "gemini.streamgeneratecontent": Protocol.GEMINI,
 }
-# Pictures, and thinking that only its vendor reads.
-_MEDIA = (b'"image', b'"signature"', b'"encrypted_content":', b'"inline', b'"thoughtSignature"')
+_MEDIA = (
+    ("fetched pictures", (b'"image_url":{"url":"http', b'"image_url":"http')),
+    ("pictures", (b'"image_url":', b'"media_type":"image/', b'"mimeType":"image/', b'"mime_type":"image/')),
+    ("files of text", (b'"inlineData":', b'"inline_data":')),
+    ("sealed thinking", (b'"signature":', b'"encrypted_content":', b'"thoughtSignature":', b'"redacted_thinking"')),
+)  # fmt: skip
 # Answers that a test's author wrote: their counts are invented.
 _INVENTED = ("resp_test", "resp_1234", "resp_5678")
 
@@ -34,9 +38,11 @@ class BilledCall(NamedTuple):
     protocol: Protocol
     word: str
     script: str
-    has_media: bool
+    # What is bounded by a rule of its own: pictures, files, thinking that only its vendor reads.
+    media: str
     billed_tokens: int
-    byte_tokens: int
+    # None: the bytes do not bound it.
+    byte_tokens: int | None
     close_tokens: int
 
 
@@ -52,7 +58,7 @@ def by_vendor(
     """Close bound / bill of the calls without media, from so many tokens on."""
     ratios = defaultdict(list)
     for call in found:
-        if call.billed_tokens >= least and not call.has_media:
+        if call.billed_tokens >= least and not call.media:
             ratios[call.protocol, call.word].append(call.close_tokens / call.billed_tokens)
     return dict(ratios)
 
@@ -79,23 +85,20 @@ def _call(exchange: dict[str, Any]) -> BilledCall | None:
         facts = request.read(body, rules, rules.told(model, stream=False))
     except BadRequest:
         return None
-    if (
-        facts.unbounded_input
-        or facts.sheds
-        or facts.is_written_anew
-        or facts.server_tools.readings > 1
-    ):
+    if facts.sheds or facts.is_written_anew or facts.server_tools.readings > 1:
         return None
-    count = close_bound.count(body, rules, known)
+    close = close_bound.count(body, rules, known).of(facts)
+    if close.unbounded_input:
+        return None
     return BilledCall(
         exchange_id=exchange["id"],
         protocol=protocol,
-        word=known.word,
+        word=known.word.partition("/")[0],
         script="ASCII" if len(body) < len(body.decode()) * 1.02 else "other",
-        has_media=any(mark in body for mark in _MEDIA),
+        media=next((name for name, marks in _MEDIA if any(mark in body for mark in marks)), ""),
         billed_tokens=bill,
-        byte_tokens=facts.input_token_bound,
-        close_tokens=count.of(facts).input_token_bound,
+        byte_tokens=None if facts.unbounded_input else facts.input_token_bound,
+        close_tokens=close.input_token_bound,
     )
 
 

@@ -282,6 +282,17 @@ def test_odd_contents_are_refused(contents):
     )  # fmt: skip
 
 
+def test_tokens_that_a_client_picks_for_a_picture_are_unbounded():
+    """A level is one of Google's own; it may also be a number of tokens."""
+    blob = {"mimeType": "image/png", "data": "AAAA"}
+    for resolution, unbounded in (
+        ({"level": "MEDIA_RESOLUTION_LOW"}, False),
+        ({"numTokens": 9}, True),
+    ):
+        found = part(inlineData=blob, mediaResolution=resolution)
+        assert unbounded == found.unbounded_input
+
+
 def test_an_address_is_unbounded():
     """What stands there, its host decides."""
     file = {"mimeType": "image/png", "fileUri": "https://example.com/a.png"}

@@ -143,7 +143,9 @@ def test_what_is_worth_counting_by_hand():
     """A cent: 10,000 tokens at $1 a million; no text too long for the model."""
     assert bound.is_worth_counting(FACTS._replace(input_token_bound=10_000), PRICE)
     assert not bound.is_worth_counting(FACTS._replace(input_token_bound=9_999), PRICE)
-    assert not bound.is_worth_counting(FACTS._replace(unbounded_input=True), PRICE)
+    unbounded = FACTS._replace(unbounded_input=True)
+    assert not bound.is_worth_counting(unbounded, PRICE)
+    assert bound.is_worth_counting(unbounded._replace(fetches_pictures=True), PRICE)
     assert bound.is_worth_counting(FACTS._replace(input_token_bound=1_600_000), PRICE)
     assert not bound.is_worth_counting(FACTS._replace(input_token_bound=1_600_001), PRICE)
 

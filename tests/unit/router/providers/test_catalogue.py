@@ -92,7 +92,7 @@ def test_a_count_is_known_by_every_upstreams_name_of_a_model():
         found = build(*ways).calibration("m")
         return found and found.word
 
-    assert "gpt-4o" == known("gpt-4o") == known("gpt-4o-2024-11-20", "gpt-4o-mini")
+    assert "gpt-4o" == known("gpt-4o") == known("gpt-4o-2024-11-20", "gpt-4o")
     assert None is known("llama-3") is known("gpt-4o", "llama-3") is known("gpt-4o", "gpt-5")
     (listed,) = build(provider("a", models=(ProviderModel("m", "gpt-5"),))).models
     assert "gpt-5" == messages.model_message(listed, owned_by="").calibration

@@ -22,6 +22,7 @@ _TOOLS_OVERHEAD_TOKENS: Final = 1_250
 # Per tool that Anthropic defines itself: at most 735 for the tool and 499 for its system prompt.
 _TYPED_TOOL_OVERHEAD_TOKENS: Final = 1_250
 
+_IMAGE_MEMBERS: Final = frozenset(("type", "source", "cache_control"))
 _FOUND_TOOLS: Final = "tool_search_tool_search_result"
 _BOUNDED_PARTS = frozenset(
     ("text", "tool_use", "thinking", "redacted_thinking", "search_result", "server_tool_use",
@@ -34,7 +35,6 @@ def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
     tools = document.get("tools") or ()
     found = Content(_OVERHEAD_TOKENS)
     if tools or document.get("functions"):
-        found.extra_tokens += _TOOLS_OVERHEAD_TOKENS
         found.overhead_tokens += _TOOLS_OVERHEAD_TOKENS
     waiting = contents_of(document)
     system = document.get("system")
@@ -55,10 +55,10 @@ def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
                 # Results of server tools carry one object.
                 waiting.append([nested])
     typed = sum(tool.get("type") is not None for tool in tools)
-    found.extra_tokens += _TYPED_TOOL_OVERHEAD_TOKENS * typed
-    if references := printed.count(b'"tool_reference"'):
-        # Each stands for a tool's whole definition.
-        found.extra_tokens += references * max((len(orjson.dumps(t)) for t in tools), default=0)
+    found.vendor_tokens += _TYPED_TOOL_OVERHEAD_TOKENS * typed
+    found.references = printed.count(b'"tool_reference"')
+    if found.references:
+        found.declaration_bytes = max((len(orjson.dumps(tool)) for tool in tools), default=0)
     return found
 
 
@@ -83,6 +83,9 @@ def _judge(part: Mapping[str, Any], found: Content) -> Any:
     source = object_in(part, "source")
     source_kind = kind_of(source)
     citations = object_in(part, "citations")
+    if kind == "image" and source_kind == "url" and part.keys() <= _IMAGE_MEMBERS:
+        found.add_url(source.get("url"))
+        return None
     if part.keys() & MEDIA - {"source"} or source.keys() & {"url", "file_id"}:
         found.unbounded = True
     if citations and citations.get("enabled") is not False:
@@ -90,7 +93,7 @@ def _judge(part: Mapping[str, Any], found: Content) -> Any:
         found.unbounded = True
     if kind == "image" and source_kind == "base64":
         media_type, data = source.get("media_type"), source.get("data")
-        found.add(pictures.of_base64(media_type, data, picture_tokens))
+        found.pictures.append(pictures.of_base64(media_type, data, picture_tokens))
     elif kind == "document" and source_kind == "content":
         if part.get("content") is not None:
             found.unbounded = True

@@ -97,6 +97,6 @@ def _judge(part: Any, found: Content, *, is_enlarged: bool) -> None:
     if carried == {"image"} and kind in (None, "image") and is_inline:
         assert isinstance(image, str)
         enlarged = is_enlarged or any(part.get(name) is not None for name in _ENLARGED)
-        found.add(pictures.of_data_url(image, _largest if enlarged else picture_tokens))
+        found.pictures.append(pictures.of_data_url(image, _largest if enlarged else picture_tokens))
         return
     found.unbounded = True

@@ -6,6 +6,7 @@ stored at Google, for clients share its accounts. Whatever is not known is refus
 itself knows no more than it documents.
 """
 
+import base64
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
 from tollgate_dialects.gemini import spelling
 from tollgate_dialects.request import pictures
-from tollgate_dialects.request.content import CacheWrite, Content
+from tollgate_dialects.request.content import CacheWrite, Content, File
 
 # Hidden prompts, tags of turns and of tools.
 _OVERHEAD_TOKENS: Final = 400
@@ -49,16 +50,18 @@ def content_of(document: Mapping[str, Any], _printed: bytes) -> Content:
     """What a call holds beside text. Raises BadRequest."""
     plain = spelling.camel(document)
     found = Content(_OVERHEAD_TOKENS)
+    config = plain.get("generationConfig")
+    resolution = config.get("mediaResolution") if isinstance(config, dict) else None
     contents = plain.get("contents")
     if not contents:
         raise BadRequest(Code.MISSING_PARAMETER, "The request has no contents.", "contents")
     for content in _objects(contents, "contents"):
-        _judge_content(content, found)
+        _judge_content(content, found, resolution)
     system = plain.get("systemInstruction")
     if system is not None:
         if not isinstance(system, dict):
             raise wrong_type("systemInstruction", "an object")
-        _judge_content(system, found)
+        _judge_content(system, found, resolution)
     return found
 
 
@@ -80,11 +83,11 @@ def _objects(value: object, name: str) -> list[dict[str, Any]]:
     return value
 
 
-def _judge_content(content: Mapping[str, Any], found: Content) -> None:
+def _judge_content(content: Mapping[str, Any], found: Content, resolution: object) -> None:
     _check_names(content, _CONTENT_MEMBERS)
     for part in _objects(content.get("parts") or [], "parts"):
         _check_names(part, _PART_MEMBERS)
-        _judge(part, found)
+        _judge(part, found, resolution)
 
 
 def _check_names(holder: Mapping[str, Any], known: frozenset[str]) -> None:
@@ -93,12 +96,16 @@ def _check_names(holder: Mapping[str, Any], known: frozenset[str]) -> None:
         raise unsupported(min(unknown))
 
 
-def _judge(part: Mapping[str, Any], found: Content) -> None:
+def _judge(part: Mapping[str, Any], found: Content, resolution: object) -> None:
     text = part.get("text")
     if text is not None and not isinstance(text, str):
         raise wrong_type("text", "a string")
+    if (own := _object(part, "mediaResolution")) is not None:
+        resolution = own.get("level") or resolution
+        # Tokens as a client would have them.
+        found.unbounded |= bool(own.keys() - {"level"})
     if (blob := _object(part, "inlineData")) is not None:
-        _judge_blob(blob, found)
+        _judge_blob(blob, found, "" if resolution is None else str(resolution))
     if (file := _object(part, "fileData")) is not None:
         _judge_file(file, found)
     result = _object(part, "functionResponse")
@@ -107,7 +114,7 @@ def _judge(part: Mapping[str, Any], found: Content) -> None:
         for inner in _objects(result.get("parts") or [], "parts"):
             if inner.keys() - {"inlineData", "fileData"}:
                 raise unsupported("parts")
-            _judge(inner, found)
+            _judge(inner, found, resolution)
 
 
 def _object(holder: Mapping[str, Any], name: str) -> dict[str, Any] | None:
@@ -117,18 +124,29 @@ def _object(holder: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     return value
 
 
-def _judge_blob(blob: Mapping[str, Any], found: Content) -> None:
+def _judge_blob(blob: Mapping[str, Any], found: Content, resolution: str) -> None:
     kind, data = _kind(blob), blob.get("data")
     if not isinstance(data, str):
         raise wrong_type("data", "a string")
     if kind in _PICTURES:
         picture = pictures.of_base64(kind, spelling.base64_of(data), picture_tokens)
         # Padding that we have added is none of the body's bytes.
-        found.add(picture._replace(encoded_bytes=min(picture.encoded_bytes, len(data))))
+        encoded_bytes = min(picture.encoded_bytes, len(data))
+        picture = picture._replace(encoded_bytes=encoded_bytes, text=data, detail=resolution)
+        found.pictures.append(picture)
     elif kind == PDF or kind.startswith("image/"):
         found.unbounded = True
     else:
-        found.encoded_bytes += len(data)
+        # Text in another alphabet than UTF-8 may be any.
+        is_plain = ";" not in str(blob.get("mimeType"))
+        found.files.append(File(data, _text_in(spelling.base64_of(data)) if is_plain else None))
+
+
+def _text_in(encoded: str) -> str | None:
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except ValueError:
+        return None
 
 
 def _judge_file(file: Mapping[str, Any], found: Content) -> None:

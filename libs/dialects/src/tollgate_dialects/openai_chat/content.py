@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tollgate_dialects.common.refusal import unsupported, wrong_type
-from tollgate_dialects.request import pictures
 from tollgate_dialects.request.content import MEDIA, CacheWrite, Content, contents_of, kind_of
 
 # Hidden prompts of upstreams: compatible vendors add up to 655 to any call.
@@ -70,11 +69,10 @@ def _judge(part: Any, found: Content) -> None:
             found.unbounded = True
         return
     image = part.get("image_url")
-    url = image.get("url") if isinstance(image, dict) else image
-    is_inline = isinstance(url, str) and url.startswith("data:image/")
-    plain = not isinstance(image, dict) or image.keys() <= {"url", "detail"}
-    if kind in _PICTURE_PARTS and is_inline and plain and carried == {"image_url"}:
-        assert isinstance(url, str)
-        found.add(pictures.of_data_url(url, pictures.dearest_tokens))
+    if not isinstance(image, dict):
+        # Nobody says whether a detail beside it is read: whichever is the dearest.
+        image = {"url": image, "detail": "?" if part.get("detail") else None}
+    if kind in _PICTURE_PARTS and image.keys() <= {"url", "detail"} and carried == {"image_url"}:
+        found.add_url(image.get("url"), image.get("detail"))
     else:
         found.unbounded = True

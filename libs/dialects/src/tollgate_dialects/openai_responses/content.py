@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
 from tollgate_dialects.openai_responses.tools import objects
-from tollgate_dialects.request import pictures
 from tollgate_dialects.request.content import MEDIA, CacheWrite, Content, kind_of
 
 # Hidden prompts of upstreams: compatible vendors add up to 655 to any call, OpenAI some 4,400 to
@@ -35,7 +34,7 @@ def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
     """What a request holds beside text. Raises BadRequest."""
     found = Content(_OVERHEAD_TOKENS)
     if b'"web_search' in printed:
-        found.extra_tokens += _SEARCH_OVERHEAD_TOKENS
+        found.vendor_tokens += _SEARCH_OVERHEAD_TOKENS
     given = document.get("input")
     if given is None:
         raise BadRequest(Code.MISSING_PARAMETER, "The request has no input.", "input")
@@ -87,10 +86,7 @@ def _judge_part(part: Any, found: Content) -> None:
     carried = {name for name in carried if part[name] is not None}
     if kind in _BOUNDED_PARTS and not carried:
         return
-    url = part.get("image_url")
-    is_inline = isinstance(url, str) and url.startswith("data:image/")
-    if kind == "input_image" and is_inline and carried == {"image_url"}:
-        assert isinstance(url, str)
-        found.add(pictures.of_data_url(url, pictures.dearest_tokens))
+    if kind == "input_image" and carried == {"image_url"}:
+        found.add_url(part["image_url"], part.get("detail"))
     else:
         found.unbounded = True

@@ -102,7 +102,7 @@ def _injected(price: Price, input_tokens: int, output_cap: int | None) -> tuple[
 
 def is_worth_counting(facts: RequestFacts, price: Price) -> bool:
     """Whether a closer count of the input can set enough money free to be worth its time."""
-    if facts.unbounded_input:
+    if facts.unbounded_input and not facts.fetches_pictures:
         return False
     if facts.input_token_bound > price.max_input_tokens * facts.texts * _BYTES_PER_TOKEN_MAX:
         return False

@@ -6,12 +6,12 @@ else is counted as the JSON it is: declarations, schemas, arguments, and every n
 Pictures count by the dialect's rule, files of text by their bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tollgate_dialects.request.content import TRANSLATED_OBJECT_TOKENS, Content, object_in
+from tollgate_dialects.request.content import TRANSLATED_OBJECT_TOKENS, Content, File, object_in
 from tollgate_dialects.request.rules import RequestFacts, RequestRules
 from tollgate_dialects.tokens.calibration import Calibration
 from tollgate_dialects.tokens.vocabulary import Count
@@ -27,9 +27,10 @@ _FRAMES: Final = frozenset(
     ("messages", "role", "content", "contents", "parts", "type", "text", "refusal", "thinking",
      "reasoning_content", "reasoning", "reasoning_details", "summary", "name", "tool_calls",
      "function", "arguments", "id", "tool_call_id", "call_id", "tool_use_id", "status", "phase",
-     "output", "functionCall", "functionResponse", "inlineData", "inline_data", "mimeType",
-     "mime_type", "image", "image_url", "url", "detail", "source", "bytes", "format", "media_type",
-     "data", "is_error", "cache_control", "citations", "annotations", "index", "thought",
+     "output", "functionCall", "functionResponse", "function_response", "inlineData",
+     "inline_data", "mimeType", "mime_type", "image", "image_url", "url", "detail", "source",
+     "bytes", "format", "media_type", "data", "is_error", "cache_control", "citations",
+     "annotations", "index", "thought",
      "toolUse", "toolUseId", "toolResult", "reasoningContent", "reasoningText", "redacted_content",
      "redactedContent", "cachePoint", "system", "systemInstruction", "system_instruction")
 )  # fmt: skip
@@ -70,9 +71,17 @@ class CloseBound(NamedTuple):
 
     tokens: int
     translated_tokens: int
+    # Whether they hold although the bytes do not bound the request: its vendor fetches pictures.
+    bounds_fetched: bool = False
 
     def of(self, facts: RequestFacts) -> RequestFacts:
         """The facts with whichever bound is lower."""
+        if self.bounds_fetched:
+            return facts._replace(
+                input_token_bound=self.tokens,
+                translated_token_bound=self.translated_tokens,
+                unbounded_input=False,
+            )
         return facts._replace(
             input_token_bound=min(facts.input_token_bound, self.tokens),
             translated_token_bound=min(facts.translated_token_bound, self.translated_tokens),
@@ -80,20 +89,27 @@ class CloseBound(NamedTuple):
 
 
 def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBound:
-    """Of a body that `request.read` has accepted, and that its bytes bound."""
+    """Of a body that `request.read` has accepted, and that its bytes or a count bound."""
     document = orjson.loads(body)
     printed = orjson.dumps(document)
     content = rules.content(document, printed)
-    read = calibration.of_text(_Reading(calibration, content).document(document))
-    read += content.extra_tokens - content.overhead_tokens + content.encoded_bytes
+    reading = _Reading(calibration, content)
+    text_tokens = sum(map(reading.file, content.files))
+    if content.references:
+        text_tokens += content.references * reading.longest(document.get("tools") or ())
+    shown = _without_deferred(_without_forgotten(document, calibration), printed)
+    read = calibration.of_text(text_tokens + reading.document(shown))
+    read += reading.opaque_tokens + content.vendor_tokens
+    read += sum(calibration.picture(shown.size, shown.detail) for shown in content.pictures)
     return CloseBound(
         read + _told(document, calibration),
         read
         + calibration.most(has_tools=_has_tools(document))
         + _TASK_BUDGET_TOKENS
-        + content.dearest_picture_tokens
-        - content.picture_tokens
         + TRANSLATED_OBJECT_TOKENS * printed.count(b"{"),
+        bounds_fetched=content.fetches_pictures
+        and calibration.fetches_pictures
+        and not content.unbounded,
     )
 
 
@@ -106,9 +122,68 @@ def _told(document: Mapping[str, Any], calibration: Calibration) -> int:
         + calibration.instructions * bool(names & _INSTRUCTIONS)
         + calibration.thinking * bool(names & _THINKING)
         + calibration.schema * bool(names & _SCHEMAS)
-        + calibration.of_tools(is_chat="messages" in document) * _has_tools(document)
+        + _tools_told(document, calibration) * _has_tools(document)
         + _TASK_BUDGET_TOKENS * ("task_budget" in object_in(document, "output_config"))
     )
+
+
+def _tools_told(document: Mapping[str, Any], calibration: Calibration) -> int:
+    return calibration.of_tools(
+        is_chat="messages" in document,
+        is_forced=_is_forced(document),
+        is_instructed=document.get("instructions") is not None or bool(document.get("stream")),
+    )
+
+
+def _is_forced(document: Mapping[str, Any]) -> bool:
+    """Whether the model has to call a tool."""
+    choice = document.get("tool_choice")
+    kind = choice.get("type") if isinstance(choice, dict) else choice
+    return kind not in (None, "auto", "none")
+
+
+def _without_deferred(document: Mapping[str, Any], printed: bytes) -> Mapping[str, Any]:
+    """Tools that come later by their names: what the request itself brings of them, it holds again.
+
+    What the vendor searches for itself, it may read all of.
+    """
+    tools = document.get("tools")
+    if not isinstance(tools, list) or not any(map(_is_deferred, tools)):
+        return document
+    is_whole = (
+        _is_forced(document)
+        or b'"tool_addition"' in printed
+        or not all(
+            tool.get("type") in (None, "custom", "function")
+            or (tool.get("type") == "tool_search" and tool.get("execution") == "client")
+            for tool in tools
+        )
+    )
+    return document if is_whole else {**document, "tools": list(map(_named, tools))}
+
+
+def _is_deferred(tool: Mapping[str, Any]) -> bool:
+    return tool.get("defer_loading") is True
+
+
+def _named(tool: Mapping[str, Any]) -> Mapping[str, Any] | str:
+    """Of a tool that comes later, what a model may be told of it before."""
+    return f"{tool.get('name')}: {tool.get('description')}" if _is_deferred(tool) else tool
+
+
+def _without_forgotten(document: Mapping[str, Any], known: Calibration) -> Mapping[str, Any]:
+    """Without what was thought before the last word of the user, where its vendor leaves it out."""
+    items, context = document.get("input"), object_in(document, "reasoning").get("context")
+    forgets = known.forgets_thinking if context in (None, "auto") else context == "current_turn"
+    if not forgets or not isinstance(items, list):
+        return document
+    last = max((at for at, item in enumerate(items) if item.get("role") == "user"), default=-1)
+    left = [
+        item
+        for at, item in enumerate(items)
+        if at > last or item.get("type") != "reasoning" or not item.get("encrypted_content")
+    ]
+    return document if len(left) == len(items) else {**document, "input": left}
 
 
 def _schemas_in(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,9 +205,12 @@ class _Reading:
 
     def __init__(self, calibration: Calibration, content: Content) -> None:
         self._count: Count = calibration.count
-        self._opaque_bytes = calibration.opaque_bytes
+        self._of_opaque = calibration.of_opaque
+        # Of thinking that only its vendor reads, so far.
+        self.opaque_tokens = 0
         self._is_lean = calibration.is_lean
-        self._pictures = {id(text) for text in content.picture_texts}
+        self._encoded = {id(shown.text) for shown in content.pictures if shown.encoded_bytes}
+        self._encoded |= {id(file.data) for file in content.files}
 
     def document(self, document: Mapping[str, Any]) -> int:
         """A body's own members: settings that are no text cost nothing."""
@@ -149,13 +227,26 @@ class _Reading:
                 tokens += self._framed(value) + _TEXT_TOKENS * isinstance(value, str)
         return tokens
 
+    def longest(self, tools: Iterable[Any]) -> int:
+        """Tokens of the longest declaration."""
+        return max((self._json("", tool) for tool in tools), default=0)
+
+    def file(self, file: File) -> int:
+        """What it says; else as much as may be made of its bytes, and itself."""
+        if file.text is None:
+            return len(file.data) + self._count(file.data)
+        return self._count(file.text)
+
     def _framed(self, value: Any) -> int:
         if isinstance(value, str):
-            return 0 if id(value) in self._pictures else self._count(value)
+            return 0 if id(value) in self._encoded else self._count(value)
         if isinstance(value, list):
             return sum(map(self._framed, value))
         if isinstance(value, dict):
-            frame = _INTRODUCED.get(str(value.get("type")), _FRAME_TOKENS)
+            kind = str(value.get("type"))
+            frame = _INTRODUCED.get(kind, _FRAME_TOKENS)
+            if kind == "redacted_thinking" and isinstance(sealed := value.get("data"), str):
+                return frame + self._opaque(sealed)
             return frame + sum(map(self._member, value, value.values()))
         return 0 if value is None else len(str(value))
 
@@ -165,8 +256,13 @@ class _Reading:
         if name in _FRAMES:
             return self._framed(value)
         if name in _OPAQUE and isinstance(value, str):
-            return -(-len(value) // self._opaque_bytes)
+            return self._opaque(value)
         return self._json(name, value)
+
+    def _opaque(self, sealed: str) -> int:
+        """Nothing of the text: it is no text's share that its tokens have on top."""
+        self.opaque_tokens += self._of_opaque(len(sealed))
+        return 0
 
     def _json(self, name: str, value: Any) -> int:
         if not self._is_lean:

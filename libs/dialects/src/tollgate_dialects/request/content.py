@@ -36,47 +36,72 @@ class InputBound(NamedTuple):
     unbounded: bool
     # Where an upstream of another protocol reads it.
     translated_tokens: int
+    # It is for pictures alone that the vendor is to fetch.
+    fetches_pictures: bool
+
+
+class File(NamedTuple):
+    """The very string that holds a file of text in base64, and the text; None: not sure."""
+
+    data: str
+    text: str | None
 
 
 class Content:
     """What the parts of a body are, beside text."""
 
-    def __init__(self, extra_tokens: int) -> None:
-        """`extra_tokens`: hidden prompts of upstreams, at most."""
-        self.extra_tokens = extra_tokens
-        # As much of it as is for whatever vendor; known ones are calibrated.
-        self.overhead_tokens = extra_tokens
-        self.picture_bytes = 0
-        self.picture_tokens = 0
-        self.dearest_picture_tokens = 0
-        # The very strings that are pictures and no text.
-        self.picture_texts: list[str] = []
-        # Of files of text: nobody knows how many tokens the text has that they encode.
-        self.encoded_bytes = 0
+    def __init__(self, overhead_tokens: int) -> None:
+        """`overhead_tokens`: hidden prompts of whatever vendor; known ones are calibrated."""
+        self.overhead_tokens = overhead_tokens
+        # Those of the vendor's own tools.
+        self.vendor_tokens = 0
+        # Names that each stand for a tool's whole declaration; and the longest of those, in bytes.
+        self.references = 0
+        self.declaration_bytes = 0
+        self.pictures: list[pictures.Picture] = []
+        # The vendor is to fetch pictures: only what is known of its model bounds them.
+        self.fetches_pictures = False
+        # Files of text, each as it stands in the body.
+        self.files: list[File] = []
         self.unbounded = False
 
-    def add(self, picture: pictures.Picture) -> None:
-        """Count a picture by its tokens instead of its bytes."""
-        self.extra_tokens += picture.tokens
-        self.picture_tokens += picture.tokens
-        self.dearest_picture_tokens += picture.dearest_tokens
-        self.picture_bytes += picture.encoded_bytes
-        if picture.encoded_bytes:
-            self.picture_texts.append(picture.text)
+    @property
+    def picture_tokens(self) -> int:
+        """By the dialect's rules."""
+        return sum(picture.tokens for picture in self.pictures)
+
+    def add_url(self, url: object, detail: object = None) -> None:
+        """Count a picture that is in a URL, by OpenAI's dearest rule, or that is to be fetched."""
+        said = detail if isinstance(detail, str) else ""
+        if isinstance(url, str) and url.startswith("data:image/"):
+            found = pictures.of_data_url(url, pictures.dearest_tokens)
+            self.pictures.append(found._replace(detail=said))
+        elif isinstance(url, str) and url.startswith(("https://", "http://")):
+            self.pictures.append(pictures.Picture(0, 0, 0, detail=said))
+            self.fetches_pictures = True
+        else:
+            self.unbounded = True
+
+    @property
+    def picture_bytes(self) -> int:
+        """Those of the body that are pictures and no text."""
+        return sum(picture.encoded_bytes for picture in self.pictures)
 
 
 def input_bound(body: bytes, printed: bytes, content: Content) -> InputBound:
     """The bound of a body whose parts were looked at; `printed`: parsed and printed by orjson."""
-    text_bytes = len(body) - content.picture_bytes + normalisation.growth(printed)
-    tokens = text_bytes + content.extra_tokens
+    text_bytes = len(body) - content.picture_bytes
+    text_bytes += normalisation.growth(printed) + content.references * content.declaration_bytes
+    text_tokens = text_bytes + content.overhead_tokens + content.vendor_tokens
+    tokens = text_tokens + content.picture_tokens
     translated_tokens = (
-        tokens
-        + content.dearest_picture_tokens
-        - content.picture_tokens
+        text_tokens
+        + sum(picture.dearest_tokens for picture in content.pictures)
         + _TRANSLATED_OVERHEAD_TOKENS
         + TRANSLATED_OBJECT_TOKENS * printed.count(b"{")
     )
-    return InputBound(tokens, content.unbounded, translated_tokens)
+    fetches = content.fetches_pictures and not content.unbounded
+    return InputBound(tokens, content.unbounded or fetches, translated_tokens, fetches)
 
 
 def contents_of(document: Mapping[str, Any]) -> list[list[Any]]:

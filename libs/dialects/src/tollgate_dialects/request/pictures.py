@@ -10,8 +10,11 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
-# gpt-4o-mini at high detail, 2,833 + 8 tiles of 5,667: more than 16,384 (Qwen-VL), 12,000 (patches
-# of 32 pixels at OpenAI), 10,500 (40 tiles of InternVL), 4,784 (Anthropic), 4,128 (Gemini).
+from tollgate_dialects.tokens import pictures as rules
+
+# gpt-4o-mini at high detail, 2,833 + 8 tiles of 5,667: more than 36,000 (30,000 patches of 32
+# pixels since gpt-5.6), 16,384 (Qwen-VL), 10,500 (40 tiles of InternVL), 6,192 (Gemini), 4,784
+# (Anthropic).
 DEAREST_TOKENS: Final = 50_000
 
 _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
@@ -37,24 +40,15 @@ class Picture(NamedTuple):
     dearest_tokens: int = DEAREST_TOKENS
     # The string that holds it.
     text: str = ""
-
-
-# OpenAI scales a picture down to these edges before it cuts tiles.
-_SQUARE: Final = 2_048
-_SHORT: Final = 768
+    # In pixels; None: not sure.
+    size: tuple[int, int] | None = None
+    # How closely the client wants it looked at, as its protocol has it; empty: it did not say.
+    detail: str = ""
 
 
 def dearest_tokens(width: int, height: int) -> int:
-    """OpenAI's tiles at gpt-4o-mini's rate: above every other vendor's rule at every size.
-
-    Fitted into 2,048 squared, then the short edge to 768, then tiles of 512 (rounded up twice).
-    """
-    long, short = max(width, height), min(width, height)
-    if long > _SQUARE:
-        long, short = _SQUARE, -(-short * _SQUARE // long)
-    if short > _SHORT:
-        long, short = -(-long * _SHORT // short), _SHORT
-    return 2_833 + 5_667 * -(-long // 512) * -(-short // 512)
+    """Of a model that may be any: above every vendor's rule at every size."""
+    return rules.dearest((width, height), "")
 
 
 def of_data_url(url: str, rule: Rule) -> Picture:
@@ -80,7 +74,8 @@ def _picture(text: str, start: int, rule: Rule) -> Picture:
     if size is None or not all(0 < edge <= _EDGE_MAX for edge in size):
         return Picture(DEAREST_TOKENS, encoded_bytes, text=text)
     tokens, dearest = rule(*size), dearest_tokens(*size)
-    return Picture(min(tokens, DEAREST_TOKENS), encoded_bytes, min(dearest, DEAREST_TOKENS), text)
+    tokens, dearest = min(tokens, DEAREST_TOKENS), min(dearest, DEAREST_TOKENS)
+    return Picture(tokens, encoded_bytes, dearest, text, size)
 
 
 class _Encoded:

@@ -46,6 +46,7 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         wants_usage=rules.wants_usage(document),
         input_token_bound=bound.tokens,
         unbounded_input=bound.unbounded,
+        fetches_pictures=bound.fetches_pictures,
         cache_write=rules.cache_write(printed),
         limit_names=limit_names,
         present=rules.rewritten.intersection(document),

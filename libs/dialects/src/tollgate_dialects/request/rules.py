@@ -43,6 +43,8 @@ class RequestFacts(NamedTuple):
     translated_token_bound: int = 0
     # Tools that run at the vendor and are sent, as long as they have a price.
     server_tools: ServerTools = NO_SERVER_TOOLS
+    # The bytes do not bound it for pictures alone that the vendor is to fetch: a count may.
+    fetches_pictures: bool = False
     # How many texts are read, each within the model's own limit.
     texts: int = 1
     # Output tokens beyond the limit, per choice; None: as many again as the model gives at most.
