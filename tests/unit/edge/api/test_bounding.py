@@ -36,7 +36,7 @@ def test_nobody_else_gets_one():
     """Not who names a limit, who was refused for another reason, or has too little left."""
     named = FACTS._replace(max_output_tokens=128_000)
     assert None is bounding.cap_of_money(refused(10**9), named, MODEL, None)
-    rate = public_errors.rate_denial(limit="tpm", retry_after_ms=5)
+    rate = public_errors.rate_denial(limit="tpm", rates=None, retry_after_ms=5)
     assert None is bounding.cap_of_money(rate, FACTS, MODEL, None)
     assert None is bounding.cap_of_money(refused(10**9, "ACCOUNT_FROZEN"), FACTS, MODEL, None)
     assert None is bounding.cap_of_money(refused(50_000_000), FACTS, MODEL, None)
