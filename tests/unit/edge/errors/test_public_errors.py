@@ -31,6 +31,25 @@ KINDS = {
 SHORTFALL = money_words.Shortfall("key:k1", 120_000_000, 500_000_000, 300_000_000)
 
 
+@pytest.mark.parametrize(
+    ("message", "param", "told"),
+    [
+        ("This number is out of range.", "top_p", "top_p: This number is out of range."),
+        ("max_tokens is required.", "max_tokens", "max_tokens is required."),
+        ("Send it without thread.", "thread", "Send it without thread."),
+        ("A stream has one choice here.", "n", "n: A stream has one choice here."),
+        ("Not max_tokens.", "tokens", "tokens: Not max_tokens."),
+        ("Not this.", "a.b", "a.b: Not this."),
+        ("The body is not valid JSON.", "", "The body is not valid JSON."),
+        ("Not plain.", "a\r\nb", "Not plain."),
+    ],
+)
+def test_the_message_names_the_parameter(message, param, told):
+    """Many clients show nothing else of an error; what names it already is left as it is."""
+    bad = BadRequest(Code.INVALID_VALUE, message, param)
+    assert told == public_errors.bad_request(bad).message
+
+
 def names(enum, prefix):
     return {name.removeprefix(prefix) for name in enum.keys()} - {UNSPECIFIED}  # noqa: SIM118
 

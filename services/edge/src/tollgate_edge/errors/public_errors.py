@@ -336,7 +336,7 @@ def money_denial(reason: str, shortfall: Shortfall) -> Refusal:
 
 def bad_request(bad: BadRequest) -> Refusal:
     """The strict reader refused the body, or its price what it asks for."""
-    error = PublicError(BAD_REQUEST.status, bad.code, bad.message)
+    error = PublicError(BAD_REQUEST.status, bad.code, bad.told)
     return Refusal(error, "BAD_REQUEST", param=bad.param or None, details=bad.details)
 
 
