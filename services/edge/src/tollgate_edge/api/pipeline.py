@@ -128,6 +128,7 @@ class Pipeline:
             if isinstance(body, Refusal):
                 return body
             try:
+                exchange.face.dialect.endpoint.check_headers(exchange.headers.protocol)
                 call.request = await self._reader.read(body, exchange.face.protocol, exchange.told)
                 if exchange.told.model and exchange.face.dialect.request.model_in_body:
                     # What goes on is the body with that model in it, and so is what is bounded.
