@@ -237,7 +237,11 @@ class Suite:
             "demo_key_is_new": self.demo_key_is_new,
             "provider_url": self.provider_url,
             "services": {
-                name: {"pid": child.pid, "address": self.address(name)}
+                name: {
+                    "pid": child.pid,
+                    "address": self.address(name),
+                    "metrics": self._units[name].metrics,
+                }
                 for name, child in self._children.items()
             },
             "databases": self._databases,
