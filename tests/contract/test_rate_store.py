@@ -1,9 +1,12 @@
 """The rate store seam: each promise, held by the memory twin and by Redis alike."""
 
 import asyncio
+import itertools
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests import engines
 from tollgate_budget.rates.gcra import Cost
@@ -41,15 +44,20 @@ def call(*costs, tenant="t1", refund=False):
     return RateCall(tenant, costs, refund)
 
 
+async def spend(rates, calls):
+    """Of each call the refusal, None if it was spent or given back."""
+    return [answer.limited for answer in await rates.spend(calls)]
+
+
 def minute(units, bucket="rpm", cost=1):
     return Cost(bucket, cost, units, units, 60_000)
 
 
 async def test_the_burst_and_not_one_more(rates):
     """Exactly as many as allowed, in one round trip or in many."""
-    answers = await rates.spend([call(minute(5))] * 4)
+    answers = await spend(rates, [call(minute(5))] * 4)
     for _ in range(4):
-        answers += await rates.spend([call(minute(5))])
+        answers += await spend(rates, [call(minute(5))])
     assert [True] * 5 + [False] * 3 == [a is None for a in answers]
     refused = answers[-1]
     assert ("rpm", 0) == (refused.bucket, refused.remaining)
@@ -60,7 +68,7 @@ async def test_two_replicas_share_one_limit(open_rates):
     """The limit is not multiplied by the number of processes."""
     one, two = open_rates(), open_rates()
     answers = await asyncio.gather(
-        *(store.spend([call(minute(50))] * 20) for store in (one, two, one, two))
+        *(spend(store, [call(minute(50))] * 20) for store in (one, two, one, two))
     )
     assert 50 == sum(a is None for batch in answers for a in batch)
 
@@ -68,45 +76,99 @@ async def test_two_replicas_share_one_limit(open_rates):
 async def test_all_dimensions_or_none(rates):
     """A call that one bucket refuses takes nothing from the others; the strictest is named."""
     tight = Cost("tight", 1, 1, 1, 3_600_000)
-    first, second = await rates.spend([call(minute(2), tight)] * 2)
+    first, second = await spend(rates, [call(minute(2), tight)] * 2)
     assert (None, "tight") == (first, second.bucket)
-    assert [None] == await rates.spend([call(minute(2))])
-    (third,) = await rates.spend([call(minute(2), tight)])
+    assert [None] == await spend(rates, [call(minute(2))])
+    (third,) = await spend(rates, [call(minute(2), tight)])
     assert ("tight", 0) == (third.bucket, third.remaining)
 
 
 async def test_a_refund_restores_and_never_more(rates):
     """What is given back may be spent again, once."""
     big = minute(100, "tpm", 60)
-    assert [None] == await rates.spend([call(big)])
-    again, refunded, fits = await rates.spend([call(big), call(big, refund=True), call(big)])
+    assert [None] == await spend(rates, [call(big)])
+    again, refunded, fits = await spend(rates, [call(big), call(big, refund=True), call(big)])
     assert (40, None, None) == (again.remaining, refunded, fits)
-    await rates.spend([call(big, refund=True)] * 3)
-    answers = await rates.spend([call(minute(100, "tpm", 100))] * 2)
+    await spend(rates, [call(big, refund=True)] * 3)
+    answers = await spend(rates, [call(minute(100, "tpm", 100))] * 2)
     assert [True, False] == [a is None for a in answers]
 
 
 async def test_tenants_and_buckets_are_apart(rates):
     """Many tenants in one round trip; nobody uses up another's."""
     calls = [call(minute(1), tenant=f"t{n}") for n in range(5)] * 2
-    answers = await rates.spend(calls)
+    answers = await spend(rates, calls)
     assert [True] * 5 + [False] * 5 == [a is None for a in answers]
-    assert [None] == await rates.spend([call(minute(1, "other"))])
+    assert [None] == await spend(rates, [call(minute(1, "other"))])
 
 
 async def test_larger_than_the_burst_is_refused_without_a_wait(rates):
     """Waiting does not help."""
-    (answer,) = await rates.spend([call(minute(10, cost=11))])
+    (answer,) = await spend(rates, [call(minute(10, cost=11))])
     assert (None, 10) == (answer.wait_us, answer.remaining)
 
 
 async def test_the_stated_wait_is_enough(rates):
     """Who waits as long as was said finds room."""
     quick = Cost("quick", 1, 1, 10, 1000)
-    _, refused = await rates.spend([call(quick)] * 2)
+    _, refused = await spend(rates, [call(quick)] * 2)
     assert 0 < refused.wait_us <= 100_000
     await asyncio.sleep(refused.wait_us / 1e6 + 0.001)
-    assert [None] == await rates.spend([call(quick)])
+    assert [None] == await spend(rates, [call(quick)])
+
+
+async def test_each_bucket_says_where_it_stands(rates):
+    """After a spend: in the order of its costs; when refused: as it was found; a refund: nothing."""
+    rpm, tpm = minute(60), minute(6_000, "tpm", 3_000)
+    first, second, back = await rates.spend(
+        [call(rpm, tpm), call(tpm, rpm), call(tpm, refund=True)]
+    )
+    assert (None, (1_000_000, 30_000_000)) == (first.limited, first.ahead_us)
+    assert (None, (60_000_000, 2_000_000)) == (second.limited, second.ahead_us)
+    assert (None, ()) == (back.limited, back.ahead_us)
+    (third,) = await rates.spend([call(rpm, minute(6_000, "tpm", 4_000))])
+    assert third.limited.bucket == "tpm"
+    assert 3_000 <= third.limited.remaining < 3_100
+    asked, tokens = third.ahead_us
+    assert 1_000_000 < asked <= 2_000_000
+    assert 29_000_000 < tokens <= 30_000_000
+
+
+SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 1000), st.integers(1, 10**6))
+COSTS = st.tuples(st.integers(0, 2), st.integers(0, 6))
+BATCHES = st.lists(
+    st.tuples(st.lists(COSTS, min_size=1, max_size=3, unique_by=lambda c: c[0]), st.booleans()),
+    min_size=1,
+    max_size=12,
+)
+
+
+def test_redis_says_what_the_rules_say(redis_url):
+    """Any calls of one trip, spends and refunds: the script's answers are those of gcra.py."""
+    tenants = (f"t{n}" for n in itertools.count())
+
+    async def both(shapes, batch):
+        tenant = next(tenants)
+        calls = [
+            call(
+                *(Cost(f"b{n}", cost, *shapes[n]) for n, cost in costs),
+                tenant=tenant,
+                refund=refund,
+            )
+            for costs, refund in batch
+        ]
+        redis = RedisRates(open_redis(Secret(redis_url)))
+        told = await redis.spend(calls)
+        await redis.close()
+        return told, await MemoryRates(lambda: 10**15).spend(calls)
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.tuples(SHAPES, SHAPES, SHAPES), BATCHES)
+    def check(shapes, batch):
+        told, expected = asyncio.run(both(shapes, batch))
+        assert expected == told
+
+    check()
 
 
 async def test_a_bucket_from_the_future_does_not_lock_out(redis_url):
@@ -114,11 +176,11 @@ async def test_a_bucket_from_the_future_does_not_lock_out(redis_url):
     client = open_redis(Secret(redis_url))
     await client.set("tollgate:rate:{t1}:rpm", (time.time_ns() // 1000) + 7200 * 10**6)
     rates = RedisRates(client)
-    (refused,) = await rates.spend([call(minute(5))])
+    (refused,) = await spend(rates, [call(minute(5))])
     assert 11_000_000 < refused.wait_us <= 12_000_000
     assert 1 == len(await client.keys())
     # What was spent does not outlive its time: a bucket that is empty again is no row.
-    await rates.spend([call(Cost("quick", 1, 1, 1, 20))])
+    await spend(rates, [call(Cost("quick", 1, 1, 1, 20))])
     assert 2 == len(await client.keys())
     await asyncio.sleep(0.04)
     assert 1 == len(await client.keys())
@@ -130,17 +192,17 @@ async def test_a_restarted_redis_gets_the_script_again():
     with engines.redis_server() as server:
         rates = RedisRates(open_redis(Secret(server.url)))
         calls = [call(minute(1)), call(minute(1), tenant="t2")]
-        assert [None, None] == await rates.spend(calls)
+        assert [None, None] == await spend(rates, calls)
         client = open_redis(Secret(server.url))
         await client.script_flush()
         await client.flushall()
         await client.aclose()
-        assert [None, None] == await rates.spend(calls)
+        assert [None, None] == await spend(rates, calls)
         server.process.stop(timeout_s=10)
         with pytest.raises(RatesUnavailable):
-            await asyncio.wait_for(rates.spend(calls), 3)
+            await asyncio.wait_for(spend(rates, calls), 3)
         server.restart()
-        assert [None, None] == await rates.spend(calls)
+        assert [None, None] == await spend(rates, calls)
         await rates.close()
 
 
@@ -158,7 +220,7 @@ async def test_a_redis_that_hangs_is_unavailable_soon():
     port = server.sockets[0].getsockname()[1]
     rates = RedisRates(open_redis(Secret(f"redis://127.0.0.1:{port}/0")))
     with pytest.raises(RatesUnavailable):
-        await asyncio.wait_for(rates.spend([call(minute(1))]), 3)
+        await asyncio.wait_for(spend(rates, [call(minute(1))]), 3)
     await rates.close()
     await gone.wait()
     server.close()

@@ -96,6 +96,37 @@ def test_anthropic_call(live: Live, key, ant, claude):
     assert nano == live.receipt(key, raw.headers["x-request-id"]).json()["cost_nano_usd"]
 
 
+def test_the_sdks_read_what_is_left_of_the_keys_rates(live: Live, gpt, claude):
+    """openai, anthropic: with_raw_response has each vendor's headers, and so has their 429."""
+    key = live.key(live.tenant(), requests_per_minute=2, tokens_per_minute=90_000)
+    url = live.api_urls[0]
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=key.text, max_retries=0) as oai:
+        raw = oai.chat.completions.with_raw_response.create(
+            model=gpt["demo-gpt"], messages=PROMPT, max_tokens=20
+        )
+        assert ("2", "1") == (
+            raw.headers["x-ratelimit-limit-requests"],
+            raw.headers["x-ratelimit-remaining-requests"],
+        )
+        assert raw.headers["x-ratelimit-reset-requests"] in {"30s", "30.001s"}
+        # After the reservation: of the prompt and of the whole limit of the answer.
+        assert 20 < 90_000 - int(raw.headers["x-ratelimit-remaining-tokens"]) < 1_000
+        with anthropic.Anthropic(base_url=url, api_key=key.text, max_retries=0) as ant:
+            raw = ant.messages.with_raw_response.create(
+                model=claude["demo-claude"], messages=PROMPT, max_tokens=20
+            )
+            assert ("2", "0") == (
+                raw.headers["anthropic-ratelimit-requests-limit"],
+                raw.headers["anthropic-ratelimit-requests-remaining"],
+            )
+            assert raw.headers["anthropic-ratelimit-tokens-reset"].endswith("Z")
+            with pytest.raises(anthropic.RateLimitError) as limited:
+                ant.messages.create(model=claude["demo-claude"], messages=PROMPT, max_tokens=20)
+        headers = limited.value.response.headers
+        assert "0" == headers["anthropic-ratelimit-requests-remaining"]
+        assert 0 < int(headers["retry-after"]) <= 31
+
+
 def test_case_P18_the_sdk_counts_tokens(ant, claude):
     """anthropic: messages.count_tokens gives a number, which tools make larger."""
     tool = {"name": "t", "description": "d", "input_schema": {"type": "object", "properties": {}}}

@@ -81,6 +81,8 @@ class FakeBudget(budget_pb2_grpc.BudgetServiceServicer):
         self.unused: list[budget_pb2.RateCost] = []
         self.batches: list[int] = []
         self.denial: budget_pb2.Denial | None = None
+        # What it says of the rates, whatever was asked for.
+        self.rates_left: list[budget_pb2.RateLeft] = []
         # The tenant whose calls it meets; empty: all.
         self.denied = ""
         self.failures: list[Failure] = []
@@ -91,14 +93,15 @@ class FakeBudget(budget_pb2_grpc.BudgetServiceServicer):
         if self.failures:
             raise self.failures.pop()
         if self.denial is not None and self.denied in ("", request.tenant_id):
-            return budget_pb2.ReserveResponse(denial=self.denial)
+            return budget_pb2.ReserveResponse(denial=self.denial, rates_left=self.rates_left)
         self.reserved[request.reservation_id] = request
         return budget_pb2.ReserveResponse(
             reservation=budget_pb2.Reservation(
                 reservation_id=request.reservation_id,
                 token=b"token of " + request.reservation_id.encode(),
                 remaining_nano_usd=5_000_000_000 - request.amount_nano_usd,
-            )
+            ),
+            rates_left=self.rates_left,
         )
 
     async def Settle(self, request, context):

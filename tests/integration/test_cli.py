@@ -198,4 +198,69 @@ def test_hints_can_be_typed_as_they_stand(live: Live) -> None:
         "provider", "add", live.name("p"), "--base-url", f"{live.suite.provider_url}/v1",
         "--model", "demo-gpt", stdin=live.provider_key,
     ).stdout  # fmt: skip
-    assert f"`{called} tenant list`" in live.cli("budget", "show", "qqqq").stderr
+    refused = live.cli("budget", "show", "qqqq").stderr
+    assert f"`TOLLGATE_HOME={live.suite.home.root} {called} tenant list`" in refused
+
+
+def test_a_preset_that_is_contradicted_is_refused(live: Live) -> None:
+    """What a vendor speaks is known: another protocol beside it was a mistake of one or the other."""
+    done = live.cli(
+        "provider", "add", live.name("p"), "--preset", "gemini", "--protocol", "anthropic",
+        "--model", "m", stdin="sk-none-12345678",
+    )  # fmt: skip
+    assert 1 == done.returncode
+    assert "--preset gemini speaks gemini, and --protocol says anthropic" in done.stderr
+
+
+def test_a_base_url_that_is_missing_is_named_with_one_of_its_protocol(live: Live) -> None:
+    """Gemini's and DashScope's have other paths than OpenAI's."""
+    for protocol, example in (
+        ("gemini", "https://generativelanguage.googleapis.com/v1beta"),
+        ("dashscope", "https://dashscope.aliyuncs.com/api/v1"),
+    ):
+        for told, base_url in (("there is no --base-url", ""), ("neither https", "http://a.b/v1")):
+            done = live.cli(
+                "provider", "add", live.name("p"), "--protocol", protocol, "--base-url", base_url,
+                "--model", "m", stdin="sk-none-12345678",
+            )  # fmt: skip
+            assert (1, True, True) == (
+                done.returncode, told in done.stderr, f"as {example}" in done.stderr,
+            )  # fmt: skip
+
+
+def test_a_provider_is_shown_in_the_words_it_is_added_with(live: Live) -> None:
+    """list, show and their JSON say of a protocol what --protocol takes."""
+    for name, word in (("demo-openai", "openai"), ("demo-anthropic", "anthropic")):
+        assert word == json.loads(live.cli("provider", "show", name, "--json").stdout)["protocol"]
+    shown = live.cli("provider", "list").stdout
+    assert "openai_chat" not in shown
+    assert "anthropic_messages" not in shown
+
+
+def test_a_second_key_is_said_to_be_one(live: Live) -> None:
+    """`provider add` again adds a key to the provider that is there, and says so."""
+    add = (
+        "provider", "add", live.name("p"), "--base-url", f"{live.suite.provider_url}/v1",
+        "--model", "demo-gpt",
+    )  # fmt: skip
+    assert "added with key pk-" in live.cli(*add, stdin=live.provider_key).stdout
+    again = live.cli(*add, stdin=live.provider_key)
+    assert (0, True) == (again.returncode, "was there already: added key 2 to it" in again.stdout)
+
+
+def test_a_provider_that_is_not_reached_is_told_with_why(live: Live) -> None:
+    """What the operator can do something about: here nobody listens."""
+    name = live.name("p")
+    add = (
+        "provider",
+        "add",
+        name,
+        "--base-url",
+        "http://127.0.0.1:1/v1",
+        "--model",
+        live.name("m"),
+    )
+    assert 0 == live.cli(*add, stdin="sk-none-12345678").returncode
+    done = live.cli("provider", "test", name)
+    assert 1 == done.returncode
+    assert f"provider {name} does not work: not reached: nothing listens" in done.stderr

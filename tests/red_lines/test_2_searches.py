@@ -81,7 +81,12 @@ def test_a_search_that_does_not_fit_into_the_cap_is_never_made(live: Live, model
     assert LEAST_NANO_USD < worst < LEAST_NANO_USD + 10_000_000
     before = len(scripted.bodies)
     poor = live.key(live.tenant(limit_usd=(worst - 1) / 1e9))
-    assert 402 == live.call(poor, models["honest"], ANTHROPIC, tools=[SEARCH]).status_code
+    refused = live.call(poor, models["honest"], ANTHROPIC, tools=[SEARCH])
+    error = refused.json()["error"]
+    assert (402, "max_uses") == (refused.status_code, error["param"])
+    assert (
+        "with up to 5 searches of the web; a smaller max_uses makes it cheaper" in error["message"]
+    )
     assert before == len(scripted.bodies)
     enough = live.key(live.tenant(limit_usd=worst / 1e9))
     assert 200 == live.call(enough, models["honest"], ANTHROPIC, tools=[SEARCH]).status_code

@@ -394,4 +394,4 @@ async def test_test_provider_refused(tmp_path, postgres_dsn):
     async with router_on_postgres(tmp_path, postgres_dsn()) as router:
         await provide(router, "http://127.0.0.1:1/v1")
         found = await router.admin.TestProvider(pb.TestProviderRequest(name="p"), None)
-        assert (False, "not_reached", 0) == (found.ok, found.problem, found.http_status)
+        assert ("not_reached", "refused", 0) == (found.problem, found.unreached, found.http_status)

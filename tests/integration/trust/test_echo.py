@@ -106,6 +106,7 @@ def test_trust_05_no_header_of_an_upstream_reaches_a_client(
     extra = (
         b"set-cookie: a=b\r\nx-request-id: evil\r\nx-tollgate-cost-usd: 0\r\nlocation: http://x/\r\n"
         b"server: evil\r\nx-should-retry: true\r\nx-tollgate-route: evil\r\nwww-authenticate: x\r\n"
+        b"x-ratelimit-remaining-requests: 1\r\nanthropic-ratelimit-requests-remaining: 1\r\n"
     )
     usage = {"prompt_tokens": 5, "completion_tokens": 5}
     whole = {"id": "x", "object": "chat.completion", "choices": [], "usage": usage}

@@ -90,7 +90,11 @@ class Bench:
 
     def reserve(self, name, amount=1, costs=()):
         step = Reserve(name, ("key:a",), amount, 60_000, "t", "tr", "m")
-        return asyncio.ensure_future(self.group.reserve(step, costs))
+        return asyncio.ensure_future(self._outcome(step, costs))
+
+    async def _outcome(self, step, costs):
+        outcome, self.ahead_us = await self.group.reserve(step, costs)
+        return outcome
 
     async def room(self):
         """How many more calls the rate bucket would allow."""
@@ -164,6 +168,8 @@ async def test_rates_are_spent_before_money_and_in_one_trip():
         answers = await asyncio.gather(*(bench.reserve(f"T{n}", 1, RPM) for n in range(5)))
         assert [Reserved] * 3 + [Limited] * 2 == [type(a) for a in answers]
         assert (1, [["T0", "T1", "T2"]]) == (bench.rates.trips, bench.ledger.batches)
+        # The last one's bucket is full again when all three have drained.
+        assert (60_000_000,) == bench.ahead_us
 
 
 async def test_no_money_gives_the_rates_back():

@@ -27,9 +27,31 @@ def test_a_hint_has_the_way_the_program_was_called(
     place = str(tmp_path)
     monkeypatch.setattr("sys.argv", [called.replace("{bin}", place)])
     monkeypatch.setenv("PATH", path.replace("{bin}", place))
+    monkeypatch.delenv("TOLLGATE_HOME", raising=False)
     wanted = spelled.replace("{bin}", place)
     assert f"`{wanted} up`, or: {wanted} key list" == hint.typed(
         "`tollgate up`, or: tollgate key list"
     )
     for other in ("tollgate: starting", "run tollgate as an ordinary user", "tollgate-verify up"):
         assert other == hint.typed(other)
+
+
+@pytest.mark.parametrize(
+    ("home", "prefix"),
+    [
+        ("/srv/tollgate", "TOLLGATE_HOME=/srv/tollgate "),
+        ("/with blank", "TOLLGATE_HOME='/with blank' "),
+        ("", ""),
+        (".tollgate", ""),
+    ],
+)
+def test_a_hint_names_the_home_that_is_not_the_usual_one(
+    monkeypatch: pytest.MonkeyPatch, home: str, prefix: str
+) -> None:
+    """What stops the suite of another home is typed with that home, or it would not find it."""
+    monkeypatch.setattr("sys.argv", ["/x/tollgate"])
+    monkeypatch.setenv("TOLLGATE_HOME", home)
+    assert f"Stop with `{prefix}/x/tollgate down`" == hint.typed("Stop with `tollgate down`")
+    # A process that was started by `up --detach`: its parent spells what it says.
+    monkeypatch.setattr("sys.argv", ["/x/tollgate_cli/main.py"])
+    assert "`tollgate down`" == hint.typed("`tollgate down`")

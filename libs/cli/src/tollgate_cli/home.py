@@ -20,7 +20,13 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> "Home":
-        return cls(Path(os.environ.get(VARIABLE) or ".tollgate").absolute())
+        told = os.environ.get(VARIABLE)
+        return cls(Path(told).absolute()) if told else cls.usual()
+
+    @classmethod
+    def usual(cls) -> "Home":
+        """Where it is when nothing is said."""
+        return cls(Path(".tollgate").absolute())
 
     def make(self) -> None:
         """Makes the directories."""

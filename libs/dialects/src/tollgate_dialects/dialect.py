@@ -99,6 +99,8 @@ class Endpoint(UpstreamEndpoint):
     asks_for_stream: Callable[[Iterable[tuple[bytes, bytes]]], bool] = lambda _headers: False
     # Of the protocol's own headers that a client sent, by lower-case name, what goes upstream.
     passed_on: Callable[[Mapping[str, str]], PassedHeaders]
+    # Raises BadRequest for one of them that asks for what is not served.
+    check_headers: Callable[[Mapping[str, str]], None] = lambda _headers: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -29,6 +29,8 @@ BATCH_ENTRIES_MAX = 256
 BATCH_BYTES_MAX = 512 * 1024
 QUEUE_MAX = 8192
 APPEND_TIMEOUT_S = 5.0
+# So long a start waits for audit; without it it goes on all the same.
+CONNECT_SECONDS = 2.0
 RETRY_SECONDS = 0.1
 # A batch that audit refuses cannot be skipped (the gap would be visible for ever): this process
 # makes no more evidence, so it serves no more calls. It ends; the next one is another producer.
@@ -69,8 +71,9 @@ async def open_evidence(
         metrics=metrics,
         log=log,
     )
-    await audit.start()
     life.on_stop("audit", audit.close)
+    # Sent before there is a session, the first entry would be a failure at every start.
+    await audit.start(wait_s=CONNECT_SECONDS)
     evidence = EvidenceProducer(audit, identity=identity, ids=ids, metrics=metrics, log=log)
     await evidence.start()
     life.on_stop("evidence", evidence.close)

@@ -56,6 +56,8 @@ class _Item:
     steps: Sequence[Step]
     answer: asyncio.Future[list[StepOutcome] | Limited]
     rates: RateCall | None = None
+    # Of each of the rates; see gcra.Answer.
+    ahead_us: tuple[int, ...] = ()
 
 
 class GroupCommit:
@@ -112,8 +114,13 @@ class GroupCommit:
         if steps or self._refunds:
             self._log.error("group_commit.not_drained", steps=steps)
 
-    async def reserve(self, step: Reserve, costs: tuple[Cost, ...]) -> StepOutcome | Limited:
-        """Spend the rates, then the money. Raises Failure when there is no answer."""
+    async def reserve(
+        self, step: Reserve, costs: tuple[Cost, ...]
+    ) -> tuple[StepOutcome | Limited, tuple[int, ...]]:
+        """Spend the rates, then the money; the outcome, and where each rate stands (gcra.Answer).
+
+        Raises Failure when there is no answer.
+        """
         item = self._accept([step])
         if costs:
             item.rates = RateCall(step.tenant_id, costs)
@@ -121,7 +128,7 @@ class GroupCommit:
         else:
             self._commits.put_expected(item)
         answer = await item.answer
-        return answer if isinstance(answer, Limited) else answer[0]
+        return answer if isinstance(answer, Limited) else answer[0], item.ahead_us
 
     async def apply(self, steps: Sequence[Step]) -> list[StepOutcome]:
         """Carry out steps that have no rates; an outcome for each. Raises Failure."""
@@ -175,12 +182,13 @@ class GroupCommit:
                 fail(item.answer, store_unavailable("redis"))
             return
         self._measures.rates_seconds.observe(self._clock.monotonic() - started)
-        for item, limited in zip(items, answers[len(refunds) :], strict=True):
-            if limited is None:
+        for item, answer in zip(items, answers[len(refunds) :], strict=True):
+            item.ahead_us = answer.ahead_us
+            if answer.limited is None:
                 self._commits.put_expected(item, len(item.steps))
             else:
                 self._commits.forgo(len(item.steps))
-                resolve(item.answer, limited)
+                resolve(item.answer, answer.limited)
 
     def _refund(self, item: _Item) -> None:
         if item.rates is not None:

@@ -39,7 +39,7 @@ class BudgetServicer(budget_pb2_grpc.BudgetServiceServicer):
     ) -> budget_pb2.ReserveResponse:
         del context
         step, costs = wire.read_reserve(request)
-        outcome = await self._group.reserve(step, costs)
+        outcome, ahead_us = await self._group.reserve(step, costs)
         if isinstance(outcome, Reserved):
             return budget_pb2.ReserveResponse(
                 reservation=budget_pb2.Reservation(
@@ -48,9 +48,10 @@ class BudgetServicer(budget_pb2_grpc.BudgetServiceServicer):
                     remaining_nano_usd=outcome.left,
                 ),
                 replayed=outcome.replayed,
+                rates_left=wire.rates_left(costs, ahead_us),
             )
         if isinstance(outcome, Limited):
-            return wire.limited(outcome)
+            return wire.limited(outcome, wire.rates_left(costs, ahead_us))
         if isinstance(outcome, Mismatch):
             raise mismatch(step.id, outcome.field)
         assert isinstance(outcome, Denied)

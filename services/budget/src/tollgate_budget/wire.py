@@ -169,7 +169,18 @@ def denied(outcome: Denied) -> budget_pb2.ReserveResponse:
     )
 
 
-def limited(outcome: Limited) -> budget_pb2.ReserveResponse:
+def rates_left(costs: Sequence[Cost], ahead_us: Sequence[int]) -> list[budget_pb2.RateLeft]:
+    """What each of the rates has left, and how long until it is full again."""
+    # To the millisecond: what each call takes was rounded up, which is not to cost a unit here.
+    return [
+        budget_pb2.RateLeft(
+            remaining=cost.remaining(max(0, ahead - 1000)), full_after_ms=-(-ahead // 1000)
+        )
+        for cost, ahead in zip(costs, ahead_us, strict=True)
+    ]
+
+
+def limited(outcome: Limited, left: list[budget_pb2.RateLeft]) -> budget_pb2.ReserveResponse:
     """Rounded up to a microsecond: who waits that long finds room."""
     denial = budget_pb2.Denial(
         reason=budget_pb2.DENIAL_REASON_RATE_LIMITED,
@@ -179,7 +190,7 @@ def limited(outcome: Limited) -> budget_pb2.ReserveResponse:
     if outcome.wait_us is not None:
         seconds, micros = divmod(outcome.wait_us, 1_000_000)
         denial.retry_after.CopyFrom(Duration(seconds=seconds, nanos=micros * 1000))
-    return budget_pb2.ReserveResponse(denial=denial)
+    return budget_pb2.ReserveResponse(denial=denial, rates_left=left)
 
 
 def account(window: Window) -> budget_pb2.Account:

@@ -154,6 +154,7 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
             http_status=found.http_status,
             latency_ms=found.latency_ms,
             problem=found.problem,
+            unreached=found.unreached,
         )
 
     async def SetPrice(

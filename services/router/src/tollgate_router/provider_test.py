@@ -24,7 +24,7 @@ from tollgate_router.providers.catalogue import (
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.routing import refusal, routing
 from tollgate_router.upstream.answer import Answer
-from tollgate_router.upstream.fault import UpstreamFault
+from tollgate_router.upstream.fault import Fault, UpstreamFault
 from tollgate_router.upstream.upstream import Upstream
 
 ANSWER_BYTES_MAX = 1024 * 1024
@@ -42,11 +42,15 @@ _PROBLEMS = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a test call showed; `problem` is one word, empty when all is well."""
+    """What a test call showed; `problem` is one word, empty when all is well.
+
+    `unreached` is another: why there was no connection.
+    """
 
     problem: str = ""
     http_status: int = 0
     latency_ms: int = 0
+    unreached: str = ""
 
 
 class ProviderTest:
@@ -89,7 +93,9 @@ class ProviderTest:
         try:
             answer = await self._upstream.send(head, body)
         except UpstreamFault as fault:
-            return Found("not_reached" if fault.fault.value == "connect" else fault.fault.value)
+            if fault.fault is not Fault.CONNECT:
+                return Found(fault.fault.value)
+            return Found("not_reached", unreached=fault.unreached.value if fault.unreached else "")
         latency_ms = round((self._clock.monotonic() - began) * 1000)
         return Found(await _problem(answer), answer.status, latency_ms)
 

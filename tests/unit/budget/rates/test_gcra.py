@@ -90,7 +90,30 @@ def test_all_dimensions_or_none_and_the_strictest_is_named():
     tight = Cost("tight", 1, 1, 1, 60_000)
     slow = Cost("slow", 1, 1, 1, 3_600_000)
     call = RateCall("t", (wide, tight, slow))
-    first, second = asyncio.run(rates.spend([call, call]))
+    first, second = (a.limited for a in asyncio.run(rates.spend([call, call])))
     assert (None, "slow", 3_600_000_000) == (first, second.bucket, second.wait_us)
     wides = asyncio.run(rates.spend([RateCall("t", (wide,))] * 100))
-    assert 99 == wides.count(None)
+    assert 99 == [a.limited for a in wides].count(None)
+
+
+@given(SHAPES, CALLS, st.integers(1, 20))
+def test_what_is_said_to_be_left_is_exact(shape, calls, units):
+    """So much may be spent at once and not one unit more; the whole burst at the time that is told
+    and not a microsecond earlier. A refused call changes nothing and is told the same.
+    """
+    now = [10**15]
+    rates = MemoryRates(lambda: now[0])
+    for pause, spent in calls:
+        now[0] += pause
+        asyncio.run(rates.spend([RateCall("t", (cost_of(shape, spent),))]))
+    cost = cost_of(shape, units)
+    (answer,) = asyncio.run(rates.spend([RateCall("t", (cost,))]))
+    (ahead_us,) = answer.ahead_us
+    left, tat = cost.remaining(ahead_us), now[0] + ahead_us
+    assert 0 <= left <= cost.burst
+    if answer.limited is not None:
+        assert left == answer.limited.remaining < units
+    assert gcra.wait(tat, now[0], cost_of(shape, left)) <= 0
+    assert gcra.wait(tat, now[0], cost_of(shape, left + 1)) > 0
+    assert gcra.wait(tat, tat, cost_of(shape, cost.burst)) <= 0
+    assert not ahead_us or gcra.wait(tat, tat - 1, cost_of(shape, cost.burst)) > 0

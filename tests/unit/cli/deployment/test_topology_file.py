@@ -87,6 +87,12 @@ REFUSED: dict[str, Change] = {
     "edge-api: what clients reach has no store and no way": process("edge-api", internet=True),
     f"{APPEND} is served by two processes": allow("authz", APPEND, "operator"),
     "AuthzService is no gRPC service of Tollgate": allow("authz", "AuthzService", "edge-api"),
+    "did you mean tollgate.authz.v1.AuthzService?": allow(
+        "authz", "tollgate.authz.v1.AuthzServise", "edge-api"
+    ),
+    "tollgate.budget.v1.BudgetService is served by budget": allow(
+        "authz", "tollgate.budget.v1.BudgetService", "edge-api"
+    ),
     f"{APPEND} names nobody-here, which is no process": allow("audit", APPEND, "nobody-here"),
     f"{APPEND} names authz twice": allow("audit", APPEND, "authz", "authz"),
     f"{APPEND} names the process itself": allow("audit", APPEND, "audit"),

@@ -1,7 +1,10 @@
 """The limit of a call that names none, where money is short."""
 
+import pytest
+
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.request.rules import RequestFacts
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS, ServerTools
 from tollgate_edge.api import bounding
 from tollgate_edge.api.catalogue import Model
 from tollgate_edge.errors import public_errors
@@ -18,6 +21,7 @@ FACTS = RequestFacts(
     input_token_bound=10_000, unbounded_input=False, cache_write="none",
     limit_names=(), present=frozenset(),
 )  # fmt: skip
+SEARCHES = ServerTools(searches=5, limited_by="max_tool_calls")
 
 
 def refused(remaining_nano_usd, reason="BUDGET_EXHAUSTED"):
@@ -36,7 +40,36 @@ def test_nobody_else_gets_one():
     """Not who names a limit, who was refused for another reason, or has too little left."""
     named = FACTS._replace(max_output_tokens=128_000)
     assert None is bounding.cap_of_money(refused(10**9), named, MODEL, None)
-    rate = public_errors.rate_denial(limit="tpm", retry_after_ms=5)
+    rate = public_errors.rate_denial(limit="tpm", rates=None, retry_after_ms=5)
     assert None is bounding.cap_of_money(rate, FACTS, MODEL, None)
     assert None is bounding.cap_of_money(refused(10**9, "ACCOUNT_FROZEN"), FACTS, MODEL, None)
     assert None is bounding.cap_of_money(refused(50_000_000), FACTS, MODEL, None)
+
+
+@pytest.mark.parametrize(
+    ("tools", "param", "words"),
+    [
+        (NO_SERVER_TOOLS, "max_tokens", "What is left allows at most 99000 output tokens"),
+        (
+            SEARCHES,
+            "max_tool_calls",
+            "5 searches of the web; a smaller max_tool_calls makes it cheaper",
+        ),
+        (
+            SEARCHES._replace(searches=1),
+            "max_tool_calls",
+            "a search of the web; without that it is",
+        ),
+    ],
+)
+def test_no_money_is_told_with_what_helps(tools, param, words):
+    """The output limit; of a call with searches, what limits them."""
+    told = bounding.with_what_fits(refused(10**9), FACTS._replace(server_tools=tools), MODEL)
+    assert param == told.param
+    assert words in told.message
+
+
+def test_where_no_output_limit_helps_none_is_named():
+    """The input alone is above what is left."""
+    told = bounding.with_what_fits(refused(1), FACTS, MODEL)
+    assert (None, None) == (told.param, told.affordable_max_tokens)

@@ -31,6 +31,25 @@ KINDS = {
 SHORTFALL = money_words.Shortfall("key:k1", 120_000_000, 500_000_000, 300_000_000)
 
 
+@pytest.mark.parametrize(
+    ("message", "param", "told"),
+    [
+        ("This number is out of range.", "top_p", "top_p: This number is out of range."),
+        ("max_tokens is required.", "max_tokens", "max_tokens is required."),
+        ("Send it without thread.", "thread", "Send it without thread."),
+        ("A stream has one choice here.", "n", "n: A stream has one choice here."),
+        ("Not max_tokens.", "tokens", "tokens: Not max_tokens."),
+        ("Not this.", "a.b", "a.b: Not this."),
+        ("The body is not valid JSON.", "", "The body is not valid JSON."),
+        ("Not plain.", "a\r\nb", "Not plain."),
+    ],
+)
+def test_the_message_names_the_parameter(message, param, told):
+    """Many clients show nothing else of an error; what names it already is left as it is."""
+    bad = BadRequest(Code.INVALID_VALUE, message, param)
+    assert told == public_errors.bad_request(bad).message
+
+
 def names(enum, prefix):
     return {name.removeprefix(prefix) for name in enum.keys()} - {UNSPECIFIED}  # noqa: SIM118
 
@@ -45,7 +64,7 @@ def every_refusal():
         yield public_errors.authz_denial(name)
     for name in names(budget_pb2.DenialReason, "DENIAL_REASON_"):
         yield public_errors.money_denial(name, SHORTFALL)
-    yield public_errors.rate_denial(limit="60 requests per minute", retry_after_ms=1)
+    yield public_errors.rate_denial(limit="60 requests per minute", rates=None, retry_after_ms=1)
     for name in names(router_pb2.EndReason, "END_REASON_"):
         for status in (0, 200, 302, 400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 529):
             yield public_errors.upstream_failure(
@@ -145,7 +164,9 @@ def test_case_P10_a_key_of_no_use_is_not_tried_again_by_the_client(status):
 
 def test_a_rate_that_never_fits_is_not_retried():
     """Where budget names no time, waiting does not help."""
-    refusal = public_errors.rate_denial(limit="9 tokens per minute", retry_after_ms=None)
+    refusal = public_errors.rate_denial(
+        limit="9 tokens per minute", rates=None, retry_after_ms=None
+    )
     assert (429, False, None) == (refusal.status, refusal.error.retryable, refusal.retry_ms)
 
 
@@ -157,7 +178,9 @@ def test_case_B6_402_and_429_name_the_account_and_the_amount():
         body["account"], body["remaining_usd"], body["held_usd"], body["required_usd"],
     )  # fmt: skip
     assert all(word in body["message"] for word in ("key:k1", "0.12 USD", "0.5 USD", "0.3 USD"))
-    rate = public_errors.rate_denial(limit="60 requests per minute", retry_after_ms=1500)
+    rate = public_errors.rate_denial(
+        limit="60 requests per minute", rates=None, retry_after_ms=1500
+    )
     body = public_errors.body(rate, kind="k", trace_id="", request_id="")["error"]
     assert "60 requests per minute" == body["limit"]
     assert "60 requests per minute" in body["message"]

@@ -3,6 +3,7 @@
 import dataclasses
 
 from tollgate_edge.errors import money_words, public_errors
+from tollgate_edge.errors.rates_left import RateLeft, RatesLeft
 from tollgate_edge.identity import recent_denials
 from tollgate_edge.identity.identity import KeyGrant
 from tollgate_edge.identity.recent_denials import FLOOD, RecentDenials
@@ -56,13 +57,17 @@ def test_a_small_body_is_refused_unread_only_for_a_key_that_floods():
 
 
 def test_a_rate_tells_the_time_that_is_left():
-    """retry-after counts down."""
-    rate = public_errors.rate_denial(limit="1 requests per minute", retry_after_ms=30_000)
+    """retry-after counts down, and so does the time until all of it is back."""
+    rates = RatesLeft(RateLeft(2, 0, 60_000), RateLeft(9, 9, 5_000))
+    rate = public_errors.rate_denial(
+        limit="1 requests per minute", rates=rates, retry_after_ms=30_000
+    )
     denials = RecentDenials()
     denials.remember(GRANT, dataclasses.replace(rate, stands_ms=30_000), 10.0)
     found = denials.find(GRANT, 30.0, small=False)
     assert found is not None
     assert 10_000 <= (found.retry_ms or 0) <= 10_002
+    assert RatesLeft(RateLeft(2, 0, 40_001), RateLeft(9, 9, 0)) == found.rates
 
 
 def test_the_memory_is_bounded(monkeypatch):

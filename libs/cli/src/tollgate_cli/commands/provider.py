@@ -26,7 +26,22 @@ PROTOCOLS = {
     "dashscope": router_pb2.CLIENT_PROTOCOL_DASHSCOPE,
     "bedrock": router_pb2.CLIENT_PROTOCOL_BEDROCK_CONVERSE,
 }
+_WORDS = {
+    present.enum_word(router_pb2.ClientProtocol.Name(number), "ClientProtocol"): word
+    for word, number in PROTOCOLS.items()
+}
 _TEST_TIMEOUT_S = 60.0
+# Why a provider was not reached, as router says it.
+_UNREACHED = {
+    "name_not_found": "its host name is not found (DNS)",
+    "address_not_allowed": "its host name leads into this network, where no provider may be",
+    "refused": "nothing listens at that host and port (connection refused)",
+    "unreachable": "there is no way to its address",
+    "timeout": "no connection came about in time",
+    "tls": "no TLS came about (is it http, or another port?)",
+    "certificate": "its TLS certificate is not one that router trusts (SSL_CERT_FILE adds some)",
+    "closed": "it closed the connection at once",
+}
 # Router looks closer; what this does not match it refuses in any deployment.
 _BASE_URL = re.compile(
     r"https://[^/]|http://(localhost|127\.[0-9.]+|\[[0:]+1\])([:/]|$)", re.IGNORECASE
@@ -104,6 +119,11 @@ def provider_add(
 ) -> None:
     """Add an upstream and its key. The key is read from a file or standard input, never argv."""
     known_as = PRESETS.get(preset, Preset(protocol or "openai", base_url))
+    if protocol not in {"", known_as.protocol}:
+        raise Fault(
+            f"--preset {preset} speaks {known_as.protocol}, and --protocol says {protocol}",
+            "leave one of them out; without --preset give --base-url",
+        )
     base_url = base_url or known_as.base_url
     protocol = protocol or known_as.protocol
     without_include_usage |= known_as.without_include_usage
@@ -122,14 +142,20 @@ def provider_add(
             operator, provider=provider.name, secret=secret, request_id=new_request_id()
         )
         known = await callable_models.models(operator)
-        return provider, key_id, known.unpriced(provider)
+        found = await directory.provider(operator, provider.name)
+        return found, key_id, known.unpriced(found)
 
     provider, key_id, unpriced = session.run(config, work)
     if as_json:
-        shown = {**present.plain(provider), "key_id": key_id, "unpriced_models": unpriced}
+        shown = {**_plain(provider), "key_id": key_id, "unpriced_models": unpriced}
         present.print_json(shown)
     else:
-        print(f"provider {name} added with key {key_id}")
+        count = len(provider.key_ids)
+        print(
+            f"provider {name} added with key {key_id}"
+            if count == 1
+            else f"provider {name} was there already: added key {count} to it, {key_id}"
+        )
         print(hint.typed(f"  try it: tollgate provider test {name}"))
     for without in unpriced:
         print(
@@ -152,9 +178,14 @@ def _checked(
         faults.append(Fault("--without-include-usage is for --protocol openai alone"))
     if preset and base_url == PRESETS[preset].base_url and not PRESETS[preset].is_complete:
         faults.append(Fault(f"--preset {preset} needs --base-url", f"as {base_url}"))
+    elif not base_url:
+        faults.append(Fault("there is no --base-url, and no --preset", f"as {_example(protocol)}"))
     elif not _BASE_URL.match(base_url):
         faults.append(
-            Fault("--base-url is neither https nor http to this machine", "as https://HOST/v1")
+            Fault(
+                "--base-url is neither https nor http to this machine",
+                f"as {PRESETS[preset].base_url if preset else _example(protocol)}",
+            )
         )
     secret = ""
     try:
@@ -166,6 +197,12 @@ def _checked(
         lines = [f"{one.problem}\n  {one.remedy}".rstrip() for one in others]
         raise Fault("\n".join([*lines, last.problem]), last.remedy)
     return secret
+
+
+def _example(protocol: str) -> str:
+    """The base URL of a vendor that speaks it."""
+    known = (one.base_url for one in PRESETS.values() if one.protocol == protocol)
+    return next(known, "https://HOST/v1")
 
 
 def _read_key(key_file: Path | None) -> str:
@@ -211,10 +248,16 @@ def _listed(config: ConfigFile, name: str = "") -> list[dict[str, Any]]:
             request = router_pb2.ListProvidersRequest()
             listed = (await operator.call(operator.router.ListProviders, request)).providers
         known = await callable_models.models(operator)
-        return [{**present.plain(item), "unpriced_models": known.unpriced(item)} for item in listed]
+        return [{**_plain(item), "unpriced_models": known.unpriced(item)} for item in listed]
 
     found: list[dict[str, Any]] = session.run(config, work)
     return found
+
+
+def _plain(provider: Any) -> dict[str, Any]:
+    """A provider as JSON values, its protocol in the words of --protocol."""
+    shown = present.plain(provider)
+    return {**shown, "protocol": _WORDS.get(shown["protocol"], shown["protocol"])}
 
 
 def _row(item: dict[str, Any]) -> dict[str, object]:
@@ -257,8 +300,10 @@ def provider_test(
     elif answer.ok:
         print(f"provider {name} works: first byte after {answer.latency_ms} ms")
     if not answer.ok and not as_json:
-        status = f" (HTTP {answer.http_status})" if answer.http_status else ""
-        raise Fault(f"provider {name} does not work: {answer.problem.replace('_', ' ')}{status}")
+        problem = answer.problem.replace("_", " ")
+        problem += f" (HTTP {answer.http_status})" if answer.http_status else ""
+        problem += f": {_UNREACHED[answer.unreached]}" if answer.unreached in _UNREACHED else ""
+        raise Fault(f"provider {name} does not work: {problem}")
     if not answer.ok:
         raise typer.Exit(1)
 
@@ -285,6 +330,6 @@ def _set_enabled(name: str, *, as_json: bool, config: ConfigFile, enabled: bool)
 
     provider = session.run(config, work)
     if as_json:
-        present.print_json(present.plain(provider))
+        present.print_json(_plain(provider))
     else:
         print(f"provider {name} is {'enabled' if enabled else 'disabled'}")

@@ -1,10 +1,15 @@
 """Reads topology.toml into a Topology, or says everything that is wrong with it."""
 
+import difflib
 import functools
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tollgate.audit.v1 import audit_pb2
+from tollgate.authz.v1 import authz_pb2
+from tollgate.budget.v1 import budget_pb2
+from tollgate.router.v1 import router_pb2
 from tollgate_cli.deployment.topology import PROVIDER, Topology
 from tollgate_cli.fault import Fault
 from tollgate_kit import config
@@ -18,7 +23,12 @@ _PORT_MAX = 65535
 # A name is a host, a file, a part of a DNS name and the name of a database.
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _ROLE = re.compile(r"[a-z][a-z0-9_]*")
-_GRPC_SERVICE = re.compile(r"tollgate\.[a-z]+\.v\d+\.[A-Z]\w+")
+# Every gRPC service -> the process that serves it, as its package says.
+_GRPC_SERVICES = {
+    service.full_name: service.full_name.split(".")[1]
+    for module in (audit_pb2, authz_pb2, budget_pb2, router_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+}
 
 
 def load(path: Path) -> Topology:
@@ -130,14 +140,23 @@ def _callers(topology: Topology) -> Iterator[str]:
     for name, process in topology.processes.items():
         for service, callers in process.allow.items():
             at = f"processes.{name}.allow: {service}"
-            if _GRPC_SERVICE.fullmatch(service) is None:
-                yield f"{at} is no gRPC service of Tollgate"
+            yield from _service(at, service, name)
             yield from (f"{at} names {caller} twice" for caller in _repeated(callers))
             for caller in callers:
                 if caller not in topology.processes:
                     yield f"{at} names {caller}, which is no process"
             if name in callers:
                 yield f"{at} names the process itself"
+
+
+def _service(at: str, service: str, process: str) -> Iterator[str]:
+    server = _GRPC_SERVICES.get(service)
+    if server is None:
+        near = difflib.get_close_matches(service, _GRPC_SERVICES, 1)
+        meant = f": did you mean {near[0]}?" if near else ""
+        yield f"{at} is no gRPC service of Tollgate{meant}"
+    elif server != process:
+        yield f"{at} is served by {server}"
 
 
 def _ports(topology: Topology) -> Iterator[str]:

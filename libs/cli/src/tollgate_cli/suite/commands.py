@@ -153,7 +153,7 @@ def _row(name: str, entry: dict[str, Any]) -> dict[str, object]:
     up_s = entry["uptime_seconds"]
     uptime = "-" if up_s is None else str(dt.timedelta(seconds=up_s))
     shown = {"process": name, "health": entry["health"], "address": entry["address"]}
-    return {**shown, "uptime": uptime, "pid": entry["pid"]}
+    return {**shown, "metrics": entry["metrics"] or "-", "uptime": uptime, "pid": entry["pid"]}
 
 
 def logs(

@@ -171,7 +171,9 @@ class Plan:
         argv = _python(f"tollgate_{name}", "--config", str(self._home.config / f"{name}.toml"))
         operator = certificates.files(self._home.certificates, "operator")
         ready = partial(probe.rpc_ready, address, name, operator)
-        return Unit(name, wave, address, Command(argv, self._home.log(name)), ready)
+        command = Command(argv, self._home.log(name))
+        metrics = self._ports.metrics_address(name)
+        return Unit(name, wave, address, command, ready, metrics=metrics)
 
     def _edge(self, name: str) -> Unit:
         address = self._ports.address(name)
@@ -179,7 +181,10 @@ class Plan:
         argv = _python("tollgate_edge", "api", "--config", config)
         ready = partial(probe.http_ready, address, "/health/ready")
         command = Command(argv, self._home.log(name))
-        return Unit(name, WAVE_EDGE, address, command, ready, stop_timeout_s=_DRAIN_TIMEOUT_S)
+        return Unit(
+            name, WAVE_EDGE, address, command, ready,
+            stop_timeout_s=_DRAIN_TIMEOUT_S, metrics=self._ports.metrics_address(name),
+        )  # fmt: skip
 
     def _provider(self) -> Unit:
         address = self._ports.address("provider")

@@ -23,6 +23,9 @@ _REMEDY = "`tollgate down`, then `tollgate up`, write it again"
 _GIT_TIMEOUT_S = 5.0
 # The last line that a suite writes when it ends in good order.
 STOPPED = "tollgate: stopped"
+# Who publishes the log, and how it says that it does so no more.
+_LOG = "audit"
+_HALTED = "tollgate_publish_halted"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Described:
     """What a running suite wrote about itself into dev.json."""
 
     document: dict[str, Any]
-    services: dict[str, tuple[int, str]]  # name -> process id, address
+    services: dict[str, tuple[int, str, str]]  # name -> process id, address, that of its metrics
     # dev.json was spoilt: this says how.
     problem: str = ""
 
@@ -63,7 +66,7 @@ def described(home: Home) -> Described:
         return Described({}, {}, fault.problem)
     listed = document.get("services")
     found = {
-        name: (entry["pid"], entry["address"])
+        name: (entry["pid"], entry["address"], _metrics(entry))
         for name, entry in (listed.items() if isinstance(listed, dict) else ())
         if isinstance(entry, dict)
         and type(entry.get("pid")) is int
@@ -75,6 +78,11 @@ def described(home: Home) -> Described:
     )
     problem = "" if told else f"{home.dev_json} was altered: it does not describe a suite"
     return Described(document, found, problem)
+
+
+def _metrics(entry: dict[str, Any]) -> str:
+    address = entry.get("metrics")
+    return str(address) if probe.is_address(address) else ""
 
 
 def look(home: Home) -> Status:
@@ -108,14 +116,18 @@ def _failed_log(home: Home) -> Path | None:
     return None if newer else log
 
 
-def _process(home: Home, name: str, pid: int, address: str) -> dict[str, Any]:
+def _process(home: Home, name: str, pid: int, address: str, metrics: str) -> dict[str, Any]:
     age = process.age_s(pid, os.sysconf("SC_CLK_TCK")) if process.works_in(pid, home.root) else None
     health = (
         "ended" if age is None else "serving" if _serves(home, name, address) else "not serving"
     )
+    # It takes entries up to its bound; but what it took is published no more, and that is an alarm.
+    if health == "serving" and name == _LOG and metrics and probe.metric(metrics, _HALTED):
+        health = "publishing halted"
     return {
         "health": health,
         "address": address,
+        "metrics": metrics or None,
         "pid": pid,
         "uptime_seconds": None if age is None else int(age),
     }

@@ -22,7 +22,7 @@ from tollgate_cli.fault import Fault, PortTaken
 from tollgate_cli.home import Home
 from tollgate_cli.private_file import write_private
 from tollgate_cli.seed import MODELS
-from tollgate_cli.suite import failure_text
+from tollgate_cli.suite import failure_text, service_configs
 from tollgate_cli.suite import status as suite_status
 from tollgate_cli.suite.plan import Plan
 from tollgate_cli.suite.processes import leftovers, probe
@@ -110,10 +110,17 @@ class Suite:
         self._check_space()
         state_file.discard(self.home.dev_json)
         leftovers.end(self.home.run, self._report)
-        fixed = {"edge-api": self.options.api_port} if self.options.api_port else {}
+        fixed = {service_configs.EDGE: self.options.api_port} if self.options.api_port else {}
         topology = topology_file.packaged()
         usual = topology.usual_ports if self.options.usual_ports else {}
         ports = Ports(self.home.ports_json, fixed=fixed, usual=usual)
+        # Before anything starts: who asked for this port, or calls the usual one, hears of it.
+        api = ports.address(service_configs.EDGE)
+        if (taken := ports.displaced(service_configs.EDGE)) is not None:
+            self._report(
+                f"port {taken} is taken by another program, so the API will be at http://{api}; "
+                "--api-port asks for a port"
+            )
         edges, demo = self.options.edges, self.options.demo
         plan = Plan(self.home, topology, ports, edges=edges, demo=demo, clock=self._clock)
         self._report("preparing certificates, keyrings and the engines")
@@ -230,7 +237,11 @@ class Suite:
             "demo_key_is_new": self.demo_key_is_new,
             "provider_url": self.provider_url,
             "services": {
-                name: {"pid": child.pid, "address": self.address(name)}
+                name: {
+                    "pid": child.pid,
+                    "address": self.address(name),
+                    "metrics": self._units[name].metrics,
+                }
                 for name, child in self._children.items()
             },
             "databases": self._databases,

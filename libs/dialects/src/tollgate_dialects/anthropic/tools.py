@@ -66,4 +66,5 @@ def at_vendor(document: Mapping[str, Any]) -> ServerTools:
         if unlimited
         else None,
         are_required=True,
+        limited_by=MAX_USES,
     )

@@ -45,6 +45,12 @@ class BadRequest(Exception):  # noqa: N818 - named for what the caller answers: 
         # Fixed words that SDKs act on: the error's `details` in Anthropic's protocol.
         self.details = details
 
+    @property
+    def told(self) -> str:
+        """The message, after the parameter where it does not name that itself."""
+        named = re.search(rf"(?<![\w.]){re.escape(self.param)}(?!\w|\.\w)", self.message)
+        return f"{self.param}: {self.message}" if self.param and not named else self.message
+
 
 def thread_unsupported() -> BadRequest:
     """Anthropic's `thread`: its SDK goes on without one when it reads this code.

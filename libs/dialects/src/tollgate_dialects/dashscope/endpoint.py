@@ -1,9 +1,10 @@
 """Where generations are made: one path for words, one for what is seen."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_dialects.dashscope import limits
 from tollgate_dialects.dialect import Asked, Endpoint, PassedHeaders
 
@@ -30,6 +31,16 @@ def _asks_for_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     )
 
 
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Its task would be answered with an id, and asked after where there is nothing here."""
+    if headers.get("x-dashscope-async", "").strip().lower() == "enable":
+        raise BadRequest(
+            Code.UNSUPPORTED_PARAMETER,
+            "Asynchronous tasks are not served. Leave out the header X-DashScope-Async.",
+            "X-DashScope-Async",
+        )
+
+
 ENDPOINT: Final = Endpoint(
     path=_VERSION + _WORDS,
     other_paths=(_VERSION + _SEEN,),
@@ -39,6 +50,7 @@ ENDPOINT: Final = Endpoint(
     key_headers=lambda key: {"Authorization": f"Bearer {key}"},
     told_by=b"",
     asks_for_stream=_asks_for_stream,
-    # Its other headers ask for what is billed by itself, or for an answer later.
+    check_headers=_check_headers,
+    # Its other headers ask for what is billed by itself.
     passed_on=lambda _headers: PassedHeaders({}, ()),
 )

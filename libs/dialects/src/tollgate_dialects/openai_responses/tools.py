@@ -88,6 +88,7 @@ def at_vendor(document: Mapping[str, Any]) -> ServerTools:
         reading_tokens=_SEARCH_CONTEXT_TOKENS,
         limit=(MAX_CALLS, b"%d" % calls) if limit is None else None,
         are_required=are_required,
+        limited_by=MAX_CALLS,
     )
 
 

@@ -42,6 +42,8 @@ class ServerTools(NamedTuple):
     limit: tuple[str, bytes | InEach] | None = None
     # Without these tools the request makes no sense.
     are_required: bool = False
+    # The member by which a client limits the calls.
+    limited_by: str = ""
 
 
 NO_SERVER_TOOLS: Final = ServerTools()

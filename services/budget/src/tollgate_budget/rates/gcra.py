@@ -37,9 +37,10 @@ class Cost:
         """How far the tat may lie ahead of now."""
         return Micros(-(-self.burst * self.period_ms * 1000 // self.count))
 
-    def units(self, duration_us: int) -> int:
-        """Units that a stretch of the bucket's time is worth."""
-        return duration_us * self.count // (self.period_ms * 1000)
+    def remaining(self, ahead_us: int) -> int:
+        """Units that may still be spent at once while the tat lies so far ahead of now."""
+        left_us = self.window_us - ahead_us
+        return min(self.burst, left_us * self.count // (self.period_ms * 1000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,17 @@ class Limited:
     bucket: str
     remaining: int
     wait_us: Micros | None  # None: the call is larger than the burst, waiting does not help
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a call."""
+
+    # None: it was spent, or given back.
+    limited: Limited | None = None
+    # How far the tat of each of a spend's buckets lies ahead of now, in the order of its costs:
+    # after the spend, or as it was found. So long it takes until the bucket is full again.
+    ahead_us: tuple[int, ...] = ()
 
 
 def level(tat_us: int | None, now_us: int, window_us: int) -> int:
@@ -81,17 +93,17 @@ def refusal(levels: Sequence[int | None], costs: Sequence[Cost], now_us: int) ->
     """The strictest refusal among all dimensions of a call, None if it fits in all of them."""
     worst: Cost | None = None
     worst_wait = 0
-    left = 0
+    ahead_us = 0
     for tat_us, cost in zip(levels, costs, strict=True):
         if (waits := wait(tat_us, now_us, cost)) > worst_wait:
             worst, worst_wait = cost, waits
-            left = now_us + cost.window_us - level(tat_us, now_us, cost.window_us)
+            ahead_us = level(tat_us, now_us, cost.window_us) - now_us
     if worst is None:
         return None
-    return limited(worst, wait_us=worst_wait, left_us=left)
+    return limited(worst, wait_us=worst_wait, ahead_us=ahead_us)
 
 
-def limited(cost: Cost, *, wait_us: int, left_us: int) -> Limited:
+def limited(cost: Cost, *, wait_us: int, ahead_us: int) -> Limited:
     """A refusal by this bucket."""
     hopeless = cost.take_us > cost.window_us
-    return Limited(cost.bucket, cost.units(left_us), None if hopeless else Micros(wait_us))
+    return Limited(cost.bucket, cost.remaining(ahead_us), None if hopeless else Micros(wait_us))

@@ -4,8 +4,9 @@
 -- KEYS: the buckets that are named, all with the hash tag of the tenant.
 -- ARGV[1]: JSON [[refund, key, take_us, window_us, key, take_us, window_us, ...], ...]
 --          refund is 1 or 0; key is an index into KEYS.
--- Returns for each call "dimension wait_us left_us": dimension 0 if it was spent, else the number
--- of the strictest dimension; joined by ",".
+-- Returns for each call "dimension wait_us ahead_us ahead_us ...": dimension 0 if it was spent, else
+-- the number of the strictest dimension; how far each of its buckets lies ahead of now afterwards,
+-- nothing of a refund; joined by ",".
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local tats = redis.call('MGET', unpack(KEYS))
@@ -20,13 +21,15 @@ end
 local answers = {}
 local changed = {}
 for n, call in ipairs(cjson.decode(ARGV[1])) do
-  local strictest, longest, left = 0, 0, 0
+  local strictest, longest = 0, 0
+  local ahead = {}
   if call[1] == 0 then
     for d = 2, #call, 3 do
-      local at = level(call[d], call[d + 2])
-      local wait = at + call[d + 1] - now - call[d + 2]
+      local at = level(call[d], call[d + 2]) - now
+      local wait = at + call[d + 1] - call[d + 2]
+      ahead[(d + 1) / 3] = at
       if wait > longest then
-        strictest, longest, left = (d + 1) / 3, wait, now + call[d + 2] - at
+        strictest, longest = (d + 1) / 3, wait
       end
     end
   end
@@ -35,13 +38,18 @@ for n, call in ipairs(cjson.decode(ARGV[1])) do
       local key, at = call[d], level(call[d], call[d + 2])
       if call[1] == 0 then
         tats[key] = at + call[d + 1]
+        ahead[(d + 1) / 3] = tats[key] - now
       else
         tats[key] = math.max(now, at - call[d + 1])
       end
       changed[key] = true
     end
   end
-  answers[n] = string.format('%d %.0f %.0f', strictest, longest, left)
+  local answer = string.format('%d %.0f', strictest, longest)
+  for d = 1, #ahead do
+    answer = answer .. string.format(' %.0f', ahead[d])
+  end
+  answers[n] = answer
 end
 
 for key in pairs(changed) do

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tollgate_budget.rates.gcra import Cost, Limited
+from tollgate_budget.rates.gcra import Answer, Cost
 
 
 class RatesUnavailable(Exception):  # noqa: N818 - a state of the world, not a bug
@@ -23,8 +23,8 @@ class RateCall:
 class RateStore(Protocol):
     """Spends and gives back rates, for many calls in one trip."""
 
-    async def spend(self, calls: Sequence[RateCall]) -> list[Limited | None]:
-        """Spend or refund each call in its order, wholly or not at all; None if it was.
+    async def spend(self, calls: Sequence[RateCall]) -> list[Answer]:
+        """Spend or refund each call in its order, wholly or not at all.
 
         Raises RatesUnavailable for all of them.
         """

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from tollgate_budget.rates import gcra
-from tollgate_budget.rates.gcra import Limited
+from tollgate_budget.rates.gcra import Answer, Cost
 from tollgate_budget.rates.store import RateCall
 
 
@@ -14,16 +14,30 @@ class MemoryRates:
         self._now_us = now_us
         self._tats: dict[tuple[str, str], int] = {}
 
-    async def spend(self, calls: Sequence[RateCall]) -> list[Limited | None]:
-        return [self._spend(call, self._now_us()) for call in calls]
+    async def spend(self, calls: Sequence[RateCall]) -> list[Answer]:
+        now_us = self._now_us()
+        return [self._spend(call, now_us) for call in calls]
 
-    def _spend(self, call: RateCall, now_us: int) -> Limited | None:
+    def _spend(self, call: RateCall, now_us: int) -> Answer:
         keys = [(call.tenant_id, cost.bucket) for cost in call.costs]
-        if not call.refund:
-            refused = gcra.refusal([self._tats.get(k) for k in keys], call.costs, now_us)
-            if refused is not None:
-                return refused
-        move = gcra.refunded if call.refund else gcra.spent
+        if call.refund:
+            self._move(gcra.refunded, keys, call, now_us)
+            return Answer()
+        limited = gcra.refusal([self._tats.get(k) for k in keys], call.costs, now_us)
+        if limited is None:
+            self._move(gcra.spent, keys, call, now_us)
+        levels = [
+            gcra.level(self._tats.get(key), now_us, cost.window_us) - now_us
+            for key, cost in zip(keys, call.costs, strict=True)
+        ]
+        return Answer(limited, tuple(levels))
+
+    def _move(
+        self,
+        move: Callable[[int | None, int, Cost], int],
+        keys: list[tuple[str, str]],
+        call: RateCall,
+        now_us: int,
+    ) -> None:
         for key, cost in zip(keys, call.costs, strict=True):
             self._tats[key] = move(self._tats.get(key), now_us, cost)
-        return None

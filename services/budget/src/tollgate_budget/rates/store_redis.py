@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from tollgate_budget.rates import gcra
-from tollgate_budget.rates.gcra import Limited
+from tollgate_budget.rates.gcra import Answer
 from tollgate_budget.rates.store import RateCall, RatesUnavailable
 from tollgate_kit.secret import Secret
 
@@ -43,7 +43,7 @@ class RedisRates:
         self._client = client
         self._sha = ""
 
-    async def spend(self, calls: Sequence[RateCall]) -> list[Limited | None]:
+    async def spend(self, calls: Sequence[RateCall]) -> list[Answer]:
         tenants: dict[str, list[int]] = {}
         for position, call in enumerate(calls):
             tenants.setdefault(call.tenant_id, []).append(position)
@@ -52,7 +52,7 @@ class RedisRates:
             replies = await self._run(runs)
         except (RedisError, OSError, TimeoutError) as error:
             raise RatesUnavailable(type(error).__name__) from None
-        answers: list[Limited | None] = [None] * len(calls)
+        answers = [Answer()] * len(calls)
         for positions, reply in zip(tenants.values(), replies, strict=True):
             for position, text in zip(positions, reply.split(","), strict=True):
                 answers[position] = _answer(calls[position], text)
@@ -105,9 +105,10 @@ def _arguments(tenant_id: str, calls: Sequence[RateCall]) -> list[str]:
     return [str(len(names)), *names, json.dumps(told)]
 
 
-def _answer(call: RateCall, text: str) -> Limited | None:
-    dimension, wait_us, left_us = text.split(" ")
-    if dimension == "0":
-        return None
-    cost = call.costs[int(dimension) - 1]
-    return gcra.limited(cost, wait_us=int(wait_us), left_us=int(left_us))
+def _answer(call: RateCall, text: str) -> Answer:
+    dimension, wait_us, *ahead_us = map(int, text.split(" "))
+    limited = None
+    if dimension:
+        n = dimension - 1
+        limited = gcra.limited(call.costs[n], wait_us=wait_us, ahead_us=ahead_us[n])
+    return Answer(limited, tuple(ahead_us))

@@ -67,9 +67,15 @@ def cap_of_money(
 
 
 def with_what_fits(refusal: Refusal, request: RequestFacts, model: Model) -> Refusal:
-    """Out of money: say how many output tokens would still be paid for."""
-    if refusal.shortfall is None:
+    """Out of money: say how many output tokens would still be paid for.
+
+    Of a call with searches, by what they are limited: they are the most of it.
+    """
+    short, tools = refusal.shortfall, request.server_tools
+    if short is None:
         return refusal
-    remaining = refusal.shortfall.remaining_nano_usd
-    fits = bounds.affordable_output_tokens(request, model.price, remaining)
-    return dataclasses.replace(refusal, affordable_max_tokens=fits, param="max_tokens")
+    fits = bounds.affordable_output_tokens(request, model.price, short.remaining_nano_usd)
+    if tools.searches:
+        short = dataclasses.replace(short, searches=tools.searches, limited_by=tools.limited_by)
+    param = tools.limited_by if tools.searches else "max_tokens" if fits else None
+    return dataclasses.replace(refusal, affordable_max_tokens=fits, shortfall=short, param=param)

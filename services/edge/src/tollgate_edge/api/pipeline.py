@@ -128,6 +128,7 @@ class Pipeline:
             if isinstance(body, Refusal):
                 return body
             try:
+                exchange.face.dialect.endpoint.check_headers(exchange.headers.protocol)
                 call.request = await self._reader.read(body, exchange.face.protocol, exchange.told)
                 if exchange.told.model and exchange.face.dialect.request.model_in_body:
                     # What goes on is the body with that model in it, and so is what is bounded.
@@ -196,6 +197,7 @@ class Pipeline:
     ) -> Refusal | None:
         """Steps 6 to 8, with the money set aside."""
         call.remaining_nano_usd = reservation.remaining_nano_usd(None)
+        call.rates_left(reservation.rates, self._clock.unix_ms())
         # 6. Append CALL_ADMITTED. It travels while the model thinks; the first byte waits for it.
         try:
             admitted = self._append_admitted(call, grant, model, reservation)
@@ -347,6 +349,7 @@ class Pipeline:
         if call.answered:
             return
         call.answered = True
+        call.rates_left(refusal.rates, self._clock.unix_ms())
         begun = call.outcome is not None or call.sent_at is not None
         if call.grant is not None and not begun and refusal.reason not in NOT_RECORDED:
             self._evidence.denied(

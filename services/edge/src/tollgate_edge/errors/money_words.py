@@ -16,6 +16,9 @@ class Shortfall:
     held_nano_usd: int
     # The most that the call may cost; None for one whose body was not read.
     required_nano_usd: int | None
+    # Of the web, that the vendor may make within the call, and what a client limits them by.
+    searches: int = 0
+    limited_by: str = ""
 
     @property
     def words(self) -> str:
@@ -24,6 +27,13 @@ class Shortfall:
             said += f", {usd(self.held_nano_usd)} USD held by calls in flight"
         if self.required_nano_usd is not None:
             said += f"; this call may cost {usd(self.required_nano_usd)} USD"
+        if self.searches > 1:
+            said += (
+                f", with up to {self.searches} searches of the web"
+                f"; a smaller {self.limited_by} makes it cheaper"
+            )
+        elif self.searches:
+            said += ", with a search of the web; without that it is cheaper"
         return said + "."
 
 

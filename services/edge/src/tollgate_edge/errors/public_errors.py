@@ -13,6 +13,7 @@ from types import MappingProxyType
 from tollgate_dialects.common.refusal import BadRequest
 from tollgate_edge.errors.money import usd
 from tollgate_edge.errors.money_words import CHARGED, CHARGES, UNKNOWN_CHARGE, Shortfall
+from tollgate_edge.errors.rates_left import RatesLeft
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Refusal:
     affordable_max_tokens: int | None = None
     # 429: the limit that is reached, in words.
     limit: str = ""
+    # What this and the key's other limits have left.
+    rates: RatesLeft | None = None
     # What the call itself is charged; empty for one that was not made.
     charge: str = ""
     # For how long every other call of the key would be refused alike; 0: another may pass.
@@ -315,12 +318,12 @@ def authz_denial(reason: str) -> Refusal:
     return Refusal(AUTHZ_DENIALS.get(reason, RPC_FAILURES["INTERNAL"]), reason)
 
 
-def rate_denial(*, limit: str, retry_after_ms: int | None) -> Refusal:
+def rate_denial(*, limit: str, rates: RatesLeft | None, retry_after_ms: int | None) -> Refusal:
     """A rate limit is reached; waiting does not help where no time is named."""
     error = BUDGET_DENIALS["RATE_LIMITED"]
     if retry_after_ms is None:
         error = PublicError(error.status, error.code, "This call alone is above the rate limit.")
-    return Refusal(error, "RATE_LIMITED", retry_after_ms=retry_after_ms, limit=limit)
+    return Refusal(error, "RATE_LIMITED", retry_after_ms=retry_after_ms, limit=limit, rates=rates)
 
 
 def money_denial(reason: str, shortfall: Shortfall) -> Refusal:
@@ -333,7 +336,7 @@ def money_denial(reason: str, shortfall: Shortfall) -> Refusal:
 
 def bad_request(bad: BadRequest) -> Refusal:
     """The strict reader refused the body, or its price what it asks for."""
-    error = PublicError(BAD_REQUEST.status, bad.code, bad.message)
+    error = PublicError(BAD_REQUEST.status, bad.code, bad.told)
     return Refusal(error, "BAD_REQUEST", param=bad.param or None, details=bad.details)
 
 

@@ -5,6 +5,7 @@ of ours or a checked word, so that no header can be injected; money is exact dec
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tollgate_edge.errors.money import usd
@@ -46,6 +47,8 @@ class Facts(NamedTuple):
     dropped_betas: tuple[str, ...] = ()
     # Of the request, by our own words, what the upstream's protocol could not carry.
     dropped: tuple[str, ...] = ()
+    # What is left of the key's rates, ready.
+    rates: Sequence[tuple[bytes, bytes]] = ()
 
 
 def build(facts: Facts) -> Headers:
@@ -66,6 +69,7 @@ def build(facts: Facts) -> Headers:
         headers.append((b"x-tollgate-dropped-betas", _names(facts.dropped_betas)))
     if facts.dropped:
         headers.append((b"x-tollgate-dropped", _names(facts.dropped)))
+    headers += facts.rates
     return headers
 
 

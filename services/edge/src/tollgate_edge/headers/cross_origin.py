@@ -7,6 +7,8 @@ other ambient credential is ever allowed, so a page can spend only a key that it
 import re
 from collections.abc import Iterable
 
+from tollgate_edge.headers import rate_headers
+
 Headers = list[tuple[bytes, bytes]]
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
@@ -22,7 +24,8 @@ _EXPOSED = (
         b"x-request-id, request-id, retry-after, retry-after-ms, x-should-retry, "
         b"x-tollgate-trace-id, x-tollgate-cost-usd, x-tollgate-usage-input-tokens, "
         b"x-tollgate-usage-output-tokens, x-tollgate-budget-remaining-usd, "
-        b"x-tollgate-route, x-tollgate-receipt, x-tollgate-dropped-betas"
+        b"x-tollgate-route, x-tollgate-receipt, x-tollgate-dropped-betas, "
+        + b", ".join(rate_headers.NAMES)
     ),
 )
 

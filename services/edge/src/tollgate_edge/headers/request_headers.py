@@ -101,6 +101,11 @@ def _take_beta(found: RequestHeaders, value: bytes) -> None:
     found.protocol["anthropic-beta"] = text if before is None else f"{before},{text}"
 
 
+def _take_async(found: RequestHeaders, value: bytes) -> None:
+    if PROTOCOL_VALUE.fullmatch(value):
+        found.protocol["x-dashscope-async"] = value.decode("ascii")
+
+
 _TAKERS = {
     b"authorization": _take_authorization,
     b"x-api-key": _add_credential,
@@ -114,4 +119,5 @@ _TAKERS = {
     b"x-forwarded-for": _take_forwarded_for,
     b"anthropic-version": _take_version,
     b"anthropic-beta": _take_beta,
+    b"x-dashscope-async": _take_async,
 }

@@ -59,9 +59,12 @@ class RecentDenials:
         if small and entry.count < FLOOD:
             return None
         refusal = entry.refusal
+        left_ms = round((entry.until - now) * 1000) + 1
         if refusal.retry_after_ms is not None:
-            left_ms = round((entry.until - now) * 1000) + 1
-            return dataclasses.replace(refusal, retry_after_ms=left_ms)
+            refusal = dataclasses.replace(refusal, retry_after_ms=left_ms)
+        if refusal.rates is not None:
+            passed_ms = max(0, refusal.stands_ms - left_ms)
+            refusal = dataclasses.replace(refusal, rates=refusal.rates.later(passed_ms))
         return refusal
 
 

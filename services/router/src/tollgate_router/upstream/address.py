@@ -15,6 +15,11 @@ KEEP_SECONDS = 30.0
 # Names asked for at once, one thread each: one provider's slow name does not hold up the others'.
 NAMES_AT_ONCE = 32
 
+
+class NotAllowed(OSError):  # noqa: N818 - it is what it is
+    """No provider may be at any of a name's addresses."""
+
+
 # What getaddrinfo gives, and aiohappyeyeballs takes.
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
@@ -58,7 +63,7 @@ class Addresses:
                 )
             ]
             if not allowed:
-                raise OSError(None, "no address of the name is allowed")
+                raise NotAllowed
             self._known[host, port] = (loop.time() + KEEP_SECONDS, allowed)
             return allowed
         finally:

@@ -10,15 +10,29 @@ from collections import deque
 import aiohappyeyeballs
 
 from tollgate_router.providers.request_head import Origin
-from tollgate_router.upstream.address import Addresses, AddressInfo
+from tollgate_router.upstream.address import Addresses, AddressInfo, NotAllowed
 from tollgate_router.upstream.connection import Connection
-from tollgate_router.upstream.fault import Fault, UpstreamFault
+from tollgate_router.upstream.fault import Fault, Unreached, UpstreamFault
 
 # Shorter than what vendors keep one for. Whoever ends one sooner is seen to (is_quiet), but for an
 # end that is on its way while the request is.
 KEEP_IDLE_SECONDS = 15.0
 # RFC 8305: between two addresses of a name.
 HAPPY_EYEBALLS_SECONDS = 0.25
+
+
+# The first that fits; all but ValueError are OSErrors.
+_UNREACHED = (
+    (ssl.SSLCertVerificationError, Unreached.CERTIFICATE),
+    (ssl.SSLError, Unreached.TLS),
+    (socket.gaierror, Unreached.NAME),
+    (NotAllowed, Unreached.NOT_ALLOWED),
+    (ConnectionRefusedError, Unreached.REFUSED),
+    (TimeoutError, Unreached.TIMEOUT),
+    (ConnectionError, Unreached.CLOSED),
+    (ValueError, Unreached.NAME),  # one that cannot be asked for
+)
+_NO_WAY = Unreached.UNREACHABLE
 
 
 class _Place:
@@ -77,11 +91,13 @@ class Pool:
             if connection is not None:
                 return connection
             self._give_turn_back(place)
-        with contextlib.suppress(OSError, ValueError):
-            # TimeoutError is an OSError; ValueError: a name that cannot be asked for.
+        try:
             async with asyncio.timeout(self._connect_s):
                 return await self._wait(origin, place)
-        raise UpstreamFault(Fault.CONNECT)
+        except (OSError, ValueError) as error:
+            unreached = _unreached(error)
+        # Out here, so that the error is no part of it.
+        raise UpstreamFault(Fault.CONNECT, unreached)
 
     async def _wait(self, origin: Origin, place: _Place) -> Connection:
         await place.turns.acquire()
@@ -122,7 +138,7 @@ class Pool:
         if self._closed or not connection.is_reusable:
             # Who speaks before anything was asked for is no HTTP server.
             connection.abort()
-            raise OSError(None, "not a connection to send a request on")
+            raise ConnectionAbortedError
         return connection
 
     async def _connected(self, origin: Origin, found: list[AddressInfo]) -> Connection:
@@ -180,6 +196,11 @@ class Pool:
                 place.idle.popleft().abort()
         if any(place.idle for place in self._places.values()):
             self._sweep = self._loop.call_later(KEEP_IDLE_SECONDS, self._close_idle)
+
+
+def _unreached(error: Exception) -> Unreached:
+    """The word for it. Nothing else of the error is told: it may quote the other side."""
+    return next((word for kind, word in _UNREACHED if isinstance(error, kind)), _NO_WAY)
 
 
 def _trust() -> ssl.SSLContext:

@@ -1,5 +1,6 @@
 """Ports: the usual ones, others if those are taken, the same ones again at the next start."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -52,3 +53,14 @@ def test_ports_that_are_not_bound_yet_differ(monkeypatch):
     monkeypatch.setattr(ports, "_LOWEST", ports._EPHEMERAL - 400)
     given = [ports.free_port() for _ in range(200)]
     assert len(set(given)) == 200
+
+
+def test_a_port_that_another_program_has_is_told(tmp_path: Path, taken: int) -> None:
+    """Its usual one, or that of the last start; not where a process has what it wants."""
+    free = ports.free_port()
+    usual = {"edge-api": taken, "authz": free}
+    chosen = ports.Ports(tmp_path / "ports.json", usual=usual)
+    assert (taken, None, None) == tuple(map(chosen.displaced, ("edge-api", "authz", "budget")))
+    (tmp_path / "known.json").write_text(json.dumps({"edge-api": taken}))
+    again = ports.Ports(tmp_path / "known.json", usual={"edge-api": free})
+    assert (taken, free) == (again.displaced("edge-api"), again.port("edge-api"))

@@ -31,6 +31,7 @@ def reservation(books) -> Reservation:
         amount_nano_usd=30,
         tokens=100,
         token_rates=[RateBucket("tokens", True, 1_000, 1_000, 60_000)],
+        rates=None,
         trace_id="t",
         ledger=books,
     )

@@ -44,7 +44,7 @@ def check_free(asked: int) -> None:
     if not is_free(asked):
         raise Fault(
             f"port {asked}, asked for by name, is taken by another program",
-            f"`ss -ltnp 'sport = :{asked}'` names it; end it or ask for another port",
+            f"`ss -ltnp 'sport = :{asked}'` names it; end it, or give another --api-port",
         )
 
 
@@ -98,6 +98,11 @@ class Ports:
         if name not in self._chosen:
             self._chosen[name] = self._choose(name)
         return self._chosen[name]
+
+    def displaced(self, name: str) -> int | None:
+        """The port that a process would have had, and another program has; None: it has its own."""
+        wanted = self._fixed.get(name) or self._known.get(name) or self._usual.get(name)
+        return None if wanted in {None, self.port(name)} else wanted
 
     def save(self) -> None:
         """Remembers what was chosen, beside what other options had chosen before."""

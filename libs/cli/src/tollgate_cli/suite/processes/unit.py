@@ -18,6 +18,8 @@ class Unit:
     before_start: Callable[[], None] = lambda: None
     ready_timeout_s: float = 45.0
     stop_timeout_s: float = 20.0
+    # host:port of its metrics; empty: it has none.
+    metrics: str = ""
 
 
 WAVE_ENGINES = 0

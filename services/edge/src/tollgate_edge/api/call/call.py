@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import NOTHING
@@ -10,8 +10,9 @@ from tollgate_dialects.request.request import RequestFacts
 from tollgate_edge.api.call.outcome import Outcome
 from tollgate_edge.api.exchange import Exchange
 from tollgate_edge.errors.public_errors import Refusal
+from tollgate_edge.errors.rates_left import RatesLeft
 from tollgate_edge.headers import answer_headers
-from tollgate_edge.headers.answer_headers import Facts
+from tollgate_edge.headers.answer_headers import Facts, Headers
 from tollgate_edge.identity.identity import KeyGrant
 
 # A model's name as it may stand in evidence and log.
@@ -45,6 +46,8 @@ class Call:
     dropped_betas: tuple[str, ...] = ()
     # What the upstream's protocol could not carry of the request.
     dropped: tuple[str, ...] = ()
+    # What was left of the key's rates, in the words of the client's protocol.
+    rates: Headers = field(default_factory=list)
     # When router was asked and when it had told the end, on the monotonic clock.
     sent_at: float | None = None
     ended_at: float | None = None
@@ -65,6 +68,11 @@ class Call:
         """The answer's head is here."""
         self.dropped = tuple(dropped)
 
+    def rates_left(self, rates: RatesLeft | None, unix_ms: int) -> None:
+        """What budget said of the key's rates, if anything, and when."""
+        if rates is not None:
+            self.rates = self.exchange.face.rates(rates, unix_ms)
+
     def head_facts(self) -> Facts:
         """What is known when the first byte leaves: not yet the cost."""
         return Facts(
@@ -77,6 +85,7 @@ class Call:
             route=self.route or None,
             dropped_betas=self.dropped_betas,
             dropped=self.dropped,
+            rates=self.rates,
         )
 
     def facts(self) -> Facts:
@@ -95,4 +104,5 @@ class Call:
             dropped_betas=self.dropped_betas,
             dropped=self.dropped,
             receipt=self.receipt,
+            rates=self.rates,
         )

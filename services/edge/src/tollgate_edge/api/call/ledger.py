@@ -18,6 +18,7 @@ from tollgate_dialects.pricing.price import Price
 from tollgate_edge.api.call.settle_queue import SettleQueue
 from tollgate_edge.errors import money_words, public_errors
 from tollgate_edge.errors.public_errors import Refusal
+from tollgate_edge.errors.rates_left import RateLeft, RatesLeft, strictest
 from tollgate_edge.identity.identity import KeyGrant, RateBucket
 from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
@@ -44,9 +45,11 @@ class Reservation:
         amount_nano_usd: int,
         tokens: int,
         token_rates: Sequence[RateBucket],
+        rates: RatesLeft | None,
         trace_id: str,
         ledger: "Ledger",
     ) -> None:
+        self.rates = rates
         self.reservation_id: str = granted.reservation_id
         self.token: bytes = granted.token
         self.amount_nano_usd = amount_nano_usd
@@ -167,10 +170,11 @@ class Ledger:
                 amount_nano_usd=amount_nano_usd,
                 tokens=tokens,
                 token_rates=[rate for rate in grant.rates if rate.counts_tokens],
+                rates=_rates_left(answer, grant),
                 trace_id=trace_id,
                 ledger=self,
             )
-        return _denied(answer.denial, grant, amount_nano_usd)
+        return _denied(answer, grant, amount_nano_usd)
 
     def settle(
         self,
@@ -236,7 +240,18 @@ def _rate_cost(rate: RateBucket, cost: int) -> budget_pb2.RateCost:
     )
 
 
-def _denied(denial: Any, grant: KeyGrant, amount_nano_usd: int) -> Refusal:
+def _rates_left(answer: Any, grant: KeyGrant) -> RatesLeft | None:
+    """By kind; None where there are none, or budget is of an older version and tells nothing."""
+    if not answer.rates_left:
+        return None
+    lefts: dict[bool, list[RateLeft]] = {False: [], True: []}
+    for rate, left in zip(grant.rates, answer.rates_left, strict=False):
+        lefts[rate.counts_tokens].append(RateLeft(rate.burst, left.remaining, left.full_after_ms))
+    return RatesLeft(requests=strictest(lefts[False]), tokens=strictest(lefts[True]))
+
+
+def _denied(answer: Any, grant: KeyGrant, amount_nano_usd: int) -> Refusal:
+    denial = answer.denial
     retry_after_ms = None
     if denial.HasField("retry_after"):
         retry_after_ms = denial.retry_after.ToMilliseconds() + 1
@@ -244,7 +259,9 @@ def _denied(denial: Any, grant: KeyGrant, amount_nano_usd: int) -> Refusal:
     if reason == "RATE_LIMITED":
         rates = [rate for rate in grant.rates if rate.bucket == denial.subject]
         limit = rates[0].words if rates else ""
-        refusal = public_errors.rate_denial(limit=limit, retry_after_ms=retry_after_ms)
+        refusal = public_errors.rate_denial(
+            limit=limit, rates=_rates_left(answer, grant), retry_after_ms=retry_after_ms
+        )
         # Every call takes one of a rate of requests; of tokens, a smaller one takes less.
         alike = bool(rates) and not rates[0].counts_tokens
         return dataclasses.replace(refusal, stands_ms=retry_after_ms or 0) if alike else refusal

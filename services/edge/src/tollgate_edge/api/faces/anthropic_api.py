@@ -8,6 +8,7 @@ from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS
 from tollgate_edge.api.catalogue import Model
 from tollgate_edge.api.faces.face import Face
+from tollgate_edge.headers import rate_headers
 
 
 def models(entries: Iterable[Model]) -> dict[str, Any]:
@@ -32,4 +33,4 @@ def model(entry: Model) -> dict[str, Any]:
     }
 
 
-FACE = Face(DIALECTS[Protocol.ANTHROPIC_MESSAGES], models, model)
+FACE = Face(DIALECTS[Protocol.ANTHROPIC_MESSAGES], models, model, rates=rate_headers.anthropic)

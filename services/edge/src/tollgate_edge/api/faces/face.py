@@ -1,4 +1,4 @@
-"""What a client protocol is to the pipeline: its dialect, and how it lists models.
+"""What a client protocol is to the pipeline: its dialect, how it lists models and tells rates.
 
 Owns the shape; the files beside it fill it. Never decides about a call.
 """
@@ -9,6 +9,9 @@ from typing import Any
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.dialect import Dialect
+from tollgate_edge.errors.rates_left import RatesLeft
+from tollgate_edge.headers import rate_headers
+from tollgate_edge.headers.answer_headers import Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,8 @@ class Face:
     # How a count of tokens is told, and where below the path of its calls it is asked for.
     counted: Callable[[int], dict[str, Any]] = lambda tokens: {"input_tokens": tokens}
     count_path: str = "/count_tokens"
+    # What is left of the key's rates, at an instant, as headers of an answer.
+    rates: Callable[[RatesLeft, int], Headers] = rate_headers.none
 
     @property
     def protocol(self) -> Protocol:

@@ -7,6 +7,7 @@ from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.registry import DIALECTS
 from tollgate_edge.api.catalogue import Model
 from tollgate_edge.api.faces.face import Face
+from tollgate_edge.headers import rate_headers
 
 
 def models(entries: Iterable[Model]) -> dict[str, Any]:
@@ -24,17 +25,18 @@ def model(entry: Model) -> dict[str, Any]:
     }
 
 
-FACE = Face(DIALECTS[Protocol.OPENAI_CHAT], models, model)
+FACE = Face(DIALECTS[Protocol.OPENAI_CHAT], models, model, rates=rate_headers.openai)
 RESPONSES_FACE = Face(
     DIALECTS[Protocol.OPENAI_RESPONSES],
     models,
     model,
     counted=lambda tokens: {"object": "response.input_tokens", "input_tokens": tokens},
     count_path="/input_tokens",
+    rates=rate_headers.openai,
 )
 # What its providers serve beside chats.
 OTHER_FACES = tuple(
-    Face(dialect, models, model)
+    Face(dialect, models, model, rates=rate_headers.openai)
     for dialect in DIALECTS.values()
     if dialect.beside is Protocol.OPENAI_CHAT
 )
