@@ -10,7 +10,7 @@ import io
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -36,6 +36,7 @@ from tollgate_router.providers.store_postgres import Rows
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.routing.routing import CooldownRules
 from tollgate_router.servicer import RouterServicer
+from tollgate_router.upstream.token_exchange import TokenExchange
 from tollgate_router.upstream.upstream import Upstream, UpstreamConfig
 
 KEY = "sk-upstream-canary-4f1d8a77c2"
@@ -209,7 +210,12 @@ class Harness:
     """One router process's insides, wired as __main__ does, minus stores and sockets."""
 
     def __init__(
-        self, keyring: FileKeyring, upstream: UpstreamConfig, drain_seconds: int, log_calls: bool
+        self,
+        keyring: FileKeyring,
+        upstream: UpstreamConfig,
+        drain_seconds: int,
+        log_calls: bool,
+        token_uris: Collection[str],
     ) -> None:
         self.out = io.StringIO()
         self.log = Log("router", out=self.out)
@@ -217,8 +223,12 @@ class Harness:
         self.clock = SystemClock()
         self.keyring = keyring
         self.store = MemoryStore()
-        self.keys = ProviderKeys(keyring, clock=self.clock)
         self.upstream = Upstream(upstream, allow_private=True)
+        self.token_uris = token_uris
+        self.exchange = TokenExchange(
+            self.upstream, token_uris, clock=self.clock, metrics=self.metrics
+        )
+        self.keys = ProviderKeys(keyring, exchange=self.exchange.token, clock=self.clock)
         self.reservations = UsedReservations(limit=1_000_000)
         self.attempts = Attempts(
             upstream=self.upstream,
@@ -355,7 +365,12 @@ FAST = UpstreamConfig(connect_ms=2000, first_byte_ms=1500, idle_ms=500, total_ms
 
 @contextlib.asynccontextmanager
 async def harness(
-    tmp_path, *, upstream: UpstreamConfig = FAST, drain_seconds: int = 1, log_calls: bool = True
+    tmp_path,
+    *,
+    upstream: UpstreamConfig = FAST,
+    drain_seconds: int = 1,
+    log_calls: bool = True,
+    token_uris: Collection[str] = (),
 ) -> AsyncIterator[Harness]:
     unlock = tmp_path / "unlock"
     unlock.write_bytes(b"open sesame")
@@ -363,7 +378,11 @@ async def harness(
     path = tmp_path / "keyring.json"
     create(path, Secret(b"open sesame"), {"upstream-keys": "aes256", "reservation": "mac"})
     made = Harness(
-        FileKeyring.open(KeyringConfig(path, unlock)), upstream, drain_seconds, log_calls
+        FileKeyring.open(KeyringConfig(path, unlock)),
+        upstream,
+        drain_seconds,
+        log_calls,
+        token_uris,
     )
     try:
         yield made

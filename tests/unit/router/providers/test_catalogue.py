@@ -136,7 +136,7 @@ def test_only_well_formed_protocol_headers_pass():
 def test_keys_that_cannot_stand_in_a_header_are_refused(key):
     """A key with a line break would be a second header."""
     with pytest.raises(InvalidField) as refused:
-        admission.key(key)
+        admission.key(key, Protocol.OPENAI_CHAT, ())
     assert not key or key not in str(refused.value)
 
 
