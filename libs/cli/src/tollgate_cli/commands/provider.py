@@ -25,6 +25,8 @@ PROTOCOLS = {
     "gemini": router_pb2.CLIENT_PROTOCOL_GEMINI,
     "dashscope": router_pb2.CLIENT_PROTOCOL_DASHSCOPE,
     "bedrock": router_pb2.CLIENT_PROTOCOL_BEDROCK_CONVERSE,
+    "bedrock-invoke": router_pb2.CLIENT_PROTOCOL_BEDROCK_INVOKE,
+    "vertex-anthropic": router_pb2.CLIENT_PROTOCOL_VERTEX_ANTHROPIC,
 }
 _TEST_TIMEOUT_S = 60.0
 # Router looks closer; what this does not match it refuses in any deployment.
@@ -90,7 +92,11 @@ def provider_add(
     base_url: BaseUrl = "",
     protocol: Protocol = "",
     key_file: Annotated[
-        Path | None, typer.Option("--key-file", help="Holds the key; default: standard input.")
+        Path | None,
+        typer.Option(
+            "--key-file",
+            help="The key, or a Google service account's JSON file; default: standard input.",
+        ),
     ] = None,
     without_include_usage: Annotated[
         bool,
@@ -161,6 +167,11 @@ def _checked(
         secret = _read_key(key_file)
     except Fault as fault:
         faults.append(fault)
+    if preset and _is_account(secret) and base_url == PRESETS[preset].base_url:
+        needed = PRESETS[preset].account_base_url
+        if needed:
+            fault = Fault(f"a service account of {preset} needs --base-url", f"as {needed}")
+            faults.append(fault)
     if faults:
         *others, last = faults
         lines = [f"{one.problem}\n  {one.remedy}".rstrip() for one in others]
@@ -178,9 +189,14 @@ def _read_key(key_file: Path | None) -> str:
     except UnicodeDecodeError:
         raise Fault("the key is not text", "give one key, and nothing else") from None
     key = text.strip()
-    if not key or any(c.isspace() for c in key):
+    # A service account's file is sent as it is: router looks into it.
+    if not key or (any(c.isspace() for c in key) and not _is_account(key)):
         raise Fault("the key is empty or has blanks in it", "give one key, and nothing else")
     return key
+
+
+def _is_account(key: str) -> bool:
+    return key.startswith("{")
 
 
 @providers.command("list")

@@ -16,12 +16,15 @@ from tollgate_dialects.anthropic import answer
 from tollgate_dialects.anthropic.translate.translation import TRANSLATION
 from tollgate_dialects.bedrock import endpoint
 from tollgate_dialects.bedrock.framing import EventStreamFraming, in_one_line
+from tollgate_dialects.claude import models
 from tollgate_dialects.claude_clouds import envelope
 from tollgate_dialects.common.aws_eventstream import BrokenMessageError
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.dialect import Enveloped, UpstreamDialect
 
 _VERSION: Final = "bedrock-2023-05-31"
+# Older models have that version alone here.
+_COMMON_VERSION_FROM: Final = (4, 7)
 _BETAS: Final = envelope.BETAS | {
     "computer-use-2024-10-22",
     "dev-full-thinking-2025-05-14",
@@ -55,7 +58,9 @@ class InvokeFraming(EventStreamFraming):
 
 def _enveloped(body: bytes, headers: Mapping[str, str], model: str) -> Enveloped:
     betas = envelope.betas(headers, _BETAS, model)
-    told: dict[str, Any] = {"anthropic_version": _VERSION}
+    takes_common = models.named(model).generation >= _COMMON_VERSION_FROM
+    version = envelope.version(headers, _VERSION, takes_common=takes_common)
+    told: dict[str, Any] = {"anthropic_version": version}
     if betas.kept:
         told["anthropic_beta"] = betas.kept
     return Enveloped(envelope.enveloped(body, told, ("stream",)), {}, betas.dropped)

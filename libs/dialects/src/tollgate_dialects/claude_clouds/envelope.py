@@ -36,6 +36,17 @@ _INTERLEAVED: Final = "interleaved-thinking-2025-05-14"
 _INTERLEAVES_FROM: Final = (4, 0)
 
 
+# Since this one a version has the same name at Anthropic and at the clouds, which before called
+# theirs by names of their own: https://platform.claude.com/docs/en/api/versioning
+_COMMON_SINCE: Final = "2026-10-21"
+
+
+def version(headers: Mapping[str, str], own: str, *, takes_common: bool = True) -> str:
+    """The version that a client speaks, by a cloud's name for it; its `own` first one else."""
+    asked = headers.get("anthropic-version", "")
+    return asked if takes_common and asked >= _COMMON_SINCE else own
+
+
 class Betas(NamedTuple):
     """`kept` in the client's order; `dropped` by plain words."""
 

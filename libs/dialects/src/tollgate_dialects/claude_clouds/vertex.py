@@ -28,7 +28,7 @@ def _path_below(_base_path: str, asked: Asked) -> str:
 def _enveloped(body: bytes, headers: Mapping[str, str], model: str) -> Enveloped:
     betas = envelope.betas(headers, _BETAS, model)
     sent = {"anthropic-beta": ",".join(betas.kept)} if betas.kept else {}
-    told = {"anthropic_version": _VERSION}
+    told = {"anthropic_version": envelope.version(headers, _VERSION)}
     return Enveloped(envelope.enveloped(body, told), sent, betas.dropped)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from tollgate_cli.demo_provider.speech.bedrock import Bedrock
 from tollgate_cli.demo_provider.speech.chat import Chat
+from tollgate_cli.demo_provider.speech.clouds import Invoke, Vertex
 from tollgate_cli.demo_provider.speech.dashscope import DashScope
 from tollgate_cli.demo_provider.speech.endpoints import (
     Completions,
@@ -25,8 +26,15 @@ PROTOCOLS: Final[Mapping[str, type[Speech]]] = MappingProxyType(
 )
 
 
-# Paths of providers of chats that no provider has alone.
-_ENDPOINTS: Final[tuple[type[Speech], ...]] = (Completions, Embeddings, Moderations, Rerank)
+# Paths of providers of chats that no provider has alone, and those of which none is added.
+_ENDPOINTS: Final[tuple[type[Speech], ...]] = (
+    Completions,
+    Embeddings,
+    Moderations,
+    Rerank,
+    Invoke,
+    Vertex,
+)
 
 
 def of(path: str) -> type[Speech] | None:
