@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 from tollgate.budget.v1 import budget_pb2
@@ -132,6 +133,9 @@ class FakeUpstream:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
+    def script(self, path: str, body: bytes) -> Callable[[], Script] | Script:
+        return self.scripts[json.loads(body).get("model") or named_in(path)]
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
@@ -149,7 +153,7 @@ class FakeUpstream:
         body = await reader.readexactly(int(headers["content-length"]))
         path = head[0].split(" ")[1]
         self.seen.append(Seen(path, raw, body))
-        script = self.scripts[json.loads(body).get("model") or named_in(path)]
+        script = self.script(path, body)
         for piece in script() if callable(script) else script:
             if isinstance(piece, Pause):
                 await asyncio.sleep(piece.seconds)
@@ -166,8 +170,8 @@ class FakeUpstream:
 
 
 @contextlib.asynccontextmanager
-async def fake_upstream() -> AsyncIterator[FakeUpstream]:
-    fake = FakeUpstream()
+async def fake_upstream(fake: FakeUpstream | None = None) -> AsyncIterator[Any]:
+    fake = fake or FakeUpstream()
     server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
     fake.port = server.sockets[0].getsockname()[1]
     try:

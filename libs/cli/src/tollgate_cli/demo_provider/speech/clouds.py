@@ -15,6 +15,8 @@ from tollgate_cli.demo_provider.wire import Request
 
 _INVOKE_STREAM: Final = "invoke-with-response-stream"
 _PREDICT_STREAM: Final = "streamRawPredict"
+# Which all clouds call the same, beside each one's own first one.
+_COMMON_VERSION: Final = "2026-10-21"
 _METRICS: Final = "amazon-bedrock-invocationMetrics"
 
 
@@ -29,7 +31,7 @@ class _Enveloped(Messages):
         asked = parsed(request.body, "messages")
         place = cls.path.fullmatch(request.path)
         assert place, "routed here by its path"
-        if asked.get("anthropic_version") != cls.version:
+        if asked.get("anthropic_version") not in (cls.version, _COMMON_VERSION):
             raise ValueError("anthropic_version: Field required")
         if "model" in asked:
             raise ValueError("model: Extra inputs are not permitted")
