@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs
 
 import pytest
@@ -85,7 +85,10 @@ class World:
         await self._servers[0].__aenter__()
         self.up = await self._servers[1].__aenter__()
         self.up.scripts = {MODEL: h.answer(ANSWER), "gemini-2.5-flash": h.answer(CONTENT)}
-        self._harness = harness(self._tmp_path, token_uris=[self.tokens.uri])
+        # Its own time-outs are much longer than that of an exchange.
+        self._harness = harness(
+            self._tmp_path, upstream=h.UpstreamConfig(), token_uris=[self.tokens.uri]
+        )
         self.router = await self._harness.__aenter__()
         self.clock = self.router.keys._clock = Clock(self.router.clock)
         return self
@@ -241,8 +244,6 @@ async def test_without_a_token_the_next_key_is_tried(tmp_path, monkeypatch, told
         rows = world.router.store.rows
         await world.provide(key="AIza-a-plain-api-key-0123456789")
         (plain,) = world.router.store.rows.providers
-        from dataclasses import replace
-
         plain = replace(plain, name="plain")
         world.router.store.put((*rows.providers, plain), rows.prices)
         await world.router.watch.refresh()
