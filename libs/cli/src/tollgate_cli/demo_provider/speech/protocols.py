@@ -26,18 +26,15 @@ PROTOCOLS: Final[Mapping[str, type[Speech]]] = MappingProxyType(
 )
 
 
-# Paths of providers of chats that no provider has alone, and those of which none is added.
-_ENDPOINTS: Final[tuple[type[Speech], ...]] = (
-    Completions,
-    Embeddings,
-    Moderations,
-    Rerank,
-    Invoke,
-    Vertex,
+# Those that `tollgate up` adds no provider for.
+ENVELOPES: Final[Mapping[str, type[Speech]]] = MappingProxyType(
+    {spoken.name: spoken for spoken in (Invoke, Vertex)}
 )
+# Paths of providers of chats that no provider has alone.
+_ENDPOINTS: Final[tuple[type[Speech], ...]] = (Completions, Embeddings, Moderations, Rerank)
 
 
 def of(path: str) -> type[Speech] | None:
     """The protocol of a path; None: nobody's."""
-    known = itertools.chain(PROTOCOLS.values(), _ENDPOINTS)
+    known = itertools.chain(PROTOCOLS.values(), ENVELOPES.values(), _ENDPOINTS)
     return next((spoken for spoken in known if spoken.path.fullmatch(path)), None)
