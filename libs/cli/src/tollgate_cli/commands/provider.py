@@ -170,8 +170,7 @@ def _checked(
     if preset and _is_account(secret) and base_url == PRESETS[preset].base_url:
         needed = PRESETS[preset].account_base_url
         if needed:
-            fault = Fault(f"a service account of {preset} needs --base-url", f"as {needed}")
-            faults.append(fault)
+            faults.append(Fault(f"a service account of {preset} needs --base-url", f"as {needed}"))
     if faults:
         *others, last = faults
         lines = [f"{one.problem}\n  {one.remedy}".rstrip() for one in others]
