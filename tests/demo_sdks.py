@@ -81,6 +81,30 @@ def chat(ask: Ask) -> Heard:
 
 def messages(ask: Ask) -> Heard:
     """anthropic."""
+    return _messages(ask, anthropic.Anthropic(base_url=ask.url, api_key=KEY, max_retries=0))
+
+
+def invoke(ask: Ask) -> Heard:
+    """anthropic, for Bedrock."""
+    client = anthropic.AnthropicBedrock(
+        base_url=ask.url, api_key=KEY, aws_region="us-east-1", max_retries=0
+    )
+    return _messages(ask, client)
+
+
+def predict(ask: Ask) -> Heard:
+    """anthropic, for Vertex."""
+    client = anthropic.AnthropicVertex(
+        base_url=ask.url + "/v1",
+        access_token=KEY,
+        project_id="p",
+        region="global",
+        max_retries=0,
+    )
+    return _messages(ask, client)
+
+
+def _messages(ask: Ask, made: anthropic.Anthropic) -> Heard:
     said: list = [{"role": "user", "content": "hi"}]
     if ask.has_result:
         used = {"type": "tool_use", "id": "c", "name": "weather", "input": {}}
@@ -89,7 +113,7 @@ def messages(ask: Ask) -> Heard:
     options: dict = {"model": ask.model, "messages": said, "max_tokens": ask.limit}
     if ask.has_tool:
         options["tools"] = [{"name": "weather", "input_schema": TOOL}]
-    with anthropic.Anthropic(base_url=ask.url, api_key=KEY, max_retries=0) as client:
+    with made as client:
         if ask.stream:
             with client.messages.stream(**options) as stream:
                 whole = stream.get_final_message()
@@ -315,6 +339,12 @@ SDKS = {
     "openai": Sdk(chat, "stop", "length", "tool_calls", "stop", openai.APIError),
     "anthropic": Sdk(
         messages, "end_turn", "max_tokens", "tool_use", "refusal", anthropic.APIStatusError
+    ),
+    "bedrock-invoke": Sdk(
+        invoke, "end_turn", "max_tokens", "tool_use", "refusal", anthropic.APIStatusError
+    ),
+    "vertex-anthropic": Sdk(
+        predict, "end_turn", "max_tokens", "tool_use", "refusal", anthropic.APIStatusError
     ),
     "responses": Sdk(
         responses, "completed", "max_output_tokens", "completed", "completed", openai.APIError

@@ -4,7 +4,9 @@ import pytest
 
 from tests import demo
 from tests.demo_sdks import KEY, SDKS, Ask
-from tollgate_cli.demo_provider.speech.protocols import PROTOCOLS
+from tollgate_cli.demo_provider.speech.protocols import ENVELOPES, PROTOCOLS
+
+SPOKEN = {**PROTOCOLS, **ENVELOPES}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,7 @@ def test_refusals_and_errors_in_a_stream_are_the_sdks_errors(provider, protocol,
     sdk = SDKS[protocol]
     with pytest.raises(sdk.error) as refused:
         sdk.use(Ask(provider, "demo-400", stream))
-    assert PROTOCOLS[protocol].too_long in str(refused.value)
+    assert SPOKEN[protocol].too_long in str(refused.value)
     for model in ("demo-401", "demo-429", "demo-500", "demo-error-mid"):
         with pytest.raises(sdk.error):
             sdk.use(Ask(provider, model, stream))
@@ -82,4 +84,4 @@ def test_refusals_and_errors_in_a_stream_are_the_sdks_errors(provider, protocol,
 
 def test_no_protocol_is_forgotten():
     """Whatever the demo speaks, its vendor's SDK judges here."""
-    assert PROTOCOLS.keys() == SDKS.keys()
+    assert SPOKEN.keys() == SDKS.keys()

@@ -10,8 +10,9 @@ import io
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 from tollgate.budget.v1 import budget_pb2
@@ -36,6 +37,7 @@ from tollgate_router.providers.store_postgres import Rows
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.routing.routing import CooldownRules
 from tollgate_router.servicer import RouterServicer
+from tollgate_router.upstream.token_exchange import TokenExchange
 from tollgate_router.upstream.upstream import Upstream, UpstreamConfig
 
 KEY = "sk-upstream-canary-4f1d8a77c2"
@@ -131,6 +133,9 @@ class FakeUpstream:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
+    def script(self, path: str, body: bytes) -> Callable[[], Script] | Script:
+        return self.scripts[json.loads(body).get("model") or named_in(path)]
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
@@ -148,7 +153,7 @@ class FakeUpstream:
         body = await reader.readexactly(int(headers["content-length"]))
         path = head[0].split(" ")[1]
         self.seen.append(Seen(path, raw, body))
-        script = self.scripts[json.loads(body).get("model") or named_in(path)]
+        script = self.script(path, body)
         for piece in script() if callable(script) else script:
             if isinstance(piece, Pause):
                 await asyncio.sleep(piece.seconds)
@@ -165,8 +170,8 @@ class FakeUpstream:
 
 
 @contextlib.asynccontextmanager
-async def fake_upstream() -> AsyncIterator[FakeUpstream]:
-    fake = FakeUpstream()
+async def fake_upstream(fake: FakeUpstream | None = None) -> AsyncIterator[Any]:
+    fake = fake or FakeUpstream()
     server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
     fake.port = server.sockets[0].getsockname()[1]
     try:
@@ -209,7 +214,12 @@ class Harness:
     """One router process's insides, wired as __main__ does, minus stores and sockets."""
 
     def __init__(
-        self, keyring: FileKeyring, upstream: UpstreamConfig, drain_seconds: int, log_calls: bool
+        self,
+        keyring: FileKeyring,
+        upstream: UpstreamConfig,
+        drain_seconds: int,
+        log_calls: bool,
+        token_uris: Collection[str],
     ) -> None:
         self.out = io.StringIO()
         self.log = Log("router", out=self.out)
@@ -217,8 +227,12 @@ class Harness:
         self.clock = SystemClock()
         self.keyring = keyring
         self.store = MemoryStore()
-        self.keys = ProviderKeys(keyring, clock=self.clock)
         self.upstream = Upstream(upstream, allow_private=True)
+        self.token_uris = token_uris
+        self.exchange = TokenExchange(
+            self.upstream, token_uris, clock=self.clock, metrics=self.metrics
+        )
+        self.keys = ProviderKeys(keyring, exchange=self.exchange.token, clock=self.clock)
         self.reservations = UsedReservations(limit=1_000_000)
         self.attempts = Attempts(
             upstream=self.upstream,
@@ -355,7 +369,12 @@ FAST = UpstreamConfig(connect_ms=2000, first_byte_ms=1500, idle_ms=500, total_ms
 
 @contextlib.asynccontextmanager
 async def harness(
-    tmp_path, *, upstream: UpstreamConfig = FAST, drain_seconds: int = 1, log_calls: bool = True
+    tmp_path,
+    *,
+    upstream: UpstreamConfig = FAST,
+    drain_seconds: int = 1,
+    log_calls: bool = True,
+    token_uris: Collection[str] = (),
 ) -> AsyncIterator[Harness]:
     unlock = tmp_path / "unlock"
     unlock.write_bytes(b"open sesame")
@@ -363,7 +382,11 @@ async def harness(
     path = tmp_path / "keyring.json"
     create(path, Secret(b"open sesame"), {"upstream-keys": "aes256", "reservation": "mac"})
     made = Harness(
-        FileKeyring.open(KeyringConfig(path, unlock)), upstream, drain_seconds, log_calls
+        FileKeyring.open(KeyringConfig(path, unlock)),
+        upstream,
+        drain_seconds,
+        log_calls,
+        token_uris,
     )
     try:
         yield made

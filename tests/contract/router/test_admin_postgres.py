@@ -56,6 +56,7 @@ async def router_on_postgres(tmp_path, dsn):
                 router.upstream, router.keys, allow_private=True, clock=router.clock
             ),
             allow_private=True,
+            token_uris=router.token_uris,
             ids=Ids(router.clock),
             clock=router.clock,
         )

@@ -11,7 +11,7 @@ from tollgate_dialects.registry import DIALECTS, UPSTREAM_DIALECTS
 
 ROOT = Path(tollgate_dialects.__file__).parent
 FOLDERS = {
-    "anthropic", "bedrock_converse", "dashscope", "gemini", "openai_chat", "openai_endpoints",
+    "anthropic", "bedrock_converse", "claude_clouds", "dashscope", "gemini", "openai_chat", "openai_endpoints",
     "openai_responses",
 }  # fmt: skip
 ENGINES = [
@@ -31,7 +31,20 @@ def test_every_protocol_has_its_dialect():
 def test_what_clients_speak_upstreams_speak_as_well():
     """One record for both: a client's bytes go to upstreams of its own protocol as they are."""
     assert DIALECTS.items() <= UPSTREAM_DIALECTS.items()
-    assert {Protocol.BEDROCK_CONVERSE} == UPSTREAM_DIALECTS.keys() - DIALECTS.keys()
+    alone = {Protocol.BEDROCK_CONVERSE, Protocol.BEDROCK_INVOKE, Protocol.VERTEX_ANTHROPIC}
+    assert alone == UPSTREAM_DIALECTS.keys() - DIALECTS.keys()
+
+
+def test_a_clouds_envelope_holds_words_that_clients_speak():
+    """What a client of that protocol sends and reads passes there as it is."""
+    enveloped = {
+        dialect.protocol: dialect.words
+        for dialect in UPSTREAM_DIALECTS.values()
+        if dialect.endpoint.envelope
+    }
+    messages = Protocol.ANTHROPIC_MESSAGES
+    assert {Protocol.BEDROCK_INVOKE: messages, Protocol.VERTEX_ANTHROPIC: messages} == enveloped
+    assert all(dialect.words is protocol for protocol, dialect in DIALECTS.items())
 
 
 @pytest.mark.parametrize("path", ENGINES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from tollgate_dialects.answer.rules import AnswerRules
+from tollgate_dialects.common.google_account import ServiceAccount
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.conversation.translation import Translation, UpstreamTranslation
 from tollgate_dialects.request.rules import RequestRules
@@ -67,6 +68,19 @@ class Outgoing(NamedTuple):
 Signer: TypeAlias = Callable[[Outgoing], Mapping[str, str]]
 
 
+class Enveloped(NamedTuple):
+    """A request as one cloud takes it."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    # What of it the cloud does not take, by plain words.
+    dropped: frozenset[str] = frozenset()
+
+
+# A request's body, the headers that its protocol passes on, and the upstream's name of its model.
+Envelope: TypeAlias = Callable[[bytes, Mapping[str, str], str], Enveloped]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UpstreamEndpoint:
     """Where and under which headers upstreams are called."""
@@ -83,6 +97,11 @@ class UpstreamEndpoint:
     secrets_in: Callable[[str], tuple[str, ...]] = lambda key: (key,)
     # What signs each request with an upstream key; None: its headers are all there is to it.
     signer: Callable[[str], Signer | None] = lambda _key: None
+    # The account that an upstream key is, whose tokens are sent in its stead; None: it is none.
+    # Raises BadAccountError.
+    account: Callable[[str], ServiceAccount | None] = lambda _key: None
+    # What the cloud wants around a request of the protocol; None: nothing.
+    envelope: Envelope | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,9 +127,18 @@ class UpstreamDialect:
     """One wire protocol as upstreams speak it."""
 
     protocol: Protocol
+    # The protocol whose words it has, in an envelope of its own; None: its own.
+    words_of: Protocol | None = None
+    # Whether tools that run at the vendor run here.
+    runs_server_tools: bool = True
     answer: AnswerRules
     endpoint: UpstreamEndpoint
     translation: UpstreamTranslation
+
+    @property
+    def words(self) -> Protocol:
+        """The protocol whose requests and answers pass here as they are."""
+        return self.words_of or self.protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

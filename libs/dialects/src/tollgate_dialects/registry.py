@@ -6,6 +6,8 @@ from typing import Final
 
 from tollgate_dialects.anthropic.dialect import ANTHROPIC_MESSAGES
 from tollgate_dialects.bedrock_converse.dialect import BEDROCK_CONVERSE
+from tollgate_dialects.claude_clouds.bedrock import BEDROCK_INVOKE
+from tollgate_dialects.claude_clouds.vertex import VERTEX_ANTHROPIC
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.dashscope.dialect import DASHSCOPE
 from tollgate_dialects.dialect import Dialect, UpstreamDialect
@@ -36,5 +38,8 @@ DIALECTS: Final[Mapping[Protocol, Dialect]] = MappingProxyType(
 )
 # Those that upstreams speak: all there are.
 UPSTREAM_DIALECTS: Final[Mapping[Protocol, UpstreamDialect]] = MappingProxyType(
-    {**DIALECTS, BEDROCK_CONVERSE.protocol: BEDROCK_CONVERSE}
+    {
+        **DIALECTS,
+        **{each.protocol: each for each in (BEDROCK_CONVERSE, BEDROCK_INVOKE, VERTEX_ANTHROPIC)},
+    }
 )

@@ -21,8 +21,9 @@ from tollgate_kit.secret import Secret
 
 # Credentials as the field writes them: virtual and provider keys, bearer values, DSN passwords.
 _CREDENTIAL = re.compile(
-    r"sk-[A-Za-z0-9_-]{8,}|AIza[\w-]{20,}|(?i:bearer)\s+[\w.~+/-]{8,}|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"
+    r"sk-[A-Za-z0-9_-]{8,}|AIza[\w-]{20,}|ya29\.[\w.-]{8,}|(?i:bearer)\s+[\w.~+/-]{8,}|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"
 )
+_TRACES = ("sk-", "aiza", "ya29.", "bearer", "://")
 _FIELD_MAX = 2000  # characters of one field; a longer one is cut, so that a line has a bound
 
 
@@ -30,7 +31,7 @@ def redact(text: str) -> str:
     """The text without anything that looks like a credential."""
     lowered = text.lower()
     # Each alternative of the pattern has one of these in it: most lines hold none.
-    if not ("sk-" in lowered or "aiza" in lowered or "bearer" in lowered or "://" in lowered):
+    if not any(trace in lowered for trace in _TRACES):
         return text
     return _CREDENTIAL.sub("***", text)
 

@@ -29,6 +29,7 @@ from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import PostgresStore
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.servicer import RouterServicer
+from tollgate_router.upstream.token_exchange import TokenExchange
 from tollgate_router.upstream.upstream import Upstream
 
 PACKAGE = "tollgate_router"
@@ -63,7 +64,9 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     )
     upstream = Upstream(config.upstream, allow_private=private)
     life.on_stop("upstream", upstream.close)
-    keys = ProviderKeys(keyring, clock=clock)
+    token_uris = config.catalogue.token_uris
+    exchange = TokenExchange(upstream, token_uris, clock=clock, metrics=metrics)
+    keys = ProviderKeys(keyring, exchange=exchange.token, clock=clock)
     reservations = UsedReservations(limit=config.execute.reservations_remembered_max)
     attempts = Attempts(
         upstream=upstream, keys=keys, reservations=reservations, rules=config.cooldown, **common
@@ -96,6 +99,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         evidence=evidence,
         tester=ProviderTest(upstream, keys, allow_private=private, clock=clock),
         allow_private=private,
+        token_uris=token_uris,
         ids=ids,
         clock=clock,
     )

@@ -4,8 +4,9 @@ Every change: a repeat gets the first answer; else it is checked, its intent is 
 audit, and its transaction commits. Without audit nothing changes. No RPC returns a key.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -49,6 +50,7 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         evidence: EvidenceProducer,
         tester: ProviderTest,
         allow_private: bool,
+        token_uris: Collection[str],
         ids: Ids,
         clock: Clock,
     ) -> None:
@@ -58,6 +60,7 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         self._evidence = evidence
         self._tester = tester
         self._allow_private = allow_private
+        self._token_uris = token_uris
         self._ids = ids
         self._clock = clock
 
@@ -93,9 +96,12 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         public.CopyFrom(request)
         public.ClearField("secret")
         asked = ChangeRequest.of_message(public)
-        with _checked():
-            admission.key(request.secret)
         provider = await self._provider(request.provider)
+        with _checked():
+            # An account's key is checked by arithmetic that would hold up the loop.
+            await asyncio.to_thread(
+                admission.key, request.secret, provider.protocol, self._token_uris
+            )
         # Whether the deployment allows it is asked on every use; encryption only needs its origin.
         address = base_url.parse(provider.base_url, allow_private=True)
         key_id = f"pk-{self._ids.base62(12)}"

@@ -24,11 +24,13 @@ from tollgate_router import translation
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import EndReason
 from tollgate_router.providers import endpoint
+from tollgate_router.providers.access_token import TokenFault
 from tollgate_router.providers.catalogue import Candidate, Snapshot
 from tollgate_router.providers.provider_keys import OpenKey, ProviderKeys
 from tollgate_router.providers.request_head import RequestHead
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.routing import refusal, routing
+from tollgate_router.translation import UpstreamBody
 from tollgate_router.upstream.answer import Answer
 from tollgate_router.upstream.fault import Fault, UpstreamFault
 from tollgate_router.upstream.upstream import ERROR_BODY_MAX, Upstream
@@ -60,7 +62,8 @@ class Opened(NamedTuple):
 
         One too short to be a key is not sought.
         """
-        return any(_is_in(data, secret.reveal_bytes()) for secret in self.secrets)
+        secrets = [secret.reveal_bytes() for secret in self.secrets]
+        return _holds_one(data, [one for one in secrets if len(one) >= SOUGHT_KEY_BYTES_MIN])
 
     def revealed(self) -> list[str]:
         """The secrets as texts, for what scrubs them."""
@@ -158,7 +161,7 @@ class Attempts:
             call.attempts += 1
             call.candidate = candidate
             call.dropped = body.dropped
-            outcome, result = await self._try(call, candidate, key, upstream, body.data)
+            outcome, result = await self._try(call, candidate, key, upstream, body)
             if isinstance(outcome, Opened) or not routing.may_retry(result):
                 return outcome
             # What may pass is told rather than what only the operator can mend.
@@ -200,6 +203,12 @@ class Attempts:
             )
             self._record(candidate, routing.Result.BAD_KEY)
             return None
+        except TokenFault as fault:
+            self._log.warning("provider_key.no_token", key_id=candidate.key_id, fault=fault.why)
+            is_refused = fault.why == "refused"
+            result = routing.Result.BAD_KEY if is_refused else routing.Result.CONNECT_FAILED
+            self._record(candidate, result)
+            return None
 
     async def _try(
         self,
@@ -207,11 +216,12 @@ class Attempts:
         candidate: Candidate,
         key: OpenKey,
         upstream: UpstreamDialect,
-        body: bytes,
+        body: UpstreamBody,
     ) -> tuple[Opened | NotOpened, routing.Result]:
         try:
             head = _head(call, candidate, key, upstream, body)
-            answer = await self._upstream.send(key.signed(head, body, self._clock), body)
+            head = key.signed(head, body.data, self._clock)
+            answer = await self._upstream.send(head, body.data)
         except UpstreamFault as fault:
             result = _RESULT_OF_FAULT.get(fault.fault, routing.Result.BROKEN)
             self._record(candidate, result)
@@ -286,29 +296,32 @@ def _not_said(cannot: Untranslatable | BadRequest) -> NotOpened:
 
 
 def _head(
-    call: UpstreamCall, candidate: Candidate, key: OpenKey, upstream: UpstreamDialect, body: bytes
+    call: UpstreamCall,
+    candidate: Candidate,
+    key: OpenKey,
+    upstream: UpstreamDialect,
+    body: UpstreamBody,
 ) -> RequestHead:
     head, spoken = key.head, upstream.endpoint
     if not spoken.is_one_path:
-        asked = Asked(candidate.upstream_model, call.asked.stream, body)
+        asked = Asked(candidate.upstream_model, call.asked.stream, body.data)
         head = head.at(endpoint.target(candidate.address, spoken, asked))
-    headers = spoken.stream_headers if call.asked.stream else {}
-    if upstream is call.dialect:
-        headers = {**headers, **call.dialect.endpoint.passed_on(call.protocol_headers).kept}
+    headers = {**(spoken.stream_headers if call.asked.stream else {}), **body.headers}
     return head.with_headers(headers) if headers else head
 
 
-def _is_in(data: bytes, secret: bytes) -> bool:
-    if len(secret) < SOUGHT_KEY_BYTES_MIN:
-        return False
-    if secret in data:
+def _holds_one(data: bytes, secrets: list[bytes]) -> bool:
+    if any(secret in data for secret in secrets):
         return True
     # A client reads it as well where JSON writes it in escapes. Most chunks have a backslash, a
-    # line's end is written with one: only those that can hide this key are rewritten.
-    may_hide = b"\\u00" in data or (
-        b"\\" in data and not _ESCAPED_BY_A_BACKSLASH.isdisjoint(secret)
-    )
-    return may_hide and secret in _ESCAPE.sub(_unescaped, data)
+    # line's end is written with one: only those that can hide a key are rewritten, and once.
+    if b"\\u00" not in data:
+        hides = b"\\" in data
+        secrets = [one for one in secrets if hides and not _ESCAPED_BY_A_BACKSLASH.isdisjoint(one)]
+    if not secrets:
+        return False
+    plain = _ESCAPE.sub(_unescaped, data)
+    return any(secret in plain for secret in secrets)
 
 
 def _revealed(secrets: tuple[Secret, ...]) -> list[str]:

@@ -9,6 +9,7 @@ from tollgate_kit.config import (
     PostgresConfig,
     RpcConfig,
 )
+from tollgate_router.providers import base_url
 from tollgate_router.routing.routing import CooldownRules
 from tollgate_router.upstream.upstream import UpstreamConfig
 
@@ -36,6 +37,15 @@ class CatalogueConfig:
 
     allow_private_upstreams: bool = False
     demo_prices: bool = False
+    # Where the keys of service accounts may be exchanged for access tokens.
+    token_uris: tuple[str, ...] = ("https://oauth2.googleapis.com/token",)
+
+    def __post_init__(self) -> None:
+        for uri in self.token_uris:
+            try:
+                base_url.parse(uri, allow_private=self.allow_private_upstreams)
+            except base_url.BadBaseUrl as bad:
+                raise ValueError(f"token_uris has an address that is {bad.why}") from None
 
 
 @dataclass(frozen=True)

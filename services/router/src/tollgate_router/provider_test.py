@@ -15,6 +15,7 @@ from tollgate_dialects.registry import UPSTREAM_DIALECTS
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_router.providers import base_url, endpoint
+from tollgate_router.providers.access_token import TokenFault
 from tollgate_router.providers.catalogue import (
     Candidate,
     Provider,
@@ -31,6 +32,12 @@ ANSWER_BYTES_MAX = 1024 * 1024
 # What every protocol allows.
 OUTPUT_TOKENS = 16
 _PING = Request(model="", turns=(Turn("user", (Text("ping"),)),))
+_NO_TOKEN = {
+    "refused": "bad_key",
+    "not_reached": "token_server_not_reached",
+    "timeout": "token_server_not_reached",
+    "no_token": "token_server_gave_no_token",
+}
 _PROBLEMS = {
     400: "bad_request",
     401: "bad_key",
@@ -81,14 +88,18 @@ class ProviderTest:
             opened = await self._keys.open(candidate)
         except KeyringFault:
             return Found("key_not_opened")
+        except TokenFault as fault:
+            return Found(_NO_TOKEN[fault.why])
         head = opened.head
         spoken = UPSTREAM_DIALECTS[provider.protocol]
         smallest = Target(served.upstream_model, OUTPUT_TOKENS)
-        body = orjson.dumps(spoken.translation.write_request(_PING, smallest).document)
+        ping = orjson.dumps(spoken.translation.write_request(_PING, smallest).document)
+        sent = endpoint.enveloped(spoken.endpoint, ping, {}, served.upstream_model)
+        body = sent.body
         if not spoken.endpoint.is_one_path:
             asked = Asked(served.upstream_model, stream=False, body=body)
             head = head.at(endpoint.target(address, spoken.endpoint, asked))
-        head = opened.signed(head, body, self._clock)
+        head = opened.signed(head.with_headers(sent.headers), body, self._clock)
         began = self._clock.monotonic()
         try:
             answer = await self._upstream.send(head, body)

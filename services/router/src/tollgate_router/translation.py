@@ -6,7 +6,9 @@ however many upstreams are tried; what a protocol cannot carry refuses the call 
 is named to the client.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tollgate_dialects.answer.renaming import Renaming
@@ -22,6 +24,7 @@ from tollgate_dialects.request import rewrite
 from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import estimated_input_tokens
+from tollgate_router.providers import endpoint
 from tollgate_router.providers.catalogue import Candidate
 
 
@@ -38,25 +41,42 @@ def renaming(
 
 
 class UpstreamBody(NamedTuple):
-    """What is sent, and what of the client's request is not in it."""
+    """What is sent, what of the client's request is not in it, and the headers that go with it."""
 
     data: bytes
     dropped: frozenset[str]
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def is_needed(call: UpstreamCall, upstream: UpstreamDialect) -> bool:
     """Whether this upstream speaks another protocol, or must not see the request as it is."""
-    return upstream is not call.dialect or call.asked.is_written_anew
+    return not _is_spoken(call, upstream) or call.asked.is_written_anew
+
+
+def _is_spoken(call: UpstreamCall, upstream: UpstreamDialect) -> bool:
+    """Whether the client's own words are this upstream's as well."""
+    return upstream.words is call.dialect.protocol
 
 
 def upstream_body(
     call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
 ) -> UpstreamBody:
     """The request in an upstream's protocol. Raises Untranslatable, BadRequest."""
-    if not is_needed(call, upstream):
-        return _own_body(call, candidate)
-    if call.asked.server_tools.are_required:
+    needs_words = is_needed(call, upstream)
+    runs_tools = upstream.runs_server_tools and not needs_words
+    if call.asked.server_tools.are_required and not runs_tools:
         raise Untranslatable("tools", "Only the vendor of these tools can run them.")
+    body = _translated(call, candidate, upstream) if needs_words else _own_body(call, candidate)
+    passed: Mapping[str, str] = {}
+    if _is_spoken(call, upstream):
+        passed = call.dialect.endpoint.passed_on(call.protocol_headers).kept
+    sent = endpoint.enveloped(upstream.endpoint, body.data, passed, candidate.upstream_model)
+    return UpstreamBody(sent.body, body.dropped | sent.dropped, sent.headers)
+
+
+def _translated(
+    call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
+) -> UpstreamBody:
     target = Target(
         candidate.upstream_model, call.max_output_tokens, candidate.without_include_usage
     )

@@ -71,6 +71,19 @@ def test_those_of_other_protocols_come_behind_and_only_if_wanted():
     assert not build(provider("a")).is_translated(OPENAI, "m")
 
 
+@pytest.mark.parametrize("cloud", [Protocol.BEDROCK_INVOKE, Protocol.VERTEX_ANTHROPIC])
+def test_who_speaks_a_protocol_in_an_envelope_speaks_it(cloud):
+    """It is asked once, among those who do, and needs no translation."""
+    snapshot = build(provider("b"), provider("a", protocol=cloud))
+    for translated, expected in ((False, ["a-1", "a-2"]), (True, ["a-1", "a-2", "b-1", "b-2"])):
+        found = snapshot.candidates(ANTHROPIC, "m", translated=translated)
+        assert expected == [way.key_id for way in found]
+    alone = build(provider("a", protocol=cloud))
+    assert (True, False) == (alone.is_spoken(ANTHROPIC, "m"), alone.is_translated(ANTHROPIC, "m"))
+    assert (False, True) == (alone.is_spoken(OPENAI, "m"), alone.is_translated(OPENAI, "m"))
+    assert (ANTHROPIC,) == alone.models[0].protocols
+
+
 def test_models_show_protocols_and_newest_price():
     """A model on two protocols is listed once, with its newest price; old versions stay known."""
     prices = (price("m"), replace(price("m"), version=2), price("unserved"))
@@ -136,7 +149,7 @@ def test_only_well_formed_protocol_headers_pass():
 def test_keys_that_cannot_stand_in_a_header_are_refused(key):
     """A key with a line break would be a second header."""
     with pytest.raises(InvalidField) as refused:
-        admission.key(key)
+        admission.key(key, Protocol.OPENAI_CHAT, ())
     assert not key or key not in str(refused.value)
 
 

@@ -16,6 +16,8 @@ class Preset:
     protocol: str
     base_url: str
     without_include_usage: bool = False
+    # Where keys that are service accounts are taken, if not there.
+    account_base_url: str = ""
 
     @property
     def is_complete(self) -> bool:
@@ -23,10 +25,17 @@ class Preset:
         return not any(word.isupper() for word in self.base_url.replace(".", "/").split("/"))
 
 
+# Without "LOCATION-" for the location `global`.
+_VERTEX: Final = (
+    "https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/LOCATION/publishers"
+)
 PRESETS: Final[Mapping[str, Preset]] = {
     "anthropic": Preset("anthropic", "https://api.anthropic.com"),
     "azure": Preset("openai", "https://RESOURCE.openai.azure.com/openai/v1"),
+    "azure-anthropic": Preset("anthropic", "https://RESOURCE.services.ai.azure.com/anthropic"),
     "bedrock": Preset("bedrock", "https://bedrock-runtime.REGION.amazonaws.com"),
+    "bedrock-invoke": Preset("bedrock-invoke", "https://bedrock-runtime.REGION.amazonaws.com"),
+    "bedrock-mantle": Preset("anthropic", "https://bedrock-mantle.REGION.api.aws/anthropic"),
     "byteplus": Preset("openai", "https://ark.ap-southeast.bytepluses.com/api/v3"),
     "deepseek": Preset("openai", "https://api.deepseek.com/v1"),
     "doubao": Preset("openai", "https://ark.cn-beijing.volces.com/api/v3"),
@@ -46,7 +55,12 @@ PRESETS: Final[Mapping[str, Preset]] = {
     "qwen-native": Preset("dashscope", "https://dashscope.aliyuncs.com/api/v1"),
     "qwen-native-intl": Preset("dashscope", "https://dashscope-intl.aliyuncs.com/api/v1"),
     "sglang": Preset("openai", "http://127.0.0.1:30000/v1"),
-    "vertex": Preset("gemini", "https://aiplatform.googleapis.com/v1/publishers/google"),
+    "vertex": Preset(
+        "gemini",
+        "https://aiplatform.googleapis.com/v1/publishers/google",
+        account_base_url=f"{_VERTEX}/google",
+    ),
+    "vertex-anthropic": Preset("vertex-anthropic", f"{_VERTEX}/anthropic"),
     "vllm": Preset("openai", "http://127.0.0.1:8000/v1"),
     "xai": Preset("openai", "https://api.x.ai/v1"),
     "zai": Preset("openai", "https://api.z.ai/api/paas/v4"),

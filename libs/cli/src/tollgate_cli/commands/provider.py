@@ -25,6 +25,8 @@ PROTOCOLS = {
     "gemini": router_pb2.CLIENT_PROTOCOL_GEMINI,
     "dashscope": router_pb2.CLIENT_PROTOCOL_DASHSCOPE,
     "bedrock": router_pb2.CLIENT_PROTOCOL_BEDROCK_CONVERSE,
+    "bedrock-invoke": router_pb2.CLIENT_PROTOCOL_BEDROCK_INVOKE,
+    "vertex-anthropic": router_pb2.CLIENT_PROTOCOL_VERTEX_ANTHROPIC,
 }
 _WORDS = {
     present.enum_word(router_pb2.ClientProtocol.Name(number), "ClientProtocol"): word
@@ -105,7 +107,11 @@ def provider_add(
     base_url: BaseUrl = "",
     protocol: Protocol = "",
     key_file: Annotated[
-        Path | None, typer.Option("--key-file", help="Holds the key; default: standard input.")
+        Path | None,
+        typer.Option(
+            "--key-file",
+            help="The key, or a Google service account's JSON file; default: standard input.",
+        ),
     ] = None,
     without_include_usage: Annotated[
         bool,
@@ -192,6 +198,10 @@ def _checked(
         secret = _read_key(key_file)
     except Fault as fault:
         faults.append(fault)
+    if preset and _is_account(secret) and base_url == PRESETS[preset].base_url:
+        needed = PRESETS[preset].account_base_url
+        if needed:
+            faults.append(Fault(f"a service account of {preset} needs --base-url", f"as {needed}"))
     if faults:
         *others, last = faults
         lines = [f"{one.problem}\n  {one.remedy}".rstrip() for one in others]
@@ -215,9 +225,14 @@ def _read_key(key_file: Path | None) -> str:
     except UnicodeDecodeError:
         raise Fault("the key is not text", "give one key, and nothing else") from None
     key = text.strip()
-    if not key or any(c.isspace() for c in key):
+    # A service account's file is sent as it is: router looks into it.
+    if not key or (any(c.isspace() for c in key) and not _is_account(key)):
         raise Fault("the key is empty or has blanks in it", "give one key, and nothing else")
     return key
+
+
+def _is_account(key: str) -> bool:
+    return key.startswith("{")
 
 
 @providers.command("list")

@@ -20,5 +20,5 @@ RULES: Final = AnswerRules(
     # Each frame is read: it is written anew for the client in any case.
     vocabulary=Vocabulary(texts="text", words="text"),
     error_codes=("type", "code"),
-    framing=framing.EventStreamFraming,
+    framing=framing.ConverseFraming,
 )

@@ -40,6 +40,6 @@ class EventReader(StreamReader):
         elif name == "messageStop":
             # All but a word may not pass, and whoever reads what passed would find no end.
             reason = said.get("stopReason")
-            meter.is_final = isinstance(reason, str) and reason != ""
+            meter.is_final |= isinstance(reason, str) and reason != ""
         self.has_ended = meter.is_final and self._has_metadata
         return kept(document, schema.EVENTS)

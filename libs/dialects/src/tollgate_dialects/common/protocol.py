@@ -17,6 +17,9 @@ class Protocol(enum.Enum):
     DASHSCOPE = "dashscope.generation"
     # Upstreams alone.
     BEDROCK_CONVERSE = "bedrock.converse"
+    # The words of messages, in a cloud's envelope.
+    BEDROCK_INVOKE = "bedrock.invoke"
+    VERTEX_ANTHROPIC = "vertex.anthropic"
 
     # Members are singletons: their identity is a hash, and Enum's own runs in Python.
     __hash__ = object.__hash__

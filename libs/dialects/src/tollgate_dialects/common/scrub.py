@@ -54,6 +54,7 @@ _PATTERNS: Final = tuple(
         r"(?i)\b(?:authorization|x-api-key|api[_\- ]?key)\b[\"']?\s*[:=]\s*[\"']?[^\s\"',;]+",
         r"\b(?:sk|pk|rk|gsk|xai|hf|tvly|pplx|nvapi|gh[pousr]|xox[a-z]|glpat)[\-_][^\s\"',;)]+",
         r"\bAIza[\w\-]+",
+        r"\bya29\.[\w.\-]+",
         # Masked keys: stars, dots or bullets between or before what is left of one.
         r"[A-Za-z_][\w\-]*\*{2,}[\w\-*.]*",
         r"\*{3,}[\w\-*.]*|[\w\-]*[\u2022\u25cf]{2,}[\w\-\u2022\u25cf]*",

@@ -3,6 +3,7 @@
 from typing import Final
 from urllib.parse import quote
 
+from tollgate_dialects.common import google_account
 from tollgate_dialects.dialect import Asked, Endpoint, PassedHeaders
 
 # What a base URL without a path has before it, as in Google's SDK.
@@ -23,6 +24,8 @@ ENDPOINT: Final = Endpoint(
     path_below=_path_below,
     is_one_path=False,
     key_headers=lambda key: {"x-goog-api-key": key},
+    secrets_in=google_account.secrets_in,
+    account=google_account.parse,
     told_by=b"x-goog-api-key",
     # The protocol has no headers of its own that bear on an answer.
     passed_on=lambda _headers: PassedHeaders({}, ()),

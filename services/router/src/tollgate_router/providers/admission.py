@@ -4,13 +4,18 @@ Pure. Raises InvalidField with the field's name and a rule, never with what was 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from tollgate_router.providers import base_url, endpoint
+from tollgate_dialects.common.google_account import BadAccountError
+from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.registry import UPSTREAM_DIALECTS
+from tollgate_router.providers import access_token, base_url, endpoint
 from tollgate_router.providers.base_url import BaseUrl
 from tollgate_router.providers.catalogue import ProviderModel
 
 MODELS_MAX = 500
+# With a key of 4096 bits it has some 4,000.
+ACCOUNT_CHARACTERS_MAX = 8192
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MODEL = re.compile(r"[\x21-\x7e]{1,256}")
 
@@ -58,10 +63,24 @@ def address(text: str, *, allow_private: bool) -> BaseUrl:
         raise InvalidField("base_url", bad.why) from None
 
 
-def key(text: str) -> None:
-    """An upstream key."""
-    if not endpoint.is_sendable_key(text):
-        raise InvalidField("secret", "1 to 4096 visible ASCII characters")
+def key(text: str, protocol: Protocol, token_uris: Collection[str]) -> None:
+    """An upstream key, which may be a service account that gets its tokens at one of these.
+
+    Takes some tens of milliseconds for an account.
+    """
+    try:
+        account = UPSTREAM_DIALECTS[protocol].endpoint.account(text)
+        if account is not None:
+            access_token.check(account)
+    except BadAccountError as bad:
+        raise InvalidField("secret", f"no service account: {bad.why}") from None
+    if account is None:
+        if not endpoint.is_sendable_key(text):
+            raise InvalidField("secret", "1 to 4096 visible ASCII characters")
+    elif len(text) > ACCOUNT_CHARACTERS_MAX:
+        raise InvalidField("secret", f"an account of 1 to {ACCOUNT_CHARACTERS_MAX} characters")
+    elif account.token_uri not in token_uris:
+        raise InvalidField("secret", "its token_uri is not on this deployment's list")
 
 
 def _matching(field: str, text: str, pattern: re.Pattern[str], why: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.price import Price
+from tollgate_dialects.registry import UPSTREAM_DIALECTS
 from tollgate_dialects.tokens import calibration as calibrations
 from tollgate_dialects.tokens.calibration import Calibration
 from tollgate_router.providers import base_url
@@ -62,6 +63,11 @@ class Candidate:
     # What the encrypted key is bound to: a key cannot follow a moved address.
     key_context: str
     without_include_usage: bool = False
+
+    @property
+    def words(self) -> Protocol:
+        """The protocol whose requests it takes as they are."""
+        return UPSTREAM_DIALECTS[self.protocol].words
 
     @property
     def key_id(self) -> str:
@@ -159,7 +165,8 @@ def build(
         for served in provider.models if provider.enabled and provider.keys else ():
             if served.model in newest:
                 ways = _ways(provider, address, served)
-                routes.setdefault((provider.protocol, served.model), []).extend(ways)
+                for way in ways:
+                    routes.setdefault((way.words, served.model), []).append(way)
                 of_model.setdefault(served.model, []).extend(ways)
                 born = created.get(served.model, provider.create_unix_ms)
                 created[served.model] = min(born, provider.create_unix_ms)
@@ -186,7 +193,7 @@ def build(
         _all_routes={
             (protocol, model): (
                 *routes.get((protocol, model), ()),
-                *(way for way in of_model[model] if way.protocol is not protocol),
+                *(way for way in of_model[model] if way.words is not protocol),
             )
             for protocol in Protocol
             for model in of_model

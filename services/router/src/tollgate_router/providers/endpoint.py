@@ -5,10 +5,9 @@ upstream header but what its dialect passes on.
 """
 
 import re
+from collections.abc import Mapping
 
-from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.dialect import Asked, UpstreamEndpoint
-from tollgate_dialects.registry import UPSTREAM_DIALECTS
+from tollgate_dialects.dialect import Asked, Enveloped, UpstreamEndpoint
 from tollgate_router.providers.base_url import BaseUrl
 
 USER_AGENT = "tollgate/0.1"
@@ -26,18 +25,27 @@ def target(address: BaseUrl, spoken: UpstreamEndpoint, asked: Asked) -> str:
     return url(address, spoken, asked).removeprefix(address.origin)
 
 
+def enveloped(
+    spoken: UpstreamEndpoint, body: bytes, headers: Mapping[str, str], model: str
+) -> Enveloped:
+    """A request with what the cloud wants around it; `model` is the upstream's name."""
+    if spoken.envelope is None:
+        return Enveloped(body, headers)
+    return spoken.envelope(body, headers, model)
+
+
 def is_sendable_key(key: str) -> bool:
     """True when the key can stand in a header."""
     return _KEY.fullmatch(key) is not None
 
 
-def headers(protocol: Protocol, key: str) -> dict[str, str]:
-    """The headers of every call with this key."""
+def headers(vouching: Mapping[str, str]) -> dict[str, str]:
+    """The headers of every call with an upstream key, by those that the key makes."""
     return {
         "User-Agent": USER_AGENT,
         "Content-Type": "application/json",
         "Accept": "*/*",
         # Encoded answers would have to be decoded before they can be metered: a bomb's way in.
         "Accept-Encoding": "identity",
-        **UPSTREAM_DIALECTS[protocol].endpoint.key_headers(key),
+        **vouching,
     }

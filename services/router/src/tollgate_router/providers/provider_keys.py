@@ -3,19 +3,25 @@
 Owns every plaintext key of the suite. Promises: a key is in memory only after a call needed it,
 for `KEEP_SECONDS` at most or as long as a call that was sent with it runs (references are dropped
 then; Python cannot overwrite them), and it leaves only as a header of a request to the origin
-that it is bound to, or as the signature of one.
+that it is bound to, or as the signature of one. Where a key is a service account, its access token
+is what leaves; that is kept until `RENEW_SECONDS` before its end, and got anew once for however
+many calls wait.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeAlias, TypeVar
 
+from tollgate_dialects.common.google_account import BadAccountError, ServiceAccount
 from tollgate_dialects.dialect import Asked, Outgoing, Signer
 from tollgate_dialects.registry import UPSTREAM_DIALECTS
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import Keyring, KeyringFault
 from tollgate_kit.secret import Secret
 from tollgate_router.providers import endpoint
+from tollgate_router.providers.access_token import AccessToken, TokenFault
 from tollgate_router.providers.base_url import BaseUrl
 from tollgate_router.providers.catalogue import Candidate, encryption_context
 from tollgate_router.providers.request_head import RequestHead
@@ -23,8 +29,14 @@ from tollgate_router.providers.request_head import RequestHead
 KEYRING_KEY = "upstream-keys"
 KEEP_SECONDS = 60.0
 KEYS_MAX = 4096
+RENEW_SECONDS = 300.0
 # Where the address depends on the call, it is set for each.
 _ANY_CALL = Asked(model="", stream=False)
+
+
+K = TypeVar("K")
+# Raises TokenFault.
+Exchange: TypeAlias = Callable[[ServiceAccount], Awaitable[AccessToken]]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -48,11 +60,15 @@ class OpenKey:
 class ProviderKeys:
     """Encrypts new keys and opens stored ones."""
 
-    def __init__(self, keyring: Keyring, *, clock: Clock) -> None:
+    def __init__(self, keyring: Keyring, *, exchange: Exchange, clock: Clock) -> None:
         self._keyring = keyring
+        self._exchange = exchange
         self._clock = clock
-        # Context -> (ciphertext it came from, when it was opened, the key).
+        # Context -> (ciphertext it came from, until when it is kept, the key).
         self._open: dict[str, tuple[str, float, OpenKey]] = {}
+        # Context -> (ciphertext of its account, when it ends, the token).
+        self._tokens: dict[str, tuple[str, float, Secret]] = {}
+        self._opening: dict[str, asyncio.Task[OpenKey]] = {}
         self._one_at_a_time = asyncio.Lock()
 
     async def encrypt(self, tenant: str, key_id: str, address: BaseUrl, key: Secret) -> str:
@@ -71,39 +87,100 @@ class ProviderKeys:
         found = self._open.get(candidate.key_context)
         if found is None or found[0] != candidate.key.encrypted:
             return None
-        return None if self._clock.monotonic() - found[1] >= KEEP_SECONDS else found[2]
+        return None if self._clock.monotonic() >= found[1] else found[2]
 
     async def open(self, candidate: Candidate) -> OpenKey:
-        """The key, decrypted if need be. Raises KeyringFault."""
+        """The key, decrypted if need be. Raises KeyringFault, TokenFault."""
         if key := self.at_hand(candidate):
             return key
-        async with self._one_at_a_time:
-            if key := self.at_hand(candidate):
-                return key
-            context = candidate.key_context
-            secret = await self._keyring.decrypt(KEYRING_KEY, context, candidate.key.encrypted)
-            if not endpoint.is_sendable_key(secret.reveal()):
+        context = candidate.key_context
+        opening = self._opening.get(context)
+        if opening is None:
+            opening = asyncio.get_running_loop().create_task(self._opened(candidate))
+            opening.add_done_callback(_looked_at)
+            self._opening[context] = opening
+        # Shared by all who come meanwhile: who leaves does not end it for the others.
+        return await asyncio.shield(opening)
+
+    async def _opened(self, candidate: Candidate) -> OpenKey:
+        context, encrypted = candidate.key_context, candidate.key.encrypted
+        spoken = UPSTREAM_DIALECTS[candidate.protocol].endpoint
+        try:
+            async with self._one_at_a_time:
+                secret = await self._keyring.decrypt(KEYRING_KEY, context, encrypted)
+            key = secret.reveal()
+            until = self._clock.monotonic() + KEEP_SECONDS
+            secrets = spoken.secrets_in(key)
+            try:
+                account = spoken.account(key)
+            except BadAccountError:
+                raise KeyringFault("the decrypted key is no account") from None
+            if account is not None:
+                ends, token = await self._token(context, encrypted, account)
+                until = min(until, ends)
+                vouching = {"Authorization": f"Bearer {token.reveal()}"}
+                # Google fills its tokens up with dots.
+                secrets += (token.reveal(), token.reveal().rstrip("."))
+            elif endpoint.is_sendable_key(key):
+                vouching = dict(spoken.key_headers(key))
+            else:
                 raise KeyringFault("the decrypted key cannot stand in a header")
-            spoken = UPSTREAM_DIALECTS[candidate.protocol].endpoint
-            head = RequestHead.post(
-                endpoint.url(candidate.address, spoken, _ANY_CALL),
-                endpoint.headers(candidate.protocol, secret.reveal()),
-            )
-            secrets = tuple(map(Secret, spoken.secrets_in(secret.reveal())))
-            opened = OpenKey(secrets, head, spoken.signer(secret.reveal()))
-            while len(self._open) >= KEYS_MAX:
-                del self._open[next(iter(self._open))]
-            self._open[context] = (candidate.key.encrypted, self._clock.monotonic(), opened)
+            url = endpoint.url(candidate.address, spoken, _ANY_CALL)
+            head = RequestHead.post(url, endpoint.headers(vouching))
+            opened = OpenKey(tuple(map(Secret, secrets)), head, spoken.signer(key))
+            _make_room(self._open)
+            self._open[context] = (encrypted, until, opened)
             return opened
+        finally:
+            del self._opening[context]
+
+    async def _token(
+        self, context: str, encrypted: str, account: ServiceAccount
+    ) -> tuple[float, Secret]:
+        """When the account's token is to be looked for again, and the token. Raises TokenFault."""
+        began = self._clock.monotonic()
+        known = self._tokens.get(context)
+        if known is not None and known[0] != encrypted:
+            known = None
+        if known is not None and began < known[1] - RENEW_SECONDS:
+            return known[1] - RENEW_SECONDS, known[2]
+        try:
+            made = await self._exchange(account)
+        except TokenFault:
+            if known is None or self._clock.monotonic() >= known[1]:
+                raise
+            return known[1], known[2]  # it is good for minutes yet
+        ends = began + made.life_seconds
+        _make_room(self._tokens)
+        self._tokens[context] = (encrypted, ends, made.token)
+        return max(ends - RENEW_SECONDS, began), made.token
 
     def sweep(self, *, keep: frozenset[str] | None = None) -> None:
-        """Drop keys whose minute is over, and those whose context is not in keep."""
-        oldest = self._clock.monotonic() - KEEP_SECONDS
-        self._open = {
-            context: entry
-            for context, entry in self._open.items()
-            if entry[1] > oldest and (keep is None or context in keep)
-        }
+        """Drop keys and tokens whose time is over, and those whose context is not in keep."""
+        now = self._clock.monotonic()
+        self._open = _live(self._open, now, keep)
+        self._tokens = _live(self._tokens, now, keep)
 
     def __len__(self) -> int:
         return len(self._open)
+
+
+def _live(
+    kept: dict[str, tuple[str, float, K]], now: float, keep: frozenset[str] | None
+) -> dict[str, tuple[str, float, K]]:
+    return {
+        context: entry
+        for context, entry in kept.items()
+        if entry[1] > now and (keep is None or context in keep)
+    }
+
+
+def _make_room(kept: dict[str, tuple[str, float, K]]) -> None:
+    while len(kept) >= KEYS_MAX:
+        del kept[next(iter(kept))]
+
+
+def _looked_at(opening: asyncio.Task[OpenKey]) -> None:
+    """A fault that nobody waits for any more is not the loop's to report."""
+    if not opening.cancelled():
+        opening.exception()

@@ -47,16 +47,7 @@ class Messages(Speech):
     @classmethod
     def hear(cls, request: Request) -> Self:
         asked = parsed(request.body, "messages")
-        if not isinstance(asked.get("max_tokens"), int):
-            raise ValueError("max_tokens: Field required")
-        question = Question(
-            model=model_of(asked),
-            stream=asked.get("stream") is True,
-            input_tokens=input_tokens(asked, "messages", "system", "tools"),
-            max_tokens=limit(asked["max_tokens"]),
-            function=_function(asked),
-        )
-        return cls(question)
+        return cls(question(asked, model_of(asked), stream=asked.get("stream") is True))
 
     def body(self, answer: Answer) -> bytes:
         message = self._message([self._block(part) for part in answer.parts], answer.usage)
@@ -137,6 +128,19 @@ class Messages(Speech):
         if usage is not None:
             message["usage"] = _usage(usage)
         return message
+
+
+def question(asked: dict[str, Any], model: str, *, stream: bool) -> Question:
+    """What a message asks. Raises ValueError."""
+    if not isinstance(asked.get("max_tokens"), int):
+        raise ValueError("max_tokens: Field required")
+    return Question(
+        model=model,
+        stream=stream,
+        input_tokens=input_tokens(asked, "messages", "system", "tools"),
+        max_tokens=limit(asked["max_tokens"]),
+        function=_function(asked),
+    )
 
 
 def _function(asked: dict[str, Any]) -> str:
