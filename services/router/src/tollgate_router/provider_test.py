@@ -22,7 +22,7 @@ from tollgate_router.providers.catalogue import (
     ProviderModel,
     encryption_context,
 )
-from tollgate_router.providers.provider_keys import ProviderKeys
+from tollgate_router.providers.provider_keys import OpenKey, ProviderKeys
 from tollgate_router.routing import refusal, routing
 from tollgate_router.upstream.answer import Answer
 from tollgate_router.upstream.fault import Fault, UpstreamFault
@@ -90,15 +90,18 @@ class ProviderTest:
             return Found("key_not_opened")
         except TokenFault as fault:
             return Found(_NO_TOKEN[fault.why])
+        return await self._call(candidate, served, opened)
+
+    async def _call(self, candidate: Candidate, served: ProviderModel, opened: OpenKey) -> Found:
         head = opened.head
-        spoken = UPSTREAM_DIALECTS[provider.protocol]
+        spoken = UPSTREAM_DIALECTS[candidate.protocol]
         smallest = Target(served.upstream_model, OUTPUT_TOKENS)
         ping = orjson.dumps(spoken.translation.write_request(_PING, smallest).document)
         sent = endpoint.enveloped(spoken.endpoint, ping, {}, served.upstream_model)
         body = sent.body
         if not spoken.endpoint.is_one_path:
             asked = Asked(served.upstream_model, stream=False, body=body)
-            head = head.at(endpoint.target(address, spoken.endpoint, asked))
+            head = head.at(endpoint.target(candidate.address, spoken.endpoint, asked))
         head = opened.signed(head.with_headers(sent.headers), body, self._clock)
         began = self._clock.monotonic()
         try:
