@@ -145,3 +145,23 @@ WIRES = {
         events=of_frames,
     ),
 }  # fmt: skip
+
+
+def event(client: str, text: str) -> bytes:
+    """A piece of an answer, as the protocol has it."""
+    match client:
+        case "openai":
+            document: dict = {"choices": [{"index": 0, "delta": {"content": text}}]}
+        case "anthropic":
+            delta = {"type": "text_delta", "text": text}
+            document = {"type": "content_block_delta", "index": 0, "delta": delta}
+        case "responses":
+            document = {"type": "response.output_text.delta", "delta": text}
+        case "gemini":
+            document = {"candidates": [{"content": {"parts": [{"text": text}]}}]}
+        case _:
+            choice = {"message": {"content": text}, "finish_reason": "null"}
+            document = {"output": {"choices": [choice]}}
+    name = f"event: {document['type']}\n" if "type" in document else ""
+    name = "id:1\nevent:result\n:HTTP_STATUS/200\n" if client == "dashscope" else name
+    return f"{name}data:{json.dumps(document)}\n\n".encode()

@@ -6,10 +6,11 @@ import re
 
 import pytest
 
-from tests.demo import WIRES
+from tests.demo import WIRES, event
 from tests.fakes.edge import KEY, Edge, Wire, connect, data, end, head, route, running
 from tollgate.audit.v1 import audit_pb2
 from tollgate_edge.config import LimitsConfig
+from tollgate_router.messages import PROTOCOLS
 
 FINISHED = audit_pb2.ENTRY_KIND_CALL_FINISHED
 CLIENTS = ("openai", "anthropic", "responses", "gemini", "dashscope")
@@ -17,26 +18,6 @@ EACH = pytest.mark.parametrize("client", CLIENTS)
 WAYS = pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 # Google's SDK fails on a comment.
 SILENT = ("gemini",)
-
-
-def event(client: str, text: str) -> bytes:
-    """A piece of an answer, as the protocol has it."""
-    match client:
-        case "openai":
-            document: dict = {"choices": [{"index": 0, "delta": {"content": text}}]}
-        case "anthropic":
-            delta = {"type": "text_delta", "text": text}
-            document = {"type": "content_block_delta", "index": 0, "delta": delta}
-        case "responses":
-            document = {"type": "response.output_text.delta", "delta": text}
-        case "gemini":
-            document = {"candidates": [{"content": {"parts": [{"text": text}]}}]}
-        case _:
-            choice = {"message": {"content": text}, "finish_reason": "null"}
-            document = {"output": {"choices": [choice]}}
-    name = f"event: {document['type']}\n" if "type" in document else ""
-    name = "id:1\nevent:result\n:HTTP_STATUS/200\n" if client == "dashscope" else name
-    return f"{name}data:{json.dumps(document)}\n\n".encode()
 
 
 LAST = {
@@ -185,12 +166,13 @@ async def test_a_slow_client_holds_back_its_own_upstream_only(edge, client):
     assert given == pieces
 
 
-@EACH
-async def test_a_silent_stream_beats_where_its_protocol_has_comments(mesh, client):
+async def test_a_silent_stream_beats_where_its_protocol_has_comments(mesh):
     """Before the first event and between two; where clients take no comment, nothing is said."""
     async with running(mesh, limits=LimitsConfig(beat_seconds=1)) as edge:
+        spoken = {WIRES[client].dialect: client for client in CLIENTS}
 
         async def script(request):
+            client = spoken[PROTOCOLS[request.client_protocol]]
             yield head("text/event-stream")
             await asyncio.sleep(1.3)
             yield data(event(client, "first"))
@@ -199,9 +181,14 @@ async def test_a_silent_stream_beats_where_its_protocol_has_comments(mesh, clien
             yield end()
 
         edge.script(script)
-        wire = await begin(edge, client, stream=True)
-        got = await wire.until(LAST[client].strip(), 6)
-        before, _, after = got.partition(b"first")
-        beats = [part.count(b": keep-alive\n") for part in (before, after)]
-        assert beats == [0, 0] if client in SILENT else min(beats) > 0
-        wire.abort()
+
+        async def told(client: str) -> list[int]:
+            wire = await begin(edge, client, stream=True)
+            got = await wire.until(LAST[client].strip(), 8)
+            wire.abort()
+            before, _, after = got.partition(b"first")
+            return [part.count(b": keep-alive\n") for part in (before, after)]
+
+        beats = dict(zip(CLIENTS, await asyncio.gather(*map(told, CLIENTS)), strict=True))
+    for client, found in beats.items():
+        assert found == [0, 0] if client in SILENT else min(found) > 0, client

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests import observe, upstream
-from tests.demo import WIRES
+from tests.demo import WIRES, event
 from tests.failing import ask, documents, error_of
 from tests.live import (
     ANTHROPIC,
@@ -122,7 +122,7 @@ def test_trust_14_promise_06_whoever_leaves_pays_what_was_produced(live: Live):
 def giant(name: str) -> bytes:
     """An event of an upstream above every bound, of which nobody needs the rest."""
     text = EVIL.decode() + "x" * (2 << 20)
-    return aws.text(text) if name == "bedrock" else f"data: {text}".encode()
+    return aws.text(text) if name == "bedrock" else event(name, text)
 
 
 @pytest.mark.parametrize("name", UPSTREAMS)
