@@ -48,7 +48,7 @@ def assert_covered(document, source, model):
         bound = facts.translated().input_token_bound
         assert bound >= HIDDEN + readable({**written.document, "inferenceConfig": {}})
     assert facts.translated().cache_write in ("5m", "1h")
-    if b'"ttl"' in orjson.dumps(written.document["messages"]):
+    if b'"ttl":' in orjson.dumps(written.document["messages"]):
         assert "1h" == facts.cache_write
 
 

@@ -124,12 +124,7 @@ def provider_add(
     config: ConfigFile = None,
 ) -> None:
     """Add an upstream and its key. The key is read from a file or standard input, never argv."""
-    known_as = PRESETS.get(preset, Preset(protocol or "openai", base_url))
-    if protocol not in {"", known_as.protocol}:
-        raise Fault(
-            f"--preset {preset} speaks {known_as.protocol}, and --protocol says {protocol}",
-            "leave one of them out; without --preset give --base-url",
-        )
+    known_as = _known_as(preset, protocol, base_url)
     base_url = base_url or known_as.base_url
     protocol = protocol or known_as.protocol
     without_include_usage |= known_as.without_include_usage
@@ -156,12 +151,7 @@ def provider_add(
         shown = {**_plain(provider), "key_id": key_id, "unpriced_models": unpriced}
         present.print_json(shown)
     else:
-        count = len(provider.key_ids)
-        print(
-            f"provider {name} added with key {key_id}"
-            if count == 1
-            else f"provider {name} was there already: added key {count} to it, {key_id}"
-        )
+        print(_added(provider, key_id))
         print(hint.typed(f"  try it: tollgate provider test {name}"))
     for without in unpriced:
         print(
@@ -169,6 +159,25 @@ def provider_add(
             f"  {hint.typed(callable_models.price_command(without))}",
             file=sys.stderr,
         )
+
+
+def _known_as(preset: str, protocol: str, base_url: str) -> Preset:
+    """What the preset says, else the options. Raises Fault where they contradict each other."""
+    known_as = PRESETS.get(preset, Preset(protocol or "openai", base_url))
+    if protocol not in {"", known_as.protocol}:
+        raise Fault(
+            f"--preset {preset} speaks {known_as.protocol}, and --protocol says {protocol}",
+            "leave one of them out; without --preset give --base-url",
+        )
+    return known_as
+
+
+def _added(provider: Any, key_id: str) -> str:
+    """The same command adds a provider, and another key to one that is there."""
+    count = len(provider.key_ids)
+    if count == 1:
+        return f"provider {provider.name} added with key {key_id}"
+    return f"provider {provider.name} was there already: added key {count} to it, {key_id}"
 
 
 def _checked(
