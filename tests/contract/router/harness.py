@@ -229,10 +229,8 @@ class Harness:
         self.store = MemoryStore()
         self.upstream = Upstream(upstream, allow_private=True)
         self.token_uris = token_uris
-        self.exchange = TokenExchange(
-            self.upstream, token_uris, clock=self.clock, metrics=self.metrics
-        )
-        self.keys = ProviderKeys(keyring, exchange=self.exchange.token, clock=self.clock)
+        exchange = TokenExchange(self.upstream, token_uris, clock=self.clock, metrics=self.metrics)
+        self.keys = ProviderKeys(keyring, exchange=exchange.token, clock=self.clock)
         self.reservations = UsedReservations(limit=1_000_000)
         self.attempts = Attempts(
             upstream=self.upstream,

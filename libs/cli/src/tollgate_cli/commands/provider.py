@@ -60,6 +60,14 @@ Protocol = Annotated[
     typer.Option("--protocol", help=f"{', '.join(PROTOCOLS)}; default: the preset's, or openai."),
 ]
 
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        help="The key, or a Google service account's JSON file; default: standard input.",
+    ),
+]
+
 
 async def add_provider(
     operator: Operator,
@@ -106,13 +114,7 @@ def provider_add(
     preset: PresetName = "",
     base_url: BaseUrl = "",
     protocol: Protocol = "",
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--key-file",
-            help="The key, or a Google service account's JSON file; default: standard input.",
-        ),
-    ] = None,
+    key_file: KeyFile = None,
     without_include_usage: Annotated[
         bool,
         typer.Option(

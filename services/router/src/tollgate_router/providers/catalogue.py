@@ -165,8 +165,7 @@ def build(
         for served in provider.models if provider.enabled and provider.keys else ():
             if served.model in newest:
                 ways = _ways(provider, address, served)
-                for way in ways:
-                    routes.setdefault((way.words, served.model), []).append(way)
+                routes.setdefault((ways[0].words, served.model), []).extend(ways)
                 of_model.setdefault(served.model, []).extend(ways)
                 born = created.get(served.model, provider.create_unix_ms)
                 created[served.model] = min(born, provider.create_unix_ms)
