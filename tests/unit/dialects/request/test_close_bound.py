@@ -270,6 +270,8 @@ def test_what_was_thought_before_the_users_last_word_is_not_read():
         assert is_read == (close(RESPONSES, model, document) > 690), (model, context)
         later = document | {"input": [word, thought()]}
         assert close(RESPONSES, model, later) > 690
+        rules, known = DIALECTS[RESPONSES].request, calibration.of_model(model)
+        assert close_bound.count(orjson.dumps(document), rules, known).translated_tokens > 690
 
 
 DEFERRED = {"name": "f", "description": "later", "input_schema": {"d": "word " * 900}}
@@ -296,6 +298,10 @@ def test_a_tool_that_comes_later_is_its_name_until_it_comes(more, is_whole):
     assert close(MESSAGES, "claude-sonnet-4-6", hosted) > 900 + 600
     at_once = document | {"tools": [shown, DEFERRED]}
     assert close(MESSAGES, "claude-sonnet-4-6", at_once) > 900 + 600
+    # Another protocol's model is told of all tools at once.
+    known, rules = calibration.of_model("claude-sonnet-4-6"), DIALECTS[MESSAGES].request
+    said = close_bound.count(orjson.dumps(document | more), rules, known)
+    assert said.translated_tokens > 900 + 600
 
 
 @pytest.mark.parametrize(

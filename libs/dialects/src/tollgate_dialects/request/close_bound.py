@@ -93,23 +93,34 @@ def count(body: bytes, rules: RequestRules, calibration: Calibration) -> CloseBo
     document = orjson.loads(body)
     printed = orjson.dumps(document)
     content = rules.content(document, printed)
-    reading = _Reading(calibration, content)
-    text_tokens = sum(map(reading.file, content.files))
-    if content.references:
-        text_tokens += content.references * reading.longest(document.get("tools") or ())
-    shown = _without_deferred(_without_forgotten(document, calibration), printed)
-    read = calibration.of_text(text_tokens + reading.document(shown))
-    read += reading.opaque_tokens + content.vendor_tokens
-    read += sum(calibration.picture(shown.size, shown.detail) for shown in content.pictures)
+    declared = document.get("tools") or ()
+    shown = _without_deferred(_without_forgotten(document, calibration), printed, rules)
+    whole = _read(document, content, calibration, declared)
+    read = whole if shown is document else _read(shown, content, calibration, declared)
     return CloseBound(
         read + _told(document, calibration),
-        read
+        # What is translated may say all that a vendor would have left out.
+        whole
         + calibration.most(has_tools=_has_tools(document))
         + _TASK_BUDGET_TOKENS
         + TRANSLATED_OBJECT_TOKENS * printed.count(b"{"),
         bounds_fetched=content.fetches_pictures
         and calibration.fetches_pictures
         and not content.unbounded,
+    )
+
+
+def _read(
+    document: Mapping[str, Any], content: Content, calibration: Calibration, declared: Any
+) -> int:
+    """What a document itself says and shows; `declared`: the tools that it may refer to."""
+    reading = _Reading(calibration, content)
+    text_tokens = reading.document(document) + sum(map(reading.file, content.files))
+    if content.references:
+        text_tokens += content.references * reading.longest(declared)
+    pictures = sum(calibration.picture(shown.size, shown.detail) for shown in content.pictures)
+    return (
+        calibration.of_text(text_tokens) + reading.opaque_tokens + content.vendor_tokens + pictures
     )
 
 
@@ -142,10 +153,12 @@ def _is_forced(document: Mapping[str, Any]) -> bool:
     return kind not in (None, "auto", "none")
 
 
-def _without_deferred(document: Mapping[str, Any], printed: bytes) -> Mapping[str, Any]:
+def _without_deferred(
+    document: Mapping[str, Any], printed: bytes, rules: RequestRules
+) -> Mapping[str, Any]:
     """Tools that come later by their names: what the request itself brings of them, it holds again.
 
-    What the vendor searches for itself, it may read all of.
+    What the vendor searches for itself, it may read all of; so it may where the search is shed.
     """
     tools = document.get("tools")
     if not isinstance(tools, list) or not any(map(_is_deferred, tools)):
@@ -153,6 +166,7 @@ def _without_deferred(document: Mapping[str, Any], printed: bytes) -> Mapping[st
     is_whole = (
         _is_forced(document)
         or b'"tool_addition"' in printed
+        or rules.sheds(document, printed)
         or not all(
             tool.get("type") in (None, "custom", "function")
             or (tool.get("type") == "tool_search" and tool.get("execution") == "client")
