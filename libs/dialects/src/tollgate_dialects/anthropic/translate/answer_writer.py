@@ -119,21 +119,22 @@ class MessageWriter(EventWriter):
 
     def write(self, event: Event, usage: Usage | None) -> bytes:
         """The frames of an event; the name of each is what clients go by."""
-        return b"".join(
+        frames = [
             b"event: %b\ndata: %b\n\n" % (document["type"].encode(), documents.written(document))
             for document in self.told(event, usage)
-        )
+        ]
+        return b"".join(frames)
 
     def told(self, event: Event, usage: Usage | None) -> list[dict[str, Any]]:
         """The documents of an event."""
         told: list[dict[str, Any]]
         match event:
+            case Delta(text):
+                told = self._more(text)
             case Started():
                 told = [self._start(usage)]
             case PartStarted(part):
                 told = self._begin(part)
-            case Delta(text):
-                told = self._more(text)
             case Sealed(opaque):
                 self._seal, told = opaque, []
             case Cited(citation):
