@@ -19,8 +19,12 @@ _LINES = re.compile(_LINE_END)
 _BLANKS = re.compile(rb"[\r\n]*+")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELDS = (b"data", b"event", b"id", b"retry")
-# A whole frame as nearly everybody writes it, which needs no reading line by line.
-_SIMPLE = re.compile(rb"(?:event: ([\w.]++)\n)?data: (?!\s*+data:)([^\r\n]*+)\n\n")
+# A whole frame as nearly everybody writes it, which needs no reading line by line; with an id and
+# a comment, as DashScope's have, it is none that is simple.
+_USUAL = re.compile(
+    rb"(id:\d++\n)?(?:event:([ ]?[\w.]++)\n)?(:[^\r\n]*+\n)?"
+    rb"data:([ ]?)(?!\s*+data:)([^\r\n]*+)\n\n"
+)
 
 
 class FrameError(Exception):
@@ -158,24 +162,25 @@ def events(frames: bytes) -> Iterator[Event]:
     """What whole frames say, one after another."""
     position = 0
     while position < len(frames):
-        if simple := _SIMPLE.match(frames, position):
-            position = simple.end()
-            yield _simple_event(simple)
+        if usual := _USUAL.match(frames, position):
+            position = usual.end()
+            yield _usual_event(usual)
         else:
             start, position = frame_at(frames, position)
             if frame := frames[start:position]:
                 yield parse(frame)
 
 
-def _simple_event(found: re.Match[bytes]) -> Event:
-    name, data = found.groups(b"")
-    return Event(name, data, is_simple=True, is_event=True)
+def _usual_event(found: re.Match[bytes]) -> Event:
+    number, name, comment, blank, data = found.groups(b"")
+    is_simple = blank != b"" and name[:1] in (b"", b" ") and not (number or comment)
+    return Event(name.lstrip(), data, is_simple, is_event=True)
 
 
 def parse(frame: bytes) -> Event:
     """The event in a frame. Data that was framed twice loses its inner frame."""
-    if simple := _SIMPLE.fullmatch(frame):
-        return _simple_event(simple)
+    if usual := _USUAL.fullmatch(frame):
+        return _usual_event(usual)
     name = b""
     data: list[bytes] = []
     lines = _LINES.split(frame.removeprefix(_BYTE_ORDER_MARK))
