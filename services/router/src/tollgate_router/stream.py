@@ -139,8 +139,10 @@ class Stream:
         translator, meter = self._translator, self._meter
         if translator is None:
             return data if self._renaming is None else self._renaming.frames(data)
-        so_far = None if meter.reported is None else meter.usage
-        told = translator.feed(data, charged or so_far)
+        usage = charged
+        if charged is None and meter.reported is not None:
+            usage = meter.usage
+        told = translator.feed(data, usage)
         if self.reason is EndReason.COMPLETED and not translator.finished:
             raise IllegalEventError
         return told

@@ -61,18 +61,20 @@ def _is_listed(value: Any, kind: Kind) -> bool:
     if isinstance(kind, dict):
         return isinstance(value, dict) and _are_listed(value, kind)
     if isinstance(kind, list):
-        if not isinstance(value, list):
-            return False
-        for item in value:  # noqa: SIM110 - a generator costs more than what it would ask
-            if not _is_listed(item, kind[0]):
-                return False
-        return True
+        return isinstance(value, list) and _all_are_listed(value, kind[0])
     if isinstance(kind, tuple):
         return type(value) in _SCALARS or _is_listed(value, kind[1])
     if kind is SCALAR:
         return type(value) in _SCALARS
     # Prose is rare, and looked at with the secrets at hand.
     return kind is FACTS and _are_facts(value, 0)
+
+
+def _all_are_listed(items: Sequence[Any], kind: Kind) -> bool:
+    for item in items:  # noqa: SIM110 - a generator costs more than what it would ask
+        if not _is_listed(item, kind):
+            return False
+    return True
 
 
 def _are_listed(members: Mapping[str, Any], kinds: Mapping[str, Kind]) -> bool:

@@ -127,8 +127,8 @@ class MessageReader(EventReader):
                 # Other blocks stand between it and what it signs.
                 return
             block = self._blocks[index] = _Block(was_begun=False)
-        for text in _PIECES:
-            if text in delta:
+        if len(self._blocks) > 1:
+            for text in _PIECES:
                 self._backlog.take(_word(delta, text), parts=len(self._blocks) - 1)
         block.add(delta)
 
@@ -155,6 +155,9 @@ class MessageReader(EventReader):
             self._has_called |= block.has_called
             self._ended.add(index)
             del self._blocks[index]
+            if len(self._blocks) == 1:
+                # What waited is told next.
+                self._backlog = Backlog()
         return events
 
 
@@ -252,7 +255,8 @@ class _Block:
     def _say(self, text: str) -> None:
         if text:
             self._has_text = True
-            self._tell(Delta(text))
+            self._begin()
+            self._waiting.append(Delta(text))
 
     def _speak(self, kind: type[Text] | type[Thinking], text: str) -> None:
         """Some upstreams put thinking into a block that was begun as text."""

@@ -150,7 +150,7 @@ class _Told:
         """What a client is told of an event between the start and the finish."""
         match event:
             case Delta(text):
-                return [self._more(text)] if text else []
+                return [self.more(text)] if text else []
             case PartStarted(part):
                 return self._begun(part)
             case Sealed(opaque):
@@ -175,7 +175,7 @@ class _Told:
         self._part = part
         if not isinstance(part, ToolCall):
             self._thought = []
-            return [self._more(part.text)] if part.text else []
+            return [self.more(part.text)] if part.text else []
         fragment: dict[str, Any] = {"index": self.calls, "id": part.call_id}
         if part.takes_text:
             fragment |= {"type": "custom", "custom": {"name": part.name, "input": part.arguments}}
@@ -186,7 +186,8 @@ class _Told:
         self._has_arguments = bool(part.arguments)
         return [{"tool_calls": [fragment]}]
 
-    def _more(self, text: str) -> dict[str, Any]:
+    def more(self, text: str) -> dict[str, Any]:
+        """The delta of more text of the part that has begun."""
         part = self._part
         if isinstance(part, ToolCall):
             self._has_arguments = True
@@ -262,6 +263,8 @@ class ChunkWriter(EventWriter):
 
     def write(self, event: Event, usage: Usage | None) -> bytes:
         """The frames of one event."""
+        if isinstance(event, Delta):
+            return self._chunk(self._told.more(event.text)) if event.text else b""
         if isinstance(event, Started):
             return self._chunk({"role": "assistant", "content": None, "refusal": None})
         if not isinstance(event, Finished):
