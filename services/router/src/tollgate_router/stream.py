@@ -86,9 +86,8 @@ class Stream:
         reason = self._reason(is_last=not chunk)
         if reason is not None:
             return self._end(reason, data)
-        usage = None if meter.reported is None else meter.usage
         try:
-            told = self._told(data, usage)
+            told = self._told(data)
         except IllegalEventError:
             return self._end(EndReason.UPSTREAM_ERROR)
         return self._message(told) if told else None
@@ -132,14 +131,17 @@ class Stream:
         """End the stream from our side; what was produced until here is charged."""
         self._end(reason)
 
-    def _told(self, data: bytes, usage: Usage | None) -> bytes:
-        """What passes of an upstream's frames, in the client's protocol.
+    def _told(self, data: bytes, charged: Usage | None = None) -> bytes:
+        """What passes of an upstream's frames, in the client's protocol; `charged`: at the end.
 
         Raises IllegalEventError, also for a complete answer whose end cannot be told.
         """
-        translator = self._translator
+        translator, meter = self._translator, self._meter
         if translator is None:
             return data if self._renaming is None else self._renaming.frames(data)
+        usage = charged
+        if charged is None and meter.reported is not None:
+            usage = meter.usage
         told = translator.feed(data, usage)
         if self.reason is EndReason.COMPLETED and not translator.finished:
             raise IllegalEventError

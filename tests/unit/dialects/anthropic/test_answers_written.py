@@ -3,9 +3,12 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.dialects.anthropic import sdk
 from tollgate_dialects.anthropic.translate import answer_writer, request_reader
+from tollgate_dialects.common import documents
 from tollgate_dialects.conversation.answer import (
     Answer,
     Cited,
@@ -69,6 +72,20 @@ def test_every_frame_has_its_name():
         "event: message_start", "event: content_block_start", "event: content_block_delta",
         "event: content_block_stop", "event: message_delta", "event: message_stop",
     ]  # fmt: skip
+
+
+@given(st.lists(st.text(max_size=20) | st.sampled_from(["\ud800", '"\\\n']), max_size=4))
+def test_more_text_is_written_as_every_document(texts):
+    """The frame that is written at once is the one that its document would have become."""
+    events = (Started(), PartStarted(Text("")), *(Delta(text) for text in texts))
+    teller = answer_writer.MessageWriter(sdk.context())
+    documented = [document for event in events for document in teller.told(event, None)]
+    writer = answer_writer.MessageWriter(sdk.context())
+    out = b"".join(writer.write(event, None) for event in events)
+    assert out == b"".join(
+        b"event: %b\ndata: %b\n\n" % (each["type"].encode(), documents.written(each))
+        for each in documented
+    )
 
 
 @pytest.mark.parametrize(

@@ -217,8 +217,11 @@ class StreamMeter(AnswerMeter):
         return frames
 
     def _learn(self, frame: bytes, document: dict[str, Any]) -> None:
+        vocabulary = self._rules.vocabulary
+        if vocabulary is None or self._lessons == 0:
+            return
         self._lessons -= 1
-        self._shapes.learn(frame, self._rules.vocabulary, self._rules.choices(document))
+        self._shapes.learn(frame, vocabulary, self._rules.choices(document))
 
     def _pass_frame(self, frame: bytes) -> bytes:
         self._going = None
@@ -285,7 +288,7 @@ class StreamMeter(AnswerMeter):
         form = self._rules.form
         is_as_read = passed is read.value and read.is_clean and form.is_own(frame, event, name)
         if is_as_read and not members.were_lost(event.data, written):
-            if self._lessons and not self.is_final:
+            if not self.is_final:
                 self._learn(frame, passed)
             return frame
         return form.written(frame, name, written)

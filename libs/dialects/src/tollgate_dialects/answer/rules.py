@@ -69,8 +69,8 @@ class AnswerRules:
     choices: Callable[[Mapping[str, Any]], Iterable[int]]
     end: sse.StreamEnd
     form: sse.FrameForm = sse.PLAIN
-    # What frames of plain text are made of.
-    vocabulary: Vocabulary
+    # What frames of plain text are made of; None: no frame is nothing but that.
+    vocabulary: Vocabulary | None = None
     # Where an error has its code: the first member that is a plain word.
     error_codes: tuple[str, ...]
     # Where its documents name the model: members from the top.

@@ -5,6 +5,7 @@ is dropped, that a listed one has a value of its kind, and that an error inside 
 apart from one.
 """
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
@@ -26,7 +27,9 @@ PROSE: Final = "prose"
 
 _FACTS_DEPTH_MAX = 8
 _FACT_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}(?:/[A-Za-z0-9_\-]{1,64})?\Z")
-_FACT_WORD = re.compile(r"[A-Za-z0-9_.:/@\-]{0,128}\Z")
+_FACT_CHARACTERS_MAX = 128
+_FACT_WORD = re.compile(r"[A-Za-z0-9_.:/@\-]*\Z")
+_FACT_WORDS_KEPT = 1_024
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
@@ -55,16 +58,23 @@ def _is_listed(value: Any, kind: Kind) -> bool:
     """Return whether `_kept` would drop nothing, as for almost every answer; quick to check."""
     if value is None or kind is WHOLE:
         return True
-    if kind is SCALAR:
-        return type(value) in _SCALARS
-    if kind is FACTS or kind is PROSE:
-        # Prose is rare, and looked at with the secrets at hand.
-        return kind is FACTS and _facts(value, 0) is value
+    if isinstance(kind, dict):
+        return isinstance(value, dict) and _are_listed(value, kind)
+    if isinstance(kind, list):
+        return isinstance(value, list) and _all_are_listed(value, kind[0])
     if isinstance(kind, tuple):
         return type(value) in _SCALARS or _is_listed(value, kind[1])
-    if isinstance(kind, list):
-        return isinstance(value, list) and all(_is_listed(item, kind[0]) for item in value)
-    return isinstance(value, dict) and _are_listed(value, kind)
+    if kind is SCALAR:
+        return type(value) in _SCALARS
+    # Prose is rare, and looked at with the secrets at hand.
+    return kind is FACTS and _are_facts(value, 0)
+
+
+def _all_are_listed(items: Sequence[Any], kind: Kind) -> bool:
+    for item in items:  # noqa: SIM110 - a generator costs more than what it would ask
+        if not _is_listed(item, kind):
+            return False
+    return True
 
 
 def _are_listed(members: Mapping[str, Any], kinds: Mapping[str, Kind]) -> bool:
@@ -104,9 +114,29 @@ def _kept_parts(value: Any, kind: Kind, secrets: Sequence[str]) -> Any:
     return {name: item for name, item in members.items() if item is not _NOTHING}
 
 
+def _are_facts(value: Any, depth: int) -> bool:
+    """Return whether `_facts` would drop nothing."""
+    if type(value) is not dict:
+        return _facts(value, depth) is value
+    if depth == _FACTS_DEPTH_MAX:
+        return False
+    for name, item in value.items():
+        if not _FACT_NAME.match(name):
+            return False
+        if type(item) is not int and not _are_facts(item, depth + 1):
+            return False
+    return True
+
+
+# Every frame of a stream may have the same few.
+@functools.lru_cache(maxsize=_FACT_WORDS_KEPT)
+def _is_fact(word: str) -> bool:
+    return _FACT_WORD.match(word) is not None and scrub(word) == word
+
+
 def _facts(value: Any, depth: int) -> Any:
     if isinstance(value, str):
-        return value if _FACT_WORD.match(value) and scrub(value) == value else _NOTHING
+        return value if len(value) <= _FACT_CHARACTERS_MAX and _is_fact(value) else _NOTHING
     if type(value) in _SCALARS:
         return value
     if depth == _FACTS_DEPTH_MAX:

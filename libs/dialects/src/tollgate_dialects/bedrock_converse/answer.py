@@ -3,7 +3,6 @@
 from typing import Final
 
 from tollgate_dialects.answer.rules import AnswerRules, words_of
-from tollgate_dialects.answer.template import Vocabulary
 from tollgate_dialects.bedrock_converse import framing, schema, stream, usage
 
 RULES: Final = AnswerRules(
@@ -17,8 +16,7 @@ RULES: Final = AnswerRules(
     event_name=lambda _document: b"",
     choices=lambda _document: (),
     end=stream.END,
-    # Each frame is read: it is written anew for the client in any case.
-    vocabulary=Vocabulary(texts="text", words="text"),
+    # No vocabulary: each frame is written anew for the client in any case.
     error_codes=("type", "code"),
     framing=framing.ConverseFraming,
 )

@@ -5,7 +5,9 @@ knows the member's name and nothing of its value.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+_OBJECTS: Final = frozenset((dict,))
 
 
 class ShapeError(ValueError):
@@ -70,6 +72,6 @@ def items(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     value = holder.get(name)
     if value is None:
         return []
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+    if not isinstance(value, list) or not _OBJECTS.issuperset(map(type, value)):
         raise ShapeError(name, "an array of objects")
     return value

@@ -6,7 +6,7 @@ one answer to "is this the end of the stream", for whoever meters and for whoeve
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -19,6 +19,12 @@ _LINES = re.compile(_LINE_END)
 _BLANKS = re.compile(rb"[\r\n]*+")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELDS = (b"data", b"event", b"id", b"retry")
+# A whole frame as nearly everybody writes it, which needs no reading line by line; with an id and
+# a comment, as DashScope's have, it is none that is simple.
+_USUAL = re.compile(
+    rb"(id:\d++\n)?(?:event:([ ]?[\w.]++)\n)?(:[^\r\n]*+\n)?"
+    rb"data:([ ]?)(?!\s*+data:)([^\r\n]*+)\n\n"
+)
 
 
 class FrameError(Exception):
@@ -144,12 +150,37 @@ def frame_at(frames: bytes, position: int) -> tuple[int, int]:
     """Where the next frame begins, behind blank lines, and ends: after its own, or with all."""
     blanks = _BLANKS.match(frames, position)
     assert blanks, "matches anything"
-    found = _BLANK_LINE.search(frames, blanks.end())
-    return blanks.end(), found.end() if found else len(frames)
+    start = blanks.end()
+    at = frames.find(b"\n\n", start)
+    if at >= 0 and frames.find(b"\r", start, at) < 0:  # as nearly everybody writes
+        return start, at + 2
+    found = _BLANK_LINE.search(frames, start)
+    return start, found.end() if found else len(frames)
+
+
+def events(frames: bytes) -> Iterator[Event]:
+    """What whole frames say, one after another."""
+    position = 0
+    while position < len(frames):
+        if usual := _USUAL.match(frames, position):
+            position = usual.end()
+            yield _usual_event(usual)
+        else:
+            start, position = frame_at(frames, position)
+            if frame := frames[start:position]:
+                yield parse(frame)
+
+
+def _usual_event(found: re.Match[bytes]) -> Event:
+    number, name, comment, blank, data = found.groups(b"")
+    is_simple = blank != b"" and name[:1] in (b"", b" ") and not (number or comment)
+    return Event(name.lstrip(), data, is_simple, is_event=True)
 
 
 def parse(frame: bytes) -> Event:
     """The event in a frame. Data that was framed twice loses its inner frame."""
+    if usual := _USUAL.fullmatch(frame):
+        return _usual_event(usual)
     name = b""
     data: list[bytes] = []
     lines = _LINES.split(frame.removeprefix(_BYTE_ORDER_MARK))

@@ -44,8 +44,15 @@ class Order:
 
     def check(self, event: Event) -> None:
         """Take one event. Raises IllegalEventError."""
-        if self.finished or self._has_started is isinstance(event, Started):
+        if isinstance(event, Delta):
+            # Nearly all are. No part is open before the start or behind the finish.
+            self._expect(is_open=True)
+        elif self.finished or self._has_started is isinstance(event, Started):
             raise IllegalEventError
+        else:
+            self._move(event)
+
+    def _move(self, event: Event) -> None:
         match event:
             case Started():
                 self._has_started = True
@@ -55,8 +62,6 @@ class Order:
                 self._parts += 1
                 if self._parts > _PARTS_MAX:
                     raise IllegalEventError
-            case Delta():
-                self._expect(is_open=True)
             case Sealed():
                 self._expect(is_open=True)
                 if self._is_sealed or isinstance(self._open, Text):

@@ -5,7 +5,7 @@ one is there exactly when the upstream's was; calls are of the tools that the cl
 more is kept of a stream than its state.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tollgate_dialects.common import sse
 from tollgate_dialects.conversation.answer import Event
@@ -36,19 +36,16 @@ class StreamTranslator:
     def feed(self, frames: bytes, usage: Usage | None) -> bytes:
         """Whole frames in the client's protocol. Raises IllegalEventError."""
         written: list[bytes] = []
-        position = 0
         try:
-            while position < len(frames):
-                start, position = sse.frame_at(frames, position)
-                if frame := frames[start:position]:
-                    written += self._told(self._reader.read(sse.parse(frame)), usage)
-            written += self._told(self._reader.close(), usage)
+            for event in sse.events(frames):
+                self._tell(self._reader.read(event), usage, written)
+            self._tell(self._reader.close(), usage, written)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise IllegalEventError from None
         return b"".join(written)
 
-    def _told(self, events: Sequence[Event], usage: Usage | None) -> Iterator[bytes]:
+    def _tell(self, events: Sequence[Event], usage: Usage | None, written: list[bytes]) -> None:
         for told in events:
             for event in self._restorer.restore(told):
                 self._order.check(event)
-                yield self._writer.write(event, usage)
+                written.append(self._writer.write(event, usage))

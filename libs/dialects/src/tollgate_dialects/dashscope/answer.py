@@ -3,7 +3,6 @@
 from typing import Final
 
 from tollgate_dialects.answer.rules import AnswerRules
-from tollgate_dialects.answer.template import Vocabulary
 from tollgate_dialects.dashscope import schema, stream, usage
 
 RULES: Final = AnswerRules(
@@ -17,8 +16,7 @@ RULES: Final = AnswerRules(
     choices=lambda _document: (),
     end=stream.END,
     form=stream.FORM,
-    # Every frame has usage, so none is plain text.
-    vocabulary=Vocabulary(texts="text", words="result"),
+    # No vocabulary: every frame has usage, so none is plain text.
     error_codes=("code",),
     model_at=(("output", "model_name"),),
 )

@@ -3,7 +3,6 @@
 from typing import Final
 
 from tollgate_dialects.answer.rules import AnswerRules, words_of
-from tollgate_dialects.answer.template import Vocabulary
 from tollgate_dialects.gemini import schema, stream, usage
 
 RULES: Final = AnswerRules(
@@ -18,7 +17,7 @@ RULES: Final = AnswerRules(
     event_name=lambda _document: b"",
     choices=lambda _document: (),
     end=stream.END,
-    vocabulary=Vocabulary(texts="text", words="model"),
+    # No vocabulary: nearly every chunk has usage, so none is plain text.
     error_codes=("status",),
     model_at=(("modelVersion",),),
     # Google's SDK takes a comment for the beginning of an error.

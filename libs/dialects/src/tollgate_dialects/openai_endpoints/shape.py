@@ -10,7 +10,6 @@ from typing import Any, Final
 from tollgate_dialects.answer import reported
 from tollgate_dialects.answer.rules import AnswerRules, words_of
 from tollgate_dialects.answer.schema import Kind
-from tollgate_dialects.answer.template import Vocabulary
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
 from tollgate_dialects.conversation.translation import NO_TRANSLATION
@@ -119,7 +118,6 @@ def answers(
         event_name=lambda _document: b"",
         choices=stream.choices_of,
         end=stream.END,
-        vocabulary=Vocabulary(texts="id|model", words="list"),
         error_codes=("code", "type"),
     )
 

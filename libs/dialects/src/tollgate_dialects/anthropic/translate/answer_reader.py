@@ -34,7 +34,7 @@ from tollgate_dialects.request.content import object_in
 _Object: TypeAlias = Mapping[str, Any]
 
 # Members of a delta whose text is told piece by piece.
-_PIECES: Final = frozenset(("text", "partial_json", "thinking"))
+_PIECES: Final = ("text", "partial_json", "thinking")
 _STOPS: Final[Mapping[str, Stop]] = {
     "end_turn": Stop.END,
     "max_tokens": Stop.LENGTH,
@@ -88,8 +88,10 @@ class MessageReader(EventReader):
             return []
         if kind == "error":
             raise ValueError(kind)
-        events = self._begin(document)
+        events = [] if self._has_started else self._begin(document)
         match kind:
+            case "content_block_delta":
+                self._add(_index(document), object_in(document, "delta"))
             case "content_block_start":
                 index = _index(document)
                 events += self._settle()
@@ -99,8 +101,6 @@ class MessageReader(EventReader):
                 self._backlog.take("", parts=len(self._blocks))
                 self._blocks[index] = _Block(was_begun=True)
                 self._blocks[index].start(object_in(document, "content_block"))
-            case "content_block_delta":
-                self._add(_index(document), object_in(document, "delta"))
             case "content_block_stop":
                 block = self._blocks.get(_index(document))
                 if block is not None:
@@ -116,8 +116,6 @@ class MessageReader(EventReader):
 
     def _begin(self, document: _Object) -> list[Event]:
         """The start, once: some upstreams send it again, or splice another answer's in."""
-        if self._has_started:
-            return []
         self._has_started = True
         message = object_in(document, "message")
         return [Started(_word(message, "id"), _word(message, "model"))]
@@ -129,8 +127,9 @@ class MessageReader(EventReader):
                 # Other blocks stand between it and what it signs.
                 return
             block = self._blocks[index] = _Block(was_begun=False)
-        for text in _PIECES & delta.keys():
-            self._backlog.take(_word(delta, text), parts=len(self._blocks) - 1)
+        if len(self._blocks) > 1:
+            for text in _PIECES:
+                self._backlog.take(_word(delta, text), parts=len(self._blocks) - 1)
         block.add(delta)
 
     def _settle(self) -> list[Event]:
@@ -156,6 +155,9 @@ class MessageReader(EventReader):
             self._has_called |= block.has_called
             self._ended.add(index)
             del self._blocks[index]
+            if len(self._blocks) == 1:
+                # What waited is told next.
+                self._backlog = Backlog()
         return events
 
 
@@ -212,9 +214,9 @@ class _Block:
             return
         match delta.get("type"):
             case "text_delta":
-                self._speak(Text(""), _word(delta, "text"))
+                self._speak(Text, _word(delta, "text"))
             case "thinking_delta":
-                self._speak(Thinking(""), _word(delta, "thinking"))
+                self._speak(Thinking, _word(delta, "thinking"))
             case "signature_delta":
                 self._sign(_word(delta, "signature"))
             case "input_json_delta":
@@ -228,12 +230,14 @@ class _Block:
 
     def taken(self) -> list[Event]:
         """Return the events not told yet, with the end of the part once that is known."""
-        may_be_signed = isinstance(self._part, Thinking) and self._seal is None
-        if self.is_whole and (self.is_settled or not may_be_signed):
+        if self.is_whole and (self.is_settled or not self._may_be_signed()):
             self._close()
             self.has_ended = True
         events, self._waiting = self._waiting, []
         return events
+
+    def _may_be_signed(self) -> bool:
+        return isinstance(self._part, Thinking) and self._seal is None
 
     def _become(self, part: AnswerPart) -> None:
         self._close()
@@ -251,12 +255,13 @@ class _Block:
     def _say(self, text: str) -> None:
         if text:
             self._has_text = True
-            self._tell(Delta(text))
+            self._begin()
+            self._waiting.append(Delta(text))
 
-    def _speak(self, kind: Text | Thinking, text: str) -> None:
+    def _speak(self, kind: type[Text] | type[Thinking], text: str) -> None:
         """Some upstreams put thinking into a block that was begun as text."""
-        if type(self._part) is not type(kind):
-            self._become(kind)
+        if type(self._part) is not kind:
+            self._become(kind(""))
         self._say(text)
 
     def _sign(self, signature: str) -> None:

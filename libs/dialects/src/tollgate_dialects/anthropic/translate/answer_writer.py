@@ -43,6 +43,11 @@ _STOPS: Final = {
 _CATEGORIES: Final = frozenset(
     ("cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms")
 )
+# The frame of more text, as `told` has its document.
+_MORE_TEXT: Final = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+    b'"delta":{"type":"text_delta","text":%b}}\n\n'
+)
 _OBJECT_STARTS: Final = ('"', "}")
 # So far it is looked whether arguments begin like an object.
 _HEAD_CHARACTERS: Final = 64
@@ -123,21 +128,26 @@ class MessageWriter(EventWriter):
 
     def write(self, event: Event, usage: Usage | None) -> bytes:
         """The frames of an event; the name of each is what clients go by."""
-        return b"".join(
+        if self._is_open and isinstance(event, Delta) and isinstance(self._part, Text):
+            # Most events of a stream; an empty one says nothing.
+            words = documents.written(event.text)
+            return _MORE_TEXT % (self._count - 1, words) if event.text else b""
+        frames = [
             b"event: %b\ndata: %b\n\n" % (document["type"].encode(), documents.written(document))
             for document in self.told(event, usage)
-        )
+        ]
+        return b"".join(frames)
 
     def told(self, event: Event, usage: Usage | None) -> list[dict[str, Any]]:
         """The documents of an event."""
         told: list[dict[str, Any]]
         match event:
+            case Delta(text):
+                told = self._more(text)
             case Started():
                 told = [self._start(usage)]
             case PartStarted(part):
                 told = self._begin(part)
-            case Delta(text):
-                told = self._more(text)
             case Sealed(opaque):
                 self._seal, told = opaque, []
             case Cited(citation):

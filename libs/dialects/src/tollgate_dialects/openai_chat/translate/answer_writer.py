@@ -149,10 +149,10 @@ class _Told:
     def deltas(self, event: Event) -> list[dict[str, Any]]:
         """What a client is told of an event between the start and the finish."""
         match event:
+            case Delta(text):
+                return [self.more(text)] if text else []
             case PartStarted(part):
                 return self._begun(part)
-            case Delta(text):
-                return [self._more(text)] if text else []
             case Sealed(opaque):
                 return [self._sealed(opaque)]
             case Cited(citation):
@@ -175,7 +175,7 @@ class _Told:
         self._part = part
         if not isinstance(part, ToolCall):
             self._thought = []
-            return [self._more(part.text)] if part.text else []
+            return [self.more(part.text)] if part.text else []
         fragment: dict[str, Any] = {"index": self.calls, "id": part.call_id}
         if part.takes_text:
             fragment |= {"type": "custom", "custom": {"name": part.name, "input": part.arguments}}
@@ -186,7 +186,8 @@ class _Told:
         self._has_arguments = bool(part.arguments)
         return [{"tool_calls": [fragment]}]
 
-    def _more(self, text: str) -> dict[str, Any]:
+    def more(self, text: str) -> dict[str, Any]:
+        """The delta of more text of the part that has begun."""
         part = self._part
         if isinstance(part, ToolCall):
             self._has_arguments = True
@@ -255,13 +256,19 @@ class ChunkWriter(EventWriter):
         self._head = _head(context, "chat.completion.chunk")
         self._wants_usage = context.request.wants_usage
         self._told = _Told()
+        # What stands around a choice's delta and reason, alike in all chunks.
+        opening = documents.written(self._head).removesuffix(b"}")
+        self._before = b'data: %b,"choices":[{"index":0,"delta":' % opening
+        self._after = b'}],"usage":null}\n\n' if self._wants_usage else b"}]}\n\n"
 
     def write(self, event: Event, usage: Usage | None) -> bytes:
         """The frames of one event."""
+        if isinstance(event, Delta):
+            return self._chunk(self._told.more(event.text)) if event.text else b""
         if isinstance(event, Started):
             return self._chunk({"role": "assistant", "content": None, "refusal": None})
         if not isinstance(event, Finished):
-            return b"".join(self._chunk(delta) for delta in self._told.deltas(event))
+            return b"".join([self._chunk(delta) for delta in self._told.deltas(event)])
         reason = _reason(event.ending, self._told)
         frames = self._chunk({}, reason)
         if self._wants_usage:
@@ -270,11 +277,11 @@ class ChunkWriter(EventWriter):
         return frames + b"data: [DONE]\n\n"
 
     def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        chunk = {**self._head, "choices": [choice]}
-        if self._wants_usage:
-            chunk["usage"] = None
-        return _frame(chunk)
+        finish = b"null" if reason is None else b'"%b"' % reason.encode()
+        said = documents.written(delta)
+        return b'%b%b,"logprobs":null,"finish_reason":%b%b' % (
+            self._before, said, finish, self._after
+        )  # fmt: skip
 
 
 def _frame(document: dict[str, Any]) -> bytes:

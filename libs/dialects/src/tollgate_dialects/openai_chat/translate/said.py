@@ -39,8 +39,9 @@ def pieces_of(message: Mapping[str, Any], *, is_whole: bool = False) -> list[Pie
     `is_whole`: of an answer in one piece, whose calls are all there.
     """
     content = message.get("content")
-    if type(content) is str and all(
-        name in _WORDS_ALONE or value is None for name, value in message.items()
+    if type(content) is str and (
+        message.keys() <= _WORDS_ALONE
+        or all(name in _WORDS_ALONE or value is None for name, value in message.items())
     ):
         return [Words(content)] if content else []  # as nearly every chunk
     calls = calls_in(message, is_whole=is_whole)
