@@ -46,7 +46,7 @@ class EventReader(StreamReader):
             meter.is_final = True
         elif kind == "message_stop":
             self.has_ended = True
-        return kept(document, schema.EVENTS[kind])
+        return kept(document, schema.EVENTS[kind], meter.secrets)
 
     def _merge(self, meter: AnswerMeter, report: object, *, final: bool) -> None:
         if not isinstance(report, dict):

@@ -33,8 +33,8 @@ _MEMBER = re.compile(
 _SEPARATOR = re.compile(_SPACE + r"([,}])")
 _NEXT_OBJECT = re.compile(rf"{_SPACE}(?:,{_SPACE})?\{{")
 _STRINGS = re.compile(_STRING.encode())
-# A text, and what makes it a member's name.
-_NAMES = re.compile((_STRING + rf"({_SPACE}:)?").encode())
+# What makes the text before it a member's name.
+_NAMES = re.compile(_SPACE.encode() + b":")
 # Brackets become +1 and -1 as signed bytes; everything else is deleted.
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[{]}")
@@ -110,7 +110,9 @@ def are_names_escaped(raw: bytes) -> bool:
     """
     if b"\\u00" not in raw:
         return False
-    return any(found[1] and b"\\u00" in found[0] for found in _NAMES.finditer(raw))
+    return any(
+        b"\\u00" in found[0] and _NAMES.match(raw, found.end()) for found in _STRINGS.finditer(raw)
+    )
 
 
 class Shape(NamedTuple):
