@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tollgate_dialects.common import documents, shapes, sse
 from tollgate_dialects.conversation.answer import Answer, Ending, Event, Finished, Started, Stop
-from tollgate_dialects.conversation.assembly import Assembly
+from tollgate_dialects.conversation.assembly import Assembly, Words
 from tollgate_dialects.conversation.machine import Machine
 from tollgate_dialects.conversation.translation import EventReader
 from tollgate_dialects.openai_chat.translate import said
@@ -23,6 +23,10 @@ _STOPS: Final[Mapping[str, Stop]] = {
     "content_filter": Stop.REFUSAL,
     "sensitive": Stop.REFUSAL,
     "safety": Stop.REFUSAL,
+    # Anthropic's and Google's, where a gateway has left them.
+    "refusal": Stop.REFUSAL,
+    "recitation": Stop.REFUSAL,
+    "prohibited_content": Stop.REFUSAL,
 }
 
 # The answer was cut by a fault of the vendor's: DeepSeek, Zhipu, OpenRouter.
@@ -59,6 +63,7 @@ class ChunkReader(EventReader):
         self._answer_id = ""
         self._has_begun = False
         self._ending = Ending(Stop.END)
+        self._has_refused = False
 
     def read(self, event: sse.Event) -> list[Event]:
         """One frame. Raises ValueError."""
@@ -85,6 +90,7 @@ class ChunkReader(EventReader):
         delta = shapes.item(choice, "delta")
         message = delta or shapes.item(choice, "message")
         for piece in said.pieces_of(message, is_whole=not delta):
+            self._has_refused |= isinstance(piece, Words) and piece.is_refusal
             self._assembly.take(piece)
         if choice.get("finish_reason"):
             self._ending = _ending(choice)
@@ -98,4 +104,8 @@ class ChunkReader(EventReader):
         """What follows the last chunk. Raises ShapeError."""
         events: list[Event] = [] if self._has_begun else [Started()]
         self._has_begun = True
-        return [*events, *self._assembly.finish(), Finished(self._ending)]
+        ending = self._ending
+        if ending.stop is Stop.END and self._has_refused:
+            # OpenAI says of a refusal in words what it says of an answer.
+            ending = Ending(Stop.REFUSAL)
+        return [*events, *self._assembly.finish(), Finished(ending)]
