@@ -188,3 +188,31 @@ async def test_an_answer_that_goes_on_behind_an_early_end_is_told_whole(tmp_path
         assert (b"".join(frames), pb.END_REASON_COMPLETED) == (
             told(messages), end_of(messages).reason,
         )  # fmt: skip
+
+
+async def test_vertex_is_sent_no_names_of_calls(tmp_path):
+    """AI Studio gets the client's bytes; Vertex, which refuses `id`, results as its calls stand."""
+    calls = [{"functionCall": {"id": f"c{n}", "name": "f", "args": {"id": n}}} for n in (1, 2)]
+    results = [
+        {"function_response": {"id": f"c{n}", "name": "f", "response": {"id": n}}} for n in (2, 1)
+    ]
+    body = asked(contents=[{"role": "user", "parts": [{"text": "hi"}]},
+                           {"role": "model", "parts": calls},
+                           {"role": "user", "parts": results}])  # fmt: skip
+    for path in ("", "/v1/publishers/google"):
+        (home := tmp_path / f"at{len(path)}").mkdir()
+        async with fake_upstream() as up, harness(home) as router:
+            up.scripts["m"] = h.answer(said("hi", usageMetadata=USAGE))
+            await router.provide(up.url.removesuffix("/v1") + path, protocol=Protocol.GEMINI)
+            await call(router, body=body)
+            contents = json.loads(up.seen[0].body)["contents"]
+        if not path:
+            assert json.loads(body)["contents"] == contents
+            continue
+        assert [{"id": 1}, {"id": 2}] == [p["functionCall"]["args"] for p in contents[1]["parts"]]
+        assert [{"id": 1}, {"id": 2}] == [
+            part["function_response"]["response"] for part in contents[2]["parts"]
+        ]
+        assert not any(
+            "id" in held for c in contents[1:] for p in c["parts"] for held in p.values()
+        )
