@@ -1,6 +1,7 @@
 """Upstreams that speak as Google does: where they are called, what passes, what is charged."""
 
 import asyncio
+import dataclasses
 import json
 
 from tests.contract.router import harness as h
@@ -160,14 +161,58 @@ async def test_a_message_is_answered_by_google(tmp_path):
         assert NANO_USD == end_of(messages).cost_nano_usd
 
 
-async def test_a_complete_answer_waits_for_no_connection_that_stays_open(tmp_path):
+async def test_a_complete_answer_waits_no_longer_than_the_idle_time(tmp_path):
     """Beats behind the answer do not lengthen the wait; what was said is passed and charged."""
     async with fake_upstream() as up, harness(tmp_path) as router:
         final = b"data: %b\n\n" % json.dumps(said("hi", usageMetadata=USAGE)).encode()
         beats = [piece for _ in range(50) for piece in (h.Pause(0.2), h.chunk(b": beat\n\n"))]
         up.scripts["m"] = [h.sse_head(), h.chunk(final), *beats, h.END_CHUNK]
         await router.provide(up.url, protocol=Protocol.GEMINI)
-        async with asyncio.timeout(3.5):
+        async with asyncio.timeout(2):
             messages = await call(router, body=asked(), stream=True)
         assert (final, pb.END_REASON_COMPLETED) == (told(messages), end_of(messages).reason)
         assert NANO_USD == end_of(messages).cost_nano_usd
+
+
+async def test_an_answer_that_goes_on_behind_an_early_end_is_told_whole(tmp_path):
+    """Gemini says STOP and pauses: the stream ends when the upstream ends it."""
+    slow = dataclasses.replace(h.FAST, idle_ms=2_600, total_ms=9_000)
+    async with fake_upstream() as up, harness(tmp_path, upstream=slow) as router:
+        chunks = [said("hi", usageMetadata=USAGE), said(" there", usageMetadata=USAGE)]
+        frames = [b"data: %b\n\n" % json.dumps(one).encode() for one in chunks]
+        up.scripts["m"] = [
+            h.sse_head(), h.chunk(frames[0]), h.Pause(2.2), h.chunk(frames[1]), h.END_CHUNK,
+        ]  # fmt: skip
+        await router.provide(up.url, protocol=Protocol.GEMINI)
+        messages = await call(router, body=asked(), stream=True)
+        assert (b"".join(frames), pb.END_REASON_COMPLETED) == (
+            told(messages), end_of(messages).reason,
+        )  # fmt: skip
+
+
+async def test_vertex_is_sent_no_names_of_calls(tmp_path):
+    """AI Studio gets the client's bytes; Vertex, which refuses `id`, results as its calls stand."""
+    calls = [{"functionCall": {"id": f"c{n}", "name": "f", "args": {"id": n}}} for n in (1, 2)]
+    results = [
+        {"function_response": {"id": f"c{n}", "name": "f", "response": {"id": n}}} for n in (2, 1)
+    ]
+    body = asked(contents=[{"role": "user", "parts": [{"text": "hi"}]},
+                           {"role": "model", "parts": calls},
+                           {"role": "user", "parts": results}])  # fmt: skip
+    for path in ("", "/v1/publishers/google"):
+        (home := tmp_path / f"at{len(path)}").mkdir()
+        async with fake_upstream() as up, harness(home) as router:
+            up.scripts["m"] = h.answer(said("hi", usageMetadata=USAGE))
+            await router.provide(up.url.removesuffix("/v1") + path, protocol=Protocol.GEMINI)
+            await call(router, body=body)
+            contents = json.loads(up.seen[0].body)["contents"]
+        if not path:
+            assert json.loads(body)["contents"] == contents
+            continue
+        assert [{"id": 1}, {"id": 2}] == [p["functionCall"]["args"] for p in contents[1]["parts"]]
+        assert [{"id": 1}, {"id": 2}] == [
+            part["function_response"]["response"] for part in contents[2]["parts"]
+        ]
+        assert not any(
+            "id" in held for c in contents[1:] for p in c["parts"] for held in p.values()
+        )

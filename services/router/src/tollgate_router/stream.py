@@ -20,9 +20,6 @@ from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.upstream.fault import Fault, UpstreamFault
 
-# Where a protocol has no last event, how long metadata behind the answer may take.
-CLOSE_SECONDS = 2.0
-
 
 class Stream:
     """One streamed answer of an upstream: `step` is to be called until `ended`."""
@@ -46,8 +43,10 @@ class Stream:
             secrets=opened.revealed(),
             shapes=shapes,
         )
-        # When the upstream is to have closed, on the loop's clock; None: it still answers.
-        self._close_by: float | None = None
+        # Behind what looks like the end: how much there was, and when, on the loop's clock, it is
+        # the end even if the upstream has not closed.
+        self._output_units = -1
+        self._close_by = 0.0
         self.reason: EndReason | None = None
         self.charged: Charge = charge.FREE
 
@@ -95,13 +94,16 @@ class Stream:
     async def _read(self) -> bytes:
         """What the upstream sends next; empty at its end. Raises UpstreamFault.
 
-        Nobody waits long for the end of a connection whose answer is complete.
+        Where a protocol has no last event, the upstream's close is the end: text may follow what
+        looked like it. An answer that is complete but for that ends without a fault when no more of
+        it has come for the idle time, whatever comments have.
         """
-        if not self._meter.awaits_close:
+        meter = self._meter
+        if not meter.awaits_close:
             return await self.answer.read()
-        loop = asyncio.get_running_loop()
-        if self._close_by is None:
-            self._close_by = loop.time() + CLOSE_SECONDS
+        if meter.output_units != self._output_units:
+            self._output_units = meter.output_units
+            self._close_by = asyncio.get_running_loop().time() + self.answer.idle_s
         try:
             async with asyncio.timeout_at(self._close_by):
                 return await self.answer.read()

@@ -91,10 +91,10 @@ def _own_body(call: UpstreamCall, candidate: Candidate) -> UpstreamBody:
     """The client's bytes with the upstream's model and limit, and without what it must not see."""
     rules = call.dialect.request
     body, dropped = call.body, frozenset[str]()
-    if call.asked.sheds and rules.shed is not None:
+    if call.asked.sheds:
         document = documents.exact(body)
         keeps_tools = call.asked.server_tools != NO_SERVER_TOOLS
-        shed = rules.shed(document, candidate.upstream_model, keeps_tools)
+        shed = rules.shed(document, candidate.upstream_model, keeps_tools, candidate.address.path)
         if shed.document is not document:
             body, dropped = documents.written(shed.document), shed.dropped
     data = rewrite.upstream_body(

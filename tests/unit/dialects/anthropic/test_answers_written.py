@@ -274,7 +274,7 @@ def test_reasons_to_stop(stop, reason):
 
 def test_a_refusal_says_so():
     """A refusal's words are text, its reason is refusal, its kind one that clients know."""
-    written = both(Text("I won't", is_refusal=True))
+    written = both(Text("I won't", is_refusal=True), ending=Ending(Stop.REFUSAL))
     assert ("refusal", "I won't") == (written["stop_reason"], written["content"][0]["text"])
     details = both(ending=Ending(Stop.REFUSAL, "", "cyber", "why"))["stop_details"]
     assert {"type": "refusal", "category": "cyber", "explanation": "why"} == details

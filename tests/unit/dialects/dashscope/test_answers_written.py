@@ -164,7 +164,7 @@ def test_errors_are_flat_and_seen_by_the_sdk():
 
 
 def test_a_redacted_thought_and_a_refusal():
-    """A block without words has none beside it; a refusal without words has a reason of its own."""
+    """A block without words has none beside it; a refusal has a reason of its own."""
     block = Opaque(Origin.ANTHROPIC, Seal.ENCRYPTED, "enc")
     answer = Answer((Thinking("", block),), Ending(Stop.REFUSAL))
     document = TRANSLATION.write_answer(answer, sdk.NO_USAGE, sdk.context())
@@ -174,7 +174,7 @@ def test_a_redacted_thought_and_a_refusal():
     assert Thinking("", block) == read.turns[0].parts[0]
     words = Answer((Text("No.", is_refusal=True),), Ending(Stop.REFUSAL))
     document = TRANSLATION.write_answer(words, sdk.NO_USAGE, sdk.context())
-    assert "stop" == document["output"]["choices"][0]["finish_reason"]
+    assert "content_filter" == document["output"]["choices"][0]["finish_reason"]
 
 
 def test_two_thoughts_are_one_text():

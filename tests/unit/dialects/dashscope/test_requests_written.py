@@ -71,6 +71,7 @@ def ask(*turns, **fields):
 def test_thinking_and_answer_are_within_the_limit(model, limit, reasoning):
     """Whatever is asked, of whatever model: together they are what the call was reserved for."""
     is_split = models.always_thinks(model) and not models.is_limited_whole(model)
+    is_split = is_split and models.takes_budget(model)
     if is_split and limit == 1:
         with pytest.raises(Untranslatable):
             written(ask(reasoning=reasoning), model, limit)
@@ -83,6 +84,17 @@ def test_thinking_and_answer_are_within_the_limit(model, limit, reasoning):
     if reasoning is not None and (reasoning.mode == "off" or reasoning.effort == "none"):
         is_told = parameters.get("enable_thinking") is False
         assert is_told is ("reasoning" not in dropped) is not models.always_thinks(model)
+
+
+@pytest.mark.parametrize("model", ["qwq-plus", "qvq-max", "deepseek-r1", "deepseek-r1-0528"])
+@pytest.mark.parametrize("reasoning", [Reasoning("on", budget_tokens=100), Reasoning("on"), None])
+def test_who_knows_no_budget_is_told_none(model, reasoning):
+    """Only Qwen 3 and later ones take it: one that was asked for is named, the limit is the answer's."""
+    document, dropped = written(ask(reasoning=reasoning), model, 50)
+    assert "thinking_budget" not in document["parameters"]
+    assert 50 == document["parameters"]["max_tokens"]
+    is_asked = reasoning is not None and reasoning.budget_tokens is not None
+    assert is_asked is ("reasoning.budget_tokens" in dropped)
 
 
 def test_who_always_thinks_is_not_made_to_call():

@@ -132,7 +132,7 @@ def test_texts_of_one_phase_are_one_message():
     cited = Citation("https://x", "X", start=0, end=2)
     answer = Answer(
         (Text("Hi", (cited,)), Text("No", is_refusal=True), Text("End", phase="final_answer")),
-        Ending(Stop.END),
+        Ending(Stop.REFUSAL),
     )
     first, second = output(answer)
     assert ["output_text", "refusal"] == [part["type"] for part in first["content"]]

@@ -14,7 +14,8 @@ _LIMITED_WHOLE = re.compile(
     r"|minimax-m(?:2\.[5-9]|[3-9])|deepseek-v(?:[4-9]|\d\d)",
     re.IGNORECASE,
 )
-# Those that think whatever they are told, and of those the ones that take a budget.
+# Those that think whatever they are told, and of those the ones that take a budget: Qwen 3's and
+# later ones. QwQ, QVQ and DeepSeek's R1 are older than it.
 _ALWAYS = re.compile(r"qwq|qvq|thinking|deepseek-(?:r\d|reasoner)|minimax-m", re.IGNORECASE)
 _TAKES_BUDGET = re.compile(r"qwen.*thinking", re.IGNORECASE)
 _QWEN = re.compile(r"qwen|qwq|qvq", re.IGNORECASE)
@@ -30,10 +31,15 @@ def always_thinks(model: str) -> bool:
     return _ALWAYS.search(model) is not None
 
 
+def takes_budget(model: str) -> bool:
+    """Whether a model that thinks can be told how much."""
+    return not always_thinks(model) or _TAKES_BUDGET.search(model) is not None
+
+
 def most_thinking(model: str, budget: int | None, *, is_off: bool) -> int | None:
     """The most tokens that a model thinks with such a budget, or told not to; None: unknown."""
     if always_thinks(model):
-        return budget if budget and _TAKES_BUDGET.search(model) else None
+        return budget if budget and takes_budget(model) else None
     return 0 if is_off else budget
 
 

@@ -28,14 +28,14 @@ class _Read(NamedTuple):
     """A JSON document of an upstream."""
 
     value: Any
-    # Valid JSON in valid UTF-8: its bytes may pass as they are.
+    # Valid JSON in valid UTF-8, its names as they are read: its bytes may pass as they are.
     is_clean: bool
 
 
 def _read_json(data: bytes) -> _Read | None:
     """Halves of a surrogate pair and bytes that are no UTF-8 are forgiven, other faults not."""
     try:
-        return _Read(documents.exact(data), is_clean=True)
+        return _Read(documents.exact(data), is_clean=not members.are_names_escaped(data))
     except ValueError:
         pass
     text = data.decode("utf-8", "replace")
@@ -249,6 +249,8 @@ class StreamMeter(AnswerMeter):
         if event.name == b"error" or (answer_schema.error_in(read.value)):
             self.fail(_error_of(read.value), told=True)
             return b""
+        if not read.is_clean:  # whoever looks for names in its bytes is to find them
+            event = event._replace(data=_written(read.value) or event.data)
         return self._pass_document(frame, event, read)
 
     def _end(self) -> None:

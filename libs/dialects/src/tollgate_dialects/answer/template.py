@@ -33,12 +33,13 @@ class Vocabulary:
             rb'|("(?!index"|finish_reason")[a-z_]++"\s*+:\s*+)(?:%b)(?=[,}\s])'
             % (texts.encode(), _STRING, _NUMBER)
         )
-        # What may be left of such a frame when the above is out: keys, and the words.
+        # What may be left of such a frame when the above is out: keys, and the words. Texts are
+        # none where they are an object or a list: those are counted by whoever reads them.
         self.fixed: Final = re.compile(
             rb"(?:event: [\w.]+\n)?data: "
-            rb'(?:[{}\[\],:\s]|(?!"usage"\s*+:\s*+\{)"[a-z_]+"\s*+:'
+            rb'(?:[{}\[\],:\s]|(?!"(?:usage|%b)"\s*+:\s*+[{\[])"[a-z_]+"\s*+:'
             rb'|(?:(?<="index":)|(?<="index": ))\d++|'
-            rb'null|true|false|\x00|\x01|"(?:%b)")+\n\n' % words.encode()
+            rb'null|true|false|\x00|\x01|"(?:%b)")+\n\n' % (texts.encode(), words.encode())
         )
 
 

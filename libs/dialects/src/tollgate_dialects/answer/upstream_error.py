@@ -46,8 +46,6 @@ _TOO_LONG = re.compile(
 )
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}\Z")
-# Google's words for when to try again.
-_RETRY_INFO: Final = b'"retryDelay"'
 _SECONDS = re.compile(r"(\d{1,9})(?:\.(\d{1,3})\d*)?\Z")
 _MILLISECONDS = re.compile(r"(\d{1,12})(?:\.\d*)?\Z")
 
@@ -227,8 +225,6 @@ def retry_after_ms(headers: Mapping[str, str], body: bytes = b"") -> int | None:
 
 def _retry_delay(body: bytes, headers: Mapping[str, str]) -> str:
     """Google's RetryInfo, as in "34.4s": its seconds; empty for none."""
-    if _RETRY_INFO not in body:
-        return ""
     error = _error_of(_document(body, headers))
     details = error.get("details") if isinstance(error, dict) else None
     for detail in details if isinstance(details, list) else ():

@@ -3,10 +3,28 @@
 Promises that all that stands under the named members is counted, whatever it is, and once.
 """
 
+import re
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Final
 
+from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.common import documents
+
+
+class Counter:
+    """Counts what a document of a stream says, in its bytes where all of its words are texts."""
+
+    def __init__(self, names: str) -> None:
+        """Members that hold the words, joined by `|`."""
+        self.names: Final = frozenset(names.split("|"))
+        self._nested = re.compile(rb'"(?:%b)"\s*+:\s*+[\[{](?!\s*+[\]}])' % names.encode())
+
+    def count(self, meter: AnswerMeter, data: bytes, document: Any) -> None:
+        """`data` is what `document` was read from."""
+        if self._nested.search(data) is None:  # as nearly always
+            meter.produce(data)
+        else:
+            meter.grow(size(document, self.names))
 
 
 def size(document: Any, names: AbstractSet[str]) -> int:

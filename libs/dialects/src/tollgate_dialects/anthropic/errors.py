@@ -11,21 +11,20 @@ def _event(body: bytes) -> bytes:
     return b"event: error\ndata: " + body + b"\n\n"
 
 
-SHAPE: Final = ErrorShape(
-    kinds=MappingProxyType(
-        {
-            400: "invalid_request_error",
-            401: "authentication_error",
-            402: "billing_error",
-            403: "permission_error",
-            404: "not_found_error",
-            409: "conflict_error",
-            413: "request_too_large",
-            429: "rate_limit_error",
-            500: "api_error",
-            503: "overloaded_error",
-            504: "timeout_error",
-        }
-    ),
-    event=_event,
+_KINDS: Final = MappingProxyType(
+    {
+        400: "invalid_request_error",
+        401: "authentication_error",
+        402: "billing_error",
+        403: "permission_error",
+        404: "not_found_error",
+        409: "conflict_error",
+        413: "request_too_large",
+        429: "rate_limit_error",
+        500: "api_error",
+        503: "overloaded_error",
+        504: "timeout_error",
+    }
 )
+
+SHAPE: Final = ErrorShape(kinds=_KINDS, codes=frozenset(_KINDS.values()), event=_event)

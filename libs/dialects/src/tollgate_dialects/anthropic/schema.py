@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.answer.schema import FACTS, SCALAR, WHOLE, Kind, are_objects, scalars
+from tollgate_dialects.answer.schema import (
+    FACTS,
+    PROSE,
+    SCALAR,
+    WHOLE,
+    Kind,
+    are_objects,
+    scalars,
+)
 
 _CONTAINER: Final = {**scalars("id expires_at"), "skills": [scalars("skill_id type version")]}
 _BLOCK: Final = {
@@ -19,10 +27,11 @@ _BLOCK: Final = {
 }
 _STOP: Final = {
     **scalars("stop_reason stop_sequence"),
-    "stop_details": scalars(
-        "type category explanation recommended_model fallback_credit_token"
-        " fallback_has_prefill_claim"
-    ),
+    "stop_details": {
+        **scalars("type category recommended_model fallback_credit_token"),
+        **scalars("fallback_has_prefill_claim"),
+        "explanation": PROSE,
+    },
     "container": _CONTAINER,
 }
 _MANAGEMENT: Final = {"applied_edits": [FACTS]}

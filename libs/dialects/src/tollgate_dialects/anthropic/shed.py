@@ -33,7 +33,12 @@ def may_have(_document: Mapping[str, Any], printed: bytes) -> bool:
     )
 
 
-def shed(document: Mapping[str, Any], model: str, _keeps_tools: bool = True) -> Shed:  # noqa: FBT001, FBT002 - as every dialect's
+def shed(
+    document: Mapping[str, Any],
+    model: str,
+    _keeps_tools: bool = True,  # noqa: FBT001, FBT002 - as every dialect's
+    _base_path: str = "",
+) -> Shed:
     """The message without it, and without what thinking cannot stand its absence."""
     is_claude = _CLAUDE in model.lower()
     said = document.get("messages")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.answer import reported
+from tollgate_dialects.answer import reported, words
 from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.rules import FOREIGN, StreamReader
 from tollgate_dialects.answer.schema import kept
@@ -16,6 +16,7 @@ END: Final = sse.StreamEnd(
     is_last=lambda event: event.name == b"message_stop",
     is_document=True,
 )
+WORDS: Final = words.Counter("text|partial_json|thinking|data|input")
 
 
 class EventReader(StreamReader):
@@ -36,7 +37,7 @@ class EventReader(StreamReader):
             return FOREIGN
         if kind not in schema.EVENTS:
             return None
-        meter.produce(event.data)
+        WORDS.count(meter, event.data, document)
         report = reported.found_in(document)
         if kind == "message_start":
             self._merge(meter, report, final=False)
@@ -46,7 +47,7 @@ class EventReader(StreamReader):
             meter.is_final = True
         elif kind == "message_stop":
             self.has_ended = True
-        return kept(document, schema.EVENTS[kind])
+        return kept(document, schema.EVENTS[kind], meter.secrets)
 
     def _merge(self, meter: AnswerMeter, report: object, *, final: bool) -> None:
         if not isinstance(report, dict):

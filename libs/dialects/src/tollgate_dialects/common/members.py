@@ -33,6 +33,8 @@ _MEMBER = re.compile(
 _SEPARATOR = re.compile(_SPACE + r"([,}])")
 _NEXT_OBJECT = re.compile(rf"{_SPACE}(?:,{_SPACE})?\{{")
 _STRINGS = re.compile(_STRING.encode())
+# What makes the text before it a member's name.
+_NAMES = re.compile(_SPACE.encode() + b":")
 # Brackets become +1 and -1 as signed bytes; everything else is deleted.
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[{]}")
@@ -99,6 +101,18 @@ def were_lost(raw: bytes, printed: bytes) -> bool:
     if b"u003a" in raw or b"u003A" in raw:  # a colon of a text may be written as an escape
         raw, printed = _STRINGS.sub(b"", raw), _STRINGS.sub(b"", printed)
     return raw.count(b":") != printed.count(b":")
+
+
+def are_names_escaped(raw: bytes) -> bool:
+    """Return whether a member's name has ASCII in it that is written as an escape.
+
+    Who looks for a name in the bytes would not find it. `raw` is valid JSON.
+    """
+    if b"\\u00" not in raw:
+        return False
+    return any(
+        b"\\u00" in found[0] and _NAMES.match(raw, found.end()) for found in _STRINGS.finditer(raw)
+    )
 
 
 class Shape(NamedTuple):

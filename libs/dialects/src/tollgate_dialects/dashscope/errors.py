@@ -1,6 +1,5 @@
 """How a client of generations is told of an error: a code in one word, and flat."""
 
-import re
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -22,15 +21,22 @@ _KINDS: Final = MappingProxyType(
     }
 )
 _STATUSES: Final = {kind: status for status, kind in _KINDS.items()}
-# DashScope's own words, as an upstream of its protocol says them.
-_CODE = re.compile(r"[A-Z][A-Za-z]{2,39}(?:\.[A-Z][A-Za-z]{1,39}){0,2}")
+# DashScope's own words for a refused request, as an upstream of its protocol says them.
+_CODES: Final = frozenset(
+    ("BadRequest.EmptyInput", "BadRequest.EmptyModel", "BadRequest.EmptyParameters",
+     "BadRequest.IllegalInput", "BadRequest.InputDownloadFailed", "BadRequest.TooLarge",
+     "BadRequest.UnsupportedFileFormat", "DataInspectionFailed", "InvalidParameter",
+     "InvalidParameter.DataInspection", "InvalidURL", "Model.NotExist", "ModelNotFound",
+     "NotFound", "Throttling", "Throttling.AllocationQuota", "Throttling.BurstRate",
+     "Throttling.RateQuota", "UnsupportedOperation")
+)  # fmt: skip
 
 
 def _body(told: dict[str, Any], status: int) -> dict[str, Any]:
     """Code and message at the top; what else is known of it, as our other clients are told it."""
     error = dict(told["error"])
     kind, code = error.pop("type"), error.pop("code")
-    is_own = isinstance(code, str) and _CODE.fullmatch(code) is not None
+    is_own = code in _CODES
     return {
         "code": code if is_own else kind,
         "message": error.pop("message"),
@@ -50,4 +56,4 @@ def _event(body: bytes) -> bytes:
     return b"id:1\nevent:error\n:HTTP_STATUS/%d\nstatus:%d\ndata:%b\n\n" % (status, status, body)
 
 
-SHAPE: Final = ErrorShape(kinds=_KINDS, event=_event, body=_body)
+SHAPE: Final = ErrorShape(kinds=_KINDS, codes=_CODES, event=_event, body=_body)

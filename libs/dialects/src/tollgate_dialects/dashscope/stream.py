@@ -90,9 +90,6 @@ class FrameReader(StreamReader):
         meter.is_final = bool(self._ended) and all(self._ended.values())
         # From here on all frames wait, so that none overtakes another.
         self.has_ended |= meter.is_final
-        if meter.is_final and not END.is_last(event):
-            # Written in letters that only a JSON reader knows: told so that all find the end.
-            document = {**document}
         if (report := reported.found_in(document)) is not None:
             found = reported.usage_of(report, usage.read)
             # Counts that have begun do not fall to zero: some write zeros where they mean nothing.

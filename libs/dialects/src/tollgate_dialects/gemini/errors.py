@@ -9,6 +9,11 @@ from tollgate_dialects.dialect import ErrorShape
 
 # Members of an error that have their place beside its details.
 _PLACED: Final = frozenset(("type", "code", "message"))
+# Those that a request may be refused with.
+_CODES: Final = frozenset(
+    ("ABORTED", "ALREADY_EXISTS", "FAILED_PRECONDITION", "INVALID_ARGUMENT", "NOT_FOUND",
+     "OUT_OF_RANGE", "RESOURCE_EXHAUSTED")
+)  # fmt: skip
 
 
 def _body(told: dict[str, Any], status: int) -> dict[str, Any]:
@@ -41,6 +46,7 @@ def _event(body: bytes) -> bytes:
 
 
 SHAPE: Final = ErrorShape(
+    codes=_CODES,
     kinds=MappingProxyType(
         {
             400: "INVALID_ARGUMENT",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
-from tollgate_dialects.gemini import content, count, limits, signatures, spelling
+from tollgate_dialects.gemini import content, count, limits, shed, signatures, spelling
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.content import Content
 from tollgate_dialects.request.features import Allowed, never, one_of
@@ -108,5 +108,7 @@ RULES: Final = RequestRules(
     stream_in_body=False,
     count=count.input_tokens,
     counted=_counted,
-    sheds=lambda document, _printed: signatures.has_carried(document),
+    sheds=lambda document, _printed: shed.may_have(document),
+    shed=shed.shed,
+    is_written_anew=signatures.has_carried,
 )

@@ -74,6 +74,8 @@ ANSWER: Final[Mapping[str, Kind]] = {
     "prompt_logprobs": WHOLE,  # vLLM
     "prompt_token_ids": FACTS,
 }
+# Those whose values the model writes.
+WORDS: Final = "content|reasoning_content|reasoning_text|reasoning|refusal|arguments|input"
 
 
 def is_chunk(document: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
-from tollgate_dialects.answer import reported
+from tollgate_dialects.answer import reported, words
 from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.rules import FOREIGN, StreamReader
 from tollgate_dialects.answer.schema import Kind, kept
@@ -11,6 +11,7 @@ from tollgate_dialects.common import sse
 from tollgate_dialects.openai_chat import schema, usage
 from tollgate_dialects.pricing.usage import NOTHING
 
+WORDS: Final = words.Counter(schema.WORDS)
 # More than any request may ask for.
 _MAX_CHOICES = 1_000
 
@@ -49,7 +50,7 @@ class ChunkReader(StreamReader):
             document = {**document, "choices": []}
         if not schema.is_chunk(document):
             return FOREIGN
-        meter.produce(event.data)
+        WORDS.count(meter, event.data, document)
         for choice in document["choices"]:
             # Some write an empty reason on every chunk: only a word ends a choice.
             index, ends = _index_of(choice), bool(choice.get("finish_reason"))

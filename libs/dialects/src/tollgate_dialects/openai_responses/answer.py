@@ -7,7 +7,7 @@ from tollgate_dialects.answer.template import Vocabulary
 from tollgate_dialects.openai_responses import schema, stream, usage
 
 RULES: Final = AnswerRules(
-    text=words_of("delta|text|refusal|arguments|input|code"),
+    text=words_of(schema.WORDS),
     body=schema.RESPONSE,
     is_body=schema.is_response,
     usage=usage.read,

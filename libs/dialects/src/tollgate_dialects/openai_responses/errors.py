@@ -3,11 +3,11 @@
 In a stream it is told twice: SDKs raise on the event `error`, Codex reads `response.failed`.
 """
 
-from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 
+from tollgate_dialects.common import openai_errors
 from tollgate_dialects.dialect import ErrorShape
 
 
@@ -54,17 +54,8 @@ def _event(body: bytes) -> bytes:
 
 
 SHAPE: Final = ErrorShape(
-    kinds=MappingProxyType(
-        {
-            400: "invalid_request_error",
-            401: "authentication_error",
-            402: "insufficient_quota",
-            403: "permission_error",
-            404: "invalid_request_error",
-            429: "rate_limit_error",
-            500: "server_error",
-        }
-    ),
+    kinds=openai_errors.KINDS,
+    codes=openai_errors.CODES,
     event=_event,
-    too_long="context_length_exceeded",
+    too_long=openai_errors.TOO_LONG,
 )

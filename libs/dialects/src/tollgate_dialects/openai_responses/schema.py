@@ -111,6 +111,8 @@ EVENTS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "response.shell_call_output_content.done": _COMMAND,
     **{f"response.{name}": _PLACE for name in _HAPPENED.split()},
 }
+# Those whose values the model writes.
+WORDS: Final = "delta|text|refusal|arguments|input|code"
 # Of a whole answer that is one; it may have none, and "complete" is what some write.
 _ENDINGS: Final = (None, "completed", "incomplete", "complete")
 

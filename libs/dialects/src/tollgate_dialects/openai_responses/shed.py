@@ -36,7 +36,12 @@ def may_have(document: Mapping[str, Any], _printed: bytes) -> bool:
     )
 
 
-def shed(document: Mapping[str, Any], _model: str, keeps_tools: bool = False) -> Shed:  # noqa: FBT001, FBT002 - as every dialect's
+def shed(
+    document: Mapping[str, Any],
+    _model: str,
+    keeps_tools: bool = False,  # noqa: FBT001, FBT002 - as every dialect's
+    _base_path: str = "",
+) -> Shed:
     """The request without it."""
     goes = tools.is_left_out if keeps_tools else tools.is_hosted
     dropped = {f"tools.{tool['type']}" for tool in tools.declared(document) if goes(tool)}

@@ -7,7 +7,7 @@ failed. `response.done`, as some write it, passes under the protocol's own name.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from tollgate_dialects.answer import reported
+from tollgate_dialects.answer import reported, words
 from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.rules import FOREIGN, StreamReader
 from tollgate_dialects.answer.schema import kept
@@ -25,6 +25,7 @@ END: Final = sse.StreamEnd(
     is_last=lambda event: event.name in _LAST_NAMES,
     is_document=True,
 )
+WORDS: Final = words.Counter(schema.WORDS)
 
 
 class EventReader(StreamReader):
@@ -55,7 +56,7 @@ class EventReader(StreamReader):
             return None
         if document.get("type") != kind:
             document = {**document, "type": kind}
-        self._count(meter, event, kind)
+        self._count(meter, event, document)
         if (report := usage.found_in(response)) is not None:
             meter.report(reported.usage_of(report, usage.read))
         if kind in _LAST:
@@ -65,13 +66,14 @@ class EventReader(StreamReader):
             meter.is_final = self.has_ended = True
         return kept(document, schema.EVENTS[kind])
 
-    def _count(self, meter: AnswerMeter, event: sse.Event, kind: str) -> None:
+    def _count(self, meter: AnswerMeter, event: sse.Event, document: dict[str, Any]) -> None:
+        kind: str = document["type"]
         if kind.endswith(".delta"):
             self._in_pieces = True
-            meter.produce(event.data)
+            WORDS.count(meter, event.data, document)
         elif kind == "response.output_item.done":
             if not self._in_pieces:
-                meter.produce(event.data)
+                WORDS.count(meter, event.data, document)
             self._in_pieces = False
 
 

@@ -34,7 +34,6 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
     bound = input_bound(body, printed, rules.content(document, printed))
     stream = boolean(document, "stream") if told.stream is None else told.stream
     max_output_tokens, limit_names = rules.output_limit(document)
-    sheds = rules.sheds(document, printed)
     choices = rules.choices(document)
     if stream and rules.stream_choices_max is not None and choices > rules.stream_choices_max:
         raise BadRequest(Code.UNSUPPORTED_PARAMETER, "A stream has one choice here.", "n")
@@ -51,8 +50,8 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         limit_names=limit_names,
         present=rules.rewritten.intersection(document),
         translated_token_bound=bound.translated_tokens,
-        sheds=sheds and rules.shed is not None,
-        is_written_anew=sheds and rules.shed is None,
+        sheds=rules.sheds(document, printed),
+        is_written_anew=rules.is_written_anew(document),
         server_tools=rules.server_tools(document),
         texts=rules.texts(document),
         beyond_limit_tokens=rules.beyond_limit(document),

@@ -142,10 +142,13 @@ class RequestRules:
     # Whether a document (and its text, as orjson prints it) may have what an upstream of this very
     # protocol must not be sent: tools that run there and cannot, blocks of other makers.
     sheds: Callable[[Mapping[str, Any], bytes], bool] = lambda _document, _printed: False
-    # The document for a model of the upstream's, without that and with all else as it was, and with
-    # the tools of `server_tools` or without. None: it is written anew, as for an upstream of
-    # another protocol.
-    shed: Callable[[Mapping[str, Any], str, bool], Shed] | None = None
+    # The document for a model of the upstream's, without that and with all else as it was, with the
+    # tools of `server_tools` or without, for a base URL with this path.
+    shed: Callable[[Mapping[str, Any], str, bool, str], Shed] = (
+        lambda document, _model, _keeps_tools, _base_path: Shed(document)
+    )
+    # Whether a document is written anew for such an upstream, as for one of another protocol.
+    is_written_anew: Callable[[Mapping[str, Any]], bool] = lambda _document: False
 
     def told(self, model: str | None, *, stream: bool) -> Told:
         """What is known of a call from outside of its body, of all that may be."""

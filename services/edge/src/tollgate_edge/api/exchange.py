@@ -221,6 +221,7 @@ class Exchange:
         told = public_errors.body(
             refusal,
             kind=shape.kind(refusal.status),
+            codes=shape.codes,
             trace_id=self.trace_id,
             request_id=self.request_id,
         )

@@ -2,15 +2,16 @@
 
 Owns every word that the gateway says about a failure. Promises: a reason that is not listed
 becomes 502 upstream_error; nothing an upstream said is shown except the scrubbed message of the
-statuses that clients recover from; 401 is only for a key proven bad, 402 for money, 429 for
-rates, 503 for our own fault. Never sees a body, a URL or a key.
+statuses that clients recover from, and a code that is a word of the client's own protocol; 401 is
+only for a key proven bad, 402 for money, 429 for rates, 503 for our own fault. Never sees a body, a
+URL or a key.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tollgate_dialects.common.refusal import BadRequest
+from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_edge.errors.money import usd
 from tollgate_edge.errors.money_words import CHARGED, CHARGES, UNKNOWN_CHARGE, Shortfall
 from tollgate_edge.errors.rates_left import RatesLeft
@@ -37,6 +38,7 @@ class Refusal:
     reason: str
     # Replaces the fixed message: only from End.upstream_error, scrubbed by router.
     upstream_message: str = ""
+    # Told only where it is one of the client's protocol.
     upstream_code: str = ""
     param: str | None = None
     # Fixed words of our own that SDKs act on.
@@ -297,6 +299,9 @@ OWN = MappingProxyType(
 # messages are fixed texts of our own about the shape of the body, and never quote it.
 BAD_REQUEST = PublicError(400, "invalid_request", "The request body is not valid.")
 
+# Router refuses in the reader's words what an upstream's protocol cannot carry.
+_ROUTERS_CODES = frozenset(code.value for code in Code)
+
 
 def own(reason: str) -> Refusal:
     """A refusal by the edge itself."""
@@ -366,11 +371,22 @@ def upstream_failure(
     )
 
 
-def body(refusal: Refusal, *, kind: str, trace_id: str, request_id: str) -> dict[str, object]:
-    """The error body: OpenAI's and Anthropic's shape at once. `kind` is the protocol's type."""
+def body(
+    refusal: Refusal,
+    *,
+    kind: str,
+    trace_id: str,
+    request_id: str,
+    codes: frozenset[str] = frozenset(),
+) -> dict[str, object]:
+    """The error body: OpenAI's and Anthropic's shape at once.
+
+    `kind` is the protocol's type, `codes` its own words, of which an upstream's may be one.
+    """
+    told = refusal.upstream_code
     error: dict[str, object] = {
         "type": kind,
-        "code": refusal.upstream_code or refusal.error.code,
+        "code": told if told in codes or told in _ROUTERS_CODES else refusal.error.code,
         "message": refusal.message,
         "param": refusal.param,
         "trace_id": trace_id,

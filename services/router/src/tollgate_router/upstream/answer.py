@@ -28,8 +28,8 @@ class Source(Protocol):
 class Answer:
     """An upstream's answer: its head is here, its body is read on request."""
 
-    __slots__ = ("_fault", "_idle_s", "_loop", "_parts", "_source", "_unread", "_until", "_waiter",
-                 "headers", "is_whole", "status")  # fmt: skip
+    __slots__ = ("_fault", "_loop", "_parts", "_source", "_unread", "_until", "_waiter",
+                 "headers", "idle_s", "is_whole", "status")  # fmt: skip
 
     def __init__(
         self, source: Source, loop: asyncio.AbstractEventLoop, *, until: float, idle_s: float
@@ -37,7 +37,8 @@ class Answer:
         self._source = source
         self._loop = loop
         self._until = until
-        self._idle_s = idle_s
+        # How long nothing may come, in seconds.
+        self.idle_s = idle_s
         self._parts: list[bytes] = []
         self._unread = 0
         self._fault: Fault | None = None
@@ -59,7 +60,7 @@ class Answer:
         while not self._parts:
             if self.is_whole:
                 return b""
-            await self.change(min(self._until, self._loop.time() + self._idle_s))
+            await self.change(min(self._until, self._loop.time() + self.idle_s))
         parts = self._parts
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()

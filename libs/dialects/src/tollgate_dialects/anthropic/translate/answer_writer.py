@@ -124,7 +124,6 @@ class MessageWriter(EventWriter):
         self._held: list[str] = []
         self._head = ""
         self._calls = 0
-        self._has_refused = False
 
     def write(self, event: Event, usage: Usage | None) -> bytes:
         """The frames of an event; the name of each is what clients go by."""
@@ -183,7 +182,6 @@ class MessageWriter(EventWriter):
             return [*told, *self._more(part.arguments)]
         told += self._more(part.text)
         if isinstance(part, Text):
-            self._has_refused |= part.is_refusal
             for citation in part.citations:
                 told += self.told(Cited(citation), None)
         return told
@@ -294,9 +292,7 @@ class MessageWriter(EventWriter):
 
     def _finish(self, ending: Ending, usage: Usage | None) -> list[dict[str, Any]]:
         stop = ending.stop
-        if stop is Stop.END and self._has_refused:
-            stop = Stop.REFUSAL
-        elif stop is Stop.END and self._calls:
+        if stop is Stop.END and self._calls:
             # Some vendors say of a call what they say of a text.
             stop = Stop.TOOL_CALLS
         elif stop is Stop.TOOL_CALLS and not self._calls:

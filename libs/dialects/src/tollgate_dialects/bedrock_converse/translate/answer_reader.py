@@ -26,6 +26,7 @@ from tollgate_dialects.conversation.answer import (
     Started,
     Stop,
 )
+from tollgate_dialects.conversation.backlog import Backlog
 from tollgate_dialects.conversation.machine import Machine
 from tollgate_dialects.conversation.parts import (
     Citation,
@@ -110,6 +111,7 @@ class ConverseReader(EventReader):
         # The pieces of its seal.
         self._seal = Seal.SIGNATURE
         self._sealed: list[str] = []
+        self._backlog = Backlog()
         self._waiting: list[Event] = []
 
     def read(self, event: sse.Event) -> list[Event]:
@@ -151,7 +153,11 @@ class ConverseReader(EventReader):
         if "toolResult" in start or shapes.text(call, "type") == _HOSTED:
             self._is_hosted = True
         elif call:
-            self._part = ToolCall(shapes.text(call, "toolUseId"), shapes.text(call, "name"), "")
+            call_id, name = shapes.text(call, "toolUseId"), shapes.text(call, "name")
+            if not (call_id and name):
+                # No client could answer it.
+                raise shapes.ShapeError("toolUse", "a call with a name")
+            self._part = ToolCall(call_id, name, "")
             self._has_called = True
             self._begin()
 
@@ -208,6 +214,7 @@ class ConverseReader(EventReader):
     def _keep(self, seal: Seal, piece: str) -> None:
         if piece and seal is not self._seal:
             self._seal, self._sealed = seal, []
+        self._backlog.take(piece, parts=1)
         if piece:
             self._sealed.append(piece)
 
@@ -221,6 +228,7 @@ class ConverseReader(EventReader):
         if self._is_told:
             self._waiting.append(PartEnded())
         self._part, self._is_told, self._has_text, self._sealed = None, False, False, []
+        self._backlog.take("", parts=0)
 
 
 def _opaque(seal: Seal, pieces: list[str]) -> Opaque | None:

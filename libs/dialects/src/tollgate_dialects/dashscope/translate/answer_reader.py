@@ -3,6 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from tollgate_dialects.common import documents, shapes, sse
@@ -42,7 +43,7 @@ class FrameReader(EventReader):
         self._has_begun = self._has_finished = False
         self._reason = ""
         self._thought, self._said = Growth(mode), Growth(mode)
-        self._arguments: defaultdict[int, Growth] = defaultdict(lambda: Growth(mode))
+        self._arguments: defaultdict[int, Growth] = defaultdict(partial(Growth, mode))
 
     def read(self, event: sse.Event) -> list[Event]:
         """One frame. Raises ValueError."""

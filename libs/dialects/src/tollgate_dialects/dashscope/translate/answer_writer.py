@@ -110,7 +110,7 @@ class FrameWriter(EventWriter):
         self._message = _Message()
         self._part: AnswerPart | None = None
         self._calls = 0
-        self._has_text = self._has_arguments = False
+        self._has_arguments = False
         self._signature = ""
         # Characters of the thought that is told, and whether another one came before.
         self._thought_characters = 0
@@ -148,12 +148,16 @@ class FrameWriter(EventWriter):
         return False
 
     def reason(self, ending: Ending) -> str:
-        """Clients look for calls where the reason says so; and a refusal in words is an answer."""
+        """Clients look for calls where the reason says so.
+
+        DashScope tells of what its own filter found as an error and has no word for a refusal:
+        OpenAI's is what its clients pass on.
+        """
         if ending.stop in _LENGTH:
             return "length"
-        if ending.stop is Stop.REFUSAL and not self._has_text:
+        if ending.stop is Stop.REFUSAL:
             return "content_filter"
-        return "tool_calls" if self._calls and ending.stop is not Stop.REFUSAL else "stop"
+        return "tool_calls" if self._calls else "stop"
 
     def document(self, usage: Usage | None, *, reason: str) -> dict[str, Any]:
         """What is said, with a reason why it ended."""
@@ -212,7 +216,6 @@ class FrameWriter(EventWriter):
             self._thought_characters += len(text)
             message.thought.append(text)
         else:
-            self._has_text = True
             message.text.append(text)
         return True
 

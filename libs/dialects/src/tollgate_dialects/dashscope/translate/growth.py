@@ -7,6 +7,8 @@ frames could be either, those behind the first wait for the next.
 
 from typing import Final
 
+from tollgate_dialects.conversation.backlog import Backlog
+
 # Pieces may happen to repeat and lengthen one another, but not twice and to so many characters.
 _SURE: Final = 8
 
@@ -27,10 +29,11 @@ class Growth:
         # While it is not known: what was told, and the texts that wait.
         self._first = ""
         self._waiting: list[str] = []
+        self._backlog = Backlog()
         self._told_characters = 0
 
     def take(self, text: str, *, is_beside: bool = False) -> str:
-        """What a frame's text adds; empty also while it waits.
+        """What a frame's text adds; empty also while it waits. Raises ValueError for too much.
 
         `is_beside`: the frame says something else, too. In pieces, no text stands still beside one.
         """
@@ -63,6 +66,7 @@ class Growth:
 
     def _wait(self, text: str) -> str:
         if self._first:
+            self._backlog.take(text, parts=1)
             self._waiting.append(text)
             return ""
         self._first = text

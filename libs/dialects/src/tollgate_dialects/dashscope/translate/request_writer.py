@@ -1,8 +1,8 @@
 """A request of the one form, written as a generation.
 
 Promises: only what DashScope documents; all that a model gives, its thinking with it, is within the
-output limit; all else is named as dropped, or the request is refused where it makes no sense
-without.
+output limit, unless the model thinks whatever it is told and takes no budget; all else is named as
+dropped, or the request is refused where it makes no sense without.
 """
 
 import re
@@ -188,6 +188,9 @@ def _limit(request: Request, target: Target, parameters: dict[str, Any], dropped
         if budget is not None:
             parameters["thinking_budget"] = min(budget, limit)
         parameters[name] = limit
+    elif not models.takes_budget(target.model):
+        # Nothing ends its thinking: the limit is the answer's.
+        parameters[limits.ANSWER] = limit
     elif limit == 1:
         if models.always_thinks(target.model):
             raise Untranslatable("max_output_tokens", "The model thinks before it answers.")
@@ -208,7 +211,9 @@ def _think(asked: Reasoning, model: str, parameters: dict[str, Any], dropped: se
     elif asked.effort:
         budget = _BUDGETS.get(asked.effort) if budget is None else budget
         dropped.add("reasoning.effort")
-    if budget is not None:
+    if budget is not None and not models.takes_budget(model):
+        dropped.add("reasoning.budget_tokens")
+    elif budget is not None:
         parameters["thinking_budget"] = budget
 
 

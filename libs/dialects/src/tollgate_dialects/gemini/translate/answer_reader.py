@@ -22,6 +22,7 @@ from tollgate_dialects.conversation.answer import (
     Started,
     Stop,
 )
+from tollgate_dialects.conversation.backlog import Backlog
 from tollgate_dialects.conversation.machine import IllegalEventError, Machine
 from tollgate_dialects.conversation.parts import Opaque, Text, Thinking, ToolCall
 from tollgate_dialects.conversation.translation import EventReader
@@ -64,6 +65,8 @@ class ChunkReader(EventReader):
         self._call: ToolCall | None = None
         self._seal: Opaque | None = None
         self._pieces = PartialArguments()
+        # They are told when they are whole.
+        self._backlog = Backlog()
         self._calls = 0
         self._ending = Ending(Stop.END)
 
@@ -170,12 +173,15 @@ class ChunkReader(EventReader):
             call_id = shapes.text(call, "id") or self._made_id()
             self._calls += 1
             self._call, self._seal = ToolCall(call_id, name, ""), opaque
-            self._pieces = PartialArguments()
+            self._pieces, self._backlog = PartialArguments(), Backlog()
             self._pieces.value.update(shapes.item(call, "args"))
         if self._call is None:
             return events
         self._seal = self._seal or opaque
         for piece in shapes.items(call, "partialArgs"):
+            self._backlog.take(
+                shapes.text(piece, "jsonPath") + shapes.text(piece, "stringValue"), parts=1
+            )
             self._pieces.take(piece)
         if not shapes.flag(call, "willContinue"):
             events += self._end_call()

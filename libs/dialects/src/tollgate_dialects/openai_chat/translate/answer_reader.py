@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tollgate_dialects.common import documents, shapes, sse
 from tollgate_dialects.conversation.answer import Answer, Ending, Event, Finished, Started, Stop
-from tollgate_dialects.conversation.assembly import Assembly
+from tollgate_dialects.conversation.assembly import Assembly, Thought, Words
 from tollgate_dialects.conversation.machine import Machine
 from tollgate_dialects.conversation.translation import EventReader
 from tollgate_dialects.openai_chat.translate import said
@@ -23,6 +23,10 @@ _STOPS: Final[Mapping[str, Stop]] = {
     "content_filter": Stop.REFUSAL,
     "sensitive": Stop.REFUSAL,
     "safety": Stop.REFUSAL,
+    # Anthropic's and Google's, where a gateway has left them.
+    "refusal": Stop.REFUSAL,
+    "recitation": Stop.REFUSAL,
+    "prohibited_content": Stop.REFUSAL,
 }
 
 # The answer was cut by a fault of the vendor's: DeepSeek, Zhipu, OpenRouter.
@@ -59,6 +63,9 @@ class ChunkReader(EventReader):
         self._answer_id = ""
         self._has_begun = False
         self._ending = Ending(Stop.END)
+        self._has_refused = False
+        # Of the plain thinking that no seal has followed yet.
+        self._thought, self._thought_bytes = hashlib.sha256(), 0
 
     def read(self, event: sse.Event) -> list[Event]:
         """One frame. Raises ValueError."""
@@ -85,9 +92,30 @@ class ChunkReader(EventReader):
         delta = shapes.item(choice, "delta")
         message = delta or shapes.item(choice, "message")
         for piece in said.pieces_of(message, is_whole=not delta):
-            self._assembly.take(piece)
+            self._has_refused |= isinstance(piece, Words) and piece.is_refusal
+            self._assembly.take(self._once(piece) if isinstance(piece, Thought) else piece)
         if choice.get("finish_reason"):
             self._ending = _ending(choice)
+
+    def _once(self, thought: Thought) -> Thought:
+        """A thought without the words that were told before it.
+
+        Where a seal comes behind plain thinking, as this gateway writes it, the whole thought
+        stands beside it once more.
+        """
+        if thought.opaque is None:
+            between = "" if self._thought_bytes else said.BETWEEN
+            told = thought.text.removeprefix(between).encode("utf-8", "surrogatepass")
+            self._thought.update(told)
+            self._thought_bytes += len(told)
+            return thought
+        told = thought.text.encode("utf-8", "surrogatepass")
+        is_told = (
+            len(told) == self._thought_bytes
+            and hashlib.sha256(told).digest() == self._thought.digest()
+        )
+        self._thought, self._thought_bytes = hashlib.sha256(), 0
+        return thought._replace(text="") if is_told else thought
 
     def _made_id(self, number: int) -> str:
         """For a call that came without one: other answers of a conversation have others."""
@@ -98,4 +126,8 @@ class ChunkReader(EventReader):
         """What follows the last chunk. Raises ShapeError."""
         events: list[Event] = [] if self._has_begun else [Started()]
         self._has_begun = True
-        return [*events, *self._assembly.finish(), Finished(self._ending)]
+        ending = self._ending
+        if ending.stop is Stop.END and self._has_refused:
+            # OpenAI says of a refusal in words what it says of an answer.
+            ending = Ending(Stop.REFUSAL)
+        return [*events, *self._assembly.finish(), Finished(ending)]

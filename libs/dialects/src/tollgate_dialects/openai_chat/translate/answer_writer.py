@@ -33,7 +33,7 @@ from tollgate_dialects.conversation.parts import (
     ToolCall,
 )
 from tollgate_dialects.conversation.translation import Context, EventWriter
-from tollgate_dialects.openai_chat.translate.said import FORMATS
+from tollgate_dialects.openai_chat.translate.said import BETWEEN, FORMATS
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import NOTHING, Usage
 
@@ -47,8 +47,6 @@ _REASONS: Final[Mapping[Stop, str]] = {
     Stop.TOOL_CALLS: "tool_calls",
     Stop.REFUSAL: "content_filter",
 }
-# Between two thoughts, where they are one text.
-_BETWEEN: Final = "\n\n"
 
 
 def write(answer: Answer, usage: Usage, context: Context) -> dict[str, Any]:
@@ -194,7 +192,7 @@ class _Told:
             return {"tool_calls": [self._fragment(part, text)]}
         if isinstance(part, Thinking):
             # A thought that follows another one.
-            between = _BETWEEN if self._has_thought and not self._thought else ""
+            between = BETWEEN if self._has_thought and not self._thought else ""
             self._thought.append(text)
             self._has_thought = True
             return {"reasoning_content": between + text}

@@ -13,6 +13,8 @@ from tollgate_dialects.conversation import carrier
 from tollgate_dialects.conversation.assembly import Call, Piece, Thought, Words
 from tollgate_dialects.conversation.parts import Citation, Opaque, Origin, Seal
 
+# Between two thoughts, where they are one text.
+BETWEEN: Final = "\n\n"
 # Who made the block in a detail, by its `format`.
 FORMATS: Final[Mapping[Origin, str]] = {
     Origin.ANTHROPIC: "anthropic-claude-v1",

@@ -7,6 +7,7 @@ event, is said as well, and nothing twice.
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from tollgate_dialects.common import documents, shapes, sse
@@ -22,7 +23,7 @@ from tollgate_dialects.conversation.answer import (
 )
 from tollgate_dialects.conversation.backlog import Backlog
 from tollgate_dialects.conversation.machine import events_of
-from tollgate_dialects.conversation.parts import ToolCall
+from tollgate_dialects.conversation.parts import Text, ToolCall
 from tollgate_dialects.conversation.translation import EventReader
 from tollgate_dialects.openai_responses.translate import said
 from tollgate_dialects.openai_responses.translate.item_reader import ItemReader
@@ -46,7 +47,7 @@ def read(document: Mapping[str, Any]) -> Answer:
     parts = _parts_in(document)
     return Answer(
         tuple(parts),
-        _ending(document, has_called=any(isinstance(part, ToolCall) for part in parts)),
+        _ending(document, set(map(_kind_of, parts))),
         shapes.text(document, "id"),
         shapes.text(document, "model"),
     )
@@ -56,13 +57,20 @@ def _parts_in(document: Mapping[str, Any]) -> list[AnswerPart]:
     return [part for item in shapes.items(document, "output") for part in said.parts_of(item)]
 
 
-def _ending(document: Mapping[str, Any], *, has_called: bool) -> Ending:
+def _kind_of(part: AnswerPart) -> Stop:
+    """The end that a part makes of an answer which says that it is whole."""
+    if isinstance(part, ToolCall):
+        return Stop.TOOL_CALLS
+    return Stop.REFUSAL if isinstance(part, Text) and part.is_refusal else Stop.END
+
+
+def _ending(document: Mapping[str, Any], kinds: AbstractSet[Stop]) -> Ending:
     reason = shapes.text(shapes.item(document, "incomplete_details"), "reason")
     if reason == "content_filter":
         return Ending(Stop.REFUSAL)
     if reason or document.get("status") == "incomplete":
         return Ending(Stop.LENGTH)
-    return Ending(Stop.TOOL_CALLS if has_called else Stop.END)
+    return Ending(next((k for k in (Stop.TOOL_CALLS, Stop.REFUSAL) if k in kinds), Stop.END))
 
 
 class ResponseReader(EventReader):
@@ -80,6 +88,7 @@ class ResponseReader(EventReader):
         # What was told: kinds of items, and ids of calls.
         self._kinds: set[str] = set()
         self._called: set[str] = set()
+        self._ends: set[Stop] = set()
         self._backlog = Backlog()
 
     def read(self, event: sse.Event) -> list[Event]:
@@ -188,6 +197,8 @@ class ResponseReader(EventReader):
 
     def _note(self, events: list[Event]) -> None:
         for event in events:
+            if isinstance(event, PartStarted):
+                self._ends.add(_kind_of(event.part))
             if isinstance(event, PartStarted) and isinstance(event.part, ToolCall):
                 if not event.part.name:
                     # No client could answer a call of no tool.
@@ -211,7 +222,7 @@ class ResponseReader(EventReader):
         unsaid = Answer(tuple(self._unsaid(output)), Ending(Stop.END))
         events += events_of(unsaid)[1:-1]
         self._note(events)
-        return [*events, Finished(_ending(response, has_called=bool(self._called)))]
+        return [*events, Finished(_ending(response, self._ends))]
 
     def _unsaid(self, output: list[dict[str, Any]]) -> Iterator[AnswerPart]:
         """What some servers tell with the last event alone.
