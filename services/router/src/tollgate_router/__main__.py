@@ -29,6 +29,9 @@ from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import PostgresStore
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.servicer import RouterServicer
+from tollgate_router.stored.recorder import Recorder
+from tollgate_router.stored.requests import StoredRequests
+from tollgate_router.stored.store_postgres import PostgresStoredResponses
 from tollgate_router.upstream.upstream import Upstream
 
 PACKAGE = "tollgate_router"
@@ -72,8 +75,13 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     await watch.refresh()
     polling = core_task("catalogue", watch.run())
     life.on_stop("catalogue", partial(_cancelled, polling))
+    stored = PostgresStoredResponses(pool)
+    recorder = Recorder(stored, **common)
+    recorder.start()
+    life.on_stop("stored responses", recorder.close)
     executor = Executor(
         attempts=attempts,
+        records=recorder,
         watch=watch,
         must_finish=life.must_finish,
         upstream=config.upstream,
@@ -86,6 +94,14 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         watch=watch,
         reservations=reservations,
         reservation_key=reservation_key,
+        stored=StoredRequests(
+            stored,
+            attempts=attempts,
+            watch=watch,
+            evidence=evidence,
+            answer_bytes_max=config.upstream.answer_bytes_max,
+            clock=clock,
+        ),
         publishers={m.price.model: m.owned_by for m in seed.models() + seed.demo_models()},
         **common,
     )

@@ -92,6 +92,8 @@ class Snapshot:
     key_ids: frozenset[str]
     # What the keys in use are encrypted for.
     key_contexts: frozenset[str]
+    # By provider and key: one of the ways that there are.
+    ways: Mapping[tuple[str, str], Candidate]
     # Names of providers whose address this deployment does not allow.
     barred: tuple[str, ...]
     _calibrations: Mapping[str, Calibration | None] = field(repr=False)
@@ -179,6 +181,7 @@ def build(
         ),
         prices=by_version,
         key_contexts=frozenset(way.key_context for ways in routes.values() for way in ways),
+        ways={(w.provider, w.key_id): w for ways in routes.values() for w in ways},
         key_ids=frozenset(key.key_id for p in by_name.values() for key in p.keys),
         barred=tuple(barred),
         _calibrations=calibrated,
