@@ -10,7 +10,7 @@ from tollgate_edge.api.admission import Admission
 from tollgate_edge.api.exchange import Exchange
 from tollgate_edge.api.paths import Called
 from tollgate_edge.api.pipeline import Pipeline
-from tollgate_edge.api.stored_responses import StoredResponses
+from tollgate_edge.api.stored_responses import Asked, StoredResponses
 from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal
 from tollgate_edge.headers import answer_headers
@@ -59,19 +59,25 @@ class StoredApi:
             await self._pipeline.keep_pace(exchange)
             return grant
         await self._pipeline.keep_pace(exchange, grant)
-        action = _ACTIONS.get((called.asked_of_it, exchange.scope["method"]))
-        if action is None:
-            return public_errors.method_not_allowed(_ALLOWED[called.asked_of_it])
-        if not ids.is_id(called.response_id):
-            return public_errors.bad_request(ids.no_id("response_id"))
         try:
-            query = stored.ACTIONS[action].query(exchange.scope["query_string"].decode("latin-1"))
+            asked = _asked(exchange, called)
         except BadRequest as bad:
             return public_errors.bad_request(bad)
+        if isinstance(asked, Refusal):
+            return asked
         with Held(grant.holders) as held:
             body = await self._admission.body(exchange, grant, held, free=True)
             if isinstance(body, Refusal):
                 return body
-            return await self._responses.ask(
-                grant, called.response_id, action, query, trace_id=exchange.trace_id
-            )
+            return await self._responses.ask(grant, asked, trace_id=exchange.trace_id)
+
+
+def _asked(exchange: Exchange, called: Called) -> Asked | Refusal:
+    """What path, method and query ask. Raises BadRequest."""
+    action = _ACTIONS.get((called.asked_of_it, exchange.scope["method"]))
+    if action is None:
+        return public_errors.method_not_allowed(_ALLOWED[called.asked_of_it])
+    if not ids.is_id(called.response_id):
+        raise ids.no_id("response_id")
+    query = stored.ACTIONS[action].query(exchange.scope["query_string"].decode("latin-1"))
+    return Asked(called.response_id, action, query)

@@ -4,7 +4,7 @@ Promises: a response of another tenant, or of a model that the key may not call,
 by nothing: router looks for all alike, and the words are the same.
 """
 
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
@@ -15,7 +15,7 @@ from tollgate_dialects.request.rules import RequestFacts
 from tollgate_edge.api.call.execution import upstream_refusal
 from tollgate_edge.api.catalogue import Model
 from tollgate_edge.api.faces import openai_api
-from tollgate_edge.errors import public_errors
+from tollgate_edge.errors import public_errors, response_errors
 from tollgate_edge.errors.public_errors import Refusal
 from tollgate_edge.identity.identity import KeyGrant
 from tollgate_kit.rpc.failure import Failure
@@ -26,6 +26,14 @@ FIND_SECONDS = 5.0
 ASK_SECONDS = 40.0
 _PROTOCOL = openai_api.RESPONSES_FACE.protocol
 T = TypeVar("T", bound=Message)
+
+
+class Asked(NamedTuple):
+    """A request about a response: by its id, the word for it, and the query as it goes on."""
+
+    response_id: str
+    action: str
+    query: str
 
 
 class StoredResponses:
@@ -60,32 +68,30 @@ class StoredResponses:
             raise _denied(found.denial, previous_id)
         return request.going_on(found.context_tokens)
 
-    async def ask(
-        self, grant: KeyGrant, response_id: str, action: str, query: str, *, trace_id: str
-    ) -> bytes | Refusal:
+    async def ask(self, grant: KeyGrant, asked: Asked, *, trace_id: str) -> bytes | Refusal:
         """What the upstream says about a response."""
-        asked = await self._unary(
+        answer = await self._unary(
             "AskStored",
             router_pb2.AskStoredRequest(
                 trace_id=trace_id,
                 tenant_id=grant.tenant_id,
                 key_id=grant.key_id,
                 allowed_models=grant.allowed_models,
-                response_id=response_id,
-                action=router_pb2.StoredAction.Value(f"STORED_ACTION_{action.upper()}"),
-                query=query,
+                response_id=asked.response_id,
+                action=router_pb2.StoredAction.Value(f"STORED_ACTION_{asked.action.upper()}"),
+                query=asked.query,
             ),
             router_pb2.AskStoredResponse,
             ASK_SECONDS,
         )
-        if isinstance(asked, Refusal):
-            return asked
-        if asked.denial == router_pb2.STORED_DENIAL_NOT_FOUND:
-            return public_errors.response_not_found(response_id)
-        if asked.denial:
-            return public_errors.own("RESPONSE_OUT_OF_REACH")
-        data: bytes = asked.data
-        return upstream_refusal(asked.reason, asked.upstream_error) or data
+        if isinstance(answer, Refusal):
+            return answer
+        if answer.denial == router_pb2.STORED_DENIAL_NOT_FOUND:
+            return response_errors.not_found(asked.response_id)
+        if answer.denial:
+            return response_errors.OUT_OF_REACH
+        data: bytes = answer.data
+        return upstream_refusal(answer.reason, answer.upstream_error) or data
 
     async def _unary(
         self, method: str, request: Any, response_type: type[T], timeout_s: float

@@ -95,7 +95,6 @@ _UNAVAILABLE = "The gateway cannot serve this call right now. Try again."
 _NO_MODEL = "The model does not exist, or this key may not use it."
 _UPSTREAM = "The model provider failed to answer."
 
-_MISTAKE = PublicError(500, "internal_error", "The gateway made a mistake.")
 UNKNOWN = PublicError(502, "upstream_error", _UPSTREAM, retryable=True)
 
 
@@ -111,6 +110,8 @@ def _share(code: str, message: str) -> PublicError:
 # Reasons of failed RPCs: names of tollgate.common.v1.ErrorReason.
 RPC_FAILURES = MappingProxyType(
     {
+        "INVALID_FIELD": PublicError(500, "internal_error", "The gateway made a mistake."),
+        "IDEMPOTENCY_MISMATCH": PublicError(500, "internal_error", "The gateway made a mistake."),
         "CALLER_NOT_ALLOWED": _ours("gateway_misconfigured"),
         "STORE_UNAVAILABLE": _ours("service_unavailable"),
         "DEADLINE_TOO_SHORT": _ours("service_unavailable"),
@@ -121,14 +122,13 @@ RPC_FAILURES = MappingProxyType(
         "SESSION_BROKEN": _ours("service_unavailable"),
         "DRAINING": _ours("service_unavailable"),
         "NOT_FOUND": PublicError(404, "model_not_found", _NO_MODEL),
+        "ABOVE_RESERVE": PublicError(500, "internal_error", "The gateway made a mistake."),
+        "ALREADY_EXISTS": PublicError(500, "internal_error", "The gateway made a mistake."),
         "RESERVATION_REFUSED": _ours("reservation_refused"),
         "SEQUENCE_REFUSED": _ours("audit_not_durable"),
         "OUTCOME_UNKNOWN": _ours("service_unavailable"),
         "DEADLINE_EXCEEDED": _ours("service_timeout", "The gateway did not answer in time."),
-        **dict.fromkeys(
-            ("INVALID_FIELD", "IDEMPOTENCY_MISMATCH", "ABOVE_RESERVE", "ALREADY_EXISTS"), _MISTAKE
-        ),
-        "INTERNAL": _MISTAKE,
+        "INTERNAL": PublicError(500, "internal_error", "The gateway made a mistake."),
     }
 )
 
@@ -228,6 +228,7 @@ OWN = MappingProxyType(
         "KEY_IN_QUERY": PublicError(
             401, "api_key_in_url", "An API key must be sent in a header, never in the URL."
         ),
+        "AUTHZ_UNREACHABLE": _ours("service_unavailable"),
         "NOT_A_ROUTE": PublicError(404, "route_not_found", "There is nothing at this path."),
         "METHOD_NOT_ALLOWED": PublicError(
             405, "method_not_allowed", "This path does not take this method."
@@ -263,23 +264,16 @@ OWN = MappingProxyType(
         ),
         "STREAMS_AT_LIMIT": _share("too_many_streams", "This key has too many streams open."),
         "STOPPING": _ours("stopping", "The gateway is restarting. Try again.", after_ms=1000),
+        "CATALOGUE_EMPTY": _ours("service_unavailable"),
         "MODEL_UNKNOWN": PublicError(404, "model_not_found", _NO_MODEL),
         "MODEL_NOT_ON_PATH": PublicError(
             404,
             "model_not_on_path",
             "No provider of this model serves this path; it takes one that speaks OpenAI chat.",
         ),
-        **dict.fromkeys(
-            (
-                "AUDIT_UNREACHABLE",
-                "AUTHZ_UNREACHABLE",
-                "BUDGET_UNREACHABLE",
-                "CATALOGUE_EMPTY",
-                "READER_LOST",
-                "ROUTER_UNREACHABLE",
-            ),
-            _ours("service_unavailable"),
-        ),  # fmt: skip
+        "READER_LOST": _ours("service_unavailable"),
+        "BUDGET_UNREACHABLE": _ours("service_unavailable"),
+        "ROUTER_UNREACHABLE": _ours("service_unavailable"),
         "ROUTER_LOST": _ours("call_interrupted", "The call was interrupted."),
         # Not an invitation to try again: the model has done the work.
         "AUDIT_LATE": PublicError(
@@ -290,17 +284,9 @@ OWN = MappingProxyType(
         "ANSWER_TOO_LARGE": PublicError(
             502, "answer_too_large", "The model provider's answer is too large."
         ),
-        # OpenAI's words; the id is the client's own, of plain characters.
-        "RESPONSE_NOT_FOUND": PublicError(
-            404, "response_not_found", "Response with id '{response_id}' not found."
-        ),
-        "RESPONSE_OUT_OF_REACH": PublicError(
-            502,
-            "provider_unavailable",
-            "The provider account that keeps this response is not in use here now.",
-        ),
         "RECEIPT_NOT_FOUND": PublicError(404, "receipt_not_found", "There is no such receipt."),
-        "INTERNAL": _MISTAKE,
+        "AUDIT_UNREACHABLE": _ours("service_unavailable"),
+        "INTERNAL": PublicError(500, "internal_error", "The gateway made a mistake."),
     }
 )
 
@@ -312,13 +298,6 @@ BAD_REQUEST = PublicError(400, "invalid_request", "The request body is not valid
 def own(reason: str) -> Refusal:
     """A refusal by the edge itself."""
     return Refusal(OWN[reason], reason)
-
-
-def response_not_found(response_id: str) -> Refusal:
-    """No response of who asks has this id."""
-    row = OWN["RESPONSE_NOT_FOUND"]
-    message = row.message.format(response_id=response_id)
-    return Refusal(PublicError(row.status, row.code, message), "RESPONSE_NOT_FOUND")
 
 
 def method_not_allowed(allow: str) -> Refusal:
