@@ -12,8 +12,10 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
+from tests.contract.router.stores import Evidence, MemoryStore, MemoryStored
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.common.protocol import Protocol
@@ -36,6 +38,8 @@ from tollgate_router.providers.store_postgres import Rows
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.routing.routing import CooldownRules
 from tollgate_router.servicer import RouterServicer
+from tollgate_router.stored.recorder import Recorder
+from tollgate_router.stored.requests import StoredRequests
 from tollgate_router.upstream.upstream import Upstream, UpstreamConfig
 
 KEY = "sk-upstream-canary-4f1d8a77c2"
@@ -117,6 +121,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
 
 @dataclass
@@ -146,9 +151,11 @@ class FakeUpstream:
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
         raw = {line.split(": ", 1)[0].lower(): line.split(": ", 1)[1] for line in head[1:] if line}
         body = await reader.readexactly(int(headers["content-length"]))
-        path = head[0].split(" ")[1]
-        self.seen.append(Seen(path, raw, body))
-        script = self.scripts[json.loads(body).get("model") or named_in(path)]
+        method, path, _ = head[0].split(" ")
+        self.seen.append(Seen(path, raw, body, method))
+        # Of a request without a body, by its path.
+        named = json.loads(body).get("model") or named_in(path) if body else path.partition("?")[0]
+        script = self.scripts[named]
         for piece in script() if callable(script) else script:
             if isinstance(piece, Pause):
                 await asyncio.sleep(piece.seconds)
@@ -176,22 +183,6 @@ async def fake_upstream() -> AsyncIterator[FakeUpstream]:
         server.close_clients() if hasattr(server, "close_clients") else None
 
 
-class MemoryStore:
-    """What CatalogueWatch reads, without a database."""
-
-    def __init__(self) -> None:
-        self.rows = Rows(1, (), ())
-
-    async def revision(self) -> int:
-        return self.rows.revision
-
-    async def load(self) -> Rows:
-        return self.rows
-
-    def put(self, providers: tuple[Provider, ...], prices: tuple[Price, ...]) -> None:
-        self.rows = Rows(self.rows.revision + 1, providers, prices)
-
-
 def price(model: str, **changes: int) -> Price:
     values = {
         "input_pico_usd": 1_000_000,
@@ -209,7 +200,12 @@ class Harness:
     """One router process's insides, wired as __main__ does, minus stores and sockets."""
 
     def __init__(
-        self, keyring: FileKeyring, upstream: UpstreamConfig, drain_seconds: int, log_calls: bool
+        self,
+        keyring: FileKeyring,
+        upstream: UpstreamConfig,
+        drain_seconds: int,
+        log_calls: bool,
+        stored: Any,
     ) -> None:
         self.out = io.StringIO()
         self.log = Log("router", out=self.out)
@@ -238,7 +234,12 @@ class Harness:
             metrics=self.metrics,
         )
         self.must_finish = MustFinish(self.log)
+        self.stored = stored
+        self.recorder = Recorder(stored, clock=self.clock, log=self.log, metrics=self.metrics)
+        self.recorder.start()
+        self.evidence = Evidence()
         self.executor = Executor(
+            records=self.recorder,
             attempts=self.attempts,
             watch=self.watch,
             must_finish=self.must_finish,
@@ -255,6 +256,14 @@ class Harness:
             reservations=self.reservations,
             reservation_key=self.reservation_key,
             publishers={},
+            stored=StoredRequests(
+                stored,
+                attempts=self.attempts,
+                watch=self.watch,
+                evidence=self.evidence,
+                answer_bytes_max=upstream.answer_bytes_max,
+                clock=self.clock,
+            ),
             clock=self.clock,
             log=self.log,
             metrics=self.metrics,
@@ -347,6 +356,7 @@ class Harness:
 
     async def close(self) -> None:
         await self.must_finish.drain(5)
+        await self.recorder.close()
         await self.upstream.close()
 
 
@@ -355,7 +365,12 @@ FAST = UpstreamConfig(connect_ms=2000, first_byte_ms=1500, idle_ms=500, total_ms
 
 @contextlib.asynccontextmanager
 async def harness(
-    tmp_path, *, upstream: UpstreamConfig = FAST, drain_seconds: int = 1, log_calls: bool = True
+    tmp_path,
+    *,
+    upstream: UpstreamConfig = FAST,
+    drain_seconds: int = 1,
+    log_calls: bool = True,
+    stored: Any = None,
 ) -> AsyncIterator[Harness]:
     unlock = tmp_path / "unlock"
     unlock.write_bytes(b"open sesame")
@@ -363,7 +378,11 @@ async def harness(
     path = tmp_path / "keyring.json"
     create(path, Secret(b"open sesame"), {"upstream-keys": "aes256", "reservation": "mac"})
     made = Harness(
-        FileKeyring.open(KeyringConfig(path, unlock)), upstream, drain_seconds, log_calls
+        FileKeyring.open(KeyringConfig(path, unlock)),
+        upstream,
+        drain_seconds,
+        log_calls,
+        stored or MemoryStored(),
     )
     try:
         yield made
