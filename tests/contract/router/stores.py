@@ -40,7 +40,8 @@ class MemoryStored:
         return found if found is not None and found.tenant_id == tenant_id else None
 
     async def delete(self, tenant_id: str, response_id: str) -> None:
-        self.rows.pop(response_id, None)
+        if await self.find(tenant_id, response_id, now_ms=0):
+            del self.rows[response_id]
 
     async def sweep(self, *, now_ms: int) -> int:
         return 0
