@@ -211,6 +211,7 @@ class Harness:
         self.log = Log("router", out=self.out)
         self.metrics = Metrics("router")
         self.clock = SystemClock()
+        common: Any = {"clock": self.clock, "log": self.log, "metrics": self.metrics}
         self.keyring = keyring
         self.store = MemoryStore()
         self.keys = ProviderKeys(keyring, clock=self.clock)
@@ -221,9 +222,7 @@ class Harness:
             keys=self.keys,
             reservations=self.reservations,
             rules=CooldownRules(),
-            clock=self.clock,
-            log=self.log,
-            metrics=self.metrics,
+            **common,
         )
         self.watch = CatalogueWatch(
             self.store,  # type: ignore[arg-type]
@@ -235,7 +234,7 @@ class Harness:
         )
         self.must_finish = MustFinish(self.log)
         self.stored = stored
-        self.recorder = Recorder(stored, clock=self.clock, log=self.log, metrics=self.metrics)
+        self.recorder = Recorder(stored, **common)
         self.recorder.start()
         self.evidence = Evidence()
         self.executor = Executor(
@@ -245,9 +244,7 @@ class Harness:
             must_finish=self.must_finish,
             upstream=upstream,
             execute=ExecuteConfig(drain_seconds=drain_seconds, log_calls=log_calls),
-            clock=self.clock,
-            log=self.log,
-            metrics=self.metrics,
+            **common,
         )
         self.reservation_key = Secret(b"k" * 32)
         self.servicer = RouterServicer(
@@ -258,15 +255,13 @@ class Harness:
             publishers={},
             stored=StoredRequests(
                 stored,
-                attempts=self.attempts,
-                watch=self.watch,
-                evidence=self.evidence,
-                answer_bytes_max=upstream.answer_bytes_max,
-                clock=self.clock,
+                self.attempts,
+                self.watch,
+                self.evidence,  # type: ignore[arg-type]
+                upstream.answer_bytes_max,
+                self.clock,
             ),
-            clock=self.clock,
-            log=self.log,
-            metrics=self.metrics,
+            **common,
         )
         self._serial = 0
 

@@ -75,10 +75,12 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     await watch.refresh()
     polling = core_task("catalogue", watch.run())
     life.on_stop("catalogue", partial(_cancelled, polling))
-    stored = PostgresStoredResponses(pool)
-    recorder = Recorder(stored, **common)
+    responses = PostgresStoredResponses(pool)
+    recorder = Recorder(responses, **common)
     recorder.start()
     life.on_stop("stored responses", recorder.close)
+    answer_bytes_max = config.upstream.answer_bytes_max
+    stored = StoredRequests(responses, attempts, watch, evidence, answer_bytes_max, clock)
     executor = Executor(
         attempts=attempts,
         records=recorder,
@@ -94,14 +96,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         watch=watch,
         reservations=reservations,
         reservation_key=reservation_key,
-        stored=StoredRequests(
-            stored,
-            attempts=attempts,
-            watch=watch,
-            evidence=evidence,
-            answer_bytes_max=config.upstream.answer_bytes_max,
-            clock=clock,
-        ),
+        stored=stored,
         publishers={m.price.model: m.owned_by for m in seed.models() + seed.demo_models()},
         **common,
     )
@@ -116,7 +111,6 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         clock=clock,
     )
     await _listen(config, servicer, admin, common, life)
-    await life.until_stopped()
 
 
 async def _listen(
@@ -136,6 +130,7 @@ async def _listen(
     life.on_stop("sessions", partial(servicer.drain, DRAIN_SECONDS))
     await server.set_ready(ready=True)
     log.info("serving", port=port)
+    await life.until_stopped()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

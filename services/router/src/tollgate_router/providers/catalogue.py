@@ -144,10 +144,8 @@ def build(
     """Index what the store holds. Providers and prices come in the order of their creation."""
     by_name = {provider.name: provider for provider in providers}
     by_version = {(price.model, price.version): price for price in prices}
-    newest: dict[str, Price] = {}
-    for price in by_version.values():
-        if price.model not in newest or price.version > newest[price.model].version:
-            newest[price.model] = price
+    by_age = sorted(by_version.values(), key=lambda price: price.version)
+    newest = {price.model: price for price in by_age}
     routes: dict[tuple[Protocol, str], list[Candidate]] = {}
     of_model: dict[str, list[Candidate]] = {}
     created: dict[str, int] = {}

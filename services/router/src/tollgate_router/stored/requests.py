@@ -51,7 +51,6 @@ class StoredRequests:
     def __init__(
         self,
         store: PostgresStoredResponses,
-        *,
         attempts: Attempts,
         watch: CatalogueWatch,
         evidence: Evidence,
