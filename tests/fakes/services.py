@@ -153,11 +153,16 @@ class FakeRouter(router_pb2_grpc.RouterServiceServicer):
         self.cancelled = 0
         self.ended = 0
         self.revision = 1
+        # What it knows of stored responses, and what it was asked about them.
+        self.found = router_pb2.FindStoredResponse(denial=router_pb2.STORED_DENIAL_NOT_FOUND)
+        self.told = router_pb2.AskStoredResponse(denial=router_pb2.STORED_DENIAL_NOT_FOUND)
+        self.asked: list[router_pb2.AskStoredRequest | router_pb2.FindStoredRequest] = []
         self.models = [
             model("m-openai", 1),
             model("m-anthropic", 2),
             model("m-both", 1, 2),
             model("m-gemini", router_pb2.CLIENT_PROTOCOL_GEMINI),
+            model("m-responses", router_pb2.CLIENT_PROTOCOL_OPENAI_RESPONSES),
         ]
 
     async def Execute(self, request, context):
@@ -169,6 +174,14 @@ class FakeRouter(router_pb2_grpc.RouterServiceServicer):
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled += 1
             raise
+
+    async def FindStored(self, request, context):
+        self.asked.append(request)
+        return self.found
+
+    async def AskStored(self, request, context):
+        self.asked.append(request)
+        return self.told
 
     async def ListModels(self, request, context):
         if request.if_newer_than_revision == self.revision:

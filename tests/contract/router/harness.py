@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from tests.contract.router.stores import Evidence, MemoryStore, MemoryStored
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.common.protocol import Protocol
@@ -37,6 +38,8 @@ from tollgate_router.providers.store_postgres import Rows
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.routing.routing import CooldownRules
 from tollgate_router.servicer import RouterServicer
+from tollgate_router.stored.recorder import Recorder
+from tollgate_router.stored.requests import StoredRequests
 from tollgate_router.upstream.token_exchange import TokenExchange
 from tollgate_router.upstream.upstream import Upstream, UpstreamConfig
 
@@ -119,6 +122,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
 
 @dataclass
@@ -134,6 +138,9 @@ class FakeUpstream:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def script(self, path: str, body: bytes) -> Callable[[], Script] | Script:
+        # Of a request without a body, by its path.
+        if not body:
+            return self.scripts[path.partition("?")[0]]
         return self.scripts[json.loads(body).get("model") or named_in(path)]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -151,8 +158,8 @@ class FakeUpstream:
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
         raw = {line.split(": ", 1)[0].lower(): line.split(": ", 1)[1] for line in head[1:] if line}
         body = await reader.readexactly(int(headers["content-length"]))
-        path = head[0].split(" ")[1]
-        self.seen.append(Seen(path, raw, body))
+        method, path, _ = head[0].split(" ")
+        self.seen.append(Seen(path, raw, body, method))
         script = self.script(path, body)
         for piece in script() if callable(script) else script:
             if isinstance(piece, Pause):
@@ -181,22 +188,6 @@ async def fake_upstream(fake: FakeUpstream | None = None) -> AsyncIterator[Any]:
         server.close_clients() if hasattr(server, "close_clients") else None
 
 
-class MemoryStore:
-    """What CatalogueWatch reads, without a database."""
-
-    def __init__(self) -> None:
-        self.rows = Rows(1, (), ())
-
-    async def revision(self) -> int:
-        return self.rows.revision
-
-    async def load(self) -> Rows:
-        return self.rows
-
-    def put(self, providers: tuple[Provider, ...], prices: tuple[Price, ...]) -> None:
-        self.rows = Rows(self.rows.revision + 1, providers, prices)
-
-
 def price(model: str, **changes: int) -> Price:
     values = {
         "input_pico_usd": 1_000_000,
@@ -220,11 +211,13 @@ class Harness:
         drain_seconds: int,
         log_calls: bool,
         token_uris: Collection[str],
+        stored: Any,
     ) -> None:
         self.out = io.StringIO()
         self.log = Log("router", out=self.out)
         self.metrics = Metrics("router")
         self.clock = SystemClock()
+        common: Any = {"clock": self.clock, "log": self.log, "metrics": self.metrics}
         self.keyring = keyring
         self.store = MemoryStore()
         self.upstream = Upstream(upstream, allow_private=True)
@@ -237,9 +230,7 @@ class Harness:
             keys=self.keys,
             reservations=self.reservations,
             rules=CooldownRules(),
-            clock=self.clock,
-            log=self.log,
-            metrics=self.metrics,
+            **common,
         )
         self.watch = CatalogueWatch(
             self.store,  # type: ignore[arg-type]
@@ -250,15 +241,18 @@ class Harness:
             metrics=self.metrics,
         )
         self.must_finish = MustFinish(self.log)
+        self.stored = stored
+        self.recorder = Recorder(stored, **common)
+        self.recorder.start()
+        self.evidence = Evidence()
         self.executor = Executor(
+            records=self.recorder,
             attempts=self.attempts,
             watch=self.watch,
             must_finish=self.must_finish,
             upstream=upstream,
             execute=ExecuteConfig(drain_seconds=drain_seconds, log_calls=log_calls),
-            clock=self.clock,
-            log=self.log,
-            metrics=self.metrics,
+            **common,
         )
         self.reservation_key = Secret(b"k" * 32)
         self.servicer = RouterServicer(
@@ -267,9 +261,15 @@ class Harness:
             reservations=self.reservations,
             reservation_key=self.reservation_key,
             publishers={},
-            clock=self.clock,
-            log=self.log,
-            metrics=self.metrics,
+            stored=StoredRequests(
+                stored,
+                self.attempts,
+                self.watch,
+                self.evidence,  # type: ignore[arg-type]
+                upstream.answer_bytes_max,
+                self.clock,
+            ),
+            **common,
         )
         self._serial = 0
 
@@ -359,6 +359,7 @@ class Harness:
 
     async def close(self) -> None:
         await self.must_finish.drain(5)
+        await self.recorder.close()
         await self.upstream.close()
 
 
@@ -373,6 +374,7 @@ async def harness(
     drain_seconds: int = 1,
     log_calls: bool = True,
     token_uris: Collection[str] = (),
+    stored: Any = None,
 ) -> AsyncIterator[Harness]:
     unlock = tmp_path / "unlock"
     unlock.write_bytes(b"open sesame")
@@ -385,6 +387,7 @@ async def harness(
         drain_seconds,
         log_calls,
         token_uris,
+        stored or MemoryStored(),
     )
     try:
         yield made

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -15,7 +15,7 @@ from tollgate.router.v1 import router_pb2
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.ids import Ids
 from tollgate_kit.postgres import pool as pg
-from tollgate_kit.rpc.failure import Failure, audit_not_durable
+from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.secret import Secret
 from tollgate_router.admin_servicer import RouterAdminServicer
 from tollgate_router.provider_test import ProviderTest
@@ -23,19 +23,6 @@ from tollgate_router.providers.store_postgres import PostgresStore
 
 pb = router_pb2
 SECRET = "sk-planted-canary-77aa88bb99"
-
-
-@dataclass
-class Evidence:
-    """Stands where audit's producer does; keeps what it is given, or is away."""
-
-    entries: list[tuple[int, dict]] = field(default_factory=list)
-    away: bool = False
-
-    async def append(self, kind, *, tenant_id, trace_id, subject, payload):
-        if self.away:
-            raise audit_not_durable()
-        self.entries.append((kind, {"tenant_id": tenant_id, "trace_id": trace_id, **payload}))
 
 
 @contextlib.asynccontextmanager
@@ -46,7 +33,6 @@ async def router_on_postgres(tmp_path, dsn):
     async with harness(tmp_path) as router:
         router.store = PostgresStore(pool, clock=router.clock)
         router.watch._store = router.store
-        router.evidence = Evidence()
         router.admin = RouterAdminServicer(
             store=router.store,
             watch=router.watch,

@@ -80,7 +80,9 @@ async def test_models_by_key(edge):
             url, headers={"x-api-key": OTHER_KEY, "anthropic-version": "2023-06-01"}
         )
     ).json()
-    assert ["m-anthropic", "m-both", "m-gemini", "m-openai"] == [m["id"] for m in openai["data"]]
+    assert ["m-anthropic", "m-both", "m-gemini", "m-openai", "m-responses"] == [
+        m["id"] for m in openai["data"]
+    ]
     assert (["m-both"], "model") == (
         [m["id"] for m in anthropic["data"]], anthropic["data"][0]["type"],
     )  # fmt: skip

@@ -143,7 +143,15 @@ async def test_case_P13_one_model_in_both_shapes(edge):
     async with asyncio.timeout(5):
         while "org/claude" not in (await ask(edge, "GET", "/v1/models", headers=ANTHROPIC)).text:
             await asyncio.sleep(0.05)
-    names = {"m-openai", "m-anthropic", "m-both", "m-gemini", "org/m.1:free", "org/claude"}
+    names = {
+        "m-openai",
+        "m-anthropic",
+        "m-both",
+        "m-gemini",
+        "m-responses",
+        "org/m.1:free",
+        "org/claude",
+    }
     for headers in (BEARER, ANTHROPIC):
         listed = (await ask(edge, "GET", "/v1/models", headers=headers)).json()["data"]
         assert names == {entry["id"] for entry in listed}
@@ -258,7 +266,7 @@ async def test_case_P15_the_list_is_what_this_caller_can_call(edge):
     """Every model answers on every protocol, so each is listed to each client; each is served."""
     for headers, path in ((BEARER, CHAT), (ANTHROPIC, MESSAGES)):
         listed = (await ask(edge, "GET", "/v1/models", headers=headers)).json()["data"]
-        assert ["m-anthropic", "m-both", "m-gemini", "m-openai"] == [
+        assert ["m-anthropic", "m-both", "m-gemini", "m-openai", "m-responses"] == [
             entry["id"] for entry in listed
         ]
         for entry in listed:

@@ -19,6 +19,8 @@ from tollgate_edge.api.observation import Observation
 from tollgate_edge.api.pipeline import Pipeline
 from tollgate_edge.api.read_api import ReadApi
 from tollgate_edge.api.request_reader import RequestReader
+from tollgate_edge.api.stored_api import StoredApi
+from tollgate_edge.api.stored_responses import StoredResponses
 from tollgate_edge.config import EdgeApiConfig
 from tollgate_edge.headers import client_address
 from tollgate_edge.headers.cross_origin import CrossOrigin
@@ -119,6 +121,7 @@ async def serve(config: EdgeApiConfig, life: Lifecycle, log: Log) -> None:
         reader.close()
 
     life.on_stop("request reader", close_reader)
+    responses = StoredResponses(peers.router)
     pipeline = Pipeline(
         identity=identity,
         admission=admission,
@@ -126,6 +129,7 @@ async def serve(config: EdgeApiConfig, life: Lifecycle, log: Log) -> None:
         catalogue=catalogue,
         ledger=ledger,
         router=peers.router,
+        responses=responses,
         evidence=evidence,
         limits=config.limits,
         pace=Pace(),
@@ -135,7 +139,8 @@ async def serve(config: EdgeApiConfig, life: Lifecycle, log: Log) -> None:
     )
     metrics.gauge("calls_in_flight", "Calls being served.").set_function(lambda: pipeline.in_flight)
     counts = CountApi(pipeline=pipeline, admission=admission, reader=reader, catalogue=catalogue)
-    await _listen(config, life, pipeline, counts, catalogue, peers, tools)
+    stored = StoredApi(pipeline=pipeline, admission=admission, responses=responses)
+    await _listen(config, life, pipeline, (counts, stored), catalogue, peers, tools)
     await life.until_stopped()
 
 
@@ -210,7 +215,7 @@ async def _listen(
     config: EdgeApiConfig,
     life: Lifecycle,
     pipeline: Pipeline,
-    counts: CountApi,
+    beside: tuple[CountApi, StoredApi],
     catalogue: Catalogue,
     peers: Peers,
     tools: Tools,
@@ -240,7 +245,7 @@ async def _listen(
     listener = HttpListener(
         EdgeApp(
             pipeline,
-            counts,
+            *beside,
             reads.app,
             origins=CrossOrigin(config.cross_origin.origins),
             ids=tools.ids,

@@ -29,6 +29,9 @@ from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import PostgresStore
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.servicer import RouterServicer
+from tollgate_router.stored.recorder import Recorder
+from tollgate_router.stored.requests import StoredRequests
+from tollgate_router.stored.store_postgres import PostgresStoredResponses
 from tollgate_router.upstream.token_exchange import TokenExchange
 from tollgate_router.upstream.upstream import Upstream
 
@@ -75,8 +78,15 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     await watch.refresh()
     polling = core_task("catalogue", watch.run())
     life.on_stop("catalogue", partial(_cancelled, polling))
+    responses = PostgresStoredResponses(pool)
+    recorder = Recorder(responses, **common)
+    recorder.start()
+    life.on_stop("stored responses", recorder.close)
+    answer_bytes_max = config.upstream.answer_bytes_max
+    stored = StoredRequests(responses, attempts, watch, evidence, answer_bytes_max, clock)
     executor = Executor(
         attempts=attempts,
+        records=recorder,
         watch=watch,
         must_finish=life.must_finish,
         upstream=config.upstream,
@@ -89,6 +99,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         watch=watch,
         reservations=reservations,
         reservation_key=reservation_key,
+        stored=stored,
         publishers={m.price.model: m.owned_by for m in seed.models() + seed.demo_models()},
         **common,
     )
@@ -104,7 +115,6 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         clock=clock,
     )
     await _listen(config, servicer, admin, common, life)
-    await life.until_stopped()
 
 
 async def _listen(
@@ -124,6 +134,7 @@ async def _listen(
     life.on_stop("sessions", partial(servicer.drain, DRAIN_SECONDS))
     await server.set_ready(ready=True)
     log.info("serving", port=port)
+    await life.until_stopped()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

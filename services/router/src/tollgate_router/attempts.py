@@ -7,7 +7,7 @@ and what is said of a failure is what tollgate_dialects has scrubbed.
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tollgate_dialects.answer import upstream_error
@@ -135,6 +135,8 @@ class Attempts:
         candidates = catalogue.candidates(
             call.dialect.provider, call.model, translated=call.may_be_translated
         )
+        if call.account is not None:
+            candidates = tuple(c for c in candidates if (c.provider, c.key_id) == call.account)
         order = self.health.order(candidates, now_ms=self._now_ms())
         if order.wait_ms:
             return NotOpened(
@@ -161,7 +163,10 @@ class Attempts:
             call.attempts += 1
             call.candidate = candidate
             call.dropped = body.dropped
-            outcome, result = await self._try(call, candidate, key, upstream, body)
+            head = _head(call, candidate, key, upstream, body)
+            outcome, result = await self._try(candidate, key, upstream, head, body.data)
+            if isinstance(outcome, NotOpened) and upstream is not call.dialect:
+                outcome = _in_words_of(call, outcome)
             if isinstance(outcome, Opened) or not routing.may_retry(result):
                 return outcome
             # What may pass is told rather than what only the operator can mend.
@@ -172,6 +177,19 @@ class Attempts:
             ):
                 failure, told = outcome, result
         return failure or NotOpened(EndReason.NO_ROUTE)
+
+    async def ask(self, candidate: Candidate, method: str, below: str) -> Opened | NotOpened:
+        """A request without a body, below where its calls go: at this upstream alone, once.
+
+        Nothing is reserved for it: what may be asked so costs nothing.
+        """
+        key = self._keys.at_hand(candidate) or await self._open_key(candidate)
+        if key is None:
+            return NotOpened(EndReason.NO_ROUTE)
+        upstream = UPSTREAM_DIALECTS[candidate.protocol]
+        head = key.head.at(key.head.target + below, method)
+        outcome, _ = await self._try(candidate, key, upstream, head, b"")
+        return outcome
 
     def broke(self, candidate: Candidate, error: upstream_error.UpstreamFault | None) -> None:
         """An answer that began well turned out bad: the key rests for a while.
@@ -212,16 +230,14 @@ class Attempts:
 
     async def _try(
         self,
-        call: UpstreamCall,
         candidate: Candidate,
         key: OpenKey,
         upstream: UpstreamDialect,
-        body: UpstreamBody,
+        head: RequestHead,
+        body: bytes,
     ) -> tuple[Opened | NotOpened, routing.Result]:
         try:
-            head = _head(call, candidate, key, upstream, body)
-            head = key.signed(head, body.data, self._clock)
-            answer = await self._upstream.send(head, body.data)
+            answer = await self._upstream.send(key.signed(head, body, self._clock), body)
         except UpstreamFault as fault:
             result = _RESULT_OF_FAULT.get(fault.fault, routing.Result.BROKEN)
             self._record(candidate, result)
@@ -231,15 +247,10 @@ class Attempts:
         if refusal.result_of(answer.status) is routing.Result.OK:
             self._record(candidate, routing.Result.OK)
             return Opened(answer, candidate, upstream, key.secrets), routing.Result.OK
-        return await self._refused(call, answer, candidate, key, upstream)
+        return await self._refused(answer, candidate, key, upstream)
 
     async def _refused(
-        self,
-        call: UpstreamCall,
-        answer: Answer,
-        candidate: Candidate,
-        key: OpenKey,
-        upstream: UpstreamDialect,
+        self, answer: Answer, candidate: Candidate, key: OpenKey, upstream: UpstreamDialect
     ) -> tuple[NotOpened, routing.Result]:
         start = b""
         try:
@@ -261,9 +272,6 @@ class Attempts:
             upstream.answer.error_codes,
             _revealed(key.secrets),
         )
-        if upstream is not call.dialect and upstream_error.is_too_long(message):
-            # What clients shorten their conversation by is told in their own protocol's word.
-            code = call.dialect.errors.too_long or code
         refused = NotOpened(
             EndReason.UPSTREAM_ERROR, status, message, code, param, retry_after_ms=wait_ms
         )
@@ -282,6 +290,13 @@ class Attempts:
 
     def _now_ms(self) -> int:
         return int(self._clock.monotonic() * 1000)
+
+
+def _in_words_of(call: UpstreamCall, refused: NotOpened) -> NotOpened:
+    """What clients shorten their conversation by is told in their own protocol's word."""
+    if not upstream_error.is_too_long(refused.message):
+        return refused
+    return replace(refused, code=call.dialect.errors.too_long or refused.code)
 
 
 def _not_said(cannot: Untranslatable | BadRequest) -> NotOpened:

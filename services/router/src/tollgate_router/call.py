@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tollgate_dialects.conversation.request import Request
 from tollgate_dialects.dialect import Dialect
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.request.rules import RequestFacts
 from tollgate_router.providers.catalogue import Candidate
+
+
+class Account(NamedTuple):
+    """The one provider and key that may be asked, for what that account keeps."""
+
+    provider: str
+    key_id: str
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +40,11 @@ class UpstreamCall:
     # On the monotonic clock, and in seconds of Unix time.
     began: float
     created_s: int
+    # The client's, as the edge names them.
+    tenant_id: str = ""
+    client_key_id: str = ""
+    # Of the response that it goes on from; None: whoever serves the model.
+    account: Account | None = None
     attempts: int = 0
     # Of the last attempt: who was asked, and what of the request was left out.
     candidate: Candidate | None = None

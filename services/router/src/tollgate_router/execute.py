@@ -16,6 +16,7 @@ from tollgate_dialects.answer.meter import BodyMeter
 from tollgate_dialects.answer.template import Shapes
 from tollgate_dialects.conversation.machine import IllegalEventError
 from tollgate_dialects.pricing.units import Unit
+from tollgate_dialects.pricing.usage import UsageSource
 from tollgate_kit.clock import Clock
 from tollgate_kit.lifecycle import MustFinish
 from tollgate_kit.logs import Log
@@ -32,6 +33,8 @@ from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.config import ExecuteConfig
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
+from tollgate_router.stored.recorder import Records
+from tollgate_router.stored.response import StoredResponse
 from tollgate_router.stream import Stream
 from tollgate_router.upstream.fault import Fault, UpstreamFault
 from tollgate_router.upstream.upstream import UpstreamConfig
@@ -65,6 +68,7 @@ class Executor:
         must_finish: MustFinish,
         upstream: UpstreamConfig,
         execute: ExecuteConfig,
+        records: Records,
         clock: Clock,
         log: Log,
         metrics: Metrics,
@@ -74,6 +78,7 @@ class Executor:
         self._must_finish = must_finish
         self._upstream = upstream
         self._execute = execute
+        self._records = records
         self._clock = clock
         self._log = log
         self._calls = metrics.counter(
@@ -113,6 +118,7 @@ class Executor:
                 if (response := await stream.step()) is not None:
                     if stream.ended:
                         self._close(call, stream)
+                        await self._keep(call, stream.kept_as, stream.charged, stream.flag)
                     yield response
         except (asyncio.CancelledError, GeneratorExit):
             if not stream.ended:
@@ -178,6 +184,7 @@ class Executor:
         elif renaming := translation.renaming(call, opened.candidate, opened.dialect):
             data = renaming.body(data)
         self._finished(call, reason, charged, meter.flag)
+        await self._keep(call, meter.kept_as, charged, meter.flag)
         if reason is not EndReason.COMPLETED:
             self._attempts.broke(opened.candidate, meter.error)
             return messages.not_opened(call, broken_answer(reason, meter.error), charged)
@@ -226,7 +233,31 @@ class Executor:
             if not stream.ended:
                 stream.cut(EndReason.CLIENT_GONE)
             self._close(call, stream)
+            await self._keep(call, stream.kept_as, stream.charged, stream.flag)
             self._log_orphan(call, messages.end(call, EndReason.CLIENT_GONE, stream.charged))
+
+    async def _keep(self, call: UpstreamCall, kept_as: str, charged: Charge, flag: Flag) -> None:
+        """Enter a whole answer that the upstream keeps, before its client can read its last byte.
+
+        What the next turn reads again is what was reported; a report that cannot be says nothing.
+        """
+        candidate = call.candidate
+        if not kept_as or not call.asked.is_to_be_kept or candidate is None:
+            return
+        is_known = charged.source is UsageSource.UPSTREAM and not flag
+        usage = charged.usage
+        response = StoredResponse(
+            response_id=kept_as,
+            tenant_id=call.tenant_id,
+            key_id=call.client_key_id,
+            provider=candidate.provider,
+            provider_key_id=candidate.key_id,
+            upstream_model=candidate.upstream_model,
+            model=call.model,
+            context_tokens=usage.total_input_tokens + usage[Unit.OUTPUT] if is_known else 0,
+            create_unix_ms=self._clock.unix_ms(),
+        )
+        await self._records.record(response)
 
     def _log_orphan(self, call: UpstreamCall, end: router_pb2.End | None) -> None:
         """What an operator needs to resolve the quarantined reservation."""

@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.openai_responses import ids, stored
 from tollgate_dialects.pricing.price import PRICE_FIELDS, Price
 from tollgate_dialects.pricing.usage import UsageSource
 from tollgate_kit.rpc.failure import Failure
@@ -13,6 +14,7 @@ from tollgate_router.attempts import NotOpened
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.providers.catalogue import ListedModel, Provider
+from tollgate_router.stored.response import Denial
 
 PROTOCOLS: dict[router_pb2.ClientProtocol.ValueType, Protocol] = {
     router_pb2.ClientProtocol.Value(f"CLIENT_PROTOCOL_{protocol.name}"): protocol
@@ -21,6 +23,12 @@ PROTOCOLS: dict[router_pb2.ClientProtocol.ValueType, Protocol] = {
 _PROTOCOL_NUMBERS = {protocol: number for number, protocol in PROTOCOLS.items()}
 _REASONS = {reason: getattr(router_pb2, f"END_REASON_{reason.name}") for reason in EndReason}
 _SOURCES = {source: getattr(router_pb2, f"USAGE_SOURCE_{source.name}") for source in UsageSource}
+
+DENIALS = {denial: getattr(router_pb2, f"STORED_DENIAL_{denial.name}") for denial in Denial}
+ACTIONS: dict[int, stored.Action] = {
+    getattr(router_pb2, f"STORED_ACTION_{name.upper()}"): action
+    for name, action in stored.ACTIONS.items()
+}
 
 
 def route(call: UpstreamCall) -> router_pb2.Route | None:
@@ -88,6 +96,32 @@ def _upstream_error(failure: NotOpened) -> router_pb2.UpstreamError:
         if wait_ms is None
         else Duration(seconds=wait_ms // 1000, nanos=wait_ms % 1000 * 1_000_000),
     )
+
+
+def not_found_any_more(response_id: str, price_version: int) -> router_pb2.ExecuteResponse:
+    """The only message of a call whose response was found by the edge, and not here."""
+    bad = ids.previous_not_found(response_id)
+    return router_pb2.ExecuteResponse(
+        end=router_pb2.End(
+            reason=router_pb2.END_REASON_UPSTREAM_ERROR,
+            usage_source=router_pb2.USAGE_SOURCE_NONE,
+            price_version=price_version,
+            upstream_error=router_pb2.UpstreamError(
+                http_status=400, scrubbed_message=bad.message, code=bad.code, param=bad.param
+            ),
+        )
+    )
+
+
+def asked(answer: bytes | NotOpened | Denial) -> router_pb2.AskStoredResponse:
+    """What came of a request about a stored response."""
+    if isinstance(answer, Denial):
+        return router_pb2.AskStoredResponse(denial=DENIALS[answer])
+    if isinstance(answer, NotOpened):
+        return router_pb2.AskStoredResponse(
+            reason=_REASONS[answer.reason], upstream_error=_upstream_error(answer)
+        )
+    return router_pb2.AskStoredResponse(data=answer, reason=router_pb2.END_REASON_COMPLETED)
 
 
 def price_message(price: Price) -> router_pb2.Price:

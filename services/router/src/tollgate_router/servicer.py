@@ -29,10 +29,12 @@ from tollgate_kit.rpc.failure import Failure, invalid_field, overloaded
 from tollgate_kit.rpc.session_server import SessionServer
 from tollgate_kit.secret import Secret
 from tollgate_router import messages, reservation
-from tollgate_router.call import UpstreamCall
+from tollgate_router.call import Account, UpstreamCall
 from tollgate_router.execute import Executor
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.reservation import Claims, TokenDenial, UsedReservations
+from tollgate_router.stored.requests import Asker, StoredRequests
+from tollgate_router.stored.response import Denial
 
 TRACE_ID_MAX = 128
 OUTPUT_TOKENS_MAX = 100_000_000
@@ -47,10 +49,12 @@ class _Read(NamedTuple):
     claims: Claims
     price: Price
     asked: RequestFacts
+    # Who keeps what it goes on from.
+    account: Account | None = None
 
 
 class RouterServicer(router_pb2_grpc.RouterServiceServicer):
-    """Serves Execute and ListModels to edges; no call is made before `_claims` took its token."""
+    """Serves edges; no call is made before `_claims` took its token."""
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         reservations: UsedReservations,
         reservation_key: Secret,
         publishers: dict[str, str],
+        stored: StoredRequests,
         clock: Clock,
         log: Log,
         metrics: Metrics,
@@ -69,6 +74,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self._reservations = reservations
         self._reservation_key = HmacKey(reservation_key.reveal_bytes())
         self._publishers = publishers
+        self._stored = stored
         self._clock = clock
         self._log = log
         self._refused = metrics.counter(
@@ -93,10 +99,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         """
         del context
         read = self._read(request)
-        calibration = self._calibration(request, read)
-        if calibration is None:
-            return self._executor.run(self._call(request, read))
-        return self._run_counted(request, read, calibration)
+        return self._run_on(request, read) if read.asked.previous_id else self._run(request, read)
 
     async def ListModels(
         self, request: router_pb2.ListModelsRequest, context: Any
@@ -112,6 +115,33 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
                 messages.model_message(listed, owned_by=self._publishers.get(listed.model, ""))
                 for listed in snapshot.models
             ],
+        )
+
+    async def FindStored(
+        self, request: router_pb2.FindStoredRequest, context: Any
+    ) -> router_pb2.FindStoredResponse:
+        """What a call has to read that goes on from a response."""
+        del context
+        found = await self._stored.goes_on(
+            request.tenant_id, request.response_id, request.model, request.allowed_models
+        )
+        if isinstance(found, Denial):
+            return router_pb2.FindStoredResponse(denial=messages.DENIALS[found])
+        return router_pb2.FindStoredResponse(context_tokens=found.context_tokens)
+
+    async def AskStored(
+        self, request: router_pb2.AskStoredRequest, context: Any
+    ) -> router_pb2.AskStoredResponse:
+        """What the upstream says of a response that it keeps."""
+        del context
+        action = messages.ACTIONS.get(request.action)
+        if action is None:
+            raise invalid_field("action")
+        if not 0 < len(request.trace_id) <= TRACE_ID_MAX:
+            raise invalid_field("trace_id")
+        asker = Asker(request.tenant_id, request.key_id, request.allowed_models, request.trace_id)
+        return messages.asked(
+            await self._stored.ask(asker, request.response_id, action, request.query)
         )
 
     def Session(self, request_iterator: Any, context: Any) -> Any:
@@ -160,6 +190,29 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
         return None if refusal is None else calibration
 
+    def _run(
+        self, request: router_pb2.ExecuteRequest, read: _Read
+    ) -> AsyncGenerator[router_pb2.ExecuteResponse, None]:
+        calibration = self._calibration(request, read)
+        if calibration is None:
+            return self._executor.run(self._call(request, read))
+        return self._run_counted(request, read, calibration)
+
+    async def _run_on(
+        self, request: router_pb2.ExecuteRequest, read: _Read
+    ) -> AsyncGenerator[router_pb2.ExecuteResponse, None]:
+        """A call that goes on from a response: the edge has looked it up, and is not believed."""
+        claims, previous_id = read.claims, read.asked.previous_id
+        found = await self._stored.goes_on(claims.tenant_id, previous_id, claims.model)
+        if isinstance(found, Denial):
+            yield messages.not_found_any_more(previous_id, claims.price_version)
+            return
+        asked = read.asked.going_on(found.context_tokens)
+        run = self._run(request, read._replace(asked=asked, account=found.account))
+        async with contextlib.aclosing(run) as parts:
+            async for part in parts:
+                yield part
+
     async def _run_counted(
         self, request: router_pb2.ExecuteRequest, read: _Read, calibration: Calibration
     ) -> AsyncGenerator[router_pb2.ExecuteResponse, None]:
@@ -176,7 +229,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
                 yield part
 
     def _call(self, request: router_pb2.ExecuteRequest, read: _Read) -> UpstreamCall:
-        dialect, claims, price, asked = read
+        dialect, claims, price, asked, account = read
         protocol = messages.PROTOCOLS[request.client_protocol]
         # The most that the call may cost, worked out from its body: an edge is not believed.
         bound = worst_case(asked, price, output_cap=request.max_output_tokens or None)
@@ -184,7 +237,8 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         if refusal is not None:
             raise self._refuse(request, refusal)
         may_be_translated = (
-            dialect.translation is not NO_TRANSLATION
+            account is None
+            and dialect.translation is not NO_TRANSLATION
             and self._watch.snapshot.is_translated(protocol, claims.model)
             and _covers_translation(claims, asked, price, request)
         )
@@ -205,6 +259,9 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             protocol_headers=request.protocol_headers,
             began=self._clock.monotonic(),
             created_s=self._clock.unix_ms() // 1000,
+            tenant_id=claims.tenant_id,
+            client_key_id=request.key_id,
+            account=account,
         )
 
     def _claims(self, request: router_pb2.ExecuteRequest) -> Claims:

@@ -66,6 +66,11 @@ class Stream:
         return self._meter.flag
 
     @property
+    def kept_as(self) -> str:
+        """The id under which the upstream keeps the whole answer; empty: it keeps none."""
+        return self._meter.kept_as if self.reason is EndReason.COMPLETED else ""
+
+    @property
     def is_upstream_fault(self) -> bool:
         """Whether the upstream is to blame for the end."""
         return self.reason in (EndReason.UPSTREAM_ERROR, EndReason.UPSTREAM_TIMEOUT)

@@ -88,7 +88,7 @@ def test_nobody_names_what_is_stored(item):
         facts(input=[item])
 
 
-@pytest.mark.parametrize("name", ["previous_response_id", "conversation", "prompt"])
+@pytest.mark.parametrize("name", ["background", "conversation", "prompt"])
 def test_no_state_of_a_vendor_is_used(name):
     """What the vendor would look up is refused by its name."""
     with pytest.raises(BadRequest) as refused:

@@ -3,17 +3,22 @@
 import asyncio
 import hmac
 import json
+import re
+from typing import Any
+from urllib.parse import parse_qsl
 
 from tollgate_cli.demo_provider import misbehave
 from tollgate_cli.demo_provider.performance import Performance
 from tollgate_cli.demo_provider.speech import protocols
 from tollgate_cli.demo_provider.speech.chat import Chat
+from tollgate_cli.demo_provider.speech.responses import Responses
 from tollgate_cli.demo_provider.speech.speech import CREATED, Speech
 from tollgate_cli.demo_provider.stats import ServedCall, Stats
 from tollgate_cli.demo_provider.wire import Connection, Exchange, PeerGoneError
 
 # OpenAI's code for a request that is none.
 _SHAPE = "invalid_value"
+_STORED = re.compile(r"/v1/responses/([^/]+)(/cancel|/input_items)?")
 # Beside `Authorization: Bearer`.
 _KEY_HEADERS = ("x-api-key", "x-goog-api-key")
 
@@ -53,6 +58,8 @@ class Provider:
             await misbehave.refuse(exchange, spoken or Chat, 401, "Incorrect API key provided.")
         elif request.path == "/v1/models" and request.method == "GET":
             await exchange.send(200, _models())
+        elif spoken is None and (named := _STORED.fullmatch(request.path)):
+            await _about_response(exchange, *named.groups())
         elif spoken is None:
             await misbehave.refuse(exchange, Chat, 404, "Unknown path.")
         elif request.method != "POST":
@@ -68,7 +75,8 @@ class Provider:
         try:
             speech = spoken.hear(request)
         except (ValueError, TypeError, AttributeError, LookupError) as error:
-            await misbehave.refuse(exchange, spoken, 400, str(error), code=_SHAPE)
+            code = getattr(error, "code", _SHAPE)
+            await misbehave.refuse(exchange, spoken, 400, str(error), code=code)
             return
         question = speech.question
         call = ServedCall(
@@ -89,6 +97,32 @@ class Provider:
         finally:
             call.status = exchange.status
             self._stats.end(call, aborted=aborted)
+
+
+async def _about_response(exchange: Exchange, response_id: str, below: str | None) -> None:
+    """What is asked about a response that is kept, as OpenAI answers it."""
+    kept, request = Responses.kept.find(response_id), exchange.request
+    document: dict[str, Any] | None = None
+    if kept is None:
+        told = f"Response with id '{response_id}' not found."
+        await misbehave.refuse(exchange, Responses, 404, told, code=_SHAPE)
+        return
+    match request.method, below:
+        case "GET", None:
+            document = kept.document
+        case "GET", "/input_items":
+            document = kept.page(dict(parse_qsl(request.query)))
+        case "DELETE", None:
+            Responses.kept.delete(response_id)
+            document = {"id": response_id, "object": "response", "deleted": True}
+        case "POST", "/cancel":
+            told = "Cannot cancel a synchronous response."
+            await misbehave.refuse(exchange, Responses, 400, told, code=_SHAPE)
+            return
+    if document is None:
+        await misbehave.refuse(exchange, Responses, 405, "Use another method.")
+    else:
+        await exchange.send(200, json.dumps(document).encode())
 
 
 def _presented(exchange: Exchange) -> str:

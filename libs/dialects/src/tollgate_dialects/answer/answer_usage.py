@@ -51,6 +51,8 @@ class AnswerMeter:
         # Set when the answer turned into an error; nothing passes from there on.
         self.error: UpstreamFault | None = None
         self.is_failure_told = False
+        # The id under which the upstream keeps the whole answer; empty: it keeps none.
+        self.kept_as = ""
 
     @property
     def produced(self) -> bool:

@@ -109,6 +109,7 @@ class BodyMeter(AnswerMeter):
         if not is_as_read or members.were_lost(body, written):
             body = written
         self.finished = self.is_final = True
+        self.kept_as = self._rules.kept_as(document)
         if self._rules.words:
             self.grow(words.size(passed, self._rules.words))
         else:

@@ -75,6 +75,8 @@ class AnswerRules:
     error_codes: tuple[str, ...]
     # Where its documents name the model: members from the top.
     model_at: Sequence[Place] = (("model",),)
+    # The id under which the upstream keeps a whole answer; empty: it keeps none.
+    kept_as: Callable[[Mapping[str, Any]], str] = lambda _document: ""
     # Whether its clients read past comments in a stream, as the standard of events says.
     takes_comments: bool = True
     # What makes frames of a stream's bytes, where they are none themselves.

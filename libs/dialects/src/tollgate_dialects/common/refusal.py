@@ -1,7 +1,7 @@
 """The one exception of the strict reader.
 
 Owns what a refused request may be told: a closed set of codes, fixed messages, and the name of the
-parameter. Never carries a value that the client sent.
+parameter. Never carries a value that the client sent, but an id of plain characters.
 """
 
 import enum
@@ -25,6 +25,7 @@ class Code(enum.StrEnum):
     INVALID_VALUE = "invalid_value"
     CONFLICTING_PARAMETERS = "conflicting_parameters"
     UNSUPPORTED_PARAMETER = "unsupported_parameter"
+    PREVIOUS_RESPONSE_NOT_FOUND = "previous_response_not_found"
 
 
 class BadRequest(Exception):  # noqa: N818 - named for what the caller answers: 400 Bad Request

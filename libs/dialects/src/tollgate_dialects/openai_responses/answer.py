@@ -4,7 +4,7 @@ from typing import Final
 
 from tollgate_dialects.answer.rules import AnswerRules, words_of
 from tollgate_dialects.answer.template import Vocabulary
-from tollgate_dialects.openai_responses import schema, stream, usage
+from tollgate_dialects.openai_responses import ids, schema, stream, usage
 
 RULES: Final = AnswerRules(
     text=words_of(schema.WORDS),
@@ -20,4 +20,5 @@ RULES: Final = AnswerRules(
     vocabulary=Vocabulary(texts="item_id|delta|obfuscation", words=r"response\.[a-z_]+\.delta"),
     error_codes=("code", "type"),
     model_at=(("model",), ("response", "model")),
+    kept_as=ids.kept_as,
 )

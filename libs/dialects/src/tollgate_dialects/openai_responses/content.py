@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
+from tollgate_dialects.openai_responses import ids
 from tollgate_dialects.openai_responses.tools import objects
 from tollgate_dialects.request.content import MEDIA, CacheWrite, Content, kind_of
 
@@ -37,6 +38,8 @@ def content_of(document: Mapping[str, Any], printed: bytes) -> Content:
         found.vendor_tokens += _SEARCH_OVERHEAD_TOKENS
     given = document.get("input")
     if given is None:
+        if ids.previous(document):
+            return found
         raise BadRequest(Code.MISSING_PARAMETER, "The request has no input.", "input")
     if isinstance(given, str):
         return found

@@ -1,15 +1,16 @@
 """What a response may be asked for, and how it is asked of an upstream.
 
 Owns the list of parameters that the price classes do not cover, and of the state that an
-upstream would keep or look up: the gateway's clients share its accounts, so nobody may name what is
-stored there. A stream tells its usage unasked, and there is one answer to a request.
+upstream would keep or look up: the gateway's clients share its accounts, so of what is stored there
+nobody may name but a response whose owner the gateway knows. A stream tells its usage unasked, and
+there is one answer to a request.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from tollgate_dialects.common.refusal import wrong_type
-from tollgate_dialects.openai_responses import content, count, limits, shed, tools
+from tollgate_dialects.openai_responses import content, count, ids, limits, shed, tools
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules
@@ -34,7 +35,6 @@ _REFUSED: Final[Mapping[str, Allowed]] = {
     "n": never,
     "plugins": never,
     "preset": never,
-    "previous_response_id": never,
     "prompt": never,
     "provider": never,
     "reasoning": _in_one_go,
@@ -57,7 +57,7 @@ def _check_tool(tool: Mapping[str, Any]) -> None:
 RULES: Final = RequestRules(
     names=keys.names_of(
         _REFUSED,
-        top=("input", "instructions", tools.MAX_CALLS),
+        top=("input", "instructions", "store", ids.PREVIOUS, tools.MAX_CALLS),
         roots=("input", "reasoning", "text", "tool_choice"),
         paths=("output", "tools"),
         nested=("image_url", "file_data", "file_url", "file_id", "encrypted_content", "mode"),
@@ -76,4 +76,6 @@ RULES: Final = RequestRules(
     server_tools=tools.at_vendor,
     sheds=shed.may_have,
     shed=shed.shed,
+    previous=ids.previous,
+    is_to_be_kept=ids.is_to_be_kept,
 )

@@ -53,6 +53,12 @@ RESPONSE: Final[Mapping[str, Kind]] = {
     "moderation": FACTS,
     "content_filters": [FACTS],  # Azure
 }
+# What was sent for a response: the client's own words, and what was said before them.
+LIST: Final[Mapping[str, Kind]] = {
+    **scalars("object first_id last_id has_more"),
+    "data": [{**_ITEM, "content": WHOLE}],
+}
+DELETED: Final[Mapping[str, Kind]] = scalars("id object deleted")
 _PLACE: Final = scalars(
     "type sequence_number item_id output_index content_index summary_index obfuscation"
 )

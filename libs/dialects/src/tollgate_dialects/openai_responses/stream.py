@@ -12,7 +12,7 @@ from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.rules import FOREIGN, StreamReader
 from tollgate_dialects.answer.schema import kept
 from tollgate_dialects.common import sse
-from tollgate_dialects.openai_responses import schema, usage
+from tollgate_dialects.openai_responses import ids, schema, usage
 
 _LAST: Final = frozenset(("response.completed", "response.incomplete"))
 _LAST_NAMES: Final = frozenset(kind.encode() for kind in _LAST)
@@ -64,6 +64,7 @@ class EventReader(StreamReader):
                 meter.fail(response["error"], told=True)
                 return None
             meter.is_final = self.has_ended = True
+            meter.kept_as = ids.kept_as(response)
         return kept(document, schema.EVENTS[kind])
 
     def _count(self, meter: AnswerMeter, event: sse.Event, document: dict[str, Any]) -> None:

@@ -75,9 +75,10 @@ def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = No
 
 
 def input_tokens(facts: RequestFacts, price: Price) -> int:
-    """The most input tokens that the request itself can have."""
+    """The most input tokens that the request can have, with what it goes on from."""
     limit = price.max_input_tokens * facts.texts
-    return limit if facts.unbounded_input else min(facts.input_token_bound, limit)
+    read = facts.input_token_bound + facts.context_tokens
+    return limit if facts.unbounded_input else min(read, limit)
 
 
 def _injected(price: Price, input_tokens: int, output_cap: int | None) -> tuple[int | None, int]:

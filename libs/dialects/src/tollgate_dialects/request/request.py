@@ -55,6 +55,8 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         server_tools=rules.server_tools(document),
         texts=rules.texts(document),
         beyond_limit_tokens=rules.beyond_limit(document),
+        previous_id=rules.previous(document),
+        is_to_be_kept=rules.is_to_be_kept(document),
     )
 
 

@@ -49,6 +49,19 @@ class RequestFacts(NamedTuple):
     texts: int = 1
     # Output tokens beyond the limit, per choice; None: as many again as the model gives at most.
     beyond_limit_tokens: int | None = 0
+    # The answer that it goes on from, by the upstream's id of it; empty: none.
+    previous_id: str = ""
+    # What the upstream reads of the conversation before, at most: the body does not show it.
+    context_tokens: int = 0
+    # The upstream is to keep the answer.
+    is_to_be_kept: bool = False
+
+    def going_on(self, context_tokens: int) -> "RequestFacts":
+        """The facts with what was said before; 0: nobody knows how much, the model's limit does."""
+        return self._replace(
+            context_tokens=context_tokens,
+            unbounded_input=self.unbounded_input or not context_tokens,
+        )
 
     def translated(self) -> "RequestFacts":
         """The facts for an upstream of another protocol.
@@ -149,6 +162,11 @@ class RequestRules:
     )
     # Whether a document is written anew for such an upstream, as for one of another protocol.
     is_written_anew: Callable[[Mapping[str, Any]], bool] = lambda _document: False
+
+    # The answer, kept by the upstream, that a document goes on from, and whether it wants its own
+    # kept. The first may raise BadRequest.
+    previous: Callable[[Mapping[str, Any]], str] = lambda _document: ""
+    is_to_be_kept: Callable[[Mapping[str, Any]], bool] = lambda _document: False
 
     def told(self, model: str | None, *, stream: bool) -> Told:
         """What is known of a call from outside of its body, of all that may be."""

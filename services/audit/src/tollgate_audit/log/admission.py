@@ -23,7 +23,7 @@ PRODUCERS: Mapping[str, frozenset[str]] = {
         "edge-console": ("LOGIN",),
         "authz": ("TENANT_CHANGED", "KEY_ISSUED", "KEY_CHANGED", "KEY_REVOKED"),
         "budget": ("BUDGET_CHANGED",),
-        "router": ("PROVIDER_CHANGED", "PRICE_CHANGED"),
+        "router": ("PROVIDER_CHANGED", "PRICE_CHANGED", "RESPONSE_DELETED"),
     }.items()
 }
 
@@ -139,6 +139,9 @@ SCHEMAS: Mapping[str, _Schema] = {
     "KEY_REVOKED": _Schema(_OF_KEY),
     "PROVIDER_CHANGED": _Schema(_BY_OPERATOR, {"models": _names}),
     "PRICE_CHANGED": _Schema(_BY_OPERATOR),
+    "RESPONSE_DELETED": _Schema(
+        {"response_sha256": _name, "provider": _name, "model": _name, **_WHEN}
+    ),
     "BUDGET_CHANGED": _Schema(
         _BY_OPERATOR,
         {"reservation_id": _name, "amount_nano_usd": _amount},

@@ -14,6 +14,7 @@ from tollgate_edge.api.faces.face import Face
 from tollgate_edge.api.paths import Called
 from tollgate_edge.api.pipeline import Pipeline
 from tollgate_edge.api.read_api import EXCHANGE
+from tollgate_edge.api.stored_api import StoredApi
 from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal
 from tollgate_edge.headers import answer_headers, cross_origin, request_headers
@@ -32,6 +33,7 @@ class EdgeApp:
         self,
         pipeline: Pipeline,
         counts: CountApi,
+        stored: StoredApi,
         others: Any,
         *,
         origins: CrossOrigin,
@@ -40,6 +42,7 @@ class EdgeApp:
     ) -> None:
         self._pipeline = pipeline
         self._counts = counts
+        self._stored = stored
         self._others = others
         self._origins = origins if origins.on else None
         self._ids = ids
@@ -66,6 +69,8 @@ class EdgeApp:
             if request_headers.credential_in_query(scope["query_string"]):
                 await self._pipeline.keep_pace(exchange)
                 await _refuse(exchange, public_errors.own("KEY_IN_QUERY"))
+            elif called.response_id and scope["method"] != "OPTIONS":
+                await self._stored.serve(exchange, called)
             elif called.face is None or scope["method"] != "POST":
                 await self._serve_other(exchange, called, receive, send)
             elif called.counts:

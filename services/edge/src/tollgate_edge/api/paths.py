@@ -35,6 +35,9 @@ class Called(NamedTuple):
     spoken: Face | None = None
     # Headers say something of the call, too.
     has_headers: bool = False
+    # A response that an upstream keeps, by its id, and what is asked about it; empty: none.
+    response_id: str = ""
+    asked_of_it: str = ""
 
     def told_by(self, headers: Iterable[tuple[bytes, bytes]]) -> Told:
         """What the path and the headers say of the call."""
@@ -63,6 +66,8 @@ _ALIAS = re.compile(
     r"|health/+(?P<probe>live|ready))(?P<rest>/.*)?",
     re.DOTALL,
 )
+# What is asked about a response, below its path.
+_STORED = re.compile(r"/v1/responses/(?P<id>[^/]+)(?:/(?P<asked>cancel|input_items))?")
 # Azure's clients name a deployment, which is a model here.
 _DEPLOYMENT: Final = "/openai/deployments/"
 _DEPLOYED: Final = ("/chat/completions", "/completions", "/embeddings")
@@ -82,6 +87,11 @@ def of(path: str) -> Called:
     path = canonical(path)
     if (found := HOT.get(path) or _COUNTED.get(path)) is not None:
         return found
+    if (kept := _STORED.fullmatch(path)) is not None:
+        face = openai_api.RESPONSES_FACE
+        return Called(
+            path, spoken=face, response_id=kept["id"], asked_of_it=kept["asked"] or "response"
+        )
     if (google := _GOOGLE.fullmatch(path)) is not None:
         return _of_google(google)
     # What DashScope's SDK asks for and is not served, it is told in its own words.

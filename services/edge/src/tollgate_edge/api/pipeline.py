@@ -25,6 +25,7 @@ from tollgate_edge.api.catalogue import WIRE_PROTOCOLS, Catalogue, Model
 from tollgate_edge.api.exchange import Exchange
 from tollgate_edge.api.observation import Observation
 from tollgate_edge.api.request_reader import ReaderLost, RequestReader
+from tollgate_edge.api.stored_responses import StoredResponses
 from tollgate_edge.config import LimitsConfig
 from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal
@@ -54,6 +55,7 @@ class Pipeline:
         catalogue: Catalogue,
         ledger: Ledger,
         router: SessionPool,
+        responses: StoredResponses,
         evidence: CallEvidence,
         limits: LimitsConfig,
         observation: Observation,
@@ -67,6 +69,7 @@ class Pipeline:
         self._catalogue = catalogue
         self._ledger = ledger
         self._router = router
+        self._responses = responses
         self._evidence = evidence
         self._limits = limits
         self._trusted_proxies = client_address.networks(limits.trusted_proxies)
@@ -150,6 +153,10 @@ class Pipeline:
         if isinstance(model, Refusal):
             return model
         try:
+            going_on = await self._responses.going_on(call.request, grant, model)
+            if isinstance(going_on, Refusal):
+                return going_on
+            call.request = going_on
             call.request = await bounding.request_for(call, model, self._reader)
         except requests.BadRequest as bad:
             return public_errors.bad_request(bad)
@@ -390,4 +397,5 @@ def _execute_request(
         client_wants_usage=call.request.wants_usage,
         protocol_headers=passed.kept,
         without_searches=call.without_searches,
+        key_id=grant.key_id,
     )

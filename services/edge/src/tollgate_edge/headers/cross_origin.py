@@ -15,7 +15,7 @@ ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\
 # Header names with commas: what a preflight asks for is told back when it is nothing else.
 _NAMES = re.compile(rb"[A-Za-z0-9_, \t-]{1,2048}")
 _VARY = (b"vary", b"Origin")
-_METHODS = (b"access-control-allow-methods", b"GET, HEAD, POST")
+_METHODS = (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE")
 _PREFLIGHT_SECONDS = (b"access-control-max-age", b"600")
 # What a page's script may read of an answer, beside what it always may.
 _EXPOSED = (

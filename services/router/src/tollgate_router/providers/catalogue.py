@@ -98,6 +98,8 @@ class Snapshot:
     key_ids: frozenset[str]
     # What the keys in use are encrypted for.
     key_contexts: frozenset[str]
+    # By provider and key: one of the ways that there are.
+    ways: Mapping[tuple[str, str], Candidate]
     # Names of providers whose address this deployment does not allow.
     barred: tuple[str, ...]
     _calibrations: Mapping[str, Calibration | None] = field(repr=False)
@@ -148,10 +150,8 @@ def build(
     """Index what the store holds. Providers and prices come in the order of their creation."""
     by_name = {provider.name: provider for provider in providers}
     by_version = {(price.model, price.version): price for price in prices}
-    newest: dict[str, Price] = {}
-    for price in by_version.values():
-        if price.model not in newest or price.version > newest[price.model].version:
-            newest[price.model] = price
+    by_age = sorted(by_version.values(), key=lambda price: price.version)
+    newest = {price.model: price for price in by_age}
     routes: dict[tuple[Protocol, str], list[Candidate]] = {}
     of_model: dict[str, list[Candidate]] = {}
     created: dict[str, int] = {}
@@ -185,6 +185,7 @@ def build(
         ),
         prices=by_version,
         key_contexts=frozenset(way.key_context for ways in routes.values() for way in ways),
+        ways={(w.provider, w.key_id): w for ways in routes.values() for w in ways},
         key_ids=frozenset(key.key_id for p in by_name.values() for key in p.keys),
         barred=tuple(barred),
         _calibrations=calibrated,

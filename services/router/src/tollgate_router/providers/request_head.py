@@ -23,7 +23,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RequestHead:
-    """A POST to one URL with these headers, but for the length of its body. Holds a key."""
+    """A request to one URL with these headers, but for the length of its body. Holds a key."""
 
     origin: Origin
     _line: str
@@ -54,9 +54,9 @@ class RequestHead:
         """The path, as it stands in the first line."""
         return self._line.split(" ")[1]
 
-    def at(self, target: str) -> Self:
+    def at(self, target: str, method: str = "POST") -> Self:
         """The same head for another path. Raises ValueError, which repeats nothing."""
-        line = _line(target)
+        line = _line(target, method)
         return type(self)(self.origin, line, self._headers, _encode(line, self._headers))
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
@@ -71,10 +71,10 @@ class RequestHead:
         return b"%b%d\r\n\r\n" % (self._bytes, body_bytes)
 
 
-def _line(target: str) -> str:
+def _line(target: str, method: str = "POST") -> str:
     if not _TARGET.fullmatch(target):
         raise ValueError("a path that cannot stand in a request")
-    return f"POST {target} HTTP/1.1\r\n"
+    return f"{method} {target} HTTP/1.1\r\n"
 
 
 def _encode(line: str, headers: Mapping[str, str]) -> bytes:

@@ -47,7 +47,7 @@ class PostgresStore:
 
     async def revision(self) -> int:
         """The newest revision."""
-        async with self._connection() as connection:
+        async with lent(self._pool) as connection:
             cursor = await connection.execute("select revision from catalogue_revision")
             row = await cursor.fetchone()
         assert row is not None
@@ -55,7 +55,7 @@ class PostgresStore:
 
     async def load(self) -> Rows:
         """The whole catalogue, as of one moment."""
-        async with self._connection() as connection, connection.transaction():
+        async with lent(self._pool) as connection, connection.transaction():
             await connection.execute("set transaction isolation level repeatable read, read only")
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute("select revision from catalogue_revision")
@@ -80,7 +80,7 @@ class PostgresStore:
 
     async def newest_prices(self, model: str = "") -> tuple[Price, ...]:
         """The newest version of each price, or of one model's."""
-        async with self._connection() as connection:
+        async with lent(self._pool) as connection:
             cursor = connection.cursor(row_factory=dict_row)
             return await _prices(cursor, 1, model=model)
 
@@ -105,7 +105,7 @@ class PostgresStore:
         A model whose newest price is the operator's keeps it; an unchanged seed makes no version.
         """
         made = 0
-        async with self._connection() as connection, connection.transaction():
+        async with lent(self._pool) as connection, connection.transaction():
             change = await CatalogueChange.begin(connection, now_ms=self._clock.unix_ms())
             cursor = connection.cursor(row_factory=dict_row)
             newest = {price.model: price for price in await _prices(cursor, 1)}
@@ -123,13 +123,15 @@ class PostgresStore:
                 raise psycopg.Rollback
         return made
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        try:
-            async with self._pool.connection() as connection:
-                yield connection
-        except (psycopg.OperationalError, PoolTimeout):
-            raise store_unavailable("postgres") from None
+
+@asynccontextmanager
+async def lent(pool: AsyncConnectionPool) -> AsyncIterator[psycopg.AsyncConnection]:
+    """A connection of the pool. Raises Failure STORE_UNAVAILABLE if there is none, or it broke."""
+    try:
+        async with pool.connection() as connection:
+            yield connection
+    except (psycopg.OperationalError, PoolTimeout):
+        raise store_unavailable("postgres") from None
 
 
 async def _prices(

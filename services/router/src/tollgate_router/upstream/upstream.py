@@ -66,7 +66,7 @@ class Upstream:
         self._pool.close()
 
     async def send(self, head: RequestHead, body: bytes) -> Answer:
-        """POST a body; the answer once its head is here. Raises UpstreamFault."""
+        """Send a request; the answer once its head is here. Raises UpstreamFault."""
         began = self._loop.time()
         connection = await self._pool.take(head.origin)
         answer = Answer(connection, self._loop, until=began + self._total_s, idle_s=self._idle_s)

@@ -1,7 +1,8 @@
 """OpenAI Responses."""
 
 import re
-from typing import Any, Final, Self
+import secrets
+from typing import Any, ClassVar, Final, Self
 
 from tollgate_cli.demo_provider.speech import openai_errors
 from tollgate_cli.demo_provider.speech.conversation import (
@@ -14,6 +15,7 @@ from tollgate_cli.demo_provider.speech.conversation import (
     compact,
     input_tokens,
 )
+from tollgate_cli.demo_provider.speech.kept_responses import KeptResponse, KeptResponses, given
 from tollgate_cli.demo_provider.speech.speech import (
     CREATED,
     SEAL,
@@ -43,15 +45,19 @@ _EVENTS: Final = {
 
 
 class Responses(Speech):
-    """A call of Responses; a part is an item. Nothing is stored."""
+    """A call of Responses; a part is an item. What is whole is kept, unless its client says no."""
 
     name = "responses"
     model = "demo-codex"
     path = re.compile(r"/v1/responses")
     too_long = openai_errors.TOO_LONG
+    kept: ClassVar = KeptResponses()
 
-    def __init__(self, question: Question, *, is_sealed: bool) -> None:
+    def __init__(self, question: Question, asked: dict[str, Any], *, is_sealed: bool) -> None:
         super().__init__(question)
+        self._id = f"resp_{secrets.token_hex(25)}"
+        self._asked = asked
+        self._is_kept = asked.get("store") is not False
         # Whether the client wants its thinking back to replay it.
         self._is_sealed = is_sealed
         self._sequence = 0
@@ -67,15 +73,16 @@ class Responses(Speech):
         question = Question(
             model=model_of(asked),
             stream=asked.get("stream") is True,
-            input_tokens=input_tokens(asked, "instructions", "input", "tools"),
+            input_tokens=input_tokens(asked, "instructions", "input", "tools")
+            + cls.kept.tokens_of(asked.get("previous_response_id")),
             max_tokens=limit(asked.get("max_output_tokens")),
             function=_function(asked),
         )
-        return cls(question, is_sealed=_SEALED in (asked.get("include") or []))
+        return cls(question, asked, is_sealed=_SEALED in (asked.get("include") or []))
 
     def body(self, answer: Answer) -> bytes:
         items = [self._item(part, index) for index, part in enumerate(answer.parts)]
-        return compact(self._response(items, answer.end, answer.usage))
+        return compact(self._keep(self._response(items, answer.end, answer.usage), answer.usage))
 
     def opening(self, _usage: Counts | None) -> bytes:
         begun = self._response([], None, None)
@@ -98,7 +105,7 @@ class Responses(Speech):
     def closing(self, end: End, usage: Counts | None, *, usage_on_last: bool = False) -> bytes:
         del usage_on_last  # it always is
         finished = self._finish()
-        response = self._response(self._told, end, usage)
+        response = self._keep(self._response(self._told, end, usage), usage)
         return finished + self._event(f"response.{response['status']}", response=response)
 
     @classmethod
@@ -110,6 +117,12 @@ class Responses(Speech):
         response = {**self._response(self._told, None, None), "status": "failed", "error": error}
         told = self._event("error", error={"type": "server_error", **error, "param": None})
         return told + self._event("response.failed", response=response)
+
+    def _keep(self, response: dict[str, Any], usage: Counts | None) -> dict[str, Any]:
+        if self._is_kept:
+            tokens = self.question.input_tokens if usage is None else usage.all_tokens
+            self.kept.put(KeptResponse(response, given(self._asked["input"]), tokens))
+        return response
 
     def _begin(self, kind: Kind) -> bytes:
         empty, index = Piece(kind, ""), len(self._told)
@@ -172,7 +185,7 @@ class Responses(Speech):
         is_cut = end is End.LENGTH
         status = "in_progress" if end is None else "incomplete" if is_cut else "completed"
         return {
-            "id": "resp_demo",
+            "id": self._id,
             "object": "response",
             "created_at": CREATED,
             "status": status,
@@ -185,8 +198,8 @@ class Responses(Speech):
             "model": self.question.model,
             "output": output,
             "parallel_tool_calls": True,
-            "previous_response_id": None,
-            "store": False,
+            "previous_response_id": self._asked.get("previous_response_id"),
+            "store": self._is_kept,
             "temperature": 1.0,
             "text": {"format": {"type": "text"}},
             "tool_choice": "auto",

@@ -141,19 +141,7 @@ class Execution:
             return self.withheld
         end = self._end
         if end is not None:
-            reason = _REASONS.get(end.reason, "")
-            if reason == _COMPLETED:
-                return None
-            error = end.upstream_error
-            waits = error.HasField("retry_after")
-            return public_errors.upstream_failure(
-                reason,
-                status=error.http_status,
-                message=error.scrubbed_message,
-                code=error.code,
-                param=error.param,
-                retry_after_ms=error.retry_after.ToMilliseconds() if waits else None,
-            )
+            return upstream_refusal(end.reason, end.upstream_error)
         if self._failure is None or self._data:
             return public_errors.own("ROUTER_LOST")
         return public_errors.rpc_failure(self._failure.reason)
@@ -261,6 +249,22 @@ class Execution:
         assert drain is not None, "draining begins inside run()"
         if drain.when() is None and not drain.expired():
             drain.reschedule(asyncio.get_running_loop().time() + self._drain_seconds)
+
+
+def upstream_refusal(end_reason: "router_pb2.EndReason.ValueType", error: Any) -> Refusal | None:
+    """What a client is told of an upstream's failure; None: it did not fail."""
+    reason = _REASONS.get(end_reason, "")
+    if reason == _COMPLETED:
+        return None
+    waits = error.HasField("retry_after")
+    return public_errors.upstream_failure(
+        reason,
+        status=error.http_status,
+        message=error.scrubbed_message,
+        code=error.code,
+        param=error.param,
+        retry_after_ms=error.retry_after.ToMilliseconds() if waits else None,
+    )
 
 
 def _did_nothing(failure: Failure) -> bool:
