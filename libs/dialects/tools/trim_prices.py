@@ -18,6 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from tollgate_dialects.pricing.units import Unit
+from tollgate_dialects.request.variants import Variant
 
 TABLE = "litellm-data/model_prices_and_context_window_backup.json.gz"
 OUTPUT = Path(__file__).parents[1] / "src/tollgate_dialects/pricing/seed_prices.json"
@@ -85,6 +86,10 @@ DEMO = {
     },
 }  # fmt: skip
 
+# Whose dialects can be asked for other ways of serving.
+FACTORED = frozenset(("openai", "anthropic"))
+# No vendor asks more: gpt-5-nano stands in the source with fifty times, which is a misprint.
+FACTOR_PERMILLE_MAX = 10_000
 _ABOVE = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 _PICO_PER_USD = Decimal(10) ** 12
 
@@ -117,6 +122,27 @@ def calls(entry: dict) -> dict[str, int]:
     return {"web_search": max(map(pico, sizes.values()))} if sizes else {}
 
 
+def factors(entry: dict) -> dict[str, int]:
+    """What other ways of serving multiply every class of tokens by, where that is one factor."""
+    found = {}
+    for variant in (Variant.FLEX, Variant.PRIORITY):
+        ratios = {
+            Decimal(price) * 1_000 / Decimal(entry[name.removesuffix(f"_{variant.word}")])
+            for name, price in entry.items()
+            if name.endswith(f"_{variant.word}") and "_token" in name and "audio" not in name
+        }
+        if len(ratios) == 1:
+            found[variant] = ratios.pop()
+    for variant in (Variant.FAST, Variant.US):
+        if factor := entry.get("provider_specific_entry", {}).get(variant.word):
+            found[variant] = Decimal(factor) * 1_000
+    return {
+        variant.factor_field: int(factor)
+        for variant, factor in found.items()
+        if factor == factor.to_integral_value() and factor <= FACTOR_PERMILLE_MAX
+    }
+
+
 def trim(entry: dict, owned_by: str) -> dict:
     """Our fields of a source entry."""
     ranges = entry.get("tiered_pricing")
@@ -127,6 +153,7 @@ def trim(entry: dict, owned_by: str) -> dict:
         "owned_by": owned_by,
         **base,
         **calls(entry),
+        **(factors(entry) if owned_by in FACTORED else {}),
         # Of embeddings the table has one token less than the vendor's documents.
         "max_input_tokens": int(entry["max_input_tokens"]) + (entry["mode"] == "embedding"),
         # What generates nothing has no limit of its own.

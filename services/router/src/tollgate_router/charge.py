@@ -8,6 +8,8 @@ counted until somebody does.
 """
 
 import enum
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
@@ -15,6 +17,7 @@ from tollgate_dialects.pricing.cost import cost_nano_usd
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
+from tollgate_dialects.request.variants import Variant
 
 # A plain estimate of the input, for upstreams that report none: text at three bytes a token, high
 # for every language that is common; a medium (base64) as a usual image.
@@ -86,10 +89,16 @@ def seen(meter: BodyMeter | StreamMeter) -> Seen:
 
 
 def of_call(
-    seen: Seen, reason: EndReason, *, body: bytes, price: Price, reserved_nano_usd: int
+    seen: Seen,
+    reason: EndReason,
+    *,
+    body: bytes,
+    price: Price,
+    reserved_nano_usd: int,
+    variants: Iterable[Variant] = (),
 ) -> Charge:
-    """The charge of a call that an upstream took."""
-    usage, source = seen.usage, seen.source
+    """The charge of a call that an upstream took. `variants`: what that upstream was asked for."""
+    usage, source = _at_factor(seen.usage, price, variants), seen.source
     if seen.is_final:
         return Charge(usage, source, cost_nano_usd(usage, price))
     is_told = reason is EndReason.COMPLETED or seen.is_failure_told
@@ -102,8 +111,22 @@ def of_call(
     return Charge(usage, source, min(cost_nano_usd(usage, price), reserved_nano_usd))
 
 
-def is_spent(usage: Usage, source: UsageSource, *, price: Price, reserved_nano_usd: int) -> bool:
+def _at_factor(usage: Usage, price: Price, variants: Iterable[Variant]) -> Usage:
+    """The usage with what its rates are multiplied by; nothing used costs nothing."""
+    factor_ppm = price.served(usage.served, variants)
+    return replace(usage, factor_ppm=factor_ppm) if factor_ppm and usage != NOTHING else usage
+
+
+def is_spent(
+    usage: Usage,
+    source: UsageSource,
+    *,
+    price: Price,
+    reserved_nano_usd: int,
+    variants: Iterable[Variant] = (),
+) -> bool:
     """Whether a running stream costs more than was reserved for it, counted low."""
+    usage = _at_factor(usage, price, variants)
     if source is not UsageSource.UPSTREAM:
         low = usage[Unit.OUTPUT] * _CUT_NUMERATOR // _CUT_DENOMINATOR
         usage = usage.with_count(Unit.OUTPUT, low)

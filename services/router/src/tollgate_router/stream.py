@@ -39,6 +39,7 @@ class Stream:
             translation.stream_translator(call, opened.dialect) if is_translated else None
         )
         self._renaming = translation.renaming(call, opened.candidate, opened.dialect)
+        self._variants = translation.variants_asked(call, opened.dialect)
         self._meter = StreamMeter(
             opened.dialect.answer,
             choices=call.asked.choices,
@@ -126,6 +127,7 @@ class Stream:
             self._meter.usage_source,
             price=self._call.price,
             reserved_nano_usd=self._call.reserved_nano_usd,
+            variants=self._variants,
         )
 
     def cut(self, reason: EndReason) -> None:
@@ -159,6 +161,7 @@ class Stream:
                 body=call.body,
                 price=call.price,
                 reserved_nano_usd=call.reserved_nano_usd,
+                variants=self._variants,
             )
         try:
             data = self._told(data, self.charged.usage)

@@ -20,6 +20,7 @@ from tollgate_dialects.dialect import UpstreamDialect
 from tollgate_dialects.pricing.usage import Usage
 from tollgate_dialects.request import rewrite
 from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
+from tollgate_dialects.request.variants import Variant
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import estimated_input_tokens
 from tollgate_router.providers.catalogue import Candidate
@@ -49,6 +50,11 @@ def is_needed(call: UpstreamCall, upstream: UpstreamDialect) -> bool:
     return upstream is not call.dialect or call.asked.is_written_anew
 
 
+def variants_asked(call: UpstreamCall, upstream: UpstreamDialect) -> tuple[Variant, ...]:
+    """In which ways this upstream was asked to serve the call; others are not told of any."""
+    return () if is_needed(call, upstream) else call.asked.variants
+
+
 def upstream_body(
     call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
 ) -> UpstreamBody:
@@ -57,6 +63,9 @@ def upstream_body(
         return _own_body(call, candidate)
     if call.asked.server_tools.are_required:
         raise Untranslatable("tools", "Only the vendor of these tools can run them.")
+    for variant in call.asked.variants:
+        if variant.is_binding:
+            raise Untranslatable(variant.member, "No other protocol can be asked for this.")
     target = Target(
         candidate.upstream_model, call.max_output_tokens, candidate.without_include_usage
     )

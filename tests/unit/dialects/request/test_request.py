@@ -148,8 +148,8 @@ def test_wrong_values_are_refused_by_name(changes, code, param):
         *((OPENAI, name, {"x": 1}) for name in (
             "audio", "web_search_options", "prediction", "plugins", "provider", "extra_body",
             "search_parameters", "search_settings", "search_options")),
-        (OPENAI, "service_tier", "priority"), (OPENAI, "service_tier", "flex"),
-        (OPENAI, "service_tier", ["auto"]), (OPENAI, "modalities", ["text", "audio"]),
+        (OPENAI, "service_tier", "ultrafast"), (OPENAI, "service_tier", "scale"),
+        (OPENAI, "service_tier", ["auto"]), (OPENAI, "service_tier", ["flex"]), (OPENAI, "modalities", ["text", "audio"]),
         (OPENAI, "models", ["dearer"]), (OPENAI, "enable_search", True), (OPENAI, "best_of", 3),
         (OPENAI, "speed", "fast"), (OPENAI, "tools", [{"type": "web_search"}]),
         (OPENAI, "tools", [{"type": "function", "function": {}}, {"type": "openrouter:advisor"}]),
@@ -157,8 +157,9 @@ def test_wrong_values_are_refused_by_name(changes, code, param):
             "web_search_20300101", "web_fetch_20300101", "code_execution_20250522", "mcp_toolset",
             "advisor_20260301", 7)),
         (ANTHROPIC, "container", "c"), (ANTHROPIC, "mcp_servers", [{"url": "x"}]),
-        (ANTHROPIC, "speed", "fast"), (ANTHROPIC, "service_tier", "priority"),
-        (ANTHROPIC, "inference_geo", "us"), (ANTHROPIC, "fallbacks", [{"model": "x"}]),
+        (ANTHROPIC, "speed", "faster"), (ANTHROPIC, "service_tier", "priority"),
+        (ANTHROPIC, "inference_geo", "eu"), (ANTHROPIC, "inference_geo", ["us"]),
+        (ANTHROPIC, "fallbacks", [{"model": "x"}]),
         (ANTHROPIC, "context_management", {"edits": [{"type": "compact_20260112"}]}),
         (ANTHROPIC, "n", 2), (ANTHROPIC, "max_completion_tokens", 2),
     ],
@@ -290,13 +291,13 @@ def test_hostile_bytes_are_refused_and_nothing_else_happens(body):
 
 
 def test_betas_that_change_a_price_are_not_forwarded():
-    """A longer context or a faster lane is not bought by a header."""
+    """A longer context is not bought by a header; fast mode's only lets the body ask for it."""
     assert (
-        "claude-code-20250219,interleaved-thinking-2025-05-14",
-        ("context-1m-2025-08-07", "Fast-Mode-2026-02-01"),
+        "claude-code-20250219,interleaved-thinking-2025-05-14,fast-mode-2026-02-01",
+        ("Context-1M-2025-08-07",),
     ) == forwarded_betas(
-        "claude-code-20250219, context-1m-2025-08-07,interleaved-thinking-2025-05-14,,"
-        "Fast-Mode-2026-02-01"
+        "claude-code-20250219, Context-1M-2025-08-07,interleaved-thinking-2025-05-14,,"
+        "fast-mode-2026-02-01"
     )
 
 

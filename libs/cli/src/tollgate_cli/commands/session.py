@@ -55,6 +55,11 @@ def pico_usd(text: str | None, *, is_token: bool = True) -> int | None:
     return _amount(text, money.parse_usd_per_mtok if is_token else money.parse_usd_per_thousand)
 
 
+def permille(text: str | None) -> int | None:
+    """An option's factor as thousandths. Raises Fault."""
+    return _amount(text, money.parse_factor)
+
+
 def _amount(text: str | None, parse: Callable[[str], int]) -> int | None:
     try:
         return None if text is None else parse(text)

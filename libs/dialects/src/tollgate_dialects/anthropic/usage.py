@@ -5,6 +5,8 @@ from typing import Any
 
 from tollgate_dialects.answer.reported import ImplausibleError, count
 from tollgate_dialects.pricing.usage import Usage
+from tollgate_dialects.request import variants
+from tollgate_dialects.request.variants import Variant
 
 
 def merge(earlier: dict[str, Any], report: Mapping[str, Any]) -> None:
@@ -42,4 +44,6 @@ def read(report: Mapping[str, Any]) -> Usage:
         cache_write_1h_tokens=hour,
         reasoning_tokens=min(reasoning, output),
         web_search_requests=count(report.get("server_tool_use"), "web_search_requests") or 0,
+        # Not its tier: "priority" is capacity that was paid for before, at no price of its own.
+        served=variants.told(report, Variant.FAST.member, Variant.US.member),
     )

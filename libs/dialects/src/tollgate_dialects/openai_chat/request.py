@@ -12,6 +12,7 @@ from tollgate_dialects.openai_chat import content, limits
 from tollgate_dialects.request import keys, values
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules, Within
+from tollgate_dialects.request.variants import Variant
 
 MAX_CHOICES: Final = 128
 
@@ -38,9 +39,10 @@ _REFUSED: Final[Mapping[str, Allowed]] = {
     "search_options": never,
     "search_parameters": never,
     "search_settings": never,
-    # Ordinary tiers: "on_demand" is Groq's, "standard" Gemini's. A cheaper one ("flex") is refused
-    # as well: the bound would hold, but the charge would be too high.
-    "service_tier": one_of("auto", "default", "on_demand", "standard"),
+    # Ordinary tiers ("on_demand" is Groq's, "standard" Gemini's), and those with a factor.
+    "service_tier": one_of(
+        "auto", "default", "on_demand", "standard", *Variant.FLEX.names, *Variant.PRIORITY.names
+    ),
     "speed": one_of("standard"),
     "web_search_options": never,
 }
@@ -77,5 +79,6 @@ RULES: Final = RequestRules(
     limit_name=limits.name_for,
     restated_limit=limits.restated,
     beyond_limit=limits.beyond_limit,
+    variant_members=(Variant.PRIORITY.member,),
     usage_option=Within("stream_options", "include_usage", b"true"),
 )

@@ -3,8 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tollgate_dialects.answer import reported
 from tollgate_dialects.answer.reported import ImplausibleError, count, of_subsets
 from tollgate_dialects.pricing.usage import Usage
+from tollgate_dialects.request import variants
+from tollgate_dialects.request.variants import Variant
+
+
+def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The report in a chat or a chunk of it, with the tier that stands beside it."""
+    report = reported.found_in(document)
+    if report is None:
+        return None
+    return reported.with_member(report, document, Variant.PRIORITY.member)
 
 
 def read(report: Mapping[str, Any]) -> Usage:
@@ -42,4 +53,5 @@ def read(report: Mapping[str, Any]) -> Usage:
         written=written,
         reasoning=reasoning,
         total=total,
+        served=variants.told(report, Variant.PRIORITY.member),
     )

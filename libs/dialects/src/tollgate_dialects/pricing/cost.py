@@ -15,6 +15,7 @@ def cost_nano_usd(usage: Usage, price: Price) -> int:
     A call that searched the web has read its input once more for each search, and is told of as
     one: the long-context tier is asked for what one reading had, on average.
     """
+    price = price.times(usage.factor_ppm)
     counts, rates = usage.counts, price.rates
     # Asked for exactly only where all that was counted would do: few calls are that long.
     if 0 < price.long_context_tokens < sum(counts) and price.has_long_tier_at(

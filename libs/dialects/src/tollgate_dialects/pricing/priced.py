@@ -10,12 +10,24 @@ from tollgate_dialects.request.rules import RequestFacts
 from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
 
 
+def _at_its_factors(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFacts:
+    """Another way of serving is its own vendor's; elsewhere it is left out, where it may be."""
+    for variant in facts.variants:
+        if not is_spoken and variant.is_binding:
+            raise elsewhere(variant.member)
+        if is_spoken and not price.factor(variant):
+            raise unpriced(variant.title, f"{variant.option} FACTOR", variant.member)
+    return facts if is_spoken else facts._replace(variants=())
+
+
 def at_price(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFacts:
     """The request as it can be made.
 
     `is_spoken`: somebody serves the model on the client's own protocol; nobody else is asked to
     run the tools of its vendor. Raises BadRequest where the request cannot do without them.
     """
+    if facts.variants:
+        facts = _at_its_factors(facts, price, is_spoken=is_spoken)
     tools = facts.server_tools
     if tools is NO_SERVER_TOOLS or tools == NO_SERVER_TOOLS:
         return facts
@@ -24,7 +36,11 @@ def at_price(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFa
     if is_sent and (not tools.searches or price.has(Unit.WEB_SEARCH)):
         return facts
     if tools.are_required:
-        raise unpriced("Web search", "--web-search", "tools") if is_sent else elsewhere("tools")
+        raise (
+            unpriced("Web search", "--web-search DOLLARS", "tools")
+            if is_sent
+            else elsewhere("tools")
+        )
     return _without_tools(facts) if is_sent else facts._replace(server_tools=NO_SERVER_TOOLS)
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from tollgate_dialects.common import members
 from tollgate_dialects.common.refusal import BadRequest, Code, wrong_type
-from tollgate_dialects.request import features, keys
+from tollgate_dialects.request import features, keys, variants
 from tollgate_dialects.request.content import input_bound
 from tollgate_dialects.request.rules import IN_THE_BODY, Count, RequestFacts, RequestRules, Told
 from tollgate_dialects.request.values import boolean
@@ -55,6 +55,7 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         server_tools=rules.server_tools(document),
         texts=rules.texts(document),
         beyond_limit_tokens=rules.beyond_limit(document),
+        variants=variants.asked(document, rules.variant_members),
     )
 
 

@@ -8,6 +8,7 @@ from tollgate_dialects.request.content import CacheWrite, Content
 from tollgate_dialects.request.features import Allowed
 from tollgate_dialects.request.keys import Names
 from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS, ServerTools
+from tollgate_dialects.request.variants import Variant
 
 # The limit of an answer's tokens, per choice, and the members that say it.
 OutputLimit: TypeAlias = tuple[int | None, tuple[str, ...]]
@@ -47,6 +48,8 @@ class RequestFacts(NamedTuple):
     texts: int = 1
     # Output tokens beyond the limit, per choice; None: as many again as the model gives at most.
     beyond_limit_tokens: int | None = 0
+    # Other ways of serving it that were asked for, each with a factor of the model's price.
+    variants: tuple[Variant, ...] = ()
 
     def translated(self) -> "RequestFacts":
         """The facts for an upstream of another protocol.
@@ -133,6 +136,8 @@ class RequestRules:
     stream_choices_max: int | None = None
     # What the output limit of a document does not cover, as in RequestFacts.
     beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
+    # The members that ask for another way of serving.
+    variant_members: tuple[str, ...] = ()
     # What the vendor may do on its own. Raises BadRequest.
     server_tools: Callable[[Mapping[str, Any]], ServerTools] = lambda _document: NO_SERVER_TOOLS
     # The request that a document is to have counted: itself, or one within it.

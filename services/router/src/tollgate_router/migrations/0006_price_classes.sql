@@ -1,0 +1,6 @@
+-- What other ways of serving multiply the prices of tokens by, in thousandths; 0: not priced, so not available.
+alter table price
+    add column flex_permille bigint not null default 0 check (flex_permille >= 0),
+    add column priority_permille bigint not null default 0 check (priority_permille >= 0),
+    add column fast_permille bigint not null default 0 check (fast_permille >= 0),
+    add column us_permille bigint not null default 0 check (us_permille >= 0);
