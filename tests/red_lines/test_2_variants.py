@@ -136,3 +136,21 @@ def test_what_the_dearest_way_costs_has_to_be_there(live: Live, models, scripted
     assert before == len(scripted.bodies)
     enough = live.key(live.tenant(limit_usd=worst / 1e9))
     assert 200 == live.call(enough, model, ANTHROPIC, speed="fast").status_code
+
+
+def test_a_prediction_is_reserved_as_output_and_charged_as_told(live: Live, models, scripted):
+    """What was predicted in vain is in the completion's count: reserved beside the limit, and paid."""
+    predicted = "x" * 4_000
+    told = document(OPENAI, {})
+    told["usage"] = {"prompt_tokens": READ, "completion_tokens": 1_016, "completion_tokens_details":
+                     {"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 1_000}}  # fmt: skip
+    scripted.scripts["chat-False"] = [upstream.whole(json.dumps(told).encode())]
+    key = live.key(live.tenant())
+    prediction = {"type": "content", "content": predicted}
+    answer = ask(live, key, models[OPENAI, False], OPENAI, prediction=prediction)
+    assert 200 == answer.status_code, answer.text
+    cost = READ * 1_000 + 1_016 * 2_000
+    assert cost == live.settled(f"tenant:{key.tenant_id}").posted_nano_usd
+    receipt = live.receipt(key, answer.headers["x-request-id"]).json()
+    assert cost == receipt["cost_nano_usd"]
+    assert receipt["reservation"]["amount_nano_usd"] >= (16 + len(predicted)) * 2_000

@@ -67,6 +67,7 @@ def calls(draw):
         unbounded_input=draw(st.booleans()), cache_write=draw(st.sampled_from(["none", "5m", "1h"])),
         limit_names=(), present=frozenset(),
         server_tools=draw(st.just(NO_SERVER_TOOLS) | tools_at_vendor()),
+        beyond_limit_tokens=draw(st.just(0) | counts),
     )  # fmt: skip
     cap = draw(st.none() | counts)
     most = price.max_input_tokens
@@ -78,6 +79,7 @@ def calls(draw):
     tools = facts.server_tools
     limits = [limit] * (tools.readings if tools.is_limit_per_turn else 1)
     answers = [draw(st.integers(0, each)) for each in limits]
+    beyond = facts.beyond_limit_tokens * len(limits)
     # Each reading holds the request, and either what was brought or what has been written so far.
     total = draw(st.integers(0, most))
     for turn in range(1, tools.readings):
@@ -93,7 +95,7 @@ def calls(draw):
     usage = Usage.of(
         input_tokens=total - read - write_5m - write_1h, cache_read_tokens=read,
         cache_write_5m_tokens=write_5m, cache_write_1h_tokens=write_1h,
-        output_tokens=draw(st.integers(0, sum(answers) * facts.choices)),
+        output_tokens=draw(st.integers(0, (sum(answers) + beyond) * facts.choices)),
         web_search_requests=draw(st.integers(0, tools.searches)),
     )  # fmt: skip
     return facts, price, cap, usage

@@ -1,6 +1,7 @@
 """The strict reader: what it accepts, what it refuses, and that it never says what it read."""
 
 import json
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -146,7 +147,7 @@ def test_wrong_values_are_refused_by_name(changes, code, param):
     ("protocol", "name", "value"),
     [
         *((OPENAI, name, {"x": 1}) for name in (
-            "audio", "web_search_options", "prediction", "plugins", "provider", "extra_body",
+            "audio", "web_search_options", "plugins", "provider", "extra_body",
             "search_parameters", "search_settings", "search_options")),
         (OPENAI, "service_tier", "ultrafast"), (OPENAI, "service_tier", "scale"),
         (OPENAI, "service_tier", ["auto"]), (OPENAI, "service_tier", ["flex"]), (OPENAI, "modalities", ["text", "audio"]),
@@ -288,6 +289,22 @@ def test_hostile_bytes_are_refused_and_nothing_else_happens(body):
         request.read(body, OPENAI)
     except BadRequest:
         return
+
+
+def test_a_prediction_is_bounded_as_output_beyond_the_limit():
+    """What of it the answer has not is billed as output: no fewer than its bytes are reserved."""
+    text = "\u00e9\ufdfa" * 500
+    prediction = {"type": "content", "content": [{"type": "text", "text": text}]}
+    facts = read(OPENAI, prediction=prediction, max_tokens=16)
+    assert facts.beyond_limit_tokens is not None
+    assert facts.beyond_limit_tokens >= len(unicodedata.normalize("NFKC", text).encode())
+    assert 0 == read(OPENAI, prediction=None).beyond_limit_tokens
+    assert ("invalid_type", "prediction") == refused(prediction="x")
+    assert ("ambiguous_key", "Prediction") == refused(Prediction=prediction)
+    # Nobody says how much this model thinks: a prediction on top has no bound.
+    assert ("unsupported_parameter", "prediction") == refused(
+        prediction=prediction, enable_thinking=True
+    )
 
 
 def test_betas_that_change_a_price_are_not_forwarded():

@@ -136,15 +136,19 @@ def price_set(
     if as_json:
         present.print_json(present.plain(price))
         return
-    print(
-        f"price of {model}, version {price.version}: input "
+    print(_told(price))
+    if why_not:
+        print(hint.typed(f"note: {why_not[0]}; {why_not[1]}"), file=sys.stderr)
+
+
+def _told(price: Any) -> str:
+    return (
+        f"price of {price.model}, version {price.version}: input "
         f"{money.format_usd_per_mtok(price.input_pico_usd)}, output "
         f"{money.format_usd_per_mtok(price.output_pico_usd)} per million tokens; "
         f"at most {price.max_input_tokens} tokens in, {price.max_output_tokens} out; "
         f"web search: {_shown('web_search_pico_usd', price.web_search_pico_usd)}{_factors(price)}"
     )
-    if why_not:
-        print(hint.typed(f"note: {why_not[0]}; {why_not[1]}"), file=sys.stderr)
 
 
 def _factors(price: Any) -> str:

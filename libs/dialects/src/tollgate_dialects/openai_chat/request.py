@@ -32,7 +32,6 @@ _REFUSED: Final[Mapping[str, Allowed]] = {
     "modalities": _text_only,
     "models": never,
     "plugins": never,
-    "prediction": never,
     "preset": never,
     "provider": never,
     "route": never,
@@ -67,7 +66,7 @@ def _wants_usage(document: Mapping[str, Any]) -> bool:
 
 
 RULES: Final = RequestRules(
-    names=keys.names_of(_REFUSED),
+    names=keys.names_of(_REFUSED, top=("prediction",)),
     refused=_REFUSED,
     check_tool=_check_tool,
     output_limit=limits.output_limit,
