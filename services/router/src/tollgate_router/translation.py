@@ -61,11 +61,8 @@ def upstream_body(
     """The request in an upstream's protocol. Raises Untranslatable, BadRequest."""
     if not is_needed(call, upstream):
         return _own_body(call, candidate)
-    if call.asked.server_tools.are_required:
-        raise Untranslatable("tools", "Only the vendor of these tools can run them.")
-    for variant in call.asked.variants:
-        if variant.is_binding:
-            raise Untranslatable(variant.member, "No other protocol can be asked for this.")
+    if member := call.asked.own_alone:
+        raise Untranslatable(member, "Only upstreams of this very protocol can be asked for this.")
     target = Target(
         candidate.upstream_model, call.max_output_tokens, candidate.without_include_usage
     )

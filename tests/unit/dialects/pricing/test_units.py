@@ -48,7 +48,9 @@ def test_a_price_by_name_is_the_same_price(rates, long_rates, factor):
     """What the table and messages say is the price that was set, each tier in its own fields."""
     fields = dict(zip((unit.price_field for unit in Unit), rates, strict=True))
     if long_rates:
-        long = {u.price_field: r for u, r in zip(Unit, long_rates, strict=True) if u.is_token}
+        long = {
+            u.price_field: r for u, r in zip(Unit, long_rates, strict=True) if not u.is_optional
+        }
         fields |= {f"long_{name}": rate for name, rate in long.items()}
     fields |= {variant.factor_field: factor for variant in Variant}
     price = Price.of(
@@ -69,20 +71,20 @@ def test_a_count_under_no_units_name_is_an_error(odd):
 
 def test_a_price_needs_a_rate_for_each_unit():
     """No unit falls back to another's price, or to none; but what is billed by call is optional."""
-    whole = {unit.price_field: 1 for unit in Unit if unit.is_token}
+    whole = {unit.price_field: 1 for unit in Unit if not unit.is_optional}
     limits = {"max_input_tokens": 1, "max_output_tokens": 1}
     for name in whole:
         rest = {other: rate for other, rate in whole.items() if other != name}
         with pytest.raises(TypeError):
             Price.of(model="m", version=1, source="seed", **limits, **rest)
     price = Price.of(model="m", version=1, source="seed", **limits, **whole)
-    assert [unit for unit in Unit if price.has(unit)] == [u for u in Unit if u.is_token]
+    assert [unit for unit in Unit if price.has(unit)] == [u for u in Unit if not u.is_optional]
     assert (0,) * len(Unit) == NOTHING.counts
 
 
 def test_a_call_costs_the_same_however_long_the_context_is():
     """A search has one price: the long-context tier is one of tokens."""
-    tokens = {unit.price_field: 1 for unit in Unit if unit.is_token}
+    tokens = {unit.price_field: 1 for unit in Unit if not unit.is_optional}
     long = {f"long_{name}": 2 for name in tokens}
     price = Price.of(
         model="m", version=1, source="seed", max_input_tokens=1, max_output_tokens=1,

@@ -115,8 +115,10 @@ def test_a_factored_cost_is_the_exact_one_rounded_up(call):
     reading = usage.total_input_tokens // (1 + usage[Unit.WEB_SEARCH])
     tier = price.long_rates if price.has_long_tier_at(reading) else price.rates
     factor = Fraction(factor_ppm or 10**6, 10**6)
+    words = {Unit.AUDIO_INPUT: Unit.INPUT, Unit.AUDIO_OUTPUT: Unit.OUTPUT}
     exact = sum(
-        Fraction(count * rate, 1_000) * (factor if unit.is_token else 1)
+        Fraction(count * (rate or tier[words.get(unit, unit).position]), 1_000)
+        * (factor if unit.is_token else 1)
         for unit, count, rate in zip(Unit, usage.counts, tier, strict=True)
     )
     tokens = sum(usage[unit] for unit in Unit if unit.is_token)

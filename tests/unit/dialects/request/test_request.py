@@ -150,7 +150,7 @@ def test_wrong_values_are_refused_by_name(changes, code, param):
             "audio", "web_search_options", "plugins", "provider", "extra_body",
             "search_parameters", "search_settings", "search_options")),
         (OPENAI, "service_tier", "ultrafast"), (OPENAI, "service_tier", "scale"),
-        (OPENAI, "service_tier", ["auto"]), (OPENAI, "service_tier", ["flex"]), (OPENAI, "modalities", ["text", "audio"]),
+        (OPENAI, "service_tier", ["auto"]), (OPENAI, "service_tier", ["flex"]), (OPENAI, "modalities", ["text", "video"]),
         (OPENAI, "models", ["dearer"]), (OPENAI, "enable_search", True), (OPENAI, "best_of", 3),
         (OPENAI, "speed", "fast"), (OPENAI, "tools", [{"type": "web_search"}]),
         (OPENAI, "tools", [{"type": "function", "function": {}}, {"type": "openrouter:advisor"}]),
@@ -168,16 +168,6 @@ def test_wrong_values_are_refused_by_name(changes, code, param):
 def test_trust_10_what_token_prices_do_not_cover_is_refused(protocol, name, value):
     """Every feature billed in another way is refused, with its name."""
     assert ("unsupported_parameter", name) == refused(protocol, **{name: value})
-
-
-@pytest.mark.parametrize(
-    "content",
-    [[{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]],
-)
-def test_trust_10_audio_in_messages_is_refused(content):
-    """Audio has token prices of its own."""
-    messages = [{"role": "user", "content": content}]
-    assert ("unsupported_parameter", "messages") == refused(messages=messages)
 
 
 @pytest.mark.parametrize(

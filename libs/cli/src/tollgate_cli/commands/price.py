@@ -27,6 +27,8 @@ _PRIORITY = "OpenAI's service_tier priority or fast. " + _FACTOR.format("2")
 _FAST = "Anthropic's speed fast. " + _FACTOR.format("2")
 _US = "Anthropic's inference_geo us. " + _FACTOR.format("1.1")
 _FACTORS = frozenset(variant.factor_field for variant in Variant)
+_SOUND = "Dollars per million tokens of sound; 0: none is allowed."
+_OPTIONAL = frozenset(unit.price_field for unit in Unit if unit.is_optional)
 _CALLS = frozenset(unit.price_field for unit in Unit if not unit.is_token)
 # What a model without bounds of its own may be asked for: a call is reserved for no more.
 _BOUNDS: dict[str, Any] = {"max_input_tokens": 200_000, "max_output_tokens": 32_000}
@@ -71,10 +73,12 @@ def price_show(model: str, as_json: AsJson = False, config: ConfigFile = None) -
 
 
 def _shown(name: str, value: Any) -> Any:
+    if name in _OPTIONAL | _FACTORS and not value:
+        return "no price"
     if name in _CALLS:
-        return f"{money.format_usd_per_thousand(value)} per thousand" if value else "no price"
+        return f"{money.format_usd_per_thousand(value)} per thousand"
     if name in _FACTORS:
-        return f"{money.format_factor(value)} times" if value else "no price"
+        return f"{money.format_factor(value)} times"
     if name.endswith("_pico_usd"):
         return f"{money.format_usd_per_mtok(value)} per million tokens"
     return value
@@ -90,6 +94,8 @@ def price_set(
     cache_write_5m_usd: Annotated[str | None, typer.Option("--cache-write-5m", help=_MTOK)] = None,
     cache_write_1h_usd: Annotated[str | None, typer.Option("--cache-write-1h", help=_MTOK)] = None,
     web_search_usd: Annotated[str | None, typer.Option("--web-search", help=_SEARCHES)] = None,
+    audio_input_usd: Annotated[str | None, typer.Option("--audio-input", help=_SOUND)] = None,
+    audio_output_usd: Annotated[str | None, typer.Option("--audio-output", help=_SOUND)] = None,
     flex: Annotated[str | None, typer.Option(help=_FLEX)] = None,
     priority: Annotated[str | None, typer.Option(help=_PRIORITY)] = None,
     fast: Annotated[str | None, typer.Option(help=_FAST)] = None,
@@ -102,7 +108,7 @@ def price_set(
     """Make a new version of a model's price. What is not given stays as it is."""
     rates = (
         input_usd, output_usd, cache_read_usd, cache_write_5m_usd, cache_write_1h_usd,
-        web_search_usd,
+        web_search_usd, audio_input_usd, audio_output_usd,
     )  # fmt: skip
     given = {
         **{

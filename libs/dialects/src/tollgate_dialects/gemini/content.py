@@ -1,8 +1,8 @@
 """The parts of a conversation: which bytes bound, which pixels, which nothing.
 
-Text, calls, results, inline pictures and inline text files are bounded; a PDF or an address is not.
-Sound and film are refused: their tokens have prices of their own; so is what names a file that is
-stored at Google, for clients share its accounts. Whatever is not known is refused as well: Google
+Text, calls, results, inline pictures, sounds and text files are bounded; a PDF or an address is
+not. Film is refused: its tokens have prices of their own; so is what names a file that is stored at
+Google, for clients share its accounts. Whatever is not known is refused as well: Google
 itself knows no more than it documents.
 """
 
@@ -125,6 +125,8 @@ def _judge_blob(blob: Mapping[str, Any], found: Content) -> None:
         picture = pictures.of_base64(kind, spelling.base64_of(data), picture_tokens)
         # Padding that we have added is none of the body's bytes.
         found.add(picture._replace(encoded_bytes=min(picture.encoded_bytes, len(data))))
+    elif kind.startswith("audio/"):
+        found.hear(spelling.base64_of(data))
     elif kind == PDF or kind.startswith("image/"):
         found.unbounded = True
     else:
@@ -132,7 +134,7 @@ def _judge_blob(blob: Mapping[str, Any], found: Content) -> None:
 
 
 def _judge_file(file: Mapping[str, Any], found: Content) -> None:
-    _kind(file)
+    kind = _kind(file)
     address = file.get("fileUri")
     if not isinstance(address, str) or not address.startswith(("https://", "http://")):
         raise unsupported("fileData")
@@ -143,6 +145,8 @@ def _judge_file(file: Mapping[str, Any], found: Content) -> None:
     host = host.rstrip(".")
     if any(host == name or host.endswith(f".{name}") for name in _REFUSED_HOSTS):
         raise unsupported("fileData")
+    if kind.startswith("audio/"):
+        found.hear(None)
     found.unbounded = True
 
 
@@ -152,6 +156,6 @@ def _kind(holder: Mapping[str, Any]) -> str:
     if not isinstance(kind, str):
         raise wrong_type("mimeType", "a string")
     kind = kind.partition(";")[0].strip().lower()
-    if kind == PDF or kind in _TEXTS or kind.startswith(("image/", "text/")):
+    if kind == PDF or kind in _TEXTS or kind.startswith(("image/", "text/", "audio/")):
         return kind
     raise unsupported("mimeType")

@@ -7,7 +7,9 @@ from tollgate_dialects.answer.template import Vocabulary
 from tollgate_dialects.openai_chat import schema, stream, usage
 
 RULES: Final = AnswerRules(
-    text=words_of("content|reasoning_content|reasoning_text|reasoning|refusal|arguments|input"),
+    text=words_of(
+        "content|reasoning_content|reasoning_text|reasoning|refusal|arguments|input|transcript"
+    ),
     body=schema.ANSWER,
     is_body=schema.is_completion,
     usage=usage.read,

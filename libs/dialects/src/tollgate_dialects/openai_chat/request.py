@@ -17,19 +17,32 @@ from tollgate_dialects.request.variants import Variant
 MAX_CHOICES: Final = 128
 
 
-def _text_only(value: Any) -> bool:
-    return isinstance(value, list) and all(item == "text" for item in value)
+def _known_modalities(value: Any) -> bool:
+    return isinstance(value, list) and all(item in ("text", "audio") for item in value)
+
+
+def _plain_voice(value: Any) -> bool:
+    """One of the vendor's voices: those that somebody made are in an account that many share."""
+    return (
+        isinstance(value, dict)
+        and value.keys() <= {"voice", "format"}
+        and all(isinstance(one, str) for one in value.values())
+    )
+
+
+def _speaks(document: Mapping[str, Any]) -> bool:
+    return "audio" in (document.get("modalities") or ())
 
 
 _REFUSED: Final[Mapping[str, Allowed]] = {
-    "audio": never,
+    "audio": _plain_voice,
     "best_of": one_of(),
     "compound_custom": never,
     "enable_code_interpreter": one_of(False),
     "enable_search": one_of(False),
     "extra_body": never,
     "fallbacks": never,
-    "modalities": _text_only,
+    "modalities": _known_modalities,
     "models": never,
     "plugins": never,
     "preset": never,
@@ -78,6 +91,7 @@ RULES: Final = RequestRules(
     limit_name=limits.name_for,
     restated_limit=limits.restated,
     beyond_limit=limits.beyond_limit,
+    speaks=_speaks,
     variant_members=(Variant.PRIORITY.member,),
     usage_option=Within("stream_options", "include_usage", b"true"),
 )

@@ -46,7 +46,7 @@ def read(report: Mapping[str, Any]) -> Usage:
     )
     reasoning = count(details, "reasoning_tokens") or 0
     total = count(report, "total_tokens") or 0
-    return of_subsets(
+    usage = of_subsets(
         read=prompt,
         output=completion,
         cached=cached,
@@ -55,3 +55,5 @@ def read(report: Mapping[str, Any]) -> Usage:
         total=total,
         served=variants.told(report, Variant.PRIORITY.member),
     )
+    heard, spoken = (count(told, "audio_tokens") or 0 for told in (prompt_details, details))
+    return usage.with_audio(heard=heard, spoken=spoken) if heard or spoken else usage

@@ -13,9 +13,9 @@ from tollgate_dialects.pricing.units import NONE, Amounts, Unit, in_order, picke
 from tollgate_dialects.request.variants import Served, Variant, named
 
 _RATES: Final = tuple(unit.price_field for unit in Unit)
-_TIERED: Final = tuple(unit for unit in Unit if unit.is_token)
+_TIERED: Final = tuple(unit for unit in Unit if not unit.is_optional)
 _LONG_RATES: Final = tuple(f"long_{unit.price_field}" for unit in _TIERED)
-_UNPRICED: Final = {unit.price_field: 0 for unit in Unit if not unit.is_token}
+_UNPRICED: Final = {unit.price_field: 0 for unit in Unit if unit.is_optional}
 _LIMITS: Final = ("max_input_tokens", "max_output_tokens", "long_context_tokens")
 _FACTORS: Final = tuple(variant.factor_field for variant in Variant)
 # A factor of 1, in thousandths, and in the millionths of several multiplied; more than any asks.
@@ -70,7 +70,9 @@ class Price:
         if any(tiered) and not long_context_tokens:
             raise ValueError("long_* prices need long_context_tokens")
         left = iter(tiered)
-        long_rates = tuple(next(left) if unit.is_token else rates[unit.position] for unit in Unit)
+        long_rates = tuple(
+            next(left) if not unit.is_optional else rates[unit.position] for unit in Unit
+        )
         return cls(
             model=model,
             version=version,
@@ -101,8 +103,8 @@ class Price:
         return dict(zip(PRICE_FIELDS, stated, strict=True))
 
     def has(self, unit: Unit) -> bool:
-        """Whether a unit has a price: every token has, if it is free."""
-        return unit.is_token or self.rates[unit.position] > 0
+        """Whether a unit has a price: what is not optional has, if it is free."""
+        return not unit.is_optional or self.rates[unit.position] > 0
 
     def factor(self, variant: Variant | None) -> int:
         """In thousandths; 0 for a variant without a price, 1,000 for the ordinary way."""

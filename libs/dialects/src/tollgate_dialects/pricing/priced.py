@@ -13,8 +13,6 @@ from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
 def _at_its_factors(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFacts:
     """Another way of serving is its own vendor's; elsewhere it is left out, where it may be."""
     for variant in facts.variants:
-        if not is_spoken and variant.is_binding:
-            raise elsewhere(variant.member)
         if is_spoken and not price.factor(variant):
             raise unpriced(variant.title, f"{variant.option} FACTOR", variant.member)
     return facts if is_spoken else facts._replace(variants=())
@@ -26,6 +24,12 @@ def at_price(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFa
     `is_spoken`: somebody serves the model on the client's own protocol; nobody else is asked to
     run the tools of its vendor. Raises BadRequest where the request cannot do without them.
     """
+    if not is_spoken and (member := facts.own_alone):
+        raise elsewhere(member)
+    if facts.audio_tokens and not price.has(Unit.AUDIO_INPUT):
+        raise unpriced("Audio input", "--audio-input DOLLARS", "messages")
+    if facts.speaks and not price.has(Unit.AUDIO_OUTPUT):
+        raise unpriced("Audio output", "--audio-output DOLLARS", "modalities")
     if facts.variants:
         facts = _at_its_factors(facts, price, is_spoken=is_spoken)
     tools = facts.server_tools

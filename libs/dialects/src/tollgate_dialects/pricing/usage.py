@@ -67,6 +67,25 @@ class Usage:
         }  # fmt: skip
 
     @property
+    def total_output_tokens(self) -> int:
+        """Everything that was answered, in words and in sound."""
+        return self[Unit.OUTPUT] + self[Unit.AUDIO_OUTPUT]
+
+    def with_audio(self, *, heard: int, spoken: int) -> "Usage":
+        """With so many of its tokens as sound: of what was read first what no cache had."""
+        counts = list(self.counts)
+        for units, sound, left in (
+            ((Unit.INPUT, Unit.CACHE_READ, Unit.CACHE_WRITE_5M), Unit.AUDIO_INPUT, heard),
+            ((Unit.OUTPUT,), Unit.AUDIO_OUTPUT, spoken),
+        ):
+            for unit in units:
+                moved = min(left, counts[unit.position])
+                counts[unit.position] -= moved
+                counts[sound.position] += moved
+                left -= moved  # noqa: PLW2901 - what is still to be moved
+        return Usage(tuple(counts), self.reasoning_tokens, self.factor_ppm, self.served)
+
+    @property
     def total_input_tokens(self) -> int:
         """Everything that was read, however it is priced: what a long-context tier looks at."""
         total: int = sum(_read(self.counts))

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from tollgate_dialects.common.refusal import unsupported, wrong_type
-from tollgate_dialects.request import normalisation, pictures
+from tollgate_dialects.request import normalisation, pictures, sounds
+from tollgate_dialects.request.server_tools import UNTOLD_TOKENS
 
 CacheWrite: TypeAlias = Literal["none", "5m", "1h"]
 
@@ -53,6 +54,8 @@ class Content:
         self.picture_texts: list[str] = []
         # Of files of text: nobody knows how many tokens the text has that they encode.
         self.encoded_bytes = 0
+        # Of sound, a part of all tokens.
+        self.audio_tokens = 0
         self.unbounded = False
 
     def add(self, picture: pictures.Picture) -> None:
@@ -63,6 +66,18 @@ class Content:
         self.picture_bytes += picture.encoded_bytes
         if picture.encoded_bytes:
             self.picture_texts.append(picture.text)
+
+    def hear(self, data: str | None) -> None:
+        """Count sound in base64 by how long it can last; None: nobody knows."""
+        tokens = None if data is None else sounds.most_tokens(data)
+        if data is None or tokens is None:
+            self.unbounded = True
+            self.audio_tokens = UNTOLD_TOKENS
+            return
+        self.extra_tokens += tokens
+        self.audio_tokens += tokens
+        # Padding may be ours, and none of the body's.
+        self.picture_bytes += len(data.rstrip("="))
 
 
 def input_bound(body: bytes, printed: bytes, content: Content) -> InputBound:
@@ -80,7 +95,7 @@ def input_bound(body: bytes, printed: bytes, content: Content) -> InputBound:
 
 
 def contents_of(document: Mapping[str, Any]) -> list[list[Any]]:
-    """The contents of all messages that are lists of parts. Refuses audio: it has other prices.
+    """The contents of all messages that are lists of parts. Refuses audio by its name.
 
     Raises BadRequest also for content whose shape no protocol has.
     """
@@ -99,6 +114,7 @@ def contents_of(document: Mapping[str, Any]) -> list[list[Any]]:
         elif content is not None and not isinstance(content, str):
             raise wrong_type("content", "a text or an array")
         if message.get("audio"):
+            # An earlier answer, kept in an account that many share.
             raise unsupported("messages")
     return contents
 

@@ -31,7 +31,8 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
     keys.check(body, printed, document, rules.names)
     features.check_values(document, rules.refused, rules.check_tool)
     model = _model(document if told.model is None else {"model": told.model})
-    bound = input_bound(body, printed, rules.content(document, printed))
+    content = rules.content(document, printed)
+    bound = input_bound(body, printed, content)
     stream = boolean(document, "stream") if told.stream is None else told.stream
     max_output_tokens, limit_names = rules.output_limit(document)
     sheds = rules.sheds(document, printed)
@@ -56,6 +57,8 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         texts=rules.texts(document),
         beyond_limit_tokens=rules.beyond_limit(document),
         variants=variants.asked(document, rules.variant_members),
+        audio_tokens=content.audio_tokens,
+        speaks=rules.speaks(document),
     )
 
 

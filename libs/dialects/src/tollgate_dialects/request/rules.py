@@ -50,6 +50,19 @@ class RequestFacts(NamedTuple):
     beyond_limit_tokens: int | None = 0
     # Other ways of serving it that were asked for, each with a factor of the model's price.
     variants: tuple[Variant, ...] = ()
+    # Of the input, the most that is sound; whether the answer may be.
+    audio_tokens: int = 0
+    speaks: bool = False
+
+    @property
+    def own_alone(self) -> str:
+        """The member for which only upstreams of the client's own protocol will do; mostly none."""
+        if self.server_tools.are_required:
+            return "tools"
+        for variant in self.variants:
+            if variant.is_binding:
+                return variant.member
+        return "modalities" if self.speaks else "messages" if self.audio_tokens else ""
 
     def translated(self) -> "RequestFacts":
         """The facts for an upstream of another protocol.
@@ -136,6 +149,8 @@ class RequestRules:
     stream_choices_max: int | None = None
     # What the output limit of a document does not cover, as in RequestFacts.
     beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
+    # Whether a document asks for an answer in sound.
+    speaks: Callable[[Mapping[str, Any]], bool] = lambda _document: False
     # The members that ask for another way of serving.
     variant_members: tuple[str, ...] = ()
     # What the vendor may do on its own. Raises BadRequest.
