@@ -11,6 +11,8 @@ NANO_PER_USD = 1_000_000_000
 PICO_PER_USD_PER_MTOK = 1_000_000
 # That of calls which a vendor makes itself in dollars per thousand.
 PICO_PER_USD_PER_THOUSAND = 1_000_000_000
+# That of what is rare and dear in dollars for one.
+PICO_PER_USD = 1_000_000_000_000
 # What another way of serving multiplies the prices of tokens by.
 PERMILLE = 1_000
 _INT64_MAX = 2**63 - 1
@@ -37,6 +39,11 @@ def parse_usd_per_thousand(text: str) -> int:
     return _scaled(text, PICO_PER_USD_PER_THOUSAND)
 
 
+def parse_usd_each(text: str) -> int:
+    """Pico-USD of a price in dollars for one, such as "0.05"."""
+    return _scaled(text, PICO_PER_USD)
+
+
 def parse_factor(text: str) -> int:
     """Thousandths of a plain factor such as "0.5" or "1.1"."""
     return _scaled(text, PERMILLE, "a factor")
@@ -56,6 +63,11 @@ def format_usd(amount_nano_usd: int) -> str:
 def format_usd_per_mtok(price_pico_usd: int) -> str:
     """The exact price in dollars per million tokens."""
     return _decimal(price_pico_usd, digits=6)
+
+
+def format_usd_each(price_pico_usd: int) -> str:
+    """The exact price in dollars for one."""
+    return _decimal(price_pico_usd, digits=12)
 
 
 def format_usd_per_thousand(price_pico_usd: int) -> str:

@@ -8,7 +8,6 @@ counted until somebody does.
 """
 
 import enum
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -63,6 +62,17 @@ class Seen(NamedTuple):
     is_failure_told: bool
 
 
+class Asked(NamedTuple):
+    """What the upstream was asked for that bears on its price."""
+
+    variants: tuple[Variant, ...] = ()
+    # Containers that it may run code in and bill.
+    containers: int = 0
+
+
+NOTHING_ASKED = Asked()
+
+
 class Charge(NamedTuple):
     """What a call is charged; with `is_unknown` nothing, and its reservation stays counted."""
 
@@ -95,10 +105,10 @@ def of_call(
     body: bytes,
     price: Price,
     reserved_nano_usd: int,
-    variants: Iterable[Variant] = (),
+    asked: Asked = NOTHING_ASKED,
 ) -> Charge:
-    """The charge of a call that an upstream took. `variants`: what that upstream was asked for."""
-    usage, source = _at_factor(seen.usage, price, variants), seen.source
+    """The charge of a call that an upstream took."""
+    usage, source = _as_asked(seen.usage, price, asked), seen.source
     if seen.is_final:
         return Charge(usage, source, cost_nano_usd(usage, price))
     is_told = reason is EndReason.COMPLETED or seen.is_failure_told
@@ -111,10 +121,17 @@ def of_call(
     return Charge(usage, source, min(cost_nano_usd(usage, price), reserved_nano_usd))
 
 
-def _at_factor(usage: Usage, price: Price, variants: Iterable[Variant]) -> Usage:
-    """The usage with what its rates are multiplied by; nothing used costs nothing."""
-    factor_ppm = price.served(usage.served, variants)
-    return replace(usage, factor_ppm=factor_ppm) if factor_ppm and usage != NOTHING else usage
+def _as_asked(usage: Usage, price: Price, asked: Asked) -> Usage:
+    """The usage with what its rates are multiplied by, and without containers that are free.
+
+    Nothing used costs nothing.
+    """
+    if usage == NOTHING:
+        return usage
+    if usage[Unit.CONTAINER] > asked.containers:
+        usage = usage.with_count(Unit.CONTAINER, asked.containers)
+    factor_ppm = price.served(usage.served, asked.variants)
+    return replace(usage, factor_ppm=factor_ppm) if factor_ppm else usage
 
 
 def is_spent(
@@ -123,10 +140,10 @@ def is_spent(
     *,
     price: Price,
     reserved_nano_usd: int,
-    variants: Iterable[Variant] = (),
+    asked: Asked = NOTHING_ASKED,
 ) -> bool:
     """Whether a running stream costs more than was reserved for it, counted low."""
-    usage = _at_factor(usage, price, variants)
+    usage = _as_asked(usage, price, asked)
     if source is not UsageSource.UPSTREAM:
         low = usage[Unit.OUTPUT] * _CUT_NUMERATOR // _CUT_DENOMINATOR
         usage = usage.with_count(Unit.OUTPUT, low)

@@ -20,9 +20,8 @@ from tollgate_dialects.dialect import UpstreamDialect
 from tollgate_dialects.pricing.usage import Usage
 from tollgate_dialects.request import rewrite
 from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
-from tollgate_dialects.request.variants import Variant
 from tollgate_router.call import UpstreamCall
-from tollgate_router.charge import estimated_input_tokens
+from tollgate_router.charge import NOTHING_ASKED, Asked, estimated_input_tokens
 from tollgate_router.providers.catalogue import Candidate
 
 
@@ -50,9 +49,11 @@ def is_needed(call: UpstreamCall, upstream: UpstreamDialect) -> bool:
     return upstream is not call.dialect or call.asked.is_written_anew
 
 
-def variants_asked(call: UpstreamCall, upstream: UpstreamDialect) -> tuple[Variant, ...]:
-    """In which ways this upstream was asked to serve the call; others are not told of any."""
-    return () if is_needed(call, upstream) else call.asked.variants
+def asked_of(call: UpstreamCall, upstream: UpstreamDialect) -> Asked:
+    """What this upstream was asked for; one of another protocol is told of none of it."""
+    if is_needed(call, upstream):
+        return NOTHING_ASKED
+    return Asked(call.asked.variants, call.asked.server_tools.containers)
 
 
 def upstream_body(

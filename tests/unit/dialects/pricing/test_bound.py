@@ -53,6 +53,7 @@ def tools_at_vendor(draw):
     searches = draw(st.integers(0, 20))
     return ServerTools(
         searches=searches,
+        containers=draw(st.integers(0, 2)),
         readings=draw(st.integers(1 + (searches > 0), 21)),
         reading_tokens=draw(st.just(0) | counts),
         is_limit_per_turn=draw(st.booleans()),
@@ -100,6 +101,7 @@ def calls(draw):
         cache_write_5m_tokens=write_5m, cache_write_1h_tokens=write_1h,
         output_tokens=draw(st.integers(0, (sum(answers) + beyond) * facts.choices)),
         web_search_requests=draw(st.integers(0, tools.searches)),
+        container_sessions=draw(st.integers(0, tools.containers)),
     )  # fmt: skip
     heard = draw(st.integers(0, min(facts.audio_tokens, most) * tools.readings))
     spoken = draw(st.integers(0, usage[Unit.OUTPUT])) if facts.speaks else 0
@@ -272,10 +274,11 @@ def test_seed_prices_are_whole_and_sane():
             rates = price.long_rates if long else price.rates
             if not any(rates):  # moderations are free
                 continue
-            read, output, cached, five, hour, search, heard, spoken = rates
+            read, output, cached, five, hour, search, heard, spoken, container = rates
             # Moderation is free.
             assert 0 < cached <= read <= five <= hour or not any(rates)
             assert search == price.rates[Unit.WEB_SEARCH.position]
+            assert container == price.rates[Unit.CONTAINER.position]
             assert heard == 0 or heard >= read
             assert spoken == 0 or spoken >= output
             # What only reads, as an embedding, writes nothing.
@@ -289,7 +292,7 @@ def test_a_seed_price_by_hand():
     """
     found = {model.price.model: model.price for model in seed.models()}["claude-sonnet-4-5"]
     tokens = (3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000)
-    assert (*tokens, 10_000_000_000, 0, 0) == found.rates
+    assert (*tokens, 10_000_000_000, 0, 0, 0) == found.rates
 
 
 def test_characters_that_grow_are_all_known():

@@ -155,7 +155,7 @@ def test_wrong_values_are_refused_by_name(changes, code, param):
         (OPENAI, "speed", "fast"), (OPENAI, "tools", [{"type": "web_search"}]),
         (OPENAI, "tools", [{"type": "function", "function": {}}, {"type": "openrouter:advisor"}]),
         *((ANTHROPIC, "tools", [{"type": kind, "name": "x"}]) for kind in (
-            "web_search_20300101", "web_fetch_20300101", "code_execution_20250522", "mcp_toolset",
+            "web_search_20300101", "web_fetch_20300101", "code_execution_20300101", "mcp_toolset",
             "advisor_20260301", 7)),
         (ANTHROPIC, "container", "c"), (ANTHROPIC, "mcp_servers", [{"url": "x"}]),
         (ANTHROPIC, "speed", "faster"), (ANTHROPIC, "service_tier", "priority"),

@@ -28,8 +28,14 @@ _FAST = "Anthropic's speed fast. " + _FACTOR.format("2")
 _US = "Anthropic's inference_geo us. " + _FACTOR.format("1.1")
 _FACTORS = frozenset(variant.factor_field for variant in Variant)
 _SOUND = "Dollars per million tokens of sound; 0: none is allowed."
+_CONTAINER = "Dollars for a container that the vendor runs code in; 0: none is allowed."
 _OPTIONAL = frozenset(unit.price_field for unit in Unit if unit.is_optional)
-_CALLS = frozenset(unit.price_field for unit in Unit if not unit.is_token)
+_TOLD = {
+    "tokens": (money.format_usd_per_mtok, "per million tokens"),
+    "requests": (money.format_usd_per_thousand, "per thousand"),
+    "sessions": (money.format_usd_each, "each"),
+}
+_COUNTED = {unit.price_field: unit.counted for unit in Unit}
 # What a model without bounds of its own may be asked for: a call is reserved for no more.
 _BOUNDS: dict[str, Any] = {"max_input_tokens": 200_000, "max_output_tokens": 32_000}
 
@@ -75,12 +81,11 @@ def price_show(model: str, as_json: AsJson = False, config: ConfigFile = None) -
 def _shown(name: str, value: Any) -> Any:
     if name in _OPTIONAL | _FACTORS and not value:
         return "no price"
-    if name in _CALLS:
-        return f"{money.format_usd_per_thousand(value)} per thousand"
     if name in _FACTORS:
         return f"{money.format_factor(value)} times"
     if name.endswith("_pico_usd"):
-        return f"{money.format_usd_per_mtok(value)} per million tokens"
+        told, per = _TOLD[_COUNTED[name.removeprefix("long_")]]
+        return f"{told(value)} {per}"
     return value
 
 
@@ -96,6 +101,7 @@ def price_set(
     web_search_usd: Annotated[str | None, typer.Option("--web-search", help=_SEARCHES)] = None,
     audio_input_usd: Annotated[str | None, typer.Option("--audio-input", help=_SOUND)] = None,
     audio_output_usd: Annotated[str | None, typer.Option("--audio-output", help=_SOUND)] = None,
+    container_usd: Annotated[str | None, typer.Option("--container", help=_CONTAINER)] = None,
     flex: Annotated[str | None, typer.Option(help=_FLEX)] = None,
     priority: Annotated[str | None, typer.Option(help=_PRIORITY)] = None,
     fast: Annotated[str | None, typer.Option(help=_FAST)] = None,
@@ -108,11 +114,11 @@ def price_set(
     """Make a new version of a model's price. What is not given stays as it is."""
     rates = (
         input_usd, output_usd, cache_read_usd, cache_write_5m_usd, cache_write_1h_usd,
-        web_search_usd, audio_input_usd, audio_output_usd,
+        web_search_usd, audio_input_usd, audio_output_usd, container_usd,
     )  # fmt: skip
     given = {
         **{
-            unit.price_field: session.pico_usd(rate, is_token=unit.is_token)
+            unit.price_field: session.pico_usd(rate, unit.counted)
             for unit, rate in zip(Unit, rates, strict=True)
         },
         **{
@@ -122,7 +128,6 @@ def price_set(
         "max_input_tokens": max_input_tokens,
         "max_output_tokens": max_output_tokens,
     }
-
     if not any(value is not None for value in given.values()):
         raise Fault("nothing is set: name a price or a limit, for example --input 2.50")
 

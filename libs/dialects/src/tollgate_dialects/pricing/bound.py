@@ -31,6 +31,7 @@ _READ: Final = {
 }
 _OUTPUT: Final = Unit.OUTPUT.position
 _WEB_SEARCH: Final = Unit.WEB_SEARCH.position
+_CONTAINER: Final = Unit.CONTAINER.position
 _AUDIO_INPUT: Final = Unit.AUDIO_INPUT.position
 _AUDIO_OUTPUT: Final = Unit.AUDIO_OUTPUT.position
 
@@ -168,6 +169,7 @@ def _read(
     """
     tools = facts.server_tools
     beside_pico_usd = tools.searches * price.rates[_WEB_SEARCH]
+    beside_pico_usd += tools.containers * price.rates[_CONTAINER]
     if facts.audio_tokens:
         rate = price.times(price.dearest(facts.variants)).rates[_AUDIO_INPUT]
         beside_pico_usd += tools.readings * min(facts.audio_tokens, request_tokens) * rate

@@ -3,11 +3,11 @@
 So is what somebody's money does not suffice for, if the request can do without.
 """
 
-from tollgate_dialects.common.refusal import elsewhere, unpriced
+from tollgate_dialects.common.refusal import BadRequest, elsewhere, unpriced
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.request.rules import RequestFacts
-from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS, ServerTools
 
 
 def _at_its_factors(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFacts:
@@ -37,15 +37,21 @@ def at_price(facts: RequestFacts, price: Price, *, is_spoken: bool) -> RequestFa
         return facts
     # What is written anew has no tools of the vendor's.
     is_sent = is_spoken and not facts.is_written_anew
-    if is_sent and (not tools.searches or price.has(Unit.WEB_SEARCH)):
+    lacking = _lacking(tools, price)
+    if is_sent and lacking is None:
         return facts
     if tools.are_required:
-        raise (
-            unpriced("Web search", "--web-search DOLLARS", "tools")
-            if is_sent
-            else elsewhere("tools")
-        )
+        raise lacking if is_sent and lacking else elsewhere("tools")
     return _without_tools(facts) if is_sent else facts._replace(server_tools=NO_SERVER_TOOLS)
+
+
+def _lacking(tools: ServerTools, price: Price) -> BadRequest | None:
+    """What says which of a request's tools has no price; None: each has one."""
+    if tools.searches and not price.has(Unit.WEB_SEARCH):
+        return unpriced("Web search", "--web-search DOLLARS", "tools")
+    if tools.containers and not price.has(Unit.CONTAINER):
+        return unpriced("A container to run code in", "--container DOLLARS", "tools")
+    return None
 
 
 def without_searches(facts: RequestFacts) -> RequestFacts:

@@ -31,9 +31,12 @@ class Unit(enum.Enum):
     # Sound that was sent, and that was answered.
     AUDIO_INPUT = "audio_input", "tokens", True, True
     AUDIO_OUTPUT = "audio_output", "tokens", False, True
+    # A machine of the vendor's that code was run on for the call.
+    CONTAINER = "container", "sessions", False, True
 
     def __init__(self, word: str, counted: str, is_read: bool, is_optional: bool = False) -> None:  # noqa: FBT001, FBT002 - see above
         self.word = word
+        self.counted = counted
         self.is_read = is_read
         self.is_token = counted == "tokens"
         self.is_optional = is_optional

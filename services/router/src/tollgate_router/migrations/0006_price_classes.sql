@@ -8,3 +8,5 @@ alter table price
 alter table price
     add column audio_input_pico_usd bigint not null default 0 check (audio_input_pico_usd >= 0),
     add column audio_output_pico_usd bigint not null default 0 check (audio_output_pico_usd >= 0);
+-- What a container costs in which a vendor runs code for a call; 0: not priced, so not available.
+alter table price add column container_pico_usd bigint not null default 0 check (container_pico_usd >= 0);
