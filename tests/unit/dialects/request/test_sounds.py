@@ -86,7 +86,7 @@ def test_an_mp3_is_never_bounded_below_what_it_lasts(kbps, frames, tagged):
         encoded(b"ID3\x04\0\0\0\0\0\x04abcdfLaC" + bytes(40)), "", "A", "?" * 8,
         # A hertz of sound in a second, a header that says it twice, one that is packed.
         encoded(wav(1, rate=8_000)[:24] + struct.pack("<I", 1) + wav(1, rate=8_000)[28:]),
-        encoded(wav(1, before=wav(1)[12:36])), encoded(wav(1, kind=17)), encoded(wav(1)[:36]),
+        encoded(wav(1, before=wav(1)[12:36])), encoded(wav(1, kind=17)), encoded(wav(1, kind=0xFFFE)), encoded(wav(1)[:36]),
         encoded(b"RIFF" + bytes(40)), encoded(wav(1, channels=9)),
     ],
 )  # fmt: skip
@@ -115,6 +115,7 @@ def test_a_worst_case_with_sound_by_hand():
     assert words < 1_000
     amount = facts.input_token_bound * 1_000 + facts.audio_tokens * 32_000 + 10 * 64_000
     assert amount == worst_case(facts, PRICE).amount_nano_usd
+    assert read(chat(encoded(wav(10)), audio=SPOKEN["audio"])).speaks
     silent = read(chat(encoded(wav(10))))
     assert amount - 10 * 62_000 >= worst_case(silent, PRICE).amount_nano_usd
 

@@ -31,7 +31,7 @@ def _plain_voice(value: Any) -> bool:
 
 
 def _speaks(document: Mapping[str, Any]) -> bool:
-    return "audio" in (document.get("modalities") or ())
+    return "audio" in (document.get("modalities") or ()) or document.get("audio") is not None
 
 
 _REFUSED: Final[Mapping[str, Allowed]] = {

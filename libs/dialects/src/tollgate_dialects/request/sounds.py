@@ -17,8 +17,8 @@ _TAG_TOKENS: Final = 100
 # 144 ms of MPEG-2.5's layer II take 14 bytes at least; layer III takes 180 a second.
 _LEAST_MP3_BYTES_PER_SECOND: Final = 80
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
-# PCM in integers and in floats, and the header that says more of them.
-_PCM: Final = frozenset((1, 3, 0xFFFE))
+# PCM in integers and in floats; where a header says its kind elsewhere, it may be a packed one.
+_PCM: Final = frozenset((1, 3))
 _RATES: Final = range(8_000, 192_001)
 _CHANNELS: Final = range(1, 9)
 _SAMPLE_BITS: Final = frozenset((8, 16, 24, 32, 64))
