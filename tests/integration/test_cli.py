@@ -175,6 +175,21 @@ def test_a_search_is_priced_by_the_thousand(live: Live) -> None:
     assert "no price" in live.cli("price", "show", model).stdout
 
 
+def test_a_way_of_serving_is_priced_by_its_factor(live: Live) -> None:
+    """`price set --flex 0.5` takes the factor as people write it; what is not given stays."""
+    model = live.name("m")
+    live.cli("price", "set", model, "--input", "1", "--output", "1")
+    told = live.cli("price", "set", model, "--flex", "0.5", "--fast", "6", "--us", "1.1")
+    assert (0, True) == (told.returncode, "flex: 0.5 times; fast: 6 times" in told.stdout)
+    live.cli("price", "set", model, "--priority", "1.667")
+    shown = json.loads(live.cli("price", "show", model, "--json").stdout)
+    factors = [shown[f"{word}_permille"] for word in ("flex", "priority", "fast", "us")]
+    assert [500, 1_667, 6_000, 1_100] == factors
+    assert "1.667 times" in live.cli("price", "show", model).stdout
+    for bad in ("0.0005", "x", "-1", "2000"):
+        assert live.cli("price", "set", model, "--flex", bad).returncode
+
+
 def test_a_bad_provider_is_told_all_its_faults_at_once(live: Live) -> None:
     """Protocol, address and key file are looked at before anything is asked for, and all are named."""
     done = live.cli(

@@ -18,6 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from tollgate_dialects.pricing.units import Unit
+from tollgate_dialects.request.variants import Variant
 
 TABLE = "litellm-data/model_prices_and_context_window_backup.json.gz"
 OUTPUT = Path(__file__).parents[1] / "src/tollgate_dialects/pricing/seed_prices.json"
@@ -28,8 +29,8 @@ MODELS = {
         gpt-3.5-turbo gpt-4-turbo gpt-4o gpt-4o-2024-11-20 gpt-4o-mini gpt-4.1 gpt-4.1-mini
         gpt-4.1-nano gpt-5 gpt-5-mini gpt-5-nano gpt-5.1 gpt-5.2 gpt-5.4 gpt-5.4-mini gpt-5.4-nano
         gpt-5.5 gpt-5.6 gpt-5.6-luna gpt-5.6-sol gpt-5.6-terra gpt-6-astra gpt-6-luna gpt-6-sol
-        gpt-6.1-sol o1 o3 o3-mini o4-mini text-embedding-3-small text-embedding-3-large
-        omni-moderation-latest"""),
+        gpt-6.1-sol o1 o3 o3-mini o4-mini gpt-audio gpt-audio-mini text-embedding-3-small
+        text-embedding-3-large omni-moderation-latest"""),
     "anthropic": ("", """
         claude-haiku-4-5 claude-haiku-4-5-20251001 claude-sonnet-4-5 claude-sonnet-4-5-20250929
         claude-sonnet-4-6 claude-opus-4-5 claude-opus-4-6 claude-opus-4-7 claude-opus-4-8
@@ -85,6 +86,10 @@ DEMO = {
     },
 }  # fmt: skip
 
+# Whose dialects can be asked for other ways of serving.
+FACTORED = frozenset(("openai", "anthropic"))
+# No vendor asks more: gpt-5-nano stands in the source with fifty times, which is a misprint.
+FACTOR_PERMILLE_MAX = 10_000
 _ABOVE = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 _PICO_PER_USD = Decimal(10) ** 12
 
@@ -117,16 +122,46 @@ def calls(entry: dict) -> dict[str, int]:
     return {"web_search": max(map(pico, sizes.values()))} if sizes else {}
 
 
+def sounds(entry: dict) -> dict[str, int]:
+    """What a token of sound costs, where that stands apart."""
+    names = {"audio_input": "input_cost_per_audio_token",
+             "audio_output": "output_cost_per_audio_token"}  # fmt: skip
+    return {word: pico(entry[name]) for word, name in names.items() if name in entry}
+
+
+def factors(entry: dict) -> dict[str, int]:
+    """What other ways of serving multiply every class of tokens by, where that is one factor."""
+    found = {}
+    for variant in (Variant.FLEX, Variant.PRIORITY):
+        ratios = {
+            Decimal(price) * 1_000 / Decimal(entry[name.removesuffix(f"_{variant.word}")])
+            for name, price in entry.items()
+            if name.endswith(f"_{variant.word}") and "_token" in name and "audio" not in name
+        }
+        if len(ratios) == 1:
+            found[variant] = ratios.pop()
+    for variant in (Variant.FAST, Variant.US):
+        if factor := entry.get("provider_specific_entry", {}).get(variant.word):
+            found[variant] = Decimal(factor) * 1_000
+    return {
+        variant.factor_field: int(factor)
+        for variant, factor in found.items()
+        if factor == factor.to_integral_value() and factor <= FACTOR_PERMILLE_MAX
+    }
+
+
 def trim(entry: dict, owned_by: str) -> dict:
     """Our fields of a source entry."""
     ranges = entry.get("tiered_pricing")
     base = tier(ranges[0] if ranges else entry)
-    if base.keys() != {unit.word for unit in Unit if unit.is_token}:
+    if base.keys() != {unit.word for unit in Unit if not unit.is_optional}:
         raise SystemExit("tier() must give a price for each kind of token")
     trimmed = {
         "owned_by": owned_by,
         **base,
         **calls(entry),
+        **sounds(entry),
+        **(factors(entry) if owned_by in FACTORED else {}),
         # Of embeddings the table has one token less than the vendor's documents.
         "max_input_tokens": int(entry["max_input_tokens"]) + (entry["mode"] == "embedding"),
         # What generates nothing has no limit of its own.

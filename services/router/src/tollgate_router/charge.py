@@ -8,6 +8,7 @@ counted until somebody does.
 """
 
 import enum
+from dataclasses import replace
 from typing import NamedTuple
 
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
@@ -15,6 +16,7 @@ from tollgate_dialects.pricing.cost import cost_nano_usd
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import NOTHING, Usage, UsageSource
+from tollgate_dialects.request.variants import Variant
 
 # A plain estimate of the input, for upstreams that report none: text at three bytes a token, high
 # for every language that is common; a medium (base64) as a usual image.
@@ -60,6 +62,17 @@ class Seen(NamedTuple):
     is_failure_told: bool
 
 
+class Asked(NamedTuple):
+    """What the upstream was asked for that bears on its price."""
+
+    variants: tuple[Variant, ...] = ()
+    # Containers that it may run code in and bill.
+    containers: int = 0
+
+
+NOTHING_ASKED = Asked()
+
+
 class Charge(NamedTuple):
     """What a call is charged; with `is_unknown` nothing, and its reservation stays counted."""
 
@@ -86,10 +99,16 @@ def seen(meter: BodyMeter | StreamMeter) -> Seen:
 
 
 def of_call(
-    seen: Seen, reason: EndReason, *, body: bytes, price: Price, reserved_nano_usd: int
+    seen: Seen,
+    reason: EndReason,
+    *,
+    body: bytes,
+    price: Price,
+    reserved_nano_usd: int,
+    asked: Asked = NOTHING_ASKED,
 ) -> Charge:
     """The charge of a call that an upstream took."""
-    usage, source = seen.usage, seen.source
+    usage, source = _as_asked(seen.usage, price, asked), seen.source
     if seen.is_final:
         return Charge(usage, source, cost_nano_usd(usage, price))
     is_told = reason is EndReason.COMPLETED or seen.is_failure_told
@@ -102,8 +121,29 @@ def of_call(
     return Charge(usage, source, min(cost_nano_usd(usage, price), reserved_nano_usd))
 
 
-def is_spent(usage: Usage, source: UsageSource, *, price: Price, reserved_nano_usd: int) -> bool:
+def _as_asked(usage: Usage, price: Price, asked: Asked) -> Usage:
+    """The usage with what its rates are multiplied by, and without containers that are free.
+
+    Nothing used costs nothing.
+    """
+    if usage == NOTHING:
+        return usage
+    if usage[Unit.CONTAINER] > asked.containers:
+        usage = usage.with_count(Unit.CONTAINER, asked.containers)
+    factor_ppm = price.served(usage.served, asked.variants)
+    return replace(usage, factor_ppm=factor_ppm) if factor_ppm else usage
+
+
+def is_spent(
+    usage: Usage,
+    source: UsageSource,
+    *,
+    price: Price,
+    reserved_nano_usd: int,
+    asked: Asked = NOTHING_ASKED,
+) -> bool:
     """Whether a running stream costs more than was reserved for it, counted low."""
+    usage = _as_asked(usage, price, asked)
     if source is not UsageSource.UPSTREAM:
         low = usage[Unit.OUTPUT] * _CUT_NUMERATOR // _CUT_DENOMINATOR
         usage = usage.with_count(Unit.OUTPUT, low)

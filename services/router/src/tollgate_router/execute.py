@@ -175,6 +175,7 @@ class Executor:
             body=call.body,
             price=call.price,
             reserved_nano_usd=call.reserved_nano_usd,
+            asked=translation.asked_of(call, opened.dialect),
         )
         if reason is EndReason.COMPLETED and translation.is_needed(call, opened.dialect):
             try:

@@ -36,6 +36,7 @@ class Stream:
             translation.stream_translator(call, opened.dialect) if is_translated else None
         )
         self._renaming = translation.renaming(call, opened.candidate, opened.dialect)
+        self._asked = translation.asked_of(call, opened.dialect)
         self._meter = StreamMeter(
             opened.dialect.answer,
             choices=call.asked.choices,
@@ -132,6 +133,7 @@ class Stream:
             self._meter.usage_source,
             price=self._call.price,
             reserved_nano_usd=self._call.reserved_nano_usd,
+            asked=self._asked,
         )
 
     def cut(self, reason: EndReason) -> None:
@@ -168,6 +170,7 @@ class Stream:
                 body=call.body,
                 price=call.price,
                 reserved_nano_usd=call.reserved_nano_usd,
+                asked=self._asked,
             )
         try:
             data = self._told(data, self.charged.usage)

@@ -23,7 +23,7 @@ from tollgate_dialects.pricing.usage import Usage
 from tollgate_dialects.request import rewrite
 from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
 from tollgate_router.call import UpstreamCall
-from tollgate_router.charge import estimated_input_tokens
+from tollgate_router.charge import NOTHING_ASKED, Asked, estimated_input_tokens
 from tollgate_router.providers import endpoint
 from tollgate_router.providers.catalogue import Candidate
 
@@ -58,6 +58,18 @@ def _is_spoken(call: UpstreamCall, upstream: UpstreamDialect) -> bool:
     return upstream.words is call.dialect.protocol
 
 
+def _is_own(call: UpstreamCall, upstream: UpstreamDialect) -> bool:
+    """Whether the upstream reads what the client wrote as the protocol's own vendor would."""
+    return upstream is call.dialect and not call.asked.is_written_anew
+
+
+def asked_of(call: UpstreamCall, upstream: UpstreamDialect) -> Asked:
+    """What this upstream was asked for; no other than the protocol's own is told of it."""
+    if not _is_own(call, upstream):
+        return NOTHING_ASKED
+    return Asked(call.asked.variants, call.asked.server_tools.containers)
+
+
 def upstream_body(
     call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
 ) -> UpstreamBody:
@@ -66,6 +78,8 @@ def upstream_body(
     runs_tools = upstream.runs_server_tools and not needs_words
     if call.asked.server_tools.are_required and not runs_tools:
         raise Untranslatable("tools", "Only the vendor of these tools can run them.")
+    if not _is_own(call, upstream) and (member := call.asked.own_alone):
+        raise Untranslatable(member, "Only upstreams of this very protocol can be asked for this.")
     body = _translated(call, candidate, upstream) if needs_words else _own_body(call, candidate)
     passed: Mapping[str, str] = {}
     if _is_spoken(call, upstream):

@@ -162,3 +162,12 @@ def test_recorded_calls_of_bedrock_are_what_we_would_send():
         own = {k: v for k, v in each["req"].items() if k != "anthropic_version"}
         sent = enveloped(clouds.BEDROCK, json.dumps({"model": "claude", **own}).encode())
         assert each["req"] == json.loads(sent.body), each["id"]
+
+
+@pytest.mark.parametrize("dialect", [clouds.BEDROCK, clouds.VERTEX])
+def test_no_cloud_is_asked_how_anthropic_would_serve(dialect):
+    """Fast mode, tiers and geography are Anthropic's own: left out for a cloud, and named."""
+    asked = {"speed": "fast", "service_tier": "auto", "inference_geo": "us"}
+    sent = enveloped(dialect, json.dumps({**MESSAGE, **asked}).encode())
+    assert not json.loads(sent.body).keys() & asked.keys()
+    assert sent.dropped == asked.keys()

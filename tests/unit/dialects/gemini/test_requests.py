@@ -243,8 +243,6 @@ def test_files_are_bounded_by_their_bytes_or_not(kind, is_bounded):
 @pytest.mark.parametrize(
     "members",
     [
-        {"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}},
-        {"inlineData": {"mimeType": "AUDIO/wav", "data": "AAAA"}},
         {"inlineData": {"mimeType": "video/mp4", "data": "AAAA"}},
         {"inlineData": {"mimeType": "application/octet-stream", "data": "AAAA"}},
         {"fileData": {"mimeType": "video/mp4", "fileUri": "https://example.com/a.mp4"}},

@@ -39,7 +39,9 @@ def prices(draw):
     values = {unit.price_field: draw(amounts) for unit in Unit}
     threshold = draw(st.just(0) | counts)
     if threshold:
-        values |= {f"long_{unit.price_field}": draw(amounts) for unit in Unit if unit.is_token}
+        values |= {
+            f"long_{unit.price_field}": draw(amounts) for unit in Unit if not unit.is_optional
+        }
     return Price.of(
         model="m", version=1, source="seed", max_input_tokens=draw(counts),
         max_output_tokens=draw(counts), long_context_tokens=threshold, **values,
@@ -51,6 +53,7 @@ def tools_at_vendor(draw):
     searches = draw(st.integers(0, 20))
     return ServerTools(
         searches=searches,
+        containers=draw(st.integers(0, 2)),
         readings=draw(st.integers(1 + (searches > 0), 21)),
         reading_tokens=draw(st.just(0) | counts),
         is_limit_per_turn=draw(st.booleans()),
@@ -67,6 +70,8 @@ def calls(draw):
         unbounded_input=draw(st.booleans()), cache_write=draw(st.sampled_from(["none", "5m", "1h"])),
         limit_names=(), present=frozenset(),
         server_tools=draw(st.just(NO_SERVER_TOOLS) | tools_at_vendor()),
+        beyond_limit_tokens=draw(st.just(0) | counts),
+        audio_tokens=draw(st.just(0) | counts), speaks=draw(st.booleans()),
     )  # fmt: skip
     cap = draw(st.none() | counts)
     most = price.max_input_tokens
@@ -78,6 +83,7 @@ def calls(draw):
     tools = facts.server_tools
     limits = [limit] * (tools.readings if tools.is_limit_per_turn else 1)
     answers = [draw(st.integers(0, each)) for each in limits]
+    beyond = facts.beyond_limit_tokens * len(limits)
     # Each reading holds the request, and either what was brought or what has been written so far.
     total = draw(st.integers(0, most))
     for turn in range(1, tools.readings):
@@ -93,10 +99,13 @@ def calls(draw):
     usage = Usage.of(
         input_tokens=total - read - write_5m - write_1h, cache_read_tokens=read,
         cache_write_5m_tokens=write_5m, cache_write_1h_tokens=write_1h,
-        output_tokens=draw(st.integers(0, sum(answers) * facts.choices)),
+        output_tokens=draw(st.integers(0, (sum(answers) + beyond) * facts.choices)),
         web_search_requests=draw(st.integers(0, tools.searches)),
+        container_sessions=draw(st.integers(0, tools.containers)),
     )  # fmt: skip
-    return facts, price, cap, usage
+    heard = draw(st.integers(0, min(facts.audio_tokens, most) * tools.readings))
+    spoken = draw(st.integers(0, usage[Unit.OUTPUT])) if facts.speaks else 0
+    return facts, price, cap, usage.with_audio(heard=heard, spoken=spoken)
 
 
 @given(calls())
@@ -156,7 +165,12 @@ def test_a_cost_is_exact_and_rounded_up_once(price, values):
     usage = Usage(tuple(values))
     reading = usage.total_input_tokens // (1 + usage[Unit.WEB_SEARCH])
     tier = price.long_rates if 0 < price.long_context_tokens < reading else price.rates
-    exact = sum(Fraction(c * p, 1000) for c, p in zip(values, tier, strict=True))
+    words = {Unit.AUDIO_INPUT: Unit.INPUT, Unit.AUDIO_OUTPUT: Unit.OUTPUT}
+    exact = sum(Fraction(c * p, 1000) for c, p in zip(values, tier, strict=True)) + sum(
+        Fraction(usage[sound] * tier[word.position], 1000)
+        for sound, word in words.items()
+        if not tier[sound.position]
+    )
     cost = cost_nano_usd(usage, price)
     assert isinstance(cost, int)
     assert 0 <= cost - exact < 1
@@ -226,7 +240,7 @@ def test_a_worst_case_by_hand():
 
 def test_a_worst_case_with_searches_by_hand():
     """Two searches at $10 a thousand, each read again with all that the model takes."""
-    price = replace(PRICE, rates=(*PRICE.rates[:-1], 10_000_000_000))
+    price = Price.of(**PRICE.fields() | {"web_search_pico_usd": 10_000_000_000})
     tools = ServerTools(searches=2, readings=3, reading_tokens=10**9, is_limit_per_turn=True)
     worst = bound.worst_case(FACTS._replace(server_tools=tools), price)
     assert (401_000, 1_000) == (worst.input_tokens, worst.request_tokens)
@@ -262,10 +276,13 @@ def test_seed_prices_are_whole_and_sane():
             rates = price.long_rates if long else price.rates
             if not any(rates):  # moderations are free
                 continue
-            read, output, cached, five, hour, search = rates
+            read, output, cached, five, hour, search, heard, spoken, container = rates
             # Moderation is free.
             assert 0 < cached <= read <= five <= hour or not any(rates)
             assert search == price.rates[Unit.WEB_SEARCH.position]
+            assert container == price.rates[Unit.CONTAINER.position]
+            assert heard == 0 or heard >= read
+            assert spoken == 0 or spoken >= output
             # What only reads, as an embedding, writes nothing.
             assert output >= read or not output
 
@@ -277,7 +294,7 @@ def test_a_seed_price_by_hand():
     """
     found = {model.price.model: model.price for model in seed.models()}["claude-sonnet-4-5"]
     tokens = (3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000)
-    assert (*tokens, 10_000_000_000) == found.rates
+    assert (*tokens, 10_000_000_000, 0, 0, 0) == found.rates
 
 
 def test_characters_that_grow_are_all_known():

@@ -8,6 +8,7 @@ from tollgate.router.v1 import router_pb2
 from tollgate_dialects.pricing.price import PRICE_FIELDS, Price
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import NOTHING, USAGE_FIELDS, Usage
+from tollgate_dialects.request.variants import Variant
 
 COUNTS = st.lists(st.integers(0, 10**12), min_size=len(Unit), max_size=len(Unit)).map(tuple)
 
@@ -23,32 +24,35 @@ def test_the_wire_has_a_field_for_each_unit_and_no_other():
     assert [unit.position for unit in Unit] == list(range(len(Unit)))
 
 
-@given(COUNTS, st.integers(0, 10**9))
-def test_a_usage_by_name_is_the_same_usage(counts, reasoning):
+@given(COUNTS, st.integers(0, 10**9), st.integers(0, 10**7))
+def test_a_usage_by_name_is_the_same_usage(counts, reasoning, factor_ppm):
     """Messages and entries have every count under its own unit's name."""
-    usage = Usage(counts, reasoning)
+    usage = Usage(counts, reasoning, factor_ppm)
+    others = {"reasoning_tokens": reasoning, "factor_ppm": factor_ppm}
     assert usage == Usage.of(**usage.fields())
-    assert {unit.count_field: usage[unit] for unit in Unit} | {"reasoning_tokens": reasoning} == (
-        usage.fields()
-    )
+    assert {unit.count_field: usage[unit] for unit in Unit} | others == usage.fields()
     assert usage.total_input_tokens == sum(usage[unit] for unit in Unit if unit.is_read)
 
 
 @given(COUNTS, st.sampled_from(Unit), st.integers(0, 10**12))
 def test_one_count_is_set_and_no_other(counts, unit, count):
     """Completing a report touches the unit that is meant."""
-    usage = Usage(counts, 5).with_count(unit, count)
-    wanted = {**Usage(counts, 5).fields(), unit.count_field: count}
-    assert wanted == usage.fields()
+    before = Usage(counts, 5, 7, (("speed", "fast"),))
+    usage = before.with_count(unit, count)
+    assert {**before.fields(), unit.count_field: count} == usage.fields()
+    assert before.served == usage.served
 
 
-@given(COUNTS, st.none() | COUNTS)
-def test_a_price_by_name_is_the_same_price(rates, long_rates):
+@given(COUNTS, st.none() | COUNTS, st.integers(0, 10**6))
+def test_a_price_by_name_is_the_same_price(rates, long_rates, factor):
     """What the table and messages say is the price that was set, each tier in its own fields."""
     fields = dict(zip((unit.price_field for unit in Unit), rates, strict=True))
     if long_rates:
-        long = {u.price_field: r for u, r in zip(Unit, long_rates, strict=True) if u.is_token}
+        long = {
+            u.price_field: r for u, r in zip(Unit, long_rates, strict=True) if not u.is_optional
+        }
         fields |= {f"long_{name}": rate for name, rate in long.items()}
+    fields |= {variant.factor_field: factor for variant in Variant}
     price = Price.of(
         model="m", version=1, source="seed", max_input_tokens=1, max_output_tokens=1,
         long_context_tokens=9 if long_rates else 0, **fields,
@@ -67,20 +71,20 @@ def test_a_count_under_no_units_name_is_an_error(odd):
 
 def test_a_price_needs_a_rate_for_each_unit():
     """No unit falls back to another's price, or to none; but what is billed by call is optional."""
-    whole = {unit.price_field: 1 for unit in Unit if unit.is_token}
+    whole = {unit.price_field: 1 for unit in Unit if not unit.is_optional}
     limits = {"max_input_tokens": 1, "max_output_tokens": 1}
     for name in whole:
         rest = {other: rate for other, rate in whole.items() if other != name}
         with pytest.raises(TypeError):
             Price.of(model="m", version=1, source="seed", **limits, **rest)
     price = Price.of(model="m", version=1, source="seed", **limits, **whole)
-    assert [unit for unit in Unit if price.has(unit)] == [u for u in Unit if u.is_token]
+    assert [unit for unit in Unit if price.has(unit)] == [u for u in Unit if not u.is_optional]
     assert (0,) * len(Unit) == NOTHING.counts
 
 
 def test_a_call_costs_the_same_however_long_the_context_is():
     """A search has one price: the long-context tier is one of tokens."""
-    tokens = {unit.price_field: 1 for unit in Unit if unit.is_token}
+    tokens = {unit.price_field: 1 for unit in Unit if not unit.is_optional}
     long = {f"long_{name}": 2 for name in tokens}
     price = Price.of(
         model="m", version=1, source="seed", max_input_tokens=1, max_output_tokens=1,

@@ -217,11 +217,11 @@ def test_case_P4_spellings_of_what_bears_on_no_price_pass():
 
 
 def test_case_P5_ordinary_tiers_and_equal_limits_pass():
-    """Groq's ordinary tier and a limit said twice are passed; a tier with another price is not."""
-    for tier in ("auto", "default", "on_demand", "standard"):
+    """Groq's ordinary tier and a limit said twice are passed; a tier that has no factor is not."""
+    for tier in ("auto", "default", "on_demand", "standard", "flex", "priority", "fast"):
         body = json.dumps({"model": "m", "service_tier": tier})
         assert "m" == request.read(body.encode(), OPENAI).model
-    for tier in ("priority", "flex", "scale", "fast", "performance"):
+    for tier in ("ultrafast", "scale", "performance"):
         assert "unsupported_parameter" == refusal(json.dumps({"model": "m", "service_tier": tier}))
     same = b'{"model":"m","max_tokens":5,"max_completion_tokens":5}'
     assert 5 == request.read(same, OPENAI).max_output_tokens

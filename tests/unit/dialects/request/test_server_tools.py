@@ -48,6 +48,10 @@ def read(protocol: Protocol, *tools: dict[str, Any], **members: Any) -> RequestF
     return request.read(body_of(protocol, *tools, **members), DIALECTS[protocol].request)
 
 
+def limits_of(facts: RequestFacts) -> tuple[int, int]:
+    return facts.server_tools.searches, facts.server_tools.readings
+
+
 def sent(protocol: Protocol, *tools: dict[str, Any], **members: Any) -> dict[str, Any]:
     """What goes upstream of a request with these tools."""
     body, rules = body_of(protocol, *tools, **members), DIALECTS[protocol].request
@@ -166,11 +170,65 @@ def test_the_vendors_own_loop_bounds_what_no_limit_does():
     assert (1, 10) == (newer.searches, newer.readings)
 
 
+CODE = {"type": "code_execution_20250825", "name": "code_execution"}
+
+
+def test_code_runs_in_a_container_that_has_a_price():
+    """One container, as many turns as the vendor's loop has; free beside tools that filter."""
+    facts = read(ANTHROPIC, CODE)
+    assert (1, 10) == (facts.server_tools.containers, facts.server_tools.readings)
+    with pytest.raises(BadRequest, match="price set MODEL --container DOLLARS"):
+        at_price(facts, PRICE, is_spoken=True)
+    priced = Price.of(**PRICE.fields() | {"container_pico_usd": 50_000_000_000})
+    assert at_price(facts, priced, is_spoken=True) is facts
+    with pytest.raises(BadRequest):
+        at_price(facts, priced, is_spoken=False)
+    worst = worst_case(facts, priced).amount_nano_usd
+    assert worst_case(facts, PRICE).amount_nano_usd + 50_000_000 == worst
+    newer = {"type": "web_fetch_20260209", "name": "web_fetch"}
+    assert 0 == read(ANTHROPIC, CODE, newer).server_tools.containers
+    assert 1 == read(ANTHROPIC, CODE, SEARCH[ANTHROPIC]).server_tools.containers
+
+
+@pytest.mark.parametrize(
+    ("tool", "members", "param"),
+    [
+        (CODE, {"container": "container_1"}, "container"), (CODE, {"container": {}}, "container"),
+        ({**CODE, "memory": "64g"}, {}, "tools"), ({**CODE, "type": "code_execution_2"}, {}, "tools"),
+        (CODE, {"messages": [{"role": "user", "content": [
+            {"type": "container_upload", "file_id": "file_1"}]}]}, "messages"),
+    ],
+)  # fmt: skip
+def test_nobody_elses_container_or_file_is_asked_for(tool, members, param):
+    """Clients share an account, in which both are known by an id alone."""
+    with pytest.raises(BadRequest) as refused:
+        read(ANTHROPIC, tool, **members)
+    assert param == refused.value.param
+
+
+def test_a_container_is_counted_where_the_answer_tells_of_one():
+    """In a message, and at the end of a stream; none that was not needed."""
+    tokens = {"input_tokens": 5, "output_tokens": 7}
+    message: dict[str, Any] = {"type": "message", "content": [], "usage": tokens}
+    told = {"id": "container_1", "expires_at": "2026-11-27T00:00:00Z"}
+    for container, sessions in ((told, 1), (None, 0)):
+        whole = usage_of(ANTHROPIC, {**message, "container": container})
+        assert sessions == whole.usage[Unit.CONTAINER]
+        delta = {"stop_reason": "end_turn", "container": container}
+        events = StreamMeter(DIALECTS[ANTHROPIC].answer)
+        for event in (
+            {"type": "message_start", "message": message},
+            {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 7}},
+        ):  # fmt: skip
+            events.feed(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        assert sessions == events.usage[Unit.CONTAINER]
+
+
 def test_a_search_for_tools_reads_the_request_once_more():
     """It has no price of its own; a client that searches itself causes no second reading."""
     found = {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"}
-    assert (0, 2) == read(ANTHROPIC, found).server_tools[:2]
-    assert (0, 2) == read(RESPONSES, {"type": "tool_search"}).server_tools[:2]
+    assert (0, 2) == limits_of(read(ANTHROPIC, found))
+    assert (0, 2) == limits_of(read(RESPONSES, {"type": "tool_search"}))
     client = {"type": "tool_search", "execution": "client"}
     assert NO_SERVER_TOOLS == read(RESPONSES, client).server_tools
     assert not read(RESPONSES, client).sheds

@@ -12,6 +12,7 @@ from tollgate_cli.commands.session import AsJson, ConfigFile
 from tollgate_cli.fault import Fault
 from tollgate_cli.operator_client import Operator
 from tollgate_dialects.pricing.units import Unit
+from tollgate_dialects.request.variants import Variant
 from tollgate_operations.request_ids import new_request_id
 
 prices = typer.Typer(help="Prices that customers are charged by.", no_args_is_help=True)
@@ -20,7 +21,21 @@ prices = typer.Typer(help="Prices that customers are charged by.", no_args_is_he
 _COLUMNS = (Unit.INPUT, Unit.OUTPUT, Unit.CACHE_READ)
 _MTOK = "Dollars per million tokens."
 _SEARCHES = "Dollars per thousand searches that the vendor makes itself; 0: none are allowed."
-_CALLS = frozenset(unit.price_field for unit in Unit if not unit.is_token)
+_FACTOR = "What it multiplies the prices of tokens by, such as {}; 0: not available."
+_FLEX = "OpenAI's service_tier flex. " + _FACTOR.format("0.5")
+_PRIORITY = "OpenAI's service_tier priority or fast. " + _FACTOR.format("2")
+_FAST = "Anthropic's speed fast. " + _FACTOR.format("2")
+_US = "Anthropic's inference_geo us. " + _FACTOR.format("1.1")
+_FACTORS = frozenset(variant.factor_field for variant in Variant)
+_SOUND = "Dollars per million tokens of sound; 0: none is allowed."
+_CONTAINER = "Dollars for a container that the vendor runs code in; 0: none is allowed."
+_OPTIONAL = frozenset(unit.price_field for unit in Unit if unit.is_optional)
+_TOLD = {
+    "tokens": (money.format_usd_per_mtok, "per million tokens"),
+    "requests": (money.format_usd_per_thousand, "per thousand"),
+    "sessions": (money.format_usd_each, "each"),
+}
+_COUNTED = {unit.price_field: unit.counted for unit in Unit}
 # What a model without bounds of its own may be asked for: a call is reserved for no more.
 _BOUNDS: dict[str, Any] = {"max_input_tokens": 200_000, "max_output_tokens": 32_000}
 
@@ -54,7 +69,9 @@ def price_show(model: str, as_json: AsJson = False, config: ConfigFile = None) -
         present.print_json(found[0])
         return
     shown = {
-        name.removesuffix("_pico_usd").replace("_", " "): _shown(name, value)
+        name.removesuffix("_pico_usd").removesuffix("_permille").replace("_", " "): _shown(
+            name, value
+        )
         for name, value in found[0].items()
         if found[0]["long_context_tokens"] or not name.startswith("long_")
     }
@@ -62,10 +79,13 @@ def price_show(model: str, as_json: AsJson = False, config: ConfigFile = None) -
 
 
 def _shown(name: str, value: Any) -> Any:
-    if name in _CALLS:
-        return f"{money.format_usd_per_thousand(value)} per thousand" if value else "no price"
+    if name in _OPTIONAL | _FACTORS and not value:
+        return "no price"
+    if name in _FACTORS:
+        return f"{money.format_factor(value)} times"
     if name.endswith("_pico_usd"):
-        return f"{money.format_usd_per_mtok(value)} per million tokens"
+        told, per = _TOLD[_COUNTED[name.removeprefix("long_")]]
+        return f"{told(value)} {per}"
     return value
 
 
@@ -79,6 +99,13 @@ def price_set(
     cache_write_5m_usd: Annotated[str | None, typer.Option("--cache-write-5m", help=_MTOK)] = None,
     cache_write_1h_usd: Annotated[str | None, typer.Option("--cache-write-1h", help=_MTOK)] = None,
     web_search_usd: Annotated[str | None, typer.Option("--web-search", help=_SEARCHES)] = None,
+    audio_input_usd: Annotated[str | None, typer.Option("--audio-input", help=_SOUND)] = None,
+    audio_output_usd: Annotated[str | None, typer.Option("--audio-output", help=_SOUND)] = None,
+    container_usd: Annotated[str | None, typer.Option("--container", help=_CONTAINER)] = None,
+    flex: Annotated[str | None, typer.Option(help=_FLEX)] = None,
+    priority: Annotated[str | None, typer.Option(help=_PRIORITY)] = None,
+    fast: Annotated[str | None, typer.Option(help=_FAST)] = None,
+    us: Annotated[str | None, typer.Option(help=_US)] = None,
     max_input_tokens: Annotated[int | None, typer.Option(min=1)] = None,
     max_output_tokens: Annotated[int | None, typer.Option(min=1)] = None,
     as_json: AsJson = False,
@@ -87,17 +114,20 @@ def price_set(
     """Make a new version of a model's price. What is not given stays as it is."""
     rates = (
         input_usd, output_usd, cache_read_usd, cache_write_5m_usd, cache_write_1h_usd,
-        web_search_usd,
+        web_search_usd, audio_input_usd, audio_output_usd, container_usd,
     )  # fmt: skip
     given = {
         **{
-            unit.price_field: session.pico_usd(rate, is_token=unit.is_token)
+            unit.price_field: session.pico_usd(rate, unit.counted)
             for unit, rate in zip(Unit, rates, strict=True)
+        },
+        **{
+            variant.factor_field: session.permille(factor)
+            for variant, factor in zip(Variant, (flex, priority, fast, us), strict=True)
         },
         "max_input_tokens": max_input_tokens,
         "max_output_tokens": max_output_tokens,
     }
-
     if not any(value is not None for value in given.values()):
         raise Fault("nothing is set: name a price or a limit, for example --input 2.50")
 
@@ -117,15 +147,25 @@ def price_set(
     if as_json:
         present.print_json(present.plain(price))
         return
-    print(
-        f"price of {model}, version {price.version}: input "
+    print(_told(price))
+    if why_not:
+        print(hint.typed(f"note: {why_not[0]}; {why_not[1]}"), file=sys.stderr)
+
+
+def _told(price: Any) -> str:
+    return (
+        f"price of {price.model}, version {price.version}: input "
         f"{money.format_usd_per_mtok(price.input_pico_usd)}, output "
         f"{money.format_usd_per_mtok(price.output_pico_usd)} per million tokens; "
         f"at most {price.max_input_tokens} tokens in, {price.max_output_tokens} out; "
-        f"web search: {_shown('web_search_pico_usd', price.web_search_pico_usd)}"
+        f"web search: {_shown('web_search_pico_usd', price.web_search_pico_usd)}{_factors(price)}"
     )
-    if why_not:
-        print(hint.typed(f"note: {why_not[0]}; {why_not[1]}"), file=sys.stderr)
+
+
+def _factors(price: Any) -> str:
+    """The ways of serving that have a factor."""
+    found = {variant.word: getattr(price, variant.factor_field) for variant in Variant}
+    return "".join(f"; {word}: {_shown(f'{word}_permille', v)}" for word, v in found.items() if v)
 
 
 def _first_price(model: str, given: dict[str, int | None]) -> Any:

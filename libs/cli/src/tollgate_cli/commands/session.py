@@ -1,7 +1,7 @@
 """What each operator command shares: its options, and running one coroutine against the suite."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -23,6 +23,12 @@ MonthlyUsd = Annotated[
     str | None,
     typer.Option("--monthly-usd", help="The cap of a calendar month (UTC), as 5 or 0.25."),
 ]
+# How a price is told of what is counted in tokens, in requests and in sessions.
+_PARSED: Mapping[str, Callable[[str], int]] = {
+    "tokens": money.parse_usd_per_mtok,
+    "requests": money.parse_usd_per_thousand,
+    "sessions": money.parse_usd_each,
+}
 
 
 def configuration(config_file: Path | None) -> OperatorConfig:
@@ -47,12 +53,17 @@ def nano_usd(text: str | None) -> int | None:
     return _amount(text, money.parse_usd)
 
 
-def pico_usd(text: str | None, *, is_token: bool = True) -> int | None:
-    """An option's dollars per million tokens, or per thousand calls, as pico-USD for one.
+def pico_usd(text: str | None, counted: str) -> int | None:
+    """An option's dollars, as people tell them for what is counted, as pico-USD for one.
 
     Raises Fault.
     """
-    return _amount(text, money.parse_usd_per_mtok if is_token else money.parse_usd_per_thousand)
+    return _amount(text, _PARSED[counted])
+
+
+def permille(text: str | None) -> int | None:
+    """An option's factor as thousandths. Raises Fault."""
+    return _amount(text, money.parse_factor)
 
 
 def _amount(text: str | None, parse: Callable[[str], int]) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tollgate_dialects.pricing.usage import Usage
+from tollgate_dialects.request.variants import Served
 
 # No call reads or writes more; larger counts are a fault or a lie.
 MAX_TOKENS: Final = 1_000_000_000
@@ -32,7 +33,14 @@ def count(report: Any, *names: str) -> int | None:
 
 
 def of_subsets(
-    *, read: int, output: int, cached: int, written: int, reasoning: int, total: int
+    *,
+    read: int,
+    output: int,
+    cached: int,
+    written: int,
+    reasoning: int,
+    total: int,
+    served: Served = (),
 ) -> Usage:
     """The disjoint classes of counts as OpenAI's protocols report them.
 
@@ -53,6 +61,7 @@ def of_subsets(
         cache_read_tokens=cached,
         cache_write_5m_tokens=written,
         reasoning_tokens=max(reasoning, hidden),
+        served=served,
     )
 
 
@@ -73,6 +82,13 @@ def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
         if usage := _usage_in(holder):
             return usage
     return None
+
+
+def with_member(
+    report: Mapping[str, Any], document: Mapping[str, Any], name: str
+) -> Mapping[str, Any]:
+    """A report with what its document says beside it."""
+    return {name: document[name], **report} if name in document else report
 
 
 def _usage_in(holder: object) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ RULES: Final = AnswerRules(
     body=schema.MESSAGE,
     is_body=schema.is_message,
     usage=usage.read,
+    report=usage.found_in,
     stream_reader=stream.EventReader,
     events=frozenset(schema.EVENTS),
     event_name=stream.name_of,

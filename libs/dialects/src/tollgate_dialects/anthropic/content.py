@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import orjson
 
-from tollgate_dialects.common.refusal import wrong_type
+from tollgate_dialects.common.refusal import unsupported, wrong_type
 from tollgate_dialects.request import pictures
 from tollgate_dialects.request.content import (
     MEDIA,
@@ -80,6 +80,9 @@ def picture_tokens(width: int, height: int) -> int:
 def _judge(part: Mapping[str, Any], found: Content) -> Any:
     """Judge one part; what it holds in turn."""
     kind = kind_of(part)
+    if kind == "container_upload":
+        # A file of an account that many share, given to code that tells what is in it.
+        raise unsupported("messages")
     source = object_in(part, "source")
     source_kind = kind_of(source)
     citations = object_in(part, "citations")

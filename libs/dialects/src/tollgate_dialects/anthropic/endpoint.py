@@ -10,8 +10,8 @@ from tollgate_dialects.dialect import Asked, Endpoint, PassedHeaders
 VERSION: Final = "2023-06-01"
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
 # Betas that change what a token costs or how many may be read, by header alone: the body that was
-# priced would not show it.
-_PRICED_BETA_PREFIXES = ("context-1m-", "fast-mode-")
+# priced would not show it. Fast mode's is none of them: `speed` in the body asks for it.
+_PRICED_BETA_PREFIXES = ("context-1m-",)
 _BETA = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _BETAS_MAX: Final = 64
 

@@ -11,6 +11,7 @@ from tollgate_dialects.anthropic import content, count, limits, shed, tools
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules
+from tollgate_dialects.request.variants import Variant
 
 
 def _free_edits(value: Any) -> bool:
@@ -28,12 +29,12 @@ _REFUSED: Final[Mapping[str, Allowed]] = {
     "context_management": _free_edits,
     "extra_body": never,
     "fallbacks": never,
-    "inference_geo": one_of("global"),
+    "inference_geo": one_of("global", *Variant.US.names),
     "mcp_servers": lambda value: value == [],
     "models": never,
     "n": never,
     "service_tier": one_of("auto", "standard_only", "standard"),
-    "speed": one_of("standard"),
+    "speed": one_of("standard", *Variant.FAST.names),
     "thread": never,
 }
 
@@ -51,6 +52,7 @@ RULES: Final = RequestRules(
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
     count=count.input_tokens,
+    variant_members=(Variant.FAST.member, Variant.US.member),
     server_tools=tools.at_vendor,
     sheds=shed.may_have,
     shed=shed.shed,

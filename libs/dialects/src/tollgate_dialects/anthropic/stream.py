@@ -38,7 +38,7 @@ class EventReader(StreamReader):
         if kind not in schema.EVENTS:
             return None
         WORDS.count(meter, event.data, document)
-        report = reported.found_in(document)
+        report = usage.found_in(document)
         if kind == "message_start":
             self._merge(meter, report, final=False)
         elif report is not None or kind == "message_delta":

@@ -1,10 +1,27 @@
 """A message's usage reports: several in a stream, each class of tokens by itself."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from tollgate_dialects.answer import reported
 from tollgate_dialects.answer.reported import ImplausibleError, count
 from tollgate_dialects.pricing.usage import Usage
+from tollgate_dialects.request import variants
+from tollgate_dialects.request.content import object_in
+from tollgate_dialects.request.variants import Variant
+
+_CONTAINERS: Final = "container_sessions"
+
+
+def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The report in a message or an event, with the container that it tells of beside it."""
+    report = reported.found_in(document)
+    if report is None:
+        return None
+    holders = (document, object_in(document, "delta"), object_in(document, "message"))
+    if any(object_in(holder, "container").get("id") for holder in holders):
+        return {**report, _CONTAINERS: 1}
+    return report
 
 
 def merge(earlier: dict[str, Any], report: Mapping[str, Any]) -> None:
@@ -41,5 +58,8 @@ def read(report: Mapping[str, Any]) -> Usage:
         cache_write_5m_tokens=written - hour,
         cache_write_1h_tokens=hour,
         reasoning_tokens=min(reasoning, output),
+        container_sessions=count(report, _CONTAINERS) or 0,
         web_search_requests=count(report.get("server_tool_use"), "web_search_requests") or 0,
+        # Not its tier: "priority" is capacity that was paid for before, at no price of its own.
+        served=variants.told(report, Variant.FAST.member, Variant.US.member),
     )

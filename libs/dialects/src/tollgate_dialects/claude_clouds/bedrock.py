@@ -63,7 +63,8 @@ def _enveloped(body: bytes, headers: Mapping[str, str], model: str) -> Enveloped
     told: dict[str, Any] = {"anthropic_version": version}
     if betas.kept:
         told["anthropic_beta"] = betas.kept
-    return Enveloped(envelope.enveloped(body, told, ("stream",)), {}, betas.dropped)
+    written, dropped = envelope.enveloped(body, told, ("stream",))
+    return Enveloped(written, {}, betas.dropped | dropped)
 
 
 BEDROCK_INVOKE: Final = UpstreamDialect(

@@ -14,6 +14,9 @@ from tollgate_dialects.common import members
 
 # Told here, whatever a client wrote there.
 _OURS: Final = frozenset(("model", "anthropic_version", "anthropic_beta"))
+# How Anthropic itself is to serve a message. A cloud's own ways of serving have other names, and
+# other prices.
+_SERVING: Final = frozenset(("service_tier", "speed", "inference_geo"))
 # Betas that both clouds take, by LiteLLM's table and AWS's own list; others are refused there
 # ("invalid beta flag"), and most clients send one.
 BETAS: Final = frozenset(
@@ -70,14 +73,18 @@ def _interleaves(model: str) -> bool:
     return named.generation >= _INTERLEAVES_FROM and not named.is_adaptive
 
 
-def enveloped(body: bytes, told: Mapping[str, object], without: Iterable[str] = ()) -> bytes:
-    """A message's body with what is told first, and without its model and these members."""
+def enveloped(
+    body: bytes, told: Mapping[str, object], without: Iterable[str] = ()
+) -> tuple[bytes, frozenset[str]]:
+    """A message's body with what is told first, without its model and these members.
+
+    And the names of what a cloud is not asked for.
+    """
     text = body.decode("latin-1")  # a character is a byte
-    left_out = _OURS.union(without)
-    kept = [
-        text[start:end].encode("latin-1")
-        for name, start, _, end in members.scan(text)
-        if name not in left_out
+    found = [
+        (name, text[start:end].encode("latin-1")) for name, start, _, end in members.scan(text)
     ]
+    left_out = _OURS | _SERVING | frozenset(without)
+    kept = [member for name, member in found if name not in left_out]
     first = [b"%b:%b" % (orjson.dumps(name), orjson.dumps(value)) for name, value in told.items()]
-    return b"{%b}" % b",".join(first + kept)
+    return b"{%b}" % b",".join(first + kept), _SERVING & {name for name, _ in found}

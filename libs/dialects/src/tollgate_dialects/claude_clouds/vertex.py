@@ -29,7 +29,8 @@ def _enveloped(body: bytes, headers: Mapping[str, str], model: str) -> Enveloped
     betas = envelope.betas(headers, _BETAS, model)
     sent = {"anthropic-beta": ",".join(betas.kept)} if betas.kept else {}
     told = {"anthropic_version": envelope.version(headers, _VERSION)}
-    return Enveloped(envelope.enveloped(body, told), sent, betas.dropped)
+    written, dropped = envelope.enveloped(body, told)
+    return Enveloped(written, sent, betas.dropped | dropped)
 
 
 VERTEX_ANTHROPIC: Final = UpstreamDialect(

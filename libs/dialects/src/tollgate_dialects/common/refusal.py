@@ -78,21 +78,21 @@ def unsupported(param: str) -> BadRequest:
 def unpriced(what: str, option: str, param: str) -> BadRequest:
     """A feature that has a price of its own, which this model has not got yet.
 
-    `what` is our own word for it, `option` the one that sets it.
+    `what` is our own word for it, `option` what sets it.
     """
     return BadRequest(
         Code.UNSUPPORTED_PARAMETER,
         f"{what} has no price for this model, so it is not available."
-        f" The gateway's operator can set one with: tollgate price set MODEL {option} DOLLARS",
+        f" The gateway's operator can set one with: tollgate price set MODEL {option}",
         param,
     )
 
 
 def elsewhere(param: str) -> BadRequest:
-    """A tool of one vendor's, asked of a model that others serve."""
+    """What one vendor alone does, asked of a model that others serve."""
     return BadRequest(
         Code.UNSUPPORTED_PARAMETER,
-        "Only this protocol's own vendor runs this tool, and no provider of the model speaks it.",
+        "Only this protocol's own vendor does this, and no provider of the model speaks it.",
         param,
     )
 

@@ -1,8 +1,8 @@
 """The parts of a conversation: which bytes bound, which pixels, which nothing.
 
-Text, calls, results, inline pictures and inline text files are bounded; a PDF or an address is not.
-Sound and film are refused: their tokens have prices of their own; so is what names a file that is
-stored at Google, for clients share its accounts. Whatever is not known is refused as well: Google
+Text, calls, results, inline pictures, sounds and text files are bounded; a PDF or an address is
+not. Film is refused: its tokens have prices of their own; so is what names a file that is stored at
+Google, for clients share its accounts. Whatever is not known is refused as well: Google
 itself knows no more than it documents.
 """
 
@@ -134,6 +134,8 @@ def _judge_blob(blob: Mapping[str, Any], found: Content, resolution: str) -> Non
         encoded_bytes = min(picture.encoded_bytes, len(data))
         picture = picture._replace(encoded_bytes=encoded_bytes, text=data, detail=resolution)
         found.pictures.append(picture)
+    elif kind.startswith("audio/"):
+        found.hear(spelling.base64_of(data))
     elif kind == PDF or kind.startswith("image/"):
         found.unbounded = True
     else:
@@ -150,7 +152,7 @@ def _text_in(encoded: str) -> str | None:
 
 
 def _judge_file(file: Mapping[str, Any], found: Content) -> None:
-    _kind(file)
+    kind = _kind(file)
     address = file.get("fileUri")
     if not isinstance(address, str) or not address.startswith(("https://", "http://")):
         raise unsupported("fileData")
@@ -161,6 +163,8 @@ def _judge_file(file: Mapping[str, Any], found: Content) -> None:
     host = host.rstrip(".")
     if any(host == name or host.endswith(f".{name}") for name in _REFUSED_HOSTS):
         raise unsupported("fileData")
+    if kind.startswith("audio/"):
+        found.hear(None)
     found.unbounded = True
 
 
@@ -170,6 +174,6 @@ def _kind(holder: Mapping[str, Any]) -> str:
     if not isinstance(kind, str):
         raise wrong_type("mimeType", "a string")
     kind = kind.partition(";")[0].strip().lower()
-    if kind == PDF or kind in _TEXTS or kind.startswith(("image/", "text/")):
+    if kind == PDF or kind in _TEXTS or kind.startswith(("image/", "text/", "audio/")):
         return kind
     raise unsupported("mimeType")

@@ -34,7 +34,7 @@ def read(report: Mapping[str, Any]) -> Usage:
     if prompt is None:
         raise ImplausibleError
     thoughts = count(report, "thoughtsTokenCount") or 0
-    return of_subsets(
+    usage = of_subsets(
         read=prompt + (count(report, "toolUsePromptTokenCount") or 0),
         output=(count(report, "candidatesTokenCount") or 0) + thoughts,
         cached=count(report, "cachedContentTokenCount") or 0,
@@ -42,3 +42,10 @@ def read(report: Mapping[str, Any]) -> Usage:
         reasoning=thoughts,
         total=count(report, "totalTokenCount") or 0,
     )
+    details = report.get("promptTokensDetails")
+    heard = sum(
+        count(detail, "tokenCount") or 0
+        for detail in (details if isinstance(details, list) else ())
+        if isinstance(detail, dict) and detail.get("modality") == "AUDIO"
+    )
+    return usage.with_audio(heard=heard, spoken=0) if heard else usage

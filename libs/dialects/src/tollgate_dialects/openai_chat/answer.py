@@ -12,6 +12,7 @@ RULES: Final = AnswerRules(
     body=schema.ANSWER,
     is_body=schema.is_completion,
     usage=usage.read,
+    report=usage.found_in,
     stream_reader=stream.ChunkReader,
     events=frozenset(),
     event_name=lambda _document: b"",

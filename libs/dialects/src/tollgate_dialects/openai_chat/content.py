@@ -1,14 +1,21 @@
 """The parts of a chat's messages: which bytes bound, which pixels, which nothing.
 
 A part is judged by what it carries as well as by its type: some servers go by the one, some by the
-other. Text, refusals and inline pictures are bounded; audio is refused, and all else is unbounded.
+other. Text, refusals, inline pictures and inline sound are bounded; all else is unbounded.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.common.refusal import unsupported, wrong_type
-from tollgate_dialects.request.content import MEDIA, CacheWrite, Content, contents_of, kind_of
+from tollgate_dialects.common.refusal import wrong_type
+from tollgate_dialects.request.content import (
+    MEDIA,
+    CacheWrite,
+    Content,
+    contents_of,
+    kind_of,
+    object_in,
+)
 
 # Hidden prompts of upstreams: compatible vendors add up to 655 to any call.
 _OVERHEAD_TOKENS: Final = 700
@@ -60,10 +67,15 @@ def _judge(part: Any, found: Content) -> None:
     if not isinstance(part, dict):
         raise wrong_type("content", "an array of objects")
     kind = kind_of(part)
-    if kind in _AUDIO_PARTS:
-        raise unsupported("messages")
     # Some servers go by the object that a part carries, whatever type it says.
     carried = part.keys() & MEDIA
+    if kind in _AUDIO_PARTS or carried & _AUDIO_PARTS:
+        sound = object_in(part, "input_audio")
+        data = sound.get("data")
+        is_inline = kind == "input_audio" and carried == {"input_audio"}
+        is_plain = is_inline and sound.keys() <= {"data", "format"} and isinstance(data, str)
+        found.hear(data if is_plain else None)
+        return
     if kind in _BOUNDED_PARTS:
         if carried or _carries_more(part, _PART_MEMBERS):
             found.unbounded = True

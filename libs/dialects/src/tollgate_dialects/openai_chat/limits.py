@@ -4,14 +4,17 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 from tollgate_dialects.alibaba import models
-from tollgate_dialects.common.refusal import BadRequest, Code
-from tollgate_dialects.request import values
+from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
+from tollgate_dialects.request import normalisation, values
 from tollgate_dialects.request.rules import BEYOND_LIMIT_TOKENS, OutputLimit
 
 _WHOLE: Final = "max_completion_tokens"
 _USUAL: Final = "max_tokens"
 NAMES: Final = (_WHOLE, _USUAL)
+_PREDICTION: Final = "prediction"
 _FOREIGN = values.foreign_limits(NAMES)
 
 # o1, o3-mini, gpt-5.2, codex-mini, also behind a vendor's prefix ("openai/o3", "ft:o4-mini:org").
@@ -48,7 +51,34 @@ def output_limit(document: Mapping[str, Any]) -> OutputLimit:
 
 
 def beyond_limit(document: Mapping[str, Any]) -> int | None:
-    """What an answer may have beyond its limit: Alibaba's `max_tokens` does not limit thinking.
+    """What may be billed as output beyond an answer's limit: thinking, and a wrong prediction.
+
+    None: nobody says how much. Raises BadRequest.
+    """
+    thinking, predicted = _thinking_beyond(document), _predicted(document)
+    if thinking is None:
+        if predicted:
+            raise unsupported(_PREDICTION)
+        return None
+    return thinking + predicted
+
+
+def _predicted(document: Mapping[str, Any]) -> int:
+    """The most tokens of a prediction: those that the answer has not are billed as output, too.
+
+    OpenAI counts them as completion; that its limit counts them nobody says.
+    """
+    prediction = document.get(_PREDICTION)
+    if prediction is None:
+        return 0
+    if not isinstance(prediction, dict):
+        raise wrong_type(_PREDICTION, "an object")
+    printed = orjson.dumps(prediction)
+    return len(printed) + normalisation.growth(printed)
+
+
+def _thinking_beyond(document: Mapping[str, Any]) -> int | None:
+    """Thinking that an answer may have beyond its limit: Alibaba's `max_tokens` is for the rest.
 
     None: nobody says how long the model thinks. Raises BadRequest.
     """

@@ -12,35 +12,49 @@ from tollgate_dialects.openai_chat import content, limits
 from tollgate_dialects.request import keys, values
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules, Within
+from tollgate_dialects.request.variants import Variant
 
 MAX_CHOICES: Final = 128
 
 
-def _text_only(value: Any) -> bool:
-    return isinstance(value, list) and all(item == "text" for item in value)
+def _known_modalities(value: Any) -> bool:
+    return isinstance(value, list) and all(item in ("text", "audio") for item in value)
+
+
+def _plain_voice(value: Any) -> bool:
+    """One of the vendor's voices: those that somebody made are in an account that many share."""
+    return (
+        isinstance(value, dict)
+        and value.keys() <= {"voice", "format"}
+        and all(isinstance(one, str) for one in value.values())
+    )
+
+
+def _speaks(document: Mapping[str, Any]) -> bool:
+    return "audio" in (document.get("modalities") or ()) or document.get("audio") is not None
 
 
 _REFUSED: Final[Mapping[str, Allowed]] = {
-    "audio": never,
+    "audio": _plain_voice,
     "best_of": one_of(),
     "compound_custom": never,
     "enable_code_interpreter": one_of(False),
     "enable_search": one_of(False),
     "extra_body": never,
     "fallbacks": never,
-    "modalities": _text_only,
+    "modalities": _known_modalities,
     "models": never,
     "plugins": never,
-    "prediction": never,
     "preset": never,
     "provider": never,
     "route": never,
     "search_options": never,
     "search_parameters": never,
     "search_settings": never,
-    # Ordinary tiers: "on_demand" is Groq's, "standard" Gemini's. A cheaper one ("flex") is refused
-    # as well: the bound would hold, but the charge would be too high.
-    "service_tier": one_of("auto", "default", "on_demand", "standard"),
+    # Ordinary tiers ("on_demand" is Groq's, "standard" Gemini's), and those with a factor.
+    "service_tier": one_of(
+        "auto", "default", "on_demand", "standard", *Variant.FLEX.names, *Variant.PRIORITY.names
+    ),
     "speed": one_of("standard"),
     "web_search_options": never,
 }
@@ -65,7 +79,7 @@ def _wants_usage(document: Mapping[str, Any]) -> bool:
 
 
 RULES: Final = RequestRules(
-    names=keys.names_of(_REFUSED),
+    names=keys.names_of(_REFUSED, top=("prediction",)),
     refused=_REFUSED,
     check_tool=_check_tool,
     output_limit=limits.output_limit,
@@ -77,5 +91,7 @@ RULES: Final = RequestRules(
     limit_name=limits.name_for,
     restated_limit=limits.restated,
     beyond_limit=limits.beyond_limit,
+    speaks=_speaks,
+    variant_members=(Variant.PRIORITY.member,),
     usage_option=Within("stream_options", "include_usage", b"true"),
 )

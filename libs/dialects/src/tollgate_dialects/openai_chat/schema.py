@@ -75,7 +75,9 @@ ANSWER: Final[Mapping[str, Kind]] = {
     "prompt_token_ids": FACTS,
 }
 # Those whose values the model writes.
-WORDS: Final = "content|reasoning_content|reasoning_text|reasoning|refusal|arguments|input"
+WORDS: Final = (
+    "content|reasoning_content|reasoning_text|reasoning|refusal|arguments|input|transcript"
+)
 
 
 def is_chunk(document: Mapping[str, Any]) -> bool:

@@ -10,10 +10,12 @@ from tollgate_dialects.answer.schema import Kind, kept
 from tollgate_dialects.common import sse
 from tollgate_dialects.openai_chat import schema, usage
 from tollgate_dialects.pricing.usage import NOTHING
+from tollgate_dialects.request.variants import Variant
 
 WORDS: Final = words.Counter(schema.WORDS)
 # More than any request may ask for.
 _MAX_CHOICES = 1_000
+_TIER: Final = Variant.PRIORITY.member
 
 END: Final = sse.StreamEnd(
     frame=b"data: [DONE]\n\n",
@@ -32,6 +34,7 @@ class ChunkReader(StreamReader):
 
     def __init__(self, *, choices: int, strip_usage: bool) -> None:
         self._strip_usage = strip_usage
+        self._tier: object = None
         # By index whether a choice has ended; None: it was asked for and has not begun.
         self._choices: dict[int, bool | None] = dict.fromkeys(range(choices))
 
@@ -44,7 +47,9 @@ class ChunkReader(StreamReader):
         return begins
 
     def read(self, meter: AnswerMeter, event: sse.Event, document: dict[str, Any]) -> Any:
-        report = reported.found_in(document)
+        # The tier is told in each chunk, or in those before the report.
+        self._tier = document.get(_TIER) or self._tier
+        report = usage.found_in({_TIER: self._tier, **document} if self._tier else document)
         is_chunk = report is not None or document.get("object") == self.kind
         if is_chunk and document.get("choices") is None:
             document = {**document, "choices": []}
@@ -64,7 +69,9 @@ class ChunkReader(StreamReader):
         if report is not None:
             found = reported.usage_of(report, usage.read)
             # Counts that have begun do not fall to zero: some write zeros where they mean nothing.
-            if found != NOTHING or meter.reported in (None, NOTHING):
+            if (found and found.counts) != NOTHING.counts or (
+                meter.reported or NOTHING
+            ).counts == NOTHING.counts:
                 meter.report(found)
             if self._strip_usage and not document["choices"]:
                 return None

@@ -3,8 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tollgate_dialects.answer import reported
 from tollgate_dialects.answer.reported import ImplausibleError, count, of_subsets
 from tollgate_dialects.pricing.usage import Usage
+from tollgate_dialects.request import variants
+from tollgate_dialects.request.variants import Variant
+
+
+def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The report in a chat or a chunk of it, with the tier that stands beside it."""
+    report = reported.found_in(document)
+    if report is None:
+        return None
+    return reported.with_member(report, document, Variant.PRIORITY.member)
 
 
 def read(report: Mapping[str, Any]) -> Usage:
@@ -35,11 +46,14 @@ def read(report: Mapping[str, Any]) -> Usage:
     )
     reasoning = count(details, "reasoning_tokens") or 0
     total = count(report, "total_tokens") or 0
-    return of_subsets(
+    usage = of_subsets(
         read=prompt,
         output=completion,
         cached=cached,
         written=written,
         reasoning=reasoning,
         total=total,
+        served=variants.told(report, Variant.PRIORITY.member),
     )
+    heard, spoken = (count(told, "audio_tokens") or 0 for told in (prompt_details, details))
+    return usage.with_audio(heard=heard, spoken=spoken) if heard or spoken else usage

@@ -99,6 +99,7 @@ _RULES: Final = AnswerRules(
     body=_ANSWER,
     is_body=lambda document: are_objects(document.get("choices")),
     usage=usage.read,
+    report=usage.found_in,
     stream_reader=_ChunkReader,
     events=frozenset(),
     event_name=lambda _document: b"",

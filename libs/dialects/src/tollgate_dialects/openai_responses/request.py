@@ -14,6 +14,7 @@ from tollgate_dialects.openai_responses import content, count, ids, limits, shed
 from tollgate_dialects.request import keys
 from tollgate_dialects.request.features import Allowed, never, one_of
 from tollgate_dialects.request.rules import RequestRules
+from tollgate_dialects.request.variants import Variant
 
 
 def _in_one_go(reasoning: Any) -> bool:
@@ -40,8 +41,10 @@ _REFUSED: Final[Mapping[str, Allowed]] = {
     "reasoning": _in_one_go,
     "route": never,
     "search_parameters": never,
-    # A cheaper tier is refused as well: the bound would hold, but the charge would be too high.
-    "service_tier": one_of("auto", "default", "standard"),
+    # Ordinary tiers, and those with a factor.
+    "service_tier": one_of(
+        "auto", "default", "standard", *Variant.FLEX.names, *Variant.PRIORITY.names
+    ),
     "speed": one_of("standard"),
     "web_search_options": never,
 }
@@ -73,6 +76,7 @@ RULES: Final = RequestRules(
     limit_name=lambda _model: limits.NAME,
     usage_option=None,
     count=count.input_tokens,
+    variant_members=(Variant.PRIORITY.member,),
     server_tools=tools.at_vendor,
     sheds=shed.may_have,
     shed=shed.shed,

@@ -7,17 +7,20 @@ from tollgate_dialects.answer import reported
 from tollgate_dialects.answer.reported import ImplausibleError, count, of_subsets
 from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import Usage
+from tollgate_dialects.request import variants
 from tollgate_dialects.request.content import object_in
+from tollgate_dialects.request.variants import Variant
 
 _SEARCHES: Final = "web_search_requests"
 
 
 def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The report in a response, with the searches of the web that it tells of elsewhere."""
+    """The report in a response, with the searches and the tier that it tells of elsewhere."""
     report = reported.found_in(document)
     if report is None:
         return None
     searches = _searches(document)
+    report = reported.with_member(report, document, Variant.PRIORITY.member)
     return {**report, _SEARCHES: searches} if searches else report
 
 
@@ -56,6 +59,7 @@ def read(report: Mapping[str, Any]) -> Usage:
         written=written,
         reasoning=reasoning,
         total=total,
+        served=variants.told(report, Variant.PRIORITY.member),
     )
     searches = count(report, _SEARCHES)
     return usage.with_count(Unit.WEB_SEARCH, searches) if searches else usage

@@ -22,11 +22,18 @@ _OUT_OF_REACH: Final[Mapping[CacheWrite, frozenset[Unit]]] = {
     "1h": frozenset(),
 }
 _READ: Final = {
-    cache_write: picker(unit for unit in Unit if unit.is_read and unit not in out_of_reach)
+    cache_write: picker(
+        unit
+        for unit in Unit
+        if unit.is_read and unit not in out_of_reach and unit is not Unit.AUDIO_INPUT
+    )
     for cache_write, out_of_reach in _OUT_OF_REACH.items()
 }
 _OUTPUT: Final = Unit.OUTPUT.position
 _WEB_SEARCH: Final = Unit.WEB_SEARCH.position
+_CONTAINER: Final = Unit.CONTAINER.position
+_AUDIO_INPUT: Final = Unit.AUDIO_INPUT.position
+_AUDIO_OUTPUT: Final = Unit.AUDIO_OUTPUT.position
 
 # Counting tokens takes about a third of a millisecond for each thousand: from a cent on.
 _WORTH_COUNTING_PICO_USD: Final = 10**10
@@ -60,7 +67,7 @@ def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = No
     max_output_tokens = sent
     if max_output_tokens is None:
         sent, max_output_tokens = _injected(price, request_tokens, output_cap)
-    read_tokens, calls_pico_usd = _read(facts, price, request_tokens, max_output_tokens)
+    read_tokens, beside_pico_usd = _read(facts, price, request_tokens, max_output_tokens)
     input_pico_usd, output_pico_usd = _dearest(facts, price, read_tokens)
     output_tokens = (max_output_tokens + _beyond(facts, price)) * _answers(facts)
     return Bound(
@@ -69,7 +76,7 @@ def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = No
         max_output_tokens=max_output_tokens,
         sent_max_output_tokens=sent,
         amount_nano_usd=ceil_nano_usd(
-            read_tokens * input_pico_usd + output_tokens * output_pico_usd + calls_pico_usd
+            read_tokens * input_pico_usd + output_tokens * output_pico_usd + beside_pico_usd
         ),
     )
 
@@ -123,11 +130,11 @@ def affordable_output_tokens(facts: RequestFacts, price: Price, budget_nano_usd:
 
     With tools that run at the vendor, one that fits: the largest may be somewhat larger.
     """
-    read_tokens, calls_pico_usd = _read(
+    read_tokens, beside_pico_usd = _read(
         facts, price, input_tokens(facts, price), price.max_output_tokens
     )
     input_pico_usd, output_pico_usd = _dearest(facts, price, read_tokens)
-    left_pico_usd = budget_nano_usd * 1_000 - read_tokens * input_pico_usd - calls_pico_usd
+    left_pico_usd = budget_nano_usd * 1_000 - read_tokens * input_pico_usd - beside_pico_usd
     if left_pico_usd < 0:
         return None
     per_token = output_pico_usd * _answers(facts)
@@ -157,22 +164,33 @@ def _answers(facts: RequestFacts) -> int:
 def _read(
     facts: RequestFacts, price: Price, request_tokens: int, max_output_tokens: int
 ) -> tuple[int, int]:
-    """Input tokens of all readings, and pico-USD of the calls that the vendor makes."""
+    """Input tokens of all readings, and pico-USD beside them: of the vendor's calls, and of sound.
+
+    A token of sound is counted at its own price and at the dearest of a word, for it is either.
+    """
     tools = facts.server_tools
+    beside_pico_usd = tools.searches * price.rates[_WEB_SEARCH]
+    beside_pico_usd += tools.containers * price.rates[_CONTAINER]
+    if facts.audio_tokens:
+        rate = price.times(price.dearest(facts.variants)).rates[_AUDIO_INPUT]
+        beside_pico_usd += tools.readings * min(facts.audio_tokens, request_tokens) * rate
     if tools.readings == 1:
-        return request_tokens, 0
+        return request_tokens, beside_pico_usd
     # A turn reads what those before it have written.
     written = max_output_tokens * (tools.readings - 1 if tools.is_limit_per_turn else 1)
     again = max(request_tokens, tools.reading_tokens or request_tokens + written)
     read_tokens = request_tokens + (tools.readings - 1) * min(again, price.max_input_tokens)
-    return read_tokens, tools.searches * price.rates[_WEB_SEARCH]
+    return read_tokens, beside_pico_usd
 
 
 def _dearest(facts: RequestFacts, price: Price, read_tokens: int) -> tuple[int, int]:
     """Pico-USD per input token and per output token, where so many are read."""
+    price = price.times(price.dearest(facts.variants))
     read_rates = _READ[facts.cache_write]
     read, written = max(read_rates(price.rates)), price.rates[_OUTPUT]
     if price.has_long_tier_at(read_tokens):
         read = max(read, *read_rates(price.long_rates))
         written = max(written, price.long_rates[_OUTPUT])
+    if facts.speaks:
+        written = max(written, price.rates[_AUDIO_OUTPUT])
     return read, written

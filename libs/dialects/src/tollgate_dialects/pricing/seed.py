@@ -13,6 +13,7 @@ import orjson
 
 from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.units import Unit
+from tollgate_dialects.request.variants import Variant
 
 SOURCE: Final = "seed"
 
@@ -52,6 +53,7 @@ def _section(table: Mapping[str, Any], name: str) -> tuple[SeedModel, ...]:
 def _price(model: str, version: int, entry: Mapping[str, Any]) -> Price:
     long = entry.get("long", {})
     words = {unit.word: unit.price_field for unit in Unit}
+    words |= {variant.factor_field: variant.factor_field for variant in Variant}
     return Price.of(
         model=model,
         version=version,

@@ -16,8 +16,8 @@ Amounts: TypeAlias = tuple[int, ...]
 class Unit(enum.Enum):
     """One class of what a call uses; no token is in two. Its word, what it counts, is it read.
 
-    What is not counted in tokens is optional: a price of 0 is none, and a call that could use it
-    is refused or goes without it. It has one price, however long the context is.
+    Of an optional one a price of 0 is none, and a call that could use it is refused or goes without
+    it. It has one price, however long the context is.
     """
 
     # Input neither read from nor written to a cache.
@@ -27,12 +27,19 @@ class Unit(enum.Enum):
     CACHE_WRITE_5M = "cache_write_5m", "tokens", True
     CACHE_WRITE_1H = "cache_write_1h", "tokens", True
     # Made by the vendor on its own; what a search found is read as input.
-    WEB_SEARCH = "web_search", "requests", False
+    WEB_SEARCH = "web_search", "requests", False, True
+    # Sound that was sent, and that was answered.
+    AUDIO_INPUT = "audio_input", "tokens", True, True
+    AUDIO_OUTPUT = "audio_output", "tokens", False, True
+    # A machine of the vendor's that code was run on for the call.
+    CONTAINER = "container", "sessions", False, True
 
-    def __init__(self, word: str, counted: str, is_read: bool) -> None:  # noqa: FBT001 - see above
+    def __init__(self, word: str, counted: str, is_read: bool, is_optional: bool = False) -> None:  # noqa: FBT001, FBT002 - see above
         self.word = word
+        self.counted = counted
         self.is_read = is_read
         self.is_token = counted == "tokens"
+        self.is_optional = is_optional
         self.position = len(type(self).__members__)
         # The names of its count and of its price in messages, tables and entries.
         self.count_field = f"{word}_{counted}"

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from tollgate_dialects.pricing.units import NONE, Amounts, Unit, in_order, picker
+from tollgate_dialects.request.variants import Served
 
 _COUNTS: Final = tuple(unit.count_field for unit in Unit)
 # The fields of `tollgate.router.v1.Usage`.
-USAGE_FIELDS: Final = (*_COUNTS, "reasoning_tokens")
+USAGE_FIELDS: Final = (*_COUNTS, "reasoning_tokens", "factor_ppm")
 _read = picker(unit for unit in Unit if unit.is_read)
 
 
@@ -37,11 +38,17 @@ class Usage:
 
     counts: Amounts = NONE
     reasoning_tokens: int = 0
+    # What the rates of tokens are multiplied by, in millionths; 0: they are the model's own.
+    factor_ppm: int = 0
+    # How the upstream says that it served the call; what that costs, the price knows.
+    served: Served = ()
 
     @classmethod
-    def of(cls, *, reasoning_tokens: int = 0, **counts: int) -> Self:
+    def of(
+        cls, *, reasoning_tokens: int = 0, factor_ppm: int = 0, served: Served = (), **counts: int
+    ) -> Self:
         """By the units' names: `Usage.of(input_tokens=7, output_tokens=4)`."""
-        return cls(in_order(counts, _COUNTS, missing=0), reasoning_tokens)
+        return cls(in_order(counts, _COUNTS, missing=0), reasoning_tokens, factor_ppm, served)
 
     def __getitem__(self, unit: Unit) -> int:
         return self.counts[unit.position]
@@ -49,12 +56,34 @@ class Usage:
     def with_count(self, unit: Unit, count: int) -> "Usage":
         """The same but for one unit."""
         at = unit.position
-        return Usage((*self.counts[:at], count, *self.counts[at + 1 :]), self.reasoning_tokens)
+        counts = (*self.counts[:at], count, *self.counts[at + 1 :])
+        return Usage(counts, self.reasoning_tokens, self.factor_ppm, self.served)
 
     def fields(self) -> dict[str, int]:
         """By name, as messages and entries have it."""
         counts = dict(zip(_COUNTS, self.counts, strict=True))
-        return {**counts, "reasoning_tokens": self.reasoning_tokens}
+        return {
+            **counts, "reasoning_tokens": self.reasoning_tokens, "factor_ppm": self.factor_ppm,
+        }  # fmt: skip
+
+    @property
+    def total_output_tokens(self) -> int:
+        """Everything that was answered, in words and in sound."""
+        return self[Unit.OUTPUT] + self[Unit.AUDIO_OUTPUT]
+
+    def with_audio(self, *, heard: int, spoken: int) -> "Usage":
+        """With so many of its tokens as sound: of what was read first what no cache had."""
+        counts = list(self.counts)
+        for units, sound, left in (
+            ((Unit.INPUT, Unit.CACHE_READ, Unit.CACHE_WRITE_5M), Unit.AUDIO_INPUT, heard),
+            ((Unit.OUTPUT,), Unit.AUDIO_OUTPUT, spoken),
+        ):
+            for unit in units:
+                moved = min(left, counts[unit.position])
+                counts[unit.position] -= moved
+                counts[sound.position] += moved
+                left -= moved  # noqa: PLW2901 - what is still to be moved
+        return Usage(tuple(counts), self.reasoning_tokens, self.factor_ppm, self.served)
 
     @property
     def total_input_tokens(self) -> int:

@@ -3,7 +3,7 @@
 Promises not to be below what is billed, as far as the vendor's calibration holds. What a protocol's
 own names frame is counted as text: each string, and three tokens an object, as OpenAI has it. All
 else is counted as the JSON it is: declarations, schemas, arguments, and every name not known here.
-Pictures count by the dialect's rule, files of text by their bytes.
+Pictures count by the dialect's rule, files of text by their bytes, sound by both.
 """
 
 from collections.abc import Iterable, Mapping
@@ -119,9 +119,8 @@ def _read(
     if content.references:
         text_tokens += content.references * reading.longest(declared)
     pictures = sum(calibration.picture(shown.size, shown.detail) for shown in content.pictures)
-    return (
-        calibration.of_text(text_tokens) + reading.opaque_tokens + content.vendor_tokens + pictures
-    )
+    others = reading.opaque_tokens + content.vendor_tokens + pictures + content.audio_tokens
+    return calibration.of_text(text_tokens) + others
 
 
 def _told(document: Mapping[str, Any], calibration: Calibration) -> int:

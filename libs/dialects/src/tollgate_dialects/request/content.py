@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from tollgate_dialects.common.refusal import unsupported, wrong_type
-from tollgate_dialects.request import normalisation, pictures
+from tollgate_dialects.request import normalisation, pictures, sounds
+from tollgate_dialects.request.server_tools import UNTOLD_TOKENS
 
 CacheWrite: TypeAlias = Literal["none", "5m", "1h"]
 
@@ -63,6 +64,9 @@ class Content:
         self.fetches_pictures = False
         # Files of text, each as it stands in the body.
         self.files: list[File] = []
+        # Of sound, a part of all tokens, and its bytes, which are no text.
+        self.audio_tokens = 0
+        self.sound_bytes = 0
         self.unbounded = False
 
     @property
@@ -87,12 +91,24 @@ class Content:
         """Those of the body that are pictures and no text."""
         return sum(picture.encoded_bytes for picture in self.pictures)
 
+    def hear(self, data: str | None) -> None:
+        """Count sound in base64 by how long it can last; None: nobody knows."""
+        tokens = None if data is None else sounds.most_tokens(data)
+        if data is None or tokens is None:
+            self.unbounded = True
+            self.audio_tokens = UNTOLD_TOKENS
+            return
+        self.audio_tokens += tokens
+        # Padding may be ours, and none of the body's.
+        self.sound_bytes += len(data.rstrip("="))
+
 
 def input_bound(body: bytes, printed: bytes, content: Content) -> InputBound:
     """The bound of a body whose parts were looked at; `printed`: parsed and printed by orjson."""
-    text_bytes = len(body) - content.picture_bytes
+    text_bytes = len(body) - content.picture_bytes - content.sound_bytes
     text_bytes += normalisation.growth(printed) + content.references * content.declaration_bytes
     text_tokens = text_bytes + content.overhead_tokens + content.vendor_tokens
+    text_tokens += content.audio_tokens
     tokens = text_tokens + content.picture_tokens
     translated_tokens = (
         text_tokens
@@ -105,7 +121,7 @@ def input_bound(body: bytes, printed: bytes, content: Content) -> InputBound:
 
 
 def contents_of(document: Mapping[str, Any]) -> list[list[Any]]:
-    """The contents of all messages that are lists of parts. Refuses audio: it has other prices.
+    """The contents of all messages that are lists of parts. Refuses audio by its name.
 
     Raises BadRequest also for content whose shape no protocol has.
     """
@@ -124,6 +140,7 @@ def contents_of(document: Mapping[str, Any]) -> list[list[Any]]:
         elif content is not None and not isinstance(content, str):
             raise wrong_type("content", "a text or an array")
         if message.get("audio"):
+            # An earlier answer, kept in an account that many share.
             raise unsupported("messages")
     return contents
 

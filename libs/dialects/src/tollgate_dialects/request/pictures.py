@@ -5,11 +5,11 @@ base64; the rule for it is the dialect's, and never below the dearest vendor of 
 header that is not understood counts as the dearest picture there is.
 """
 
-import binascii
 import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
+from tollgate_dialects.request.encoded import Encoded, big, little
 from tollgate_dialects.tokens import pictures as rules
 
 # gpt-4o-mini at high detail, 2,833 + 8 tiles of 5,667: more than 36,000 (30,000 patches of 32
@@ -70,7 +70,7 @@ def _picture(text: str, start: int, rule: Rule) -> Picture:
     encoded_bytes = len(text) - start
     if encoded_bytes % 4 or not _BASE64.fullmatch(text, start):
         return Picture(DEAREST_TOKENS, 0)
-    size = _size(_Encoded(text, start))
+    size = _size(Encoded(text, start))
     if size is None or not all(0 < edge <= _EDGE_MAX for edge in size):
         return Picture(DEAREST_TOKENS, encoded_bytes, text=text)
     tokens, dearest = rule(*size), dearest_tokens(*size)
@@ -78,22 +78,7 @@ def _picture(text: str, start: int, rule: Rule) -> Picture:
     return Picture(tokens, encoded_bytes, dearest, text, size)
 
 
-class _Encoded:
-    """Bytes in base64, decoded where they are looked at."""
-
-    def __init__(self, text: str, start: int) -> None:
-        self._text, self._start = text, start
-
-    def at(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes; fewer at the end."""
-        first = offset // 3
-        start = self._start + first * 4
-        end = self._start + -(-(offset + length) // 3) * 4
-        data = binascii.a2b_base64(self._text[start:end])
-        return data[offset - first * 3 :][:length]
-
-
-def _size(encoded: _Encoded) -> tuple[int, int] | None:
+def _size(encoded: Encoded) -> tuple[int, int] | None:
     head = encoded.at(0, 30)
     size: tuple[int, int] | None = None
     if head.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"):
@@ -107,7 +92,7 @@ def _size(encoded: _Encoded) -> tuple[int, int] | None:
     return size
 
 
-def _png_size(encoded: _Encoded) -> tuple[int, int] | None:
+def _png_size(encoded: Encoded) -> tuple[int, int] | None:
     """From the one header chunk; some decoders take the last of two (PNG, 5.6: there is one)."""
     header = encoded.at(16, 8)
     offset = 8 + 25
@@ -116,8 +101,8 @@ def _png_size(encoded: _Encoded) -> tuple[int, int] | None:
         if len(chunk) < 8 or chunk[4:] == b"IHDR":  # noqa: PLR2004 - a chunk's length and type
             return None
         if chunk[4:] == b"IDAT":
-            return _big(header[:4]), _big(header[4:])
-        offset += 12 + _big(chunk[:4])
+            return big(header[:4]), big(header[4:])
+        offset += 12 + big(chunk[:4])
     return None
 
 
@@ -128,7 +113,7 @@ _ALONE = frozenset(bytes((marker,)) for marker in (0x01, *range(0xD0, 0xDA)))
 _SCAN = b"\xda"
 
 
-def _jpeg_size(encoded: _Encoded) -> tuple[int, int] | None:
+def _jpeg_size(encoded: Encoded) -> tuple[int, int] | None:
     """The largest frame header before the scan (ITU T.81, B.2.2); None for what is odd."""
     offset = 2
     sizes: list[tuple[int, int]] = []
@@ -136,7 +121,7 @@ def _jpeg_size(encoded: _Encoded) -> tuple[int, int] | None:
         segment = encoded.at(offset, _SEGMENT_HEAD)
         if len(segment) < _SEGMENT_HEAD or segment[:1] != b"\xff":
             return None
-        marker, length = segment[1:2], _big(segment[2:4])
+        marker, length = segment[1:2], big(segment[2:4])
         if marker == b"\xff":  # a fill byte
             offset += 1
             continue
@@ -145,12 +130,12 @@ def _jpeg_size(encoded: _Encoded) -> tuple[int, int] | None:
         if marker in _ALONE or marker == _SCAN or length < 2:  # noqa: PLR2004 - it counts itself
             return None
         if marker in _FRAMES:
-            sizes.append((_big(segment[7:9]), _big(segment[5:7])))
+            sizes.append((big(segment[7:9]), big(segment[5:7])))
         offset += 2 + length
     return None
 
 
-def _gif_size(encoded: _Encoded, head: bytes) -> tuple[int, int] | None:
+def _gif_size(encoded: Encoded, head: bytes) -> tuple[int, int] | None:
     """The screen, or its first frame where that is larger (GIF89a, 18 to 20)."""
     offset = 13 + (3 << (head[10] & 7) + 1 if head[10] & 0x80 else 0)
     for _ in range(_SEGMENTS_MAX):
@@ -158,15 +143,15 @@ def _gif_size(encoded: _Encoded, head: bytes) -> tuple[int, int] | None:
         if len(block) < _GIF_FRAME_HEAD:
             return None
         if block[:1] == b"\x2c":
-            left, top, width, height = (_little(block[at : at + 2]) for at in (1, 3, 5, 7))
-            return max(_little(head[6:8]), left + width), max(_little(head[8:10]), top + height)
+            left, top, width, height = (little(block[at : at + 2]) for at in (1, 3, 5, 7))
+            return max(little(head[6:8]), left + width), max(little(head[8:10]), top + height)
         if block[:1] != b"\x21":
             return None
         # An extension: sub-blocks, a length before each, 0 after the last.
         offset += 2
         for _ in range(_SEGMENTS_MAX):
             length = encoded.at(offset, 1)
-            offset += 1 + _little(length)
+            offset += 1 + little(length)
             if length in (b"", b"\0"):
                 break
         else:
@@ -178,18 +163,10 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
     """RFC 9649 (VP8X, VP8L) and RFC 6386 section 9.1 (VP8)."""
     kind = head[12:16]
     if kind == b"VP8X":
-        return 1 + _little(head[24:27]), 1 + _little(head[27:30])
+        return 1 + little(head[24:27]), 1 + little(head[27:30])
     if kind == b"VP8L" and head[20:21] == b"\x2f":
-        bits = _little(head[21:25])
+        bits = little(head[21:25])
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     if kind == b"VP8 " and head[23:26] == b"\x9d\x01\x2a":
-        return _little(head[26:28]) & 0x3FFF, _little(head[28:30]) & 0x3FFF
+        return little(head[26:28]) & 0x3FFF, little(head[28:30]) & 0x3FFF
     return None
-
-
-def _big(data: bytes) -> int:
-    return int.from_bytes(data, "big")
-
-
-def _little(data: bytes) -> int:
-    return int.from_bytes(data, "little")

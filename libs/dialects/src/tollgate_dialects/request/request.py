@@ -13,7 +13,7 @@ import orjson
 
 from tollgate_dialects.common import members
 from tollgate_dialects.common.refusal import BadRequest, Code, wrong_type
-from tollgate_dialects.request import features, keys
+from tollgate_dialects.request import features, keys, variants
 from tollgate_dialects.request.content import input_bound
 from tollgate_dialects.request.rules import IN_THE_BODY, Count, RequestFacts, RequestRules, Told
 from tollgate_dialects.request.values import boolean
@@ -31,7 +31,8 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
     keys.check(body, printed, document, rules.names)
     features.check_values(document, rules.refused, rules.check_tool)
     model = _model(document if told.model is None else {"model": told.model})
-    bound = input_bound(body, printed, rules.content(document, printed))
+    content = rules.content(document, printed)
+    bound = input_bound(body, printed, content)
     stream = boolean(document, "stream") if told.stream is None else told.stream
     max_output_tokens, limit_names = rules.output_limit(document)
     choices = rules.choices(document)
@@ -57,6 +58,9 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         beyond_limit_tokens=rules.beyond_limit(document),
         previous_id=rules.previous(document),
         is_to_be_kept=rules.is_to_be_kept(document),
+        variants=variants.asked(document, rules.variant_members),
+        audio_tokens=content.audio_tokens,
+        speaks=rules.speaks(document),
     )
 
 

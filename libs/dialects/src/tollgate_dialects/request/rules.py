@@ -8,6 +8,7 @@ from tollgate_dialects.request.content import CacheWrite, Content
 from tollgate_dialects.request.features import Allowed
 from tollgate_dialects.request.keys import Names
 from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS, ServerTools
+from tollgate_dialects.request.variants import Variant
 
 # The limit of an answer's tokens, per choice, and the members that say it.
 OutputLimit: TypeAlias = tuple[int | None, tuple[str, ...]]
@@ -55,6 +56,11 @@ class RequestFacts(NamedTuple):
     context_tokens: int = 0
     # The upstream is to keep the answer.
     is_to_be_kept: bool = False
+    # Other ways of serving it that were asked for, each with a factor of the model's price.
+    variants: tuple[Variant, ...] = ()
+    # Of the input, the most that is sound; whether the answer may be.
+    audio_tokens: int = 0
+    speaks: bool = False
 
     def going_on(self, context_tokens: int) -> "RequestFacts":
         """The facts with what was said before; 0: nobody knows how much, the model's limit does."""
@@ -62,6 +68,14 @@ class RequestFacts(NamedTuple):
             context_tokens=context_tokens,
             unbounded_input=self.unbounded_input or not context_tokens,
         )
+
+    @property
+    def own_alone(self) -> str:
+        """The member for which only the protocol's own upstreams will do; mostly none."""
+        for variant in self.variants:
+            if variant.is_binding:
+                return variant.member
+        return "modalities" if self.speaks else "messages" if self.audio_tokens else ""
 
     def translated(self) -> "RequestFacts":
         """The facts for an upstream of another protocol.
@@ -148,6 +162,10 @@ class RequestRules:
     stream_choices_max: int | None = None
     # What the output limit of a document does not cover, as in RequestFacts.
     beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
+    # Whether a document asks for an answer in sound.
+    speaks: Callable[[Mapping[str, Any]], bool] = lambda _document: False
+    # The members that ask for another way of serving.
+    variant_members: tuple[str, ...] = ()
     # What the vendor may do on its own. Raises BadRequest.
     server_tools: Callable[[Mapping[str, Any]], ServerTools] = lambda _document: NO_SERVER_TOOLS
     # The request that a document is to have counted: itself, or one within it.

@@ -30,6 +30,8 @@ class ServerTools(NamedTuple):
 
     # Searches of the web, each with a price of its own.
     searches: int = 0
+    # Machines that code is run on, each with a price of its own.
+    containers: int = 0
     # How often the input is read at most, the first time included.
     readings: int = 1
     # What a reading but the first holds at most, if that is more than the request; 0: nothing is

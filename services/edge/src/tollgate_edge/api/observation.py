@@ -1,6 +1,5 @@
 """What is seen of a call from outside: one log line and the metrics. Labels are bounded."""
 
-from tollgate_dialects.pricing.units import Unit
 from tollgate_edge.api.call.call import Call
 from tollgate_edge.errors.money import usd
 from tollgate_kit.clock import Clock
@@ -75,7 +74,7 @@ class Observation:
                 "charge_reason": ended.charge_reason,
                 "usage_source": ended.usage_source,
                 "input_tokens": ended.usage.total_input_tokens,
-                "output_tokens": ended.usage[Unit.OUTPUT],
+                "output_tokens": ended.usage.total_output_tokens,
                 "route": call.provider,
                 "attempts": ended.attempts,
                 "receipt": call.receipt,

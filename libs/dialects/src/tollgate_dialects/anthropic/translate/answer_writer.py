@@ -333,7 +333,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
             "ephemeral_5m_input_tokens": short,
             "ephemeral_1h_input_tokens": hour,
         },
-        "output_tokens": usage[Unit.OUTPUT],
+        "output_tokens": usage.total_output_tokens,
     }
     if usage.reasoning_tokens:
         told["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}

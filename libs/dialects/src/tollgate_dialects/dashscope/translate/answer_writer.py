@@ -236,7 +236,7 @@ class FrameWriter(EventWriter):
 
 def usage_report(usage: Usage) -> dict[str, Any]:
     """A usage as a generation reports it: cached and written tokens are subsets of the input's."""
-    total_input, output = usage.total_input_tokens, usage[Unit.OUTPUT]
+    total_input, output = usage.total_input_tokens, usage.total_output_tokens
     details = {"cached_tokens": usage[Unit.CACHE_READ]}
     written = usage[Unit.CACHE_WRITE_5M] + usage[Unit.CACHE_WRITE_1H]
     if written:

@@ -77,7 +77,7 @@ def _whole(group: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def usage_report(usage: Usage) -> dict[str, Any]:
     """A usage as Google reports it: thoughts beside the candidates, counts of zero left out."""
-    prompt, output = usage.total_input_tokens, usage[Unit.OUTPUT]
+    prompt, output = usage.total_input_tokens, usage.total_output_tokens
     thoughts = min(usage.reasoning_tokens, output)
     counts = {
         "candidatesTokenCount": output - thoughts,

@@ -73,7 +73,7 @@ def write(answer: Answer, usage: Usage, context: Context) -> dict[str, Any]:
 
 def usage_report(usage: Usage) -> dict[str, Any]:
     """A usage as a chat reports it: cached and written tokens are subsets of the prompt's."""
-    prompt, completion = usage.total_input_tokens, usage[Unit.OUTPUT]
+    prompt, completion = usage.total_input_tokens, usage.total_output_tokens
     details = {"cached_tokens": usage[Unit.CACHE_READ]}
     written = usage[Unit.CACHE_WRITE_5M] + usage[Unit.CACHE_WRITE_1H]
     if written:

@@ -77,7 +77,7 @@ def status_of(stop: Stop, *, has_refused: bool) -> tuple[str, str]:
 
 def usage_report(usage: Usage) -> dict[str, Any]:
     """A usage as a response reports it: cached and written tokens are subsets of the input's."""
-    read, produced = usage.total_input_tokens, usage[Unit.OUTPUT]
+    read, produced = usage.total_input_tokens, usage.total_output_tokens
     return {
         "input_tokens": read,
         "input_tokens_details": {

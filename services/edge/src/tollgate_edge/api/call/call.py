@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import NOTHING
 from tollgate_dialects.request.request import RequestFacts
 from tollgate_edge.api.call.outcome import Outcome
@@ -98,7 +97,7 @@ class Call:
             request_id=self.exchange.request_id,
             cost_nano_usd=(0 if ended is None else ended.cost_nano_usd) if known else None,
             input_tokens=usage.total_input_tokens if known else None,
-            output_tokens=usage[Unit.OUTPUT] if known else None,
+            output_tokens=usage.total_output_tokens if known else None,
             remaining_nano_usd=self.remaining_nano_usd,
             route=self.route or None,
             dropped_betas=self.dropped_betas,

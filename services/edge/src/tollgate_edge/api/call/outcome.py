@@ -7,7 +7,6 @@ reservation is quarantined. Pure.
 
 from dataclasses import dataclass
 
-from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import NOTHING, Usage
 from tollgate_edge.errors.money_words import CHARGED, FREE, UNKNOWN_CHARGE
 
@@ -60,7 +59,7 @@ class Outcome:
     @property
     def total_tokens(self) -> int:
         """What counts against a token rate."""
-        return self.usage.total_input_tokens + self.usage[Unit.OUTPUT]
+        return self.usage.total_input_tokens + self.usage.total_output_tokens
 
 
 def not_executed() -> Outcome:
