@@ -97,17 +97,15 @@ def chunk(data: bytes) -> bytes:
 END_CHUNK = b"0\r\n\r\n"
 
 
+def frame(document: object) -> bytes:
+    return b"data: %b\n\n" % json.dumps(document).encode()
+
+
 def openai_frame(text: str) -> bytes:
-    return (
-        b"data: "
-        + json.dumps(
-            {"choices": [{"index": 0, "delta": {"content": text}}], "usage": None}
-        ).encode()
-        + b"\n\n"
-    )
+    return frame({"choices": [{"index": 0, "delta": {"content": text}}], "usage": None})
 
 
-USAGE_FRAME = b"data: " + json.dumps({"choices": [], "usage": USAGE}).encode() + b"\n\n"
+USAGE_FRAME = frame({"choices": [], "usage": USAGE})
 DONE = b"data: [DONE]\n\n"
 
 
@@ -222,8 +220,7 @@ class Harness:
         self.store = MemoryStore()
         self.upstream = Upstream(upstream, allow_private=True)
         self.token_uris = token_uris
-        exchange = TokenExchange(self.upstream, token_uris, clock=self.clock, metrics=self.metrics)
-        self.keys = ProviderKeys(keyring, exchange=exchange.token, clock=self.clock)
+        self.keys = self._provider_keys()
         self.reservations = UsedReservations(limit=1_000_000)
         self.attempts = Attempts(
             upstream=self.upstream,
@@ -244,7 +241,7 @@ class Harness:
         self.stored = stored
         self.recorder = Recorder(stored, **common)
         self.recorder.start()
-        self.evidence = Evidence()
+        self.evidence: Any = Evidence()
         self.executor = Executor(
             records=self.recorder,
             attempts=self.attempts,
@@ -261,17 +258,20 @@ class Harness:
             reservations=self.reservations,
             reservation_key=self.reservation_key,
             publishers={},
-            stored=StoredRequests(
-                stored,
-                self.attempts,
-                self.watch,
-                self.evidence,  # type: ignore[arg-type]
-                upstream.answer_bytes_max,
-                self.clock,
-            ),
+            stored=self._stored_requests(upstream.answer_bytes_max),
             **common,
         )
         self._serial = 0
+
+    def _provider_keys(self) -> ProviderKeys:
+        exchange = TokenExchange(
+            self.upstream, self.token_uris, clock=self.clock, metrics=self.metrics
+        )
+        return ProviderKeys(self.keyring, exchange=exchange.token, clock=self.clock)
+
+    def _stored_requests(self, answer_bytes_max: int) -> StoredRequests:
+        most, evidence = answer_bytes_max, self.evidence
+        return StoredRequests(self.stored, self.attempts, self.watch, evidence, most, self.clock)
 
     async def provide(
         self,

@@ -5,6 +5,8 @@ import sys
 from functools import partial
 from typing import TypedDict
 
+from psycopg_pool import AsyncConnectionPool
+
 from tollgate.router.v1 import router_pb2_grpc
 from tollgate_dialects.pricing import seed
 from tollgate_kit import service_process
@@ -52,14 +54,12 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     """Serve until stopped. Stops in the reverse order: listener, sessions, calls, stores."""
     clock, metrics = SystemClock(), Metrics("router")
     common: _Common = {"clock": clock, "log": log, "metrics": metrics}
-    private = config.catalogue.allow_private_upstreams
+    private, token_uris = config.catalogue.allow_private_upstreams, config.catalogue.token_uris
     keyring = await open_keyring(
         config.keyring, {RESERVATION_KEY: "mac", PROVIDER_KEYS_KEY: "aes256"}
     )
     reservation_key = await keyring.mac_key(RESERVATION_KEY)
-    pool = await pg.open_pool(config.postgres, name="router")
-    life.on_stop("postgres", pool.close)
-    await pg.check_schema(pool, package=PACKAGE)
+    pool = await _opened_pool(config, life)
     store = PostgresStore(pool, clock=clock)
     ids = Ids(clock)
     evidence = await open_evidence(
@@ -67,7 +67,6 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     )
     upstream = Upstream(config.upstream, allow_private=private)
     life.on_stop("upstream", upstream.close)
-    token_uris = config.catalogue.token_uris
     exchange = TokenExchange(upstream, token_uris, clock=clock, metrics=metrics)
     keys = ProviderKeys(keyring, exchange=exchange.token, clock=clock)
     reservations = UsedReservations(limit=config.execute.reservations_remembered_max)
@@ -75,13 +74,9 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         upstream=upstream, keys=keys, reservations=reservations, rules=config.cooldown, **common
     )
     watch = CatalogueWatch(store, keys, attempts.health, private, log=log, metrics=metrics)
-    await watch.refresh()
-    polling = core_task("catalogue", watch.run())
-    life.on_stop("catalogue", partial(_cancelled, polling))
+    await _keep_watching(watch, life)
     responses = PostgresStoredResponses(pool)
-    recorder = Recorder(responses, **common)
-    recorder.start()
-    life.on_stop("stored responses", recorder.close)
+    recorder = _started_recorder(responses, common, life)
     answer_bytes_max = config.upstream.answer_bytes_max
     stored = StoredRequests(responses, attempts, watch, evidence, answer_bytes_max, clock)
     executor = Executor(
@@ -115,6 +110,28 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         clock=clock,
     )
     await _listen(config, servicer, admin, common, life)
+
+
+async def _opened_pool(config: Config, life: Lifecycle) -> AsyncConnectionPool:
+    pool = await pg.open_pool(config.postgres, name="router")
+    life.on_stop("postgres", pool.close)
+    await pg.check_schema(pool, package=PACKAGE)
+    return pool
+
+
+async def _keep_watching(watch: CatalogueWatch, life: Lifecycle) -> None:
+    await watch.refresh()
+    polling = core_task("catalogue", watch.run())
+    life.on_stop("catalogue", partial(_cancelled, polling))
+
+
+def _started_recorder(
+    responses: PostgresStoredResponses, common: _Common, life: Lifecycle
+) -> Recorder:
+    recorder = Recorder(responses, **common)
+    recorder.start()
+    life.on_stop("stored responses", recorder.close)
+    return recorder
 
 
 async def _listen(
