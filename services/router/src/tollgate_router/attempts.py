@@ -8,6 +8,7 @@ and what is said of a failure is what tollgate_dialects has scrubbed.
 import asyncio
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import NamedTuple
 
 from tollgate_dialects.answer import upstream_error
@@ -252,6 +253,8 @@ class Attempts:
         wait_ms = upstream_error.retry_after_ms(answer.headers, start)
         result, status = refusal.judge(answer.status, start, answer.headers)
         self._record(candidate, result, wait_ms)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._keys.forget(candidate)
         if result in routing.OPERATORS_FAULT:
             self._alarm(candidate, result, answer.status)
         message, code, param = upstream_error.describe(
