@@ -318,10 +318,10 @@ def _holds_one(data: bytes, secrets: list[bytes]) -> bool:
         return True
     # A client reads it as well where JSON writes it in escapes. Most chunks have a backslash, a
     # line's end is written with one: only those that can hide a key are rewritten, and once.
-    if b"\\u00" not in data:
-        hides = b"\\" in data
-        secrets = [one for one in secrets if hides and not _ESCAPED_BY_A_BACKSLASH.isdisjoint(one)]
-    if not secrets:
+    may_hide = b"\\u00" in data or (
+        b"\\" in data and not all(map(_ESCAPED_BY_A_BACKSLASH.isdisjoint, secrets))
+    )
+    if not may_hide:
         return False
     plain = _ESCAPE.sub(_unescaped, data)
     return any(secret in plain for secret in secrets)
