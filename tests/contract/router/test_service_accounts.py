@@ -200,6 +200,18 @@ async def test_a_token_that_cannot_be_renewed_is_used_to_its_end(tmp_path):
         assert 1 == len(set(world.sent_tokens()))
 
 
+async def test_a_token_that_was_refused_is_not_sent_again(tmp_path):
+    """It may have been revoked: the next call gets another one."""
+    async with World(tmp_path) as world:
+        world.up.scripts[MODEL] = h.answer({}, 401)
+        await world.provide()
+        await world.router.call(**call())
+        world.up.scripts[MODEL] = h.answer(ANSWER)
+        await world.router.call(**call())
+        assert [f"Bearer {token}" for token in world.tokens.tokens] == world.sent_tokens()
+        assert 2 == len(world.tokens.tokens)
+
+
 async def test_a_removed_key_takes_its_token_along(tmp_path):
     """Nothing of it stays in memory."""
     async with World(tmp_path) as world:

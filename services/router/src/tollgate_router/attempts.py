@@ -8,6 +8,7 @@ and what is said of a failure is what tollgate_dialects has scrubbed.
 import asyncio
 import re
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import NamedTuple
 
 from tollgate_dialects.answer import upstream_error
@@ -263,6 +264,8 @@ class Attempts:
         wait_ms = upstream_error.retry_after_ms(answer.headers, start)
         result, status = refusal.judge(answer.status, start, answer.headers)
         self._record(candidate, result, wait_ms)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._keys.forget(candidate)
         if result in routing.OPERATORS_FAULT:
             self._alarm(candidate, result, answer.status)
         message, code, param = upstream_error.describe(
@@ -330,10 +333,10 @@ def _holds_one(data: bytes, secrets: list[bytes]) -> bool:
         return True
     # A client reads it as well where JSON writes it in escapes. Most chunks have a backslash, a
     # line's end is written with one: only those that can hide a key are rewritten, and once.
-    if b"\\u00" not in data:
-        hides = b"\\" in data
-        secrets = [one for one in secrets if hides and not _ESCAPED_BY_A_BACKSLASH.isdisjoint(one)]
-    if not secrets:
+    may_hide = b"\\u00" in data or (
+        b"\\" in data and not all(map(_ESCAPED_BY_A_BACKSLASH.isdisjoint, secrets))
+    )
+    if not may_hide:
         return False
     plain = _ESCAPE.sub(_unescaped, data)
     return any(secret in plain for secret in secrets)

@@ -117,6 +117,7 @@ def test_an_account_is_a_key_of_google(protocol):
         (fake.file("https://oauth2.googleapis.com/token/x"), [fake.TOKEN_URI]),
         (fake.file(private_key=fake.pem(fake.private_key(1024))), [fake.TOKEN_URI]),
         (fake.file(note="x" * 9_000), [fake.TOKEN_URI]),
+        (fake.file()[:-1] + ', "n": "' + "\u6f22" * 2_500 + '"}', [fake.TOKEN_URI]),
         ('{"type": "service_account"}', [fake.TOKEN_URI]),
     ):
         with pytest.raises(InvalidField) as refused:

@@ -15,7 +15,7 @@ from tollgate_router.providers.catalogue import ProviderModel
 
 MODELS_MAX = 500
 # With a key of 4096 bits it has some 4,000.
-ACCOUNT_CHARACTERS_MAX = 8192
+ACCOUNT_BYTES_MAX = 8192
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MODEL = re.compile(r"[\x21-\x7e]{1,256}")
 
@@ -77,8 +77,8 @@ def key(text: str, protocol: Protocol, token_uris: Collection[str]) -> None:
     if account is None:
         if not endpoint.is_sendable_key(text):
             raise InvalidField("secret", "1 to 4096 visible ASCII characters")
-    elif len(text) > ACCOUNT_CHARACTERS_MAX:
-        raise InvalidField("secret", f"an account of 1 to {ACCOUNT_CHARACTERS_MAX} characters")
+    elif len(text.encode()) > ACCOUNT_BYTES_MAX:
+        raise InvalidField("secret", f"an account of more than {ACCOUNT_BYTES_MAX} bytes")
     elif account.token_uri not in token_uris:
         raise InvalidField("secret", "its token_uri is not on this deployment's list")
 

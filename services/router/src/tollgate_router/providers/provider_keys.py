@@ -155,6 +155,11 @@ class ProviderKeys:
         self._tokens[context] = (encrypted, ends, made.token)
         return max(ends - RENEW_SECONDS, began), made.token
 
+    def forget(self, candidate: Candidate) -> None:
+        """Drop the token of a key that was refused, if it has one: it may have been revoked."""
+        if self._tokens.pop(candidate.key_context, None) is not None:
+            self._open.pop(candidate.key_context, None)
+
     def sweep(self, *, keep: frozenset[str] | None = None) -> None:
         """Drop keys and tokens whose time is over, and those whose context is not in keep."""
         now = self._clock.monotonic()
