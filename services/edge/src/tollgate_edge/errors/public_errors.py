@@ -2,12 +2,11 @@
 
 Owns every word that the gateway says about a failure. Promises: a reason that is not listed
 becomes 502 upstream_error; nothing an upstream said is shown except the scrubbed message of the
-statuses that clients recover from, and a code that is a word of the client's own protocol; 401 is
-only for a key proven bad, 402 for money, 429 for rates, 503 for our own fault. Never sees a body, a
-URL or a key.
+statuses that clients recover from and a code of the client's own protocol; 401 is only for a key
+proven bad, 402 for money, 429 for rates, 503 for our own fault. Never sees a body, URL or key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -38,7 +37,6 @@ class Refusal:
     reason: str
     # Replaces the fixed message: only from End.upstream_error, scrubbed by router.
     upstream_message: str = ""
-    # Told only where it is one of the client's protocol.
     upstream_code: str = ""
     param: str | None = None
     # Fixed words of our own that SDKs act on.
@@ -372,16 +370,11 @@ def upstream_failure(
 
 
 def body(
-    refusal: Refusal,
-    *,
-    kind: str,
-    trace_id: str,
-    request_id: str,
-    codes: frozenset[str] = frozenset(),
+    refusal: Refusal, *, kind: str, trace_id: str, request_id: str, codes: Container[str] = ()
 ) -> dict[str, object]:
-    """The error body: OpenAI's and Anthropic's shape at once.
+    """The error body: OpenAI's and Anthropic's shape at once. `kind` is the protocol's type.
 
-    `kind` is the protocol's type, `codes` its own words, of which an upstream's may be one.
+    `codes` are its own words: what an upstream said is told if it is one of them.
     """
     told = refusal.upstream_code
     error: dict[str, object] = {

@@ -1,6 +1,7 @@
 """A chat's answer in the one form, whole or chunk by chunk. The first choice is the answer."""
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -64,8 +65,8 @@ class ChunkReader(EventReader):
         self._has_begun = False
         self._ending = Ending(Stop.END)
         self._has_refused = False
-        # Of the plain thinking that no seal has followed yet.
-        self._thought, self._thought_bytes = hashlib.sha256(), 0
+        # Of the plain thinking that no seal has followed yet: its size and its checksum.
+        self._thought_bytes = self._thought_sum = 0
 
     def read(self, event: sse.Event) -> list[Event]:
         """One frame. Raises ValueError."""
@@ -106,15 +107,12 @@ class ChunkReader(EventReader):
         if thought.opaque is None:
             between = "" if self._thought_bytes else said.BETWEEN
             told = thought.text.removeprefix(between).encode("utf-8", "surrogatepass")
-            self._thought.update(told)
+            self._thought_sum = zlib.crc32(told, self._thought_sum)
             self._thought_bytes += len(told)
             return thought
         told = thought.text.encode("utf-8", "surrogatepass")
-        is_told = (
-            len(told) == self._thought_bytes
-            and hashlib.sha256(told).digest() == self._thought.digest()
-        )
-        self._thought, self._thought_bytes = hashlib.sha256(), 0
+        is_told = (len(told), zlib.crc32(told)) == (self._thought_bytes, self._thought_sum)
+        self._thought_bytes = self._thought_sum = 0
         return thought._replace(text="") if is_told else thought
 
     def _made_id(self, number: int) -> str:
