@@ -254,12 +254,7 @@ class Harness:
             reservation_key=self.reservation_key,
             publishers={},
             stored=StoredRequests(
-                stored,
-                self.attempts,
-                self.watch,
-                self.evidence,  # type: ignore[arg-type]
-                upstream.answer_bytes_max,
-                self.clock,
+                stored, self.attempts, self.watch, self.evidence, upstream, self.clock
             ),
             **common,
         )

@@ -76,11 +76,8 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     polling = core_task("catalogue", watch.run())
     life.on_stop("catalogue", partial(_cancelled, polling))
     responses = PostgresStoredResponses(pool)
-    recorder = Recorder(responses, **common)
-    recorder.start()
-    life.on_stop("stored responses", recorder.close)
-    answer_bytes_max = config.upstream.answer_bytes_max
-    stored = StoredRequests(responses, attempts, watch, evidence, answer_bytes_max, clock)
+    recorder = _recorder(responses, common, life)
+    stored = StoredRequests(responses, attempts, watch, evidence, config.upstream, clock)
     executor = Executor(
         attempts=attempts,
         records=recorder,
@@ -111,6 +108,13 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         clock=clock,
     )
     await _listen(config, servicer, admin, common, life)
+
+
+def _recorder(store: PostgresStoredResponses, common: _Common, life: Lifecycle) -> Recorder:
+    recorder = Recorder(store, **common)
+    recorder.start()
+    life.on_stop("stored responses", recorder.close)
+    return recorder
 
 
 async def _listen(
