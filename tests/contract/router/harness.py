@@ -258,7 +258,9 @@ class Harness:
             reservations=self.reservations,
             reservation_key=self.reservation_key,
             publishers={},
-            stored=self._stored_requests(upstream.answer_bytes_max),
+            stored=StoredRequests(
+                stored, self.attempts, self.watch, self.evidence, upstream, self.clock
+            ),
             **common,
         )
         self._serial = 0
@@ -268,10 +270,6 @@ class Harness:
             self.upstream, self.token_uris, clock=self.clock, metrics=self.metrics
         )
         return ProviderKeys(self.keyring, exchange=exchange.token, clock=self.clock)
-
-    def _stored_requests(self, answer_bytes_max: int) -> StoredRequests:
-        most, evidence = answer_bytes_max, self.evidence
-        return StoredRequests(self.stored, self.attempts, self.watch, evidence, most, self.clock)
 
     async def provide(
         self,

@@ -76,9 +76,8 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     watch = CatalogueWatch(store, keys, attempts.health, private, log=log, metrics=metrics)
     await _keep_watching(watch, life)
     responses = PostgresStoredResponses(pool)
-    recorder = _started_recorder(responses, common, life)
-    answer_bytes_max = config.upstream.answer_bytes_max
-    stored = StoredRequests(responses, attempts, watch, evidence, answer_bytes_max, clock)
+    recorder = _recorder(responses, common, life)
+    stored = StoredRequests(responses, attempts, watch, evidence, config.upstream, clock)
     executor = Executor(
         attempts=attempts,
         records=recorder,
@@ -125,10 +124,8 @@ async def _keep_watching(watch: CatalogueWatch, life: Lifecycle) -> None:
     life.on_stop("catalogue", partial(_cancelled, polling))
 
 
-def _started_recorder(
-    responses: PostgresStoredResponses, common: _Common, life: Lifecycle
-) -> Recorder:
-    recorder = Recorder(responses, **common)
+def _recorder(store: PostgresStoredResponses, common: _Common, life: Lifecycle) -> Recorder:
+    recorder = Recorder(store, **common)
     recorder.start()
     life.on_stop("stored responses", recorder.close)
     return recorder

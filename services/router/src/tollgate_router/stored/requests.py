@@ -30,6 +30,7 @@ from tollgate_router.stored.response import (
 )
 from tollgate_router.stored.store_postgres import PostgresStoredResponses
 from tollgate_router.upstream.fault import Fault, UpstreamFault
+from tollgate_router.upstream.upstream import UpstreamConfig
 
 # Nothing is thought about: it is only looked up.
 ASK_SECONDS = 30.0
@@ -54,14 +55,14 @@ class StoredRequests:
         attempts: Attempts,
         watch: CatalogueWatch,
         evidence: Evidence,
-        answer_bytes_max: int,
+        upstream: UpstreamConfig,
         clock: Clock,
     ) -> None:
         self._store = store
         self._attempts = attempts
         self._watch = watch
         self._evidence = evidence
-        self._answer_bytes_max = answer_bytes_max
+        self._answer_bytes_max = upstream.answer_bytes_max
         self._clock = clock
 
     async def goes_on(
