@@ -35,8 +35,6 @@ FRAMES = {
     Protocol.OPENAI_RESPONSES: b"event: response.output_text.delta\n"
     b'data: {"type":"response.output_text.delta","sequence_number":4,"item_id":"m",'
     b'"output_index":0,"content_index":0,"delta":"a"}\n\n',
-    Protocol.GEMINI: b'data: {"candidates":[{"content":{"parts":[{"text":"a"}],"role":"model"},'
-    b'"index":0}]}\n\n',
     Protocol.OPENAI_COMPLETIONS: b'data: {"id":"c","object":"text_completion",'
     b'"choices":[{"index":0,"text":"a"}]}\n\n',
 }
@@ -76,6 +74,7 @@ def all_patterns() -> dict[str, re.Pattern[Any]]:
     found: dict[str, re.Pattern[Any]] = {}
     streamed = {p for p, dialect in DIALECTS.items() if not dialect.request.refused.get("stream")}
     assert streamed == FRAMES.keys() | READ_ALWAYS
+    assert all(DIALECTS[protocol].answer.vocabulary is None for protocol in READ_ALWAYS)
     for protocol, frame in FRAMES.items():
         dialect = DIALECTS[protocol]
         words = dialect.answer.vocabulary
