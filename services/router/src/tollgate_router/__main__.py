@@ -59,8 +59,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     pool = await pg.open_pool(config.postgres, name="router")
     life.on_stop("postgres", pool.close)
     await pg.check_schema(pool, package=PACKAGE)
-    store = PostgresStore(pool, clock=clock)
-    ids = Ids(clock)
+    store, ids = PostgresStore(pool, clock=clock), Ids(clock)
     evidence = await open_evidence(
         "router", config.audit, config.rpc.tls, ids=ids, metrics=metrics, log=log, life=life
     )
