@@ -29,9 +29,9 @@ def test_every_end_says_whether_and_why_it_is_charged(ended, expected):
 
 
 def test_input_counts_every_class_once():
-    """What the header calls input tokens is uncached, written and read together."""
+    """What the header calls input tokens is uncached, written, read and heard together."""
     ended = Outcome("completed", usage=Usage((1,) * len(Unit), reasoning_tokens=1))
-    assert (4, 5) == (ended.usage.total_input_tokens, ended.total_tokens)
+    assert (5, 7) == (ended.usage.total_input_tokens, ended.total_tokens)
 
 
 def test_an_open_call_has_no_cost():
