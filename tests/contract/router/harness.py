@@ -217,7 +217,7 @@ class Harness:
         self.clock = SystemClock()
         common: Any = {"clock": self.clock, "log": self.log, "metrics": self.metrics}
         self.keyring = keyring
-        self.store = MemoryStore()
+        self.store: Any = MemoryStore()
         self.upstream = Upstream(upstream, allow_private=True)
         self.token_uris = token_uris
         self.keys = self._provider_keys()
@@ -230,12 +230,7 @@ class Harness:
             **common,
         )
         self.watch = CatalogueWatch(
-            self.store,  # type: ignore[arg-type]
-            self.keys,
-            self.attempts.health,
-            True,
-            log=self.log,
-            metrics=self.metrics,
+            self.store, self.keys, self.attempts.health, True, log=self.log, metrics=self.metrics
         )
         self.must_finish = MustFinish(self.log)
         self.stored = stored

@@ -55,7 +55,8 @@ class ChunkReader(StreamReader):
             document = {**document, "choices": []}
         if not schema.is_chunk(document):
             return FOREIGN
-        WORDS.count(meter, event.data, document)
+        # What a vendor's own check tells beside them (`moderation`) is none of the model's words.
+        WORDS.count(meter, event.data, document["choices"])
         for choice in document["choices"]:
             # Some write an empty reason on every chunk: only a word ends a choice.
             index, ends = _index_of(choice), bool(choice.get("finish_reason"))

@@ -373,11 +373,7 @@ class Pipeline:
 
 
 def _execute_request(
-    call: Call,
-    grant: KeyGrant,
-    model: Model,
-    bound: bounds.Bound,
-    reservation: Reservation,
+    call: Call, grant: KeyGrant, model: Model, bound: bounds.Bound, reservation: Reservation
 ) -> Any:
     assert call.request is not None
     exchange = call.exchange

@@ -372,10 +372,7 @@ def upstream_failure(
 def body(
     refusal: Refusal, *, kind: str, trace_id: str, request_id: str, codes: Container[str] = ()
 ) -> dict[str, object]:
-    """The error body: OpenAI's and Anthropic's shape at once. `kind` is the protocol's type.
-
-    `codes` are its own words: what an upstream said is told if it is one of them.
-    """
+    """The error body, OpenAI's and Anthropic's shape at once; `kind`, `codes`: the protocol's."""
     told = refusal.upstream_code
     error: dict[str, object] = {
         "type": kind,
