@@ -13,6 +13,7 @@ from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.registry import UPSTREAM_DIALECTS
 from tollgate_dialects.tokens import calibration as calibrations
 from tollgate_dialects.tokens.calibration import Calibration
+from tollgate_dialects.upstreams import Upstream
 from tollgate_router.providers import base_url
 
 # Keys that the operator owns and every tenant's calls may use.
@@ -85,6 +86,8 @@ class ListedModel:
     create_unix_ms: int
     # What is known of how each of its providers counts input; None: nothing that holds for all.
     calibration: Calibration | None = None
+    # Each that may be asked, once.
+    upstreams: tuple[Upstream, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class Snapshot:
     # Names of providers whose address this deployment does not allow.
     barred: tuple[str, ...]
     _calibrations: Mapping[str, Calibration | None] = field(repr=False)
+    _upstreams: Mapping[str, tuple[Upstream, ...]] = field(repr=False)
     # By the client's protocol: those who speak it, and all with those first.
     _routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
     _all_routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
@@ -129,6 +133,10 @@ class Snapshot:
     def calibration(self, model: str) -> Calibration | None:
         """What is known of how each provider of the model counts input."""
         return self._calibrations.get(model)
+
+    def upstreams(self, model: str) -> tuple[Upstream, ...]:
+        """Who may be asked for the model, on whatever protocol; nobody, where it is not served."""
+        return self._upstreams.get(model, ())
 
     def price(self, model: str, version: int) -> Price | None:
         """The price a call was reserved with."""
@@ -170,6 +178,10 @@ def build(
                 born = created.get(served.model, provider.create_unix_ms)
                 created[served.model] = min(born, provider.create_unix_ms)
     calibrated = {model: _calibration(ways) for model, ways in of_model.items()}
+    upstreams = {
+        model: tuple(dict.fromkeys(Upstream(way.words, way.upstream_model) for way in ways))
+        for model, ways in of_model.items()
+    }
     return Snapshot(
         revision=revision,
         providers=by_name,
@@ -180,6 +192,7 @@ def build(
                 newest[model],
                 created[model],
                 calibrated[model],
+                upstreams[model],
             )
             for model in sorted(created)
         ),
@@ -189,6 +202,7 @@ def build(
         key_ids=frozenset(key.key_id for p in by_name.values() for key in p.keys),
         barred=tuple(barred),
         _calibrations=calibrated,
+        _upstreams=upstreams,
         _routes={where: tuple(ways) for where, ways in routes.items()},
         _all_routes={
             (protocol, model): (
