@@ -70,8 +70,10 @@ async def test_an_alias_is_granted_for_what_its_upstreams_model_thinks(
 async def test_the_dearest_of_several_upstreams_decides(tmp_path):
     """The first would not think; whoever comes behind it may be asked as well."""
     async with fake_upstream() as up, harness(tmp_path) as router:
-        await router.provide(up.url, upstream_model="gpt-4o", **FREE_INPUT)
-        await router.provide(up.url, upstream_model="qwq-plus", keep=True, **FREE_INPUT)
+        await router.provide(up.url, up.url, upstream_model="qwq-plus", **FREE_INPUT)
+        await router.provide(up.url, upstream_model="gpt-4o", keep=True, **FREE_INPUT)
+        known = [each.model for each in router.watch.snapshot.upstreams("m")]
+        assert ["gpt-4o", "qwq-plus"] == known
         with pytest.raises(Failure):
             short = router.token(amount_nano_usd=(LIMIT + MODEL_MAX) * NANO_USD - 1)
             await router.call(body=body(), reservation_token=short)

@@ -71,7 +71,7 @@ def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = No
     input_pico_usd, output_pico_usd = _dearest(facts, price, read_tokens)
     beyond = _beyond(facts, price)
     if facts.thinks_unlimited and sent is None:
-        beyond = price.max_output_tokens
+        beyond = max(beyond, price.max_output_tokens)
     output_tokens = (max_output_tokens + beyond) * _answers(facts)
     return Bound(
         input_tokens=read_tokens,
