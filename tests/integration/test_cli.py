@@ -282,6 +282,19 @@ def test_a_provider_that_is_not_reached_is_told_with_why(live: Live) -> None:
     assert f"provider {name} does not work: not reached: nothing listens" in done.stderr
 
 
+def test_a_price_that_was_set_is_repeated(live: Live) -> None:
+    """Each class that was given, also where it takes a price away."""
+    done = live.cli(
+        "price", "set", live.name("m"), "--input", "1", "--output", "2", "--cache-read", "0.25",
+        "--audio-input", "32", "--audio-output", "0", "--container", "0.03",
+    )  # fmt: skip
+    for told in (
+        "cache read: $0.25 per million", "audio input: $32", "audio output: no price",
+        "container: $0.03 each", "web search: no price",
+    ):  # fmt: skip
+        assert told in done.stdout
+
+
 def test_a_key_that_is_refused_leaves_no_provider(live: Live) -> None:
     """Nothing is made where the key alone shows it; what router sees later is told with the remedy."""
     name = live.name("p")

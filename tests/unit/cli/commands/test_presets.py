@@ -1,6 +1,7 @@
 """Vendors that are known by name, and the keys that they take."""
 
 import pytest
+from typer.testing import CliRunner
 
 from tests import google
 from tollgate_cli.commands import provider
@@ -32,6 +33,22 @@ def test_what_only_the_operator_knows_is_asked_for(name, account):
     assert not preset.is_complete
     with pytest.raises(Fault, match="needs --base-url"):
         provider._checked(name, preset.protocol, preset.base_url, account, False)
+
+
+def test_presets_are_listed_with_what_is_left_to_fill_in():
+    """Without a suite."""
+    shown = CliRunner().invoke(provider.providers, ["presets"]).output.splitlines()
+    rows = {line.split()[0]: line.split() for line in shown}
+    assert set(PRESETS) < set(rows)
+    assert ["azure", "openai", PRESETS["azure"].base_url, "RESOURCE"] == rows["azure"]
+    assert PRESETS["groq"].base_url == rows["groq"][-1]
+    assert "PROJECT," in rows["vertex-anthropic"]
+
+
+@pytest.mark.parametrize("protocol", ["openai", "responses", "nonsense"])
+def test_the_example_of_an_address_is_nobodys(protocol):
+    """Of a protocol that many speak."""
+    assert "https://host/v1" == provider._example(protocol)
 
 
 def test_an_account_of_vertex_has_a_project(account, tmp_path):

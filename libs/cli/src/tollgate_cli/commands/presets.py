@@ -4,6 +4,7 @@ Owns the names that `provider add --preset` takes. Addresses are those of the ve
 documentation; a part in capitals stands for what only the operator knows.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -20,9 +21,14 @@ class Preset:
     account_base_url: str = ""
 
     @property
+    def left_out(self) -> list[str]:
+        """The parts of its address that only the operator knows."""
+        return [word for word in re.split(r"[/.]", self.base_url) if word.isupper()]
+
+    @property
     def is_complete(self) -> bool:
         """Return whether the address has no part left for the operator to fill in."""
-        return not any(word.isupper() for word in self.base_url.replace(".", "/").split("/"))
+        return not self.left_out
 
 
 # Without "LOCATION-" for the location `global`.

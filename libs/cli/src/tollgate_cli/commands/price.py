@@ -1,6 +1,7 @@
 """`tollgate price`: what customers are charged by."""
 
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -147,19 +148,31 @@ def price_set(
     if as_json:
         present.print_json(present.plain(price))
         return
-    print(_told(price))
+    print(_told(price, given))
     if why_not:
         print(hint.typed(f"note: {why_not[0]}; {why_not[1]}"), file=sys.stderr)
 
 
-def _told(price: Any) -> str:
+def _told(price: Any, given: Mapping[str, int | None]) -> str:
     return (
         f"price of {price.model}, version {price.version}: input "
         f"{money.format_usd_per_mtok(price.input_pico_usd)}, output "
         f"{money.format_usd_per_mtok(price.output_pico_usd)} per million tokens; "
-        f"at most {price.max_input_tokens} tokens in, {price.max_output_tokens} out; "
-        f"web search: {_shown('web_search_pico_usd', price.web_search_pico_usd)}{_factors(price)}"
+        f"at most {price.max_input_tokens} tokens in, {price.max_output_tokens} out"
+        f"{''.join(_others(price, given))}{_factors(price)}"
     )
+
+
+def _others(price: Any, given: Mapping[str, int | None]) -> list[str]:
+    """The classes beside input and output that have a price or were given one, and searches."""
+    found = [(unit, getattr(price, unit.price_field)) for unit in Unit]
+    told = {name for name, value in given.items() if value is not None}
+    return [
+        f"; {unit.word.replace('_', ' ')}: {_shown(unit.price_field, value)}"
+        for unit, value in found
+        if unit not in (Unit.INPUT, Unit.OUTPUT)
+        and (value or unit is Unit.WEB_SEARCH or unit.price_field in told)
+    ]
 
 
 def _factors(price: Any) -> str:

@@ -33,6 +33,7 @@ _WORDS = {
     for word, number in PROTOCOLS.items()
 }
 _TEST_TIMEOUT_S = 60.0
+_ANY_HOST = "https://host/v1"
 # Why a provider was not reached, as router says it.
 _UNREACHED = {
     "name_not_found": "its host name is not found (DNS)",
@@ -229,9 +230,30 @@ def _checked(
 
 
 def _example(protocol: str) -> str:
-    """The base URL of a vendor that speaks it."""
+    """The base URL of a vendor that speaks it; of OpenAI's protocols many do."""
+    if protocol in {"openai", "responses"}:
+        return _ANY_HOST
     known = (one.base_url for one in PRESETS.values() if one.protocol == protocol)
-    return next(known, "https://HOST/v1")
+    return next(known, _ANY_HOST)
+
+
+@providers.command("presets")
+def provider_presets(as_json: AsJson = False) -> None:
+    """Show the vendors that --preset knows, and what of their addresses is to be filled in."""
+    known = [
+        {"name": name, "protocol": one.protocol, "base_url": one.base_url, "fill_in": one.left_out}
+        for name, one in PRESETS.items()
+    ]
+    present.print_list(known, _preset_row, as_json=as_json, empty="no presets")
+
+
+def _preset_row(item: dict[str, Any]) -> dict[str, object]:
+    return {
+        "name": item["name"],
+        "protocol": item["protocol"],
+        "base url": item["base_url"],
+        "to fill in": ", ".join(item["fill_in"]),
+    }
 
 
 @providers.command("list")
