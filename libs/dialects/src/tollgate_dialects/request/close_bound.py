@@ -91,7 +91,7 @@ class CloseBound(NamedTuple):
 
     def of(self, facts: RequestFacts) -> RequestFacts:
         """The facts with whichever bound is lower."""
-        if self.bounds_fetched:
+        if self.bounds_fetched and facts.fetches_pictures:
             return facts._replace(
                 input_token_bound=self.tokens,
                 translated_token_bound=self.translated_tokens,
