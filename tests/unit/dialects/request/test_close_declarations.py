@@ -1,4 +1,4 @@
-"""A close bound leaves out of declarations what no model reads, and nothing of what one does."""
+"""A close bound leaves out what no model reads, and nothing of what one does."""
 
 import orjson
 import pytest
@@ -12,6 +12,7 @@ from tests.unit.dialects.request.test_close_bound import (
     WORDS,
     chat,
     close,
+    thought,
     user,
 )
 from tollgate_dialects.common.protocol import Protocol
@@ -108,3 +109,14 @@ def test_required_is_left_out_where_it_says_nothing_new():
         for required in odd:
             more = close(*declared(schema | {"required": required})[at])
             assert more >= said + 100
+
+
+@pytest.mark.parametrize(
+    "kind", ["function_call_output", "reasoning", "compaction", "message", None]
+)
+def test_only_a_message_is_the_users_word(kind):
+    """A call's result that says it is the user's makes no vendor forget this turn's thinking."""
+    item = {"type": kind, "role": "user", "call_id": "c", "output": "x", "content": "y"}
+    items = [user("hi"), thought(), item]
+    is_read = close(RESPONSES, "gpt-5", {"model": "m", "input": items}) > 690
+    assert is_read is (kind not in ("message", None))

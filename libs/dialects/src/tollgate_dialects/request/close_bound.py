@@ -205,13 +205,17 @@ def _without_forgotten(document: Mapping[str, Any], known: Calibration) -> Mappi
     forgets = known.forgets_thinking if context in (None, "auto") else context == "current_turn"
     if not forgets or not isinstance(items, list):
         return document
-    last = max((at for at, item in enumerate(items) if item.get("role") == "user"), default=-1)
+    last = max((at for at, item in enumerate(items) if _is_users_word(item)), default=-1)
     left = [
         item
         for at, item in enumerate(items)
         if at > last or item.get("type") != "reasoning" or not item.get("encrypted_content")
     ]
     return document if len(left) == len(items) else {**document, "input": left}
+
+
+def _is_users_word(item: Mapping[str, Any]) -> bool:
+    return item.get("role") == "user" and item.get("type") in (None, "message")
 
 
 def _schemas_in(settings: Mapping[str, Any]) -> dict[str, Any]:
