@@ -1,5 +1,7 @@
 """A close bound leaves out what no model reads, and nothing of what one does."""
 
+import unicodedata
+
 import orjson
 import pytest
 from hypothesis import given
@@ -120,3 +122,26 @@ def test_only_a_message_is_the_users_word(kind):
     items = [user("hi"), thought(), item]
     is_read = close(RESPONSES, "gpt-5", {"model": "m", "input": items}) > 690
     assert is_read is (kind not in ("message", None))
+
+
+GROWING = st.text(
+    st.sampled_from("\ufdfa\ufb2c\u0958\u00bd\u3300\u2026\uff01\u0301\u0323a网"), max_size=60
+)
+
+
+@given(GROWING)
+def test_a_text_is_no_less_than_what_a_vendor_may_make_of_it(text):
+    """Claude's and Qwen's vocabularies read a text in NFKC or NFC: one character may be eighteen."""
+    for model in ("claude-sonnet-4-5", "deepseek-chat"):
+        said = close(MESSAGES, model, chat(user(text), max_tokens=9))
+        for form in ("NFC", "NFKC"):
+            normal = unicodedata.normalize(form, text)
+            assert close(MESSAGES, model, chat(user(normal), max_tokens=9)) <= said
+
+
+def test_a_long_text_is_normalised_in_pieces():
+    """All of it; and marks that are out of order take time that grows with their number."""
+    for text in ("\ufdfa" * 9_000, "a" + "\u0301\u0323" * 200_000):
+        assert vocabulary.dearest(text) >= vocabulary.dearest(text[:9_000])
+    whole_form = unicodedata.normalize("NFKC", "\ufdfa" * 9_000)
+    assert vocabulary.dearest("\ufdfa" * 9_000) >= vocabulary.dearest(whole_form)
