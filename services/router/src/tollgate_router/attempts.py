@@ -9,13 +9,14 @@ import asyncio
 import re
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_dialects.conversation.translation import Untranslatable
 from tollgate_dialects.dialect import Asked, UpstreamDialect
 from tollgate_dialects.registry import UPSTREAM_DIALECTS
+from tollgate_dialects.request.variants import Variant
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log
@@ -42,6 +43,7 @@ SOUGHT_KEY_BYTES_MIN = 16
 # Escapes of ASCII, of which every key is made.
 _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|([/\"\\]))")
 _ESCAPED_BY_A_BACKSLASH = frozenset(b'/"\\')
+_Way: TypeAlias = tuple[Variant, ...]
 _RESULT_OF_FAULT = {
     Fault.CONNECT: routing.Result.CONNECT_FAILED,
     Fault.TIMEOUT: routing.Result.TIMEOUT,
@@ -97,6 +99,16 @@ class ContactRefused:
     """The reservation's one contact was claimed by somebody else in the meantime."""
 
 
+class _Attempt(NamedTuple):
+    """Who is asked, with what, and what for."""
+
+    candidate: Candidate
+    key: OpenKey
+    upstream: UpstreamDialect
+    # Of serving, where it has a rate of its own.
+    way: _Way = ()
+
+
 class Attempts:
     """Opens calls at upstreams."""
 
@@ -138,7 +150,7 @@ class Attempts:
         )
         if call.account is not None:
             candidates = tuple(c for c in candidates if (c.provider, c.key_id) == call.account)
-        order = self.health.order(candidates, now_ms=self._now_ms())
+        order = self.health.order(candidates, now_ms=self._now_ms(), way=_way(call.asked.variants))
         if order.wait_ms:
             return NotOpened(
                 EndReason.UPSTREAM_ERROR, 429, code="rate_limited", retry_after_ms=order.wait_ms
@@ -165,7 +177,9 @@ class Attempts:
             call.candidate = candidate
             call.dropped = body.dropped
             head = _head(call, candidate, key, upstream, body)
-            outcome, result = await self._try(candidate, key, upstream, head, body.data)
+            way = _way(translation.asked_of(call, upstream).variants)
+            attempt = _Attempt(candidate, key, upstream, way)
+            outcome, result = await self._try(attempt, head, body.data)
             if isinstance(outcome, NotOpened) and upstream is not call.dialect:
                 outcome = _in_words_of(call, outcome)
             if isinstance(outcome, Opened) or not routing.may_retry(result):
@@ -189,7 +203,7 @@ class Attempts:
             return NotOpened(EndReason.NO_ROUTE)
         upstream = UPSTREAM_DIALECTS[candidate.protocol]
         head = key.head.at(key.head.target + below, method)
-        outcome, _ = await self._try(candidate, key, upstream, head, b"")
+        outcome, _ = await self._try(_Attempt(candidate, key, upstream), head, b"")
         return outcome
 
     def broke(self, candidate: Candidate, error: upstream_error.UpstreamFault | None) -> None:
@@ -206,10 +220,15 @@ class Attempts:
         self.health.record(candidate, result, now_ms=self._now_ms())
 
     def _record(
-        self, candidate: Candidate, result: routing.Result, wait_ms: int | None = None
+        self,
+        candidate: Candidate,
+        result: routing.Result,
+        wait_ms: int | None = None,
+        way: _Way = (),
     ) -> None:
         """Feed what became of an attempt to the key's health and the metrics."""
-        self.health.record(candidate, result, now_ms=self._now_ms(), retry_after_ms=wait_ms)
+        now_ms = self._now_ms()
+        self.health.record(candidate, result, now_ms=now_ms, retry_after_ms=wait_ms, way=way)
         self._attempts.labels(candidate.provider, result.value).inc()
 
     async def _open_key(self, candidate: Candidate) -> OpenKey | None:
@@ -230,13 +249,9 @@ class Attempts:
             return None
 
     async def _try(
-        self,
-        candidate: Candidate,
-        key: OpenKey,
-        upstream: UpstreamDialect,
-        head: RequestHead,
-        body: bytes,
+        self, attempt: _Attempt, head: RequestHead, body: bytes
     ) -> tuple[Opened | NotOpened, routing.Result]:
+        candidate, key, upstream, way = attempt
         try:
             answer = await self._upstream.send(key.signed(head, body, self._clock), body)
         except UpstreamFault as fault:
@@ -246,13 +261,12 @@ class Attempts:
             reason = EndReason.UPSTREAM_TIMEOUT if timed_out else EndReason.UPSTREAM_ERROR
             return NotOpened(reason, is_unknown=fault.fault is not Fault.CONNECT), result
         if refusal.result_of(answer.status) is routing.Result.OK:
-            self._record(candidate, routing.Result.OK)
+            self._record(candidate, routing.Result.OK, way=way)
             return Opened(answer, candidate, upstream, key.secrets), routing.Result.OK
-        return await self._refused(answer, candidate, key, upstream)
+        return await self._refused(answer, attempt)
 
-    async def _refused(
-        self, answer: Answer, candidate: Candidate, key: OpenKey, upstream: UpstreamDialect
-    ) -> tuple[NotOpened, routing.Result]:
+    async def _refused(self, answer: Answer, attempt: _Attempt) -> tuple[NotOpened, routing.Result]:
+        candidate, key, upstream, way = attempt
         start = b""
         try:
             async with asyncio.timeout(ERROR_BODY_SECONDS):
@@ -263,7 +277,7 @@ class Attempts:
             answer.close()
         wait_ms = upstream_error.retry_after_ms(answer.headers, start)
         result, status = refusal.judge(answer.status, start, answer.headers)
-        self._record(candidate, result, wait_ms)
+        self._record(candidate, result, wait_ms, way)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             self._keys.forget(candidate)
         if result in routing.OPERATORS_FAULT:
@@ -293,6 +307,11 @@ class Attempts:
 
     def _now_ms(self) -> int:
         return int(self._clock.monotonic() * 1000)
+
+
+def _way(variants: tuple[Variant, ...]) -> _Way:
+    """Where a model runs has no rate of its own; how fast, and when, has."""
+    return tuple(variant for variant in variants if not variant.is_binding)
 
 
 def _in_words_of(call: UpstreamCall, refused: NotOpened) -> NotOpened:

@@ -1,0 +1,55 @@
+"""One call's refusal is not everybody's: what of it puts a shared key to rest, and what does not."""
+
+import json
+
+import pytest
+
+from tests.contract.router import harness as h
+from tests.contract.router.harness import end_of, fake_upstream, harness
+from tests.contract.router.test_variants import MESSAGES, chat
+from tollgate.router.v1 import router_pb2
+from tollgate_dialects.common.protocol import Protocol
+
+pb = router_pb2
+HOUR = "retry-after: 3600\r\n"
+MESSAGE = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+    "content": [{"type": "text", "text": "x"}], "usage": {"input_tokens": 10, "output_tokens": 5},
+}  # fmt: skip
+
+
+def busy(words: str) -> h.Script:
+    error = {"type": "rate_limit_error", "message": words}
+    return h.answer({"type": "error", "error": error}, 429, extra=HOUR)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "asked", "member", "whole"),
+    [
+        (Protocol.OPENAI_CHAT, {}, {"service_tier": "flex"}, h.ANSWER),
+        (Protocol.OPENAI_CHAT, {}, {"service_tier": "priority"}, h.ANSWER),
+        (Protocol.ANTHROPIC_MESSAGES, MESSAGES, {"speed": "fast"}, MESSAGE),
+    ],
+)
+async def test_a_full_way_of_serving_closes_the_key_for_itself_alone(
+    tmp_path, protocol, asked, member, whole
+):
+    """Another tenant's ordinary call is served; the full way is not asked again before its time."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        way = json.dumps(*member.values()).encode()
+        up.scripts["m"] = lambda: busy("x") if way in up.seen[-1].body else h.answer(whole)
+        factors = {"flex_permille": 500, "priority_permille": 2_000, "fast_permille": 2_000}
+        await router.provide(up.url, protocol=protocol, **factors)
+        assert (
+            429
+            == end_of(await router.call(**asked, body=chat(**member))).upstream_error.http_status
+        )
+        token = router.token(tenant_id="tenant-b")
+        other = await router.call(
+            **asked, body=chat(), tenant_id="tenant-b", reservation_token=token
+        )
+        assert pb.END_REASON_COMPLETED == end_of(other).reason
+        # The ordinary one's success forgives the other nothing.
+        again = end_of(await router.call(**asked, body=chat(**member)))
+        assert (429, 0) == (again.upstream_error.http_status, again.attempts)
+        assert 2 == len(up.seen)
