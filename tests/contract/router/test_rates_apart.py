@@ -7,6 +7,7 @@ import pytest
 from tests.contract.router import harness as h
 from tests.contract.router.harness import end_of, fake_upstream, harness
 from tests.contract.router.test_variants import MESSAGES, chat
+from tests.unit.router.routing.test_refusal import NEVER
 from tollgate.router.v1 import router_pb2
 from tollgate_dialects.common.protocol import Protocol
 
@@ -21,6 +22,24 @@ MESSAGE = {
 def busy(words: str) -> h.Script:
     error = {"type": "rate_limit_error", "message": words}
     return h.answer({"type": "error", "error": error}, 429, extra=HOUR)
+
+
+@pytest.mark.parametrize("words", NEVER)
+async def test_what_an_account_may_not_have_at_all_closes_nothing(tmp_path, words):
+    """Told to its client as the 429 that it is, once; the key serves everybody else."""
+    long = "x" * 30_000
+    async with fake_upstream() as up, fake_upstream() as other, harness(tmp_path) as router:
+        up.scripts["m"] = lambda: (
+            busy(words) if long.encode() in up.seen[-1].body else h.answer(MESSAGE)
+        )
+        await router.provide(up.url, other.url, protocol=Protocol.ANTHROPIC_MESSAGES)
+        said = chat(messages=[{"role": "user", "content": long}])
+        told = end_of(await router.call(**MESSAGES, body=said))
+        error = told.upstream_error
+        assert (429, words, 1) == (error.http_status, error.scrubbed_message, told.attempts)
+        ordinary = end_of(await router.call(**MESSAGES, body=chat()))
+        assert (pb.END_REASON_COMPLETED, 1) == (ordinary.reason, ordinary.attempts)
+        assert (2, 0) == (len(up.seen), len(other.seen))
 
 
 @pytest.mark.parametrize(
