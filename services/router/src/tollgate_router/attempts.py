@@ -7,6 +7,7 @@ and what is said of a failure is what tollgate_dialects has scrubbed.
 
 import asyncio
 import re
+from collections import deque
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import NamedTuple, TypeAlias
@@ -44,6 +45,7 @@ SOUGHT_KEY_BYTES_MIN = 16
 _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|([/\"\\]))")
 _ESCAPED_BY_A_BACKSLASH = frozenset(b'/"\\')
 _Way: TypeAlias = tuple[Variant, ...]
+_MENDED = routing.OPERATORS_FAULT | {routing.Result.STALE}
 _RESULT_OF_FAULT = {
     Fault.CONNECT: routing.Result.CONNECT_FAILED,
     Fault.TIMEOUT: routing.Result.TIMEOUT,
@@ -107,6 +109,21 @@ class _Attempt(NamedTuple):
     upstream: UpstreamDialect
     # Of serving, where it has a rate of its own.
     way: _Way = ()
+    # A token of this key was refused in this call already.
+    is_renewed: bool = False
+
+
+@dataclass(slots=True)
+class _Failed:
+    """What is told if nobody answers: what may pass, not what only the operator can mend."""
+
+    outcome: NotOpened | None = None
+    result: routing.Result | None = None
+
+    def add(self, outcome: NotOpened, result: routing.Result) -> None:
+        """An attempt after which another may be made."""
+        if self.outcome is None or self.result in _MENDED or result not in _MENDED:
+            self.outcome, self.result = outcome, result
 
 
 class Attempts:
@@ -145,19 +162,20 @@ class Attempts:
     ) -> Opened | NotOpened | ContactRefused:
         """Try candidates until one answers 2xx, refuses the request itself, or none is left."""
         self._retries.call()
-        candidates = catalogue.candidates(
+        served = catalogue.candidates(
             call.dialect.provider, call.model, translated=call.may_be_translated
         )
         if call.account is not None:
-            candidates = tuple(c for c in candidates if (c.provider, c.key_id) == call.account)
-        order = self.health.order(candidates, now_ms=self._now_ms(), way=_way(call.asked.variants))
+            served = tuple(c for c in served if (c.provider, c.key_id) == call.account)
+        order = self.health.order(served, now_ms=self._now_ms(), way=_way(call.asked.variants))
         if order.wait_ms:
             return NotOpened(
                 EndReason.UPSTREAM_ERROR, 429, code="rate_limited", retry_after_ms=order.wait_ms
             )
-        failure: NotOpened | None = None
-        told: routing.Result | None = None
-        for candidate in order.candidates:
+        failed = _Failed()
+        candidates, renewed = deque(order.candidates), frozenset[str]()
+        while candidates:
+            candidate = candidates.popleft()
             key = self._keys.at_hand(candidate) or await self._open_key(candidate)
             if key is None:
                 continue
@@ -166,7 +184,7 @@ class Attempts:
             try:
                 body = translation.upstream_body(call, candidate, upstream)
             except (Untranslatable, BadRequest) as cannot:
-                failure = failure or _not_said(cannot)
+                failed.outcome = failed.outcome or _not_said(cannot)
                 continue
             if call.attempts == 0:
                 if not self._reservations.contact(call.reservation_id):
@@ -178,20 +196,17 @@ class Attempts:
             call.dropped = body.dropped
             head = _head(call, candidate, key, upstream, body)
             way = _way(translation.asked_of(call, upstream).variants)
-            attempt = _Attempt(candidate, key, upstream, way)
+            attempt = _Attempt(candidate, key, upstream, way, candidate.key_id in renewed)
             outcome, result = await self._try(attempt, head, body.data)
             if isinstance(outcome, NotOpened) and upstream is not call.dialect:
                 outcome = _in_words_of(call, outcome)
             if isinstance(outcome, Opened) or not routing.may_retry(result):
                 return outcome
-            # What may pass is told rather than what only the operator can mend.
-            if (
-                failure is None
-                or told in routing.OPERATORS_FAULT
-                or result not in routing.OPERATORS_FAULT
-            ):
-                failure, told = outcome, result
-        return failure or NotOpened(EndReason.NO_ROUTE)
+            if result is routing.Result.STALE:
+                renewed |= {candidate.key_id}
+                candidates.appendleft(candidate)
+            failed.add(outcome, result)
+        return failed.outcome or NotOpened(EndReason.NO_ROUTE)
 
     async def ask(self, candidate: Candidate, method: str, below: str) -> Opened | NotOpened:
         """A request without a body, below where its calls go: at this upstream alone, once.
@@ -251,7 +266,7 @@ class Attempts:
     async def _try(
         self, attempt: _Attempt, head: RequestHead, body: bytes
     ) -> tuple[Opened | NotOpened, routing.Result]:
-        candidate, key, upstream, way = attempt
+        candidate, key, upstream, way, _ = attempt
         try:
             answer = await self._upstream.send(key.signed(head, body, self._clock), body)
         except UpstreamFault as fault:
@@ -266,7 +281,7 @@ class Attempts:
         return await self._refused(answer, attempt)
 
     async def _refused(self, answer: Answer, attempt: _Attempt) -> tuple[NotOpened, routing.Result]:
-        candidate, key, upstream, way = attempt
+        candidate, key, upstream, way, is_renewed = attempt
         start = b""
         try:
             async with asyncio.timeout(ERROR_BODY_SECONDS):
@@ -277,9 +292,10 @@ class Attempts:
             answer.close()
         wait_ms = upstream_error.retry_after_ms(answer.headers, start)
         result, status = refusal.judge(answer.status, start, answer.headers)
+        is_token = answer.status == HTTPStatus.UNAUTHORIZED and self._keys.forget(candidate, key)
+        if is_token and not is_renewed:
+            result = routing.Result.STALE
         self._record(candidate, result, wait_ms, way)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            self._keys.forget(candidate)
         if result in routing.OPERATORS_FAULT:
             self._alarm(candidate, result, answer.status)
         message, code, param = upstream_error.describe(

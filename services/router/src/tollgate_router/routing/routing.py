@@ -24,6 +24,8 @@ class Result(enum.Enum):
     SERVER_ERROR = "server_error"
     RATE_LIMITED = "rate_limited"
     BAD_KEY = "bad_key"
+    # An access token: its key is asked once more, with another.
+    STALE = "token_refused"
     # The account behind the key is empty: the operator's matter, as a bad key is.
     OUT_OF_FUNDS = "out_of_funds"
     # Any other answer that is not 2xx: the request is at fault, another key would not help.
@@ -39,8 +41,9 @@ class Result(enum.Enum):
 
 # The whole key is of no use until its operator does something.
 OPERATORS_FAULT = frozenset({Result.BAD_KEY, Result.OUT_OF_FUNDS})
-_RETRYABLE = OPERATORS_FAULT | {Result.CONNECT_FAILED, Result.SERVER_ERROR, Result.RATE_LIMITED}
-_FAULT_OF_KEY = _RETRYABLE | {Result.BROKEN, Result.TIMEOUT}
+_UNANSWERED = OPERATORS_FAULT | {Result.CONNECT_FAILED, Result.SERVER_ERROR, Result.RATE_LIMITED}
+_RETRYABLE = _UNANSWERED | {Result.STALE}
+_FAULT_OF_KEY = _UNANSWERED | {Result.BROKEN, Result.TIMEOUT}
 
 
 def may_retry(result: Result) -> bool:
