@@ -117,6 +117,8 @@ class _Attempt(NamedTuple):
 class _Failed:
     """What is told if nobody answers: what may pass, not what only the operator can mend."""
 
+    # Somebody else asked to be left alone.
+    resting: NotOpened | None
     outcome: NotOpened | None = None
     result: routing.Result | None = None
 
@@ -124,6 +126,13 @@ class _Failed:
         """An attempt after which another may be made."""
         if self.outcome is None or self.result in _MENDED or result not in _MENDED:
             self.outcome, self.result = outcome, result
+
+    def rather_than(self, result: routing.Result) -> NotOpened | None:
+        """What is told in this result's stead: who can read the conversation may be back soon."""
+        if result is not routing.Result.OTHER_ACCOUNT:
+            return None
+        may_pass = self.result is not None and self.result not in _MENDED
+        return self.outcome if may_pass else self.resting
 
 
 class Attempts:
@@ -168,11 +177,10 @@ class Attempts:
         if call.account is not None:
             served = tuple(c for c in served if (c.provider, c.key_id) == call.account)
         order = self.health.order(served, now_ms=self._now_ms(), way=_way(call.asked.variants))
-        if order.wait_ms:
-            return NotOpened(
-                EndReason.UPSTREAM_ERROR, 429, code="rate_limited", retry_after_ms=order.wait_ms
-            )
-        failed = _Failed()
+        resting = _resting(order.wait_ms)
+        if resting and not order.candidates:
+            return resting
+        failed = _Failed(resting)
         candidates, renewed = deque(order.candidates), frozenset[str]()
         while candidates:
             candidate = candidates.popleft()
@@ -201,7 +209,7 @@ class Attempts:
             if isinstance(outcome, NotOpened) and upstream is not call.dialect:
                 outcome = _in_words_of(call, outcome)
             if isinstance(outcome, Opened) or not routing.may_retry(result):
-                return outcome
+                return failed.rather_than(result) or outcome
             if result is routing.Result.STALE:
                 renewed |= {candidate.key_id}
                 candidates.appendleft(candidate)
@@ -323,6 +331,12 @@ class Attempts:
 
     def _now_ms(self) -> int:
         return int(self._clock.monotonic() * 1000)
+
+
+def _resting(wait_ms: int) -> NotOpened | None:
+    if not wait_ms:
+        return None
+    return NotOpened(EndReason.UPSTREAM_ERROR, 429, code="rate_limited", retry_after_ms=wait_ms)
 
 
 def _way(variants: tuple[Variant, ...]) -> _Way:

@@ -137,7 +137,7 @@ def test_nobody_is_lost(events, asked):
     found = health.order((A, B, C), now_ms=now_ms, way=asked)
     assert set(found.candidates) <= {A, B, C}
     assert len(set(found.candidates)) == len(found.candidates)
-    assert bool(found.candidates) == (found.wait_ms == 0)
+    assert (len(found.candidates) == 3) == (found.wait_ms == 0)
     assert found.wait_ms <= RULES.retry_after_max_ms
     late = now_ms + RULES.retry_after_max_ms + 1
     assert {A, B, C} == set(health.order((A, B, C), now_ms=late, way=asked).candidates)

@@ -45,6 +45,9 @@ _NO_FUNDS_SAYS = re.compile(
     r"past invoices|recharge|top up|account is (?:suspended|overdue|in arrears)|"
     r"overdue (?:payment|balance)|\u4f59\u989d|\u6b20\u8d39"
 )
+# OpenAI: reasoning that another account has sealed, or an item that it keeps.
+_OTHER_ACCOUNT = "invalidencryptedcontent"
+_OTHER_ACCOUNT_BEGINS = re.compile(r"(?i)item with id '[^']{1,200}' not found")
 # Anthropic's 429 for what the account may not have at all: no rate, and no fault of the key.
 _NEVER_BEGINS = re.compile(
     r"(?i)(?:extra usage is|usage credits are) required\b|"
@@ -117,7 +120,8 @@ def _read(plain: Result, status: int, said: upstream_error.Words) -> Judgement:
         return Judgement(Result.BAD_KEY, HTTPStatus.UNAUTHORIZED)
     if status == HTTPStatus.FORBIDDEN and (codes & _POLICY or said.is_flagged):
         return Judgement(Result.REFUSED, HTTPStatus.BAD_REQUEST)
-    return Judgement(plain, status)
+    is_others = _OTHER_ACCOUNT in codes or _OTHER_ACCOUNT_BEGINS.match(said.message)
+    return Judgement(Result.OTHER_ACCOUNT if repeats_request and is_others else plain, status)
 
 
 def _is_out_of_funds(message: str, codes: set[str], *, repeats_request: bool) -> bool:

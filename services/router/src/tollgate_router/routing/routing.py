@@ -30,6 +30,8 @@ class Result(enum.Enum):
     OUT_OF_FUNDS = "out_of_funds"
     # Any other answer that is not 2xx: the request is at fault, another key would not help.
     REFUSED = "refused"
+    # The same, for what another account alone can read: what it has sealed, or what it keeps.
+    OTHER_ACCOUNT = "other_account"
     # The upstream took the request and then broke off, was silent too long, or spoke nonsense.
     # It may have done (and billed) the work, so it is not asked again.
     BROKEN = "broken"
@@ -93,7 +95,7 @@ class Order(Generic[C]):
     """Candidates in the order to try them."""
 
     candidates: tuple[C, ...]
-    # Set when there are candidates, but every upstream asked to be left alone this much longer.
+    # The shortest wait for an upstream that asked to be left alone, and so is none of them.
     wait_ms: int = 0
 
 
@@ -154,7 +156,7 @@ class KeyHealth:
             ready.append((resting, failed_ms, place, candidate))
         ready.sort(key=lambda item: item[:3])
         tried = tuple(item[3] for item in ready)
-        return Order(tried, 0 if tried else min(waits, default=0))
+        return Order(tried, min(waits, default=0))
 
     def keep_only(self, key_ids: frozenset[str]) -> None:
         """Forget keys that are no longer in the catalogue, so that marks stay bounded by it."""
