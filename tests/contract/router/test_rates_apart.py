@@ -1,6 +1,7 @@
 """One call's refusal is not everybody's: what of it puts a shared key to rest, and what does not."""
 
 import json
+from email.utils import formatdate
 
 import pytest
 
@@ -72,3 +73,15 @@ async def test_a_full_way_of_serving_closes_the_key_for_itself_alone(
         again = end_of(await router.call(**asked, body=chat(**member)))
         assert (429, 0) == (again.upstream_error.http_status, again.attempts)
         assert 2 == len(up.seen)
+
+
+async def test_a_date_to_wait_for_is_kept_to(tmp_path):
+    """As seconds are: the client is told it, and the upstream is not asked before."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        date = formatdate(router.clock.unix_ms() / 1000 + 120, usegmt=True)
+        up.scripts["m"] = h.answer({}, 429, extra=f"retry-after: {date}\r\n")
+        await router.provide(up.url)
+        for _ in range(2):
+            error = end_of(await router.call()).upstream_error
+            assert 100 < error.retry_after.seconds <= 120
+        assert 1 == len(up.seen)

@@ -298,7 +298,10 @@ class Attempts:
             pass
         finally:
             answer.close()
-        wait_ms = upstream_error.retry_after_ms(answer.headers, start)
+        is_rate, now_ms = answer.status == HTTPStatus.TOO_MANY_REQUESTS, self._clock.unix_ms()
+        wait_ms = upstream_error.retry_after_ms(
+            answer.headers, start, now_unix_ms=now_ms, is_rate=is_rate
+        )
         result, status = refusal.judge(answer.status, start, answer.headers)
         is_token = answer.status == HTTPStatus.UNAUTHORIZED and self._keys.forget(candidate, key)
         if is_token and not is_renewed:
@@ -307,16 +310,10 @@ class Attempts:
         if result in routing.OPERATORS_FAULT:
             self._alarm(candidate, result, answer.status)
         message, code, param = upstream_error.describe(
-            status,
-            start,
-            answer.headers,
-            upstream.answer.error_codes,
-            _revealed(key.secrets),
+            status, start, answer.headers, upstream.answer.error_codes, _revealed(key.secrets)
         )
-        refused = NotOpened(
-            EndReason.UPSTREAM_ERROR, status, message, code, param, retry_after_ms=wait_ms
-        )
-        return refused, result
+        told = (status, message, code, param, wait_ms)
+        return NotOpened(EndReason.UPSTREAM_ERROR, *told), result
 
     def _alarm(self, candidate: Candidate, result: routing.Result, status: int) -> None:
         """Tell the operator, for nobody else can help."""
