@@ -7,6 +7,14 @@ import pytest
 
 from tests.contract.router import harness as h
 from tests.contract.router.harness import end_of, fake_upstream, harness
+from tests.contract.router.test_stored_responses import (
+    PATH,
+    RESPONSE,
+    RESPONSES,
+    ask,
+    body,
+    serve,
+)
 from tests.contract.router.test_variants import MESSAGES, chat
 from tests.unit.router.routing.test_refusal import NEVER
 from tollgate.router.v1 import router_pb2
@@ -85,3 +93,27 @@ async def test_a_date_to_wait_for_is_kept_to(tmp_path):
             error = end_of(await router.call()).upstream_error
             assert 100 < error.retry_after.seconds <= 120
         assert 1 == len(up.seen)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+async def test_what_is_answered_about_a_stored_response_closes_nothing_to_calls(tmp_path, status):
+    """Its rates and its scopes are others; nor does a success there open what has to wait."""
+    async with fake_upstream() as up, fake_upstream() as other, harness(tmp_path) as router:
+        await serve(router, up)
+        await router.call(**RESPONSES, body=body())
+        other.scripts["up"] = h.answer({**RESPONSE, "id": "resp_2"})
+        await router.provide(
+            up.url, other.url, protocol=Protocol.OPENAI_RESPONSES, upstream_model="up"
+        )
+        up.scripts[PATH] = h.answer({}, status, extra=HOUR)
+        answer = await ask(router, pb.STORED_ACTION_RETRIEVE)
+        assert status == answer.upstream_error.http_status
+        assert bool(router.logged("provider_key.refused")) is (status in {401, 403})
+        (message,) = await router.call(**RESPONSES, body=body())
+        assert ("p0", 1) == (message.route.provider, message.end.attempts)
+
+        up.scripts |= {"up": h.answer({}, 429, extra=HOUR), PATH: h.answer(RESPONSE)}
+        await router.call(**RESPONSES, body=body())
+        assert (await ask(router, pb.STORED_ACTION_RETRIEVE)).data
+        (message,) = await router.call(**RESPONSES, body=body())
+        assert ("p1", 1) == (message.route.provider, message.end.attempts)

@@ -107,8 +107,8 @@ class _Attempt(NamedTuple):
     candidate: Candidate
     key: OpenKey
     upstream: UpstreamDialect
-    # Of serving, where it has a rate of its own.
-    way: _Way = ()
+    # Of serving, where it has a rate of its own; None: no call, and no news of what calls get.
+    way: _Way | None = ()
     # A token of this key was refused in this call already.
     is_renewed: bool = False
 
@@ -226,7 +226,7 @@ class Attempts:
             return NotOpened(EndReason.NO_ROUTE)
         upstream = UPSTREAM_DIALECTS[candidate.protocol]
         head = key.head.at(key.head.target + below, method)
-        outcome, _ = await self._try(_Attempt(candidate, key, upstream), head, b"")
+        outcome, _ = await self._try(_Attempt(candidate, key, upstream, way=None), head, b"")
         return outcome
 
     def broke(self, candidate: Candidate, error: upstream_error.UpstreamFault | None) -> None:
@@ -247,11 +247,12 @@ class Attempts:
         candidate: Candidate,
         result: routing.Result,
         wait_ms: int | None = None,
-        way: _Way = (),
+        way: _Way | None = (),
     ) -> None:
         """Feed what became of an attempt to the key's health and the metrics."""
         now_ms = self._now_ms()
-        self.health.record(candidate, result, now_ms=now_ms, retry_after_ms=wait_ms, way=way)
+        if way is not None:
+            self.health.record(candidate, result, now_ms=now_ms, retry_after_ms=wait_ms, way=way)
         self._attempts.labels(candidate.provider, result.value).inc()
 
     async def _open_key(self, candidate: Candidate) -> OpenKey | None:
