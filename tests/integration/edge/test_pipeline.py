@@ -290,7 +290,13 @@ ENDS = [
     (end(UPSTREAM, cost=0, http_status=401), 502, "provider_unavailable"),
     (end(UPSTREAM, cost=0, http_status=403), 502, "provider_unavailable"),
     (
-        end(UPSTREAM, cost=0, http_status=400, scrubbed_message="too long", code="context_length_exceeded"),
+        end(
+            UPSTREAM,
+            cost=0,
+            http_status=400,
+            scrubbed_message="too long",
+            code="context_length_exceeded",
+        ),
         400,
         "context_length_exceeded",
     ),
