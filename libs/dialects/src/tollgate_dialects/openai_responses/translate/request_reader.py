@@ -12,7 +12,6 @@ from tollgate_dialects.common.refusal import (
     BadRequest,
     Code,
     stored_item,
-    unsupported,
     wrong_type,
 )
 from tollgate_dialects.conversation.answer import AnswerPart
