@@ -100,6 +100,8 @@ class RequestFacts(NamedTuple):
         return self._replace(
             context_tokens=context_tokens,
             unbounded_input=self.unbounded_input or not context_tokens,
+            # No count of pictures bounds what nobody knows.
+            fetches_pictures=self.fetches_pictures and context_tokens > 0,
         )
 
     @property
