@@ -98,6 +98,14 @@ def test_no_state_of_a_vendor_is_used(name):
     assert name == refused.value.param
 
 
+@pytest.mark.parametrize("limit", [0, 15, 10**9])
+def test_a_limit_out_of_range_is_told_with_the_range(limit):
+    """What OpenAI takes at least, and the most that is taken here."""
+    with pytest.raises(BadRequest, match="from 16 to 100000000") as refused:
+        facts(max_output_tokens=limit)
+    assert "max_output_tokens" == refused.value.param
+
+
 def test_thinking_in_another_mode_is_refused():
     """A mode that thinks several times over has no price; the standard one passes."""
     with pytest.raises(BadRequest) as refused:
