@@ -14,6 +14,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests import engines
+from tollgate_cli.fault import Fault
+from tollgate_cli.suite.engines.postgres import EmbeddedPostgres
+from tollgate_cli.suite.processes.child import Child
 
 
 def setting(connection: psycopg.Connection, name: str) -> str:
@@ -92,6 +95,24 @@ def test_engines_die_with_their_starter() -> None:
     assert [pid for pid in pids if _running(pid)] == []
     for directory in said[2:]:
         subprocess.run(["rm", "-rf", directory], check=True)
+
+
+def test_another_homes_postgres_says_nothing_of_our_password() -> None:
+    """Two homes, one port: the later one is not ready and ends; only its own may blame a file."""
+    with engines.postgres_server() as first, engines._directory(None) as directory:
+        second = EmbeddedPostgres(
+            directory / "postgres", port=first.engine.port, password_file=directory / "password"
+        )
+        second.initialise()
+        assert not second.ready()
+        late = Child("postgres", second.command(directory / "log"))
+        while late.exit_code() is None:
+            assert not second.ready()
+        assert not second.ready()
+        assert "Address already in use" in "".join(late.log_tail(40))
+        first.engine._password_file.write_text("another")
+        with pytest.raises(Fault, match="was altered"):
+            first.engine.ready()
 
 
 def _running(pid: int) -> bool:

@@ -185,3 +185,21 @@ def test_what_is_not_available_says_so(live: Live, key: Key, models, client_of):
         with pytest.raises(openai.BadRequestError) as refused:
             client.responses.create(model=models["a"], input="x", **{name: value})
         assert name == refused.value.param
+
+
+def test_azures_client_manages_what_it_made(live: Live, key: Key, models):
+    """It writes its api-version into every query: retrieve, input_items, cancel and delete go on."""
+    with openai.AzureOpenAI(
+        azure_endpoint=live.api_urls[0],
+        api_key=key.text,
+        api_version="2025-04-01-preview",
+        max_retries=0,
+        timeout=30,
+    ) as azure:
+        mine = azure.responses.create(model=models["a"], input=INPUT, max_output_tokens=20)
+        assert mine.id == azure.responses.retrieve(mine.id).id
+        assert 1 == len(azure.responses.input_items.list(mine.id, limit=5).data)
+        with pytest.raises(openai.BadRequestError, match="Cannot cancel a synchronous response"):
+            azure.responses.cancel(mine.id)
+        assert azure.responses.delete(mine.id) is None
+        assert not_found(mine.id) == gone(lambda: azure.responses.retrieve(mine.id))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from google.protobuf.duration_pb2 import Duration
 
+from tests import google
 from tests.live import Live, wait_until
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate_kit.clock import SystemClock
@@ -279,3 +280,20 @@ def test_a_provider_that_is_not_reached_is_told_with_why(live: Live) -> None:
     done = live.cli("provider", "test", name)
     assert 1 == done.returncode
     assert f"provider {name} does not work: not reached: nothing listens" in done.stderr
+
+
+def test_a_key_that_is_refused_leaves_no_provider(live: Live) -> None:
+    """Nothing is made where the key alone shows it; what router sees later is told with the remedy."""
+    name = live.name("p")
+    add = (
+        "provider", "add", name, "--protocol", "gemini", "--base-url",
+        f"{live.suite.provider_url}/v1beta", "--model", "m",
+    )  # fmt: skip
+    assert 1 == live.cli(*add, stdin="{}").returncode
+    assert 1 == live.cli("provider", "show", name).returncode
+    weak = google.file(private_key=google.pem(google.private_key(1024)))
+    done = live.cli(*add, stdin=weak)
+    assert (1, True) == (done.returncode, "key was refused: no service account" in done.stderr)
+    assert f"the provider '{name}' was made without a key" in done.stderr
+    assert "run the same command with a good key" in done.stderr
+    assert 0 == live.cli(*add, stdin="sk-none-12345678").returncode

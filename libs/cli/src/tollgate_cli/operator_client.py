@@ -76,6 +76,10 @@ class NotFound(Fault):
     """What was asked for does not exist."""
 
 
+class Refused(Fault):
+    """A value breaks a rule of the service that was asked."""
+
+
 class Operator:
     """Stubs of every admin and read service, and `call` to use them with."""
 
@@ -129,7 +133,7 @@ def explain(failure: Failure, service: str) -> Fault:
     """A failure in words, with what to do about it."""
     say = _WORDS.get(failure.reason, _unknown)
     problem, remedy = say(failure.metadata, service)
-    kind = NotFound if failure.reason == "NOT_FOUND" else Fault
+    kind = {"NOT_FOUND": NotFound, "INVALID_FIELD": Refused}.get(failure.reason, Fault)
     return kind(problem, remedy.format(service=service))
 
 
@@ -142,6 +146,8 @@ def _unknown(_metadata: dict[str, str], service: str) -> tuple[str, str]:
 
 def _invalid(metadata: dict[str, str], _service: str) -> tuple[str, str]:
     field, why = metadata.get("field", "a field"), metadata.get("why", "")
+    # What people give is a key, whatever it is called between services.
+    field = "key" if field == "secret" else field
     return f"{field.replace('_', ' ')} was refused" + (f": {why}" if why else ""), ""
 
 

@@ -34,7 +34,7 @@ from tollgate_router.charge import Charge, EndReason
 from tollgate_router.config import ExecuteConfig
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.stored.recorder import Records
-from tollgate_router.stored.response import StoredResponse
+from tollgate_router.stored.response import StoredResponse, kept_tokens
 from tollgate_router.stream import Stream
 from tollgate_router.upstream.fault import Fault, UpstreamFault
 from tollgate_router.upstream.upstream import UpstreamConfig
@@ -240,13 +240,12 @@ class Executor:
     async def _keep(self, call: UpstreamCall, kept_as: str, charged: Charge, flag: Flag) -> None:
         """Enter a whole answer that the upstream keeps, before its client can read its last byte.
 
-        What the next turn reads again is what was reported; a report that cannot be says nothing.
+        A report that cannot be says nothing of what the next turn reads.
         """
         candidate = call.candidate
         if not kept_as or not call.asked.is_to_be_kept or candidate is None:
             return
         is_known = charged.source is UsageSource.UPSTREAM and not flag
-        usage = charged.usage
         response = StoredResponse(
             response_id=kept_as,
             tenant_id=call.tenant_id,
@@ -255,7 +254,7 @@ class Executor:
             provider_key_id=candidate.key_id,
             upstream_model=candidate.upstream_model,
             model=call.model,
-            context_tokens=usage.total_input_tokens + usage[Unit.OUTPUT] if is_known else 0,
+            context_tokens=kept_tokens(call.asked, charged.usage) if is_known else 0,
             create_unix_ms=self._clock.unix_ms(),
         )
         await self._records.record(response)

@@ -84,8 +84,10 @@ def end(*output: dict[str, Any]) -> dict[str, Any]:
 )
 def test_nobody_names_what_is_stored(item):
     """However a reference to a stored item is written, it is refused: many share the account."""
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequest) as refused:
         facts(input=[item])
+    words = "Stored items cannot be named here; send them whole, with store: false."
+    assert (words, "input") == (refused.value.message, refused.value.param)
 
 
 @pytest.mark.parametrize("name", ["background", "conversation", "prompt"])
@@ -94,6 +96,14 @@ def test_no_state_of_a_vendor_is_used(name):
     with pytest.raises(BadRequest) as refused:
         facts(**{name: "stored"})
     assert name == refused.value.param
+
+
+@pytest.mark.parametrize("limit", [0, 15, 10**9])
+def test_a_limit_out_of_range_is_told_with_the_range(limit):
+    """What OpenAI takes at least, and the most that is taken here."""
+    with pytest.raises(BadRequest, match="from 16 to 100000000") as refused:
+        facts(max_output_tokens=limit)
+    assert "max_output_tokens" == refused.value.param
 
 
 def test_thinking_in_another_mode_is_refused():

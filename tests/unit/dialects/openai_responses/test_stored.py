@@ -132,6 +132,10 @@ def test_no_count_of_a_picture_bounds_a_context_of_which_nobody_knows(goes_on_fi
         ("retrieve", "include[]=a.b&include[]=c", "include%5B%5D=a.b&include%5B%5D=c"),
         ("input_items", "after=msg_1&limit=100&order=desc", "after=msg_1&limit=100&order=desc"),
         ("input_items", "include=x_y", "include=x_y"),
+        ("input_items", "api-version=2025-04-01-preview&limit=2", "limit=2"),
+        ("retrieve", "api-version=preview", ""),
+        ("delete", "api-version=v1", ""),
+        ("cancel", "api-version=2025-04-01-preview", ""),
     ],
 )
 def test_a_query_passes_word_by_word(action, written, sent):
@@ -158,6 +162,7 @@ def test_a_query_passes_word_by_word(action, written, sent):
         ("delete", "force=1"),
         ("cancel", "stream=false"),
         ("delete", "x"),
+        ("delete", "api-version=a%0db"),
     ],
 )
 def test_a_query_that_is_not_on_the_list_is_refused(action, written):

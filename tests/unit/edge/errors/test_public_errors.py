@@ -34,7 +34,7 @@ SHORTFALL = money_words.Shortfall("key:k1", 120_000_000, 500_000_000, 300_000_00
 @pytest.mark.parametrize(
     ("message", "param", "told"),
     [
-        ("This number is out of range.", "top_p", "top_p: This number is out of range."),
+        ("This number is too large.", "top_p", "top_p: This number is too large."),
         ("max_tokens is required.", "max_tokens", "max_tokens is required."),
         ("Send it without thread.", "thread", "Send it without thread."),
         ("A stream has one choice here.", "n", "n: A stream has one choice here."),

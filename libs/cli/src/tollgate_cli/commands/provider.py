@@ -9,11 +9,11 @@ import typer
 
 from tollgate.router.v1 import router_pb2
 from tollgate_cli import hint
-from tollgate_cli.commands import callable_models, directory, present, session
+from tollgate_cli.commands import callable_models, directory, present, session, upstream_key
 from tollgate_cli.commands.presets import PRESETS, Preset
 from tollgate_cli.commands.session import AsJson, ConfigFile
 from tollgate_cli.fault import Fault
-from tollgate_cli.operator_client import Operator
+from tollgate_cli.operator_client import Operator, Refused
 from tollgate_operations.request_ids import derived_request_id, new_request_id
 
 providers = typer.Typer(help="Upstreams and their keys.", no_args_is_help=True)
@@ -141,9 +141,17 @@ def provider_add(
             models=model,
             without_include_usage=without_include_usage,
         )
-        key_id = await add_key(
-            operator, provider=provider.name, secret=secret, request_id=new_request_id()
-        )
+        try:
+            key_id = await add_key(
+                operator, provider=provider.name, secret=secret, request_id=new_request_id()
+            )
+        except Refused as refused:
+            if provider.key_ids:
+                raise
+            raise Fault(
+                f"{refused.problem}\n  the provider {name!r} was made without a key",
+                "run the same command with a good key",
+            ) from None
         known = await callable_models.models(operator)
         found = await directory.provider(operator, provider.name)
         return found, key_id, known.unpriced(found)
@@ -206,10 +214,10 @@ def _checked(
         )
     secret = ""
     try:
-        secret = _read_key(key_file)
+        secret = upstream_key.read(key_file, protocol)
     except Fault as fault:
         faults.append(fault)
-    if preset and _is_account(secret) and base_url == PRESETS[preset].base_url:
+    if preset and upstream_key.is_account(secret) and base_url == PRESETS[preset].base_url:
         needed = PRESETS[preset].account_base_url
         if needed:
             faults.append(Fault(f"a service account of {preset} needs --base-url", f"as {needed}"))
@@ -224,26 +232,6 @@ def _example(protocol: str) -> str:
     """The base URL of a vendor that speaks it."""
     known = (one.base_url for one in PRESETS.values() if one.protocol == protocol)
     return next(known, "https://HOST/v1")
-
-
-def _read_key(key_file: Path | None) -> str:
-    if key_file is None and sys.stdin.isatty():
-        print("paste the key, then Ctrl-D:", file=sys.stderr)
-    try:
-        text = key_file.read_text(encoding="utf-8") if key_file else sys.stdin.read()
-    except OSError as error:
-        raise Fault(f"cannot read the key in {key_file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise Fault("the key is not text", "give one key, and nothing else") from None
-    key = text.strip()
-    # A service account's file is sent as it is: router looks into it.
-    if not key or (any(c.isspace() for c in key) and not _is_account(key)):
-        raise Fault("the key is empty or has blanks in it", "give one key, and nothing else")
-    return key
-
-
-def _is_account(key: str) -> bool:
-    return key.startswith("{")
 
 
 @providers.command("list")

@@ -7,6 +7,8 @@ by newer models alone: others go on as if it were not there.
 import re
 from typing import Final
 
+from tollgate_dialects.request.rules import BEYOND_LIMIT_TOKENS, Thinking
+
 # Qwen 4 and later; a number before a b counts weights.
 LATER: Final = r"qwen-?(?:[4-9]|\d\d)(?![.\d]*-?b)"
 _LIMITED_WHOLE = re.compile(
@@ -18,6 +20,8 @@ _LIMITED_WHOLE = re.compile(
 # later ones. QwQ, QVQ and DeepSeek's R1 are older than it.
 _ALWAYS = re.compile(r"qwq|qvq|thinking|deepseek-(?:r\d|reasoner)|minimax-m", re.IGNORECASE)
 _TAKES_BUDGET = re.compile(r"qwen.*thinking", re.IGNORECASE)
+# Qwen 3's open weights as they first came: the later ones have in their name what they do.
+_THINKS_IN_STREAMS = re.compile(r"qwen-?3-\d+(?:\.\d+)?b(?!.*(?:instruct|thinking))", re.IGNORECASE)
 _QWEN = re.compile(r"qwen|qwq|qvq", re.IGNORECASE)
 
 
@@ -31,6 +35,11 @@ def always_thinks(model: str) -> bool:
     return _ALWAYS.search(model) is not None
 
 
+def thinks_in_streams_alone(model: str) -> bool:
+    """Whether a call that does not stream is refused where the model may think."""
+    return _THINKS_IN_STREAMS.search(model) is not None
+
+
 def takes_budget(model: str) -> bool:
     """Whether a model that thinks can be told how much."""
     return not always_thinks(model) or _TAKES_BUDGET.search(model) is not None
@@ -41,6 +50,17 @@ def most_thinking(model: str, budget: int | None, *, is_off: bool) -> int | None
     if always_thinks(model):
         return budget if budget and takes_budget(model) else None
     return 0 if is_off else budget
+
+
+def beyond_limit(thinking: Thinking, model: str) -> int | None:
+    """What a model that may think gives beyond the limit of a request that is passed on to it.
+
+    None: nobody says how long it thinks.
+    """
+    if thinking.is_limited_whole and is_limited_whole(model):
+        return BEYOND_LIMIT_TOKENS
+    tokens = most_thinking(model, thinking.budget, is_off=thinking.is_off)
+    return None if tokens is None else tokens + BEYOND_LIMIT_TOKENS
 
 
 def is_qwen(model: str) -> bool:

@@ -75,6 +75,15 @@ def unsupported(param: str) -> BadRequest:
     )
 
 
+def stored_item() -> BadRequest:
+    """An item of a response by its name alone: nobody knows what it holds, and so what it costs."""
+    return BadRequest(
+        Code.UNSUPPORTED_PARAMETER,
+        "Stored items cannot be named here; send them whole, with store: false.",
+        "input",
+    )
+
+
 def unpriced(what: str, option: str, param: str) -> BadRequest:
     """A feature that has a price of its own, which this model has not got yet.
 

@@ -29,6 +29,9 @@ _PAGE: Final = {
 }
 # Harmless as SDKs may send them: what is so anyhow is left out.
 _LEFT_OUT: Final = {"stream": "false", "include_obfuscation": "false"}
+# Azure's clients write it into every query; which version a provider speaks is not theirs to say.
+_AZURES: Final = "api-version"
+_VERSION: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
 class Action(NamedTuple):
@@ -56,6 +59,8 @@ class Action(NamedTuple):
 
     def _goes(self, name: str, value: str) -> bool:
         if self.method == "GET" and _LEFT_OUT.get(name) == value:
+            return False
+        if name == _AZURES and _VERSION.match(value):
             return False
         pattern = self.parameters.get(name)
         if pattern is None:

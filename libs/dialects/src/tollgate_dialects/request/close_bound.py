@@ -95,11 +95,14 @@ class CloseBound(NamedTuple):
             return facts._replace(
                 input_token_bound=self.tokens,
                 translated_token_bound=self.translated_tokens,
+                kept_token_bound=self.translated_tokens,
                 unbounded_input=False,
             )
         return facts._replace(
             input_token_bound=min(facts.input_token_bound, self.tokens),
             translated_token_bound=min(facts.translated_token_bound, self.translated_tokens),
+            # That leaves nothing out.
+            kept_token_bound=min(facts.kept_token_bound, self.translated_tokens),
         )
 
 

@@ -27,7 +27,8 @@ def integer(document: Mapping[str, Any], name: str, *, lowest: int, highest: int
     if not isinstance(value, int) or isinstance(value, bool):
         raise wrong_type(name, "a whole number")
     if not lowest <= value <= highest:
-        raise BadRequest(Code.INVALID_VALUE, "This number is out of range.", name)
+        told = f"This number must be from {lowest} to {highest}."
+        raise BadRequest(Code.INVALID_VALUE, told, name)
     return value
 
 

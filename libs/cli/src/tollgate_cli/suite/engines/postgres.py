@@ -112,12 +112,15 @@ class EmbeddedPostgres:
         return False
 
     def ready(self) -> bool:
-        """True once it answers a query. Raises Fault if it refuses the password."""
+        """True once it answers a query. Raises Fault if it refuses the password.
+
+        Another server may have taken the port: what that one refuses says nothing.
+        """
         try:
             with psycopg.connect(self.dsn(), connect_timeout=2) as connection:
                 connection.execute("SELECT 1")
         except psycopg.OperationalError as error:
-            if "password authentication failed" in str(error):
+            if "password authentication failed" in str(error) and self._holds_the_port():
                 home = self._directory.parent
                 raise Fault(
                     f"{self._password_file} was altered: PostgreSQL refuses the password in it",
@@ -126,6 +129,16 @@ class EmbeddedPostgres:
                 ) from None
             return False
         return True
+
+    def _holds_the_port(self) -> bool:
+        # PostgreSQL's own note of its server: the first line is its process, the eighth is "ready"
+        # once it listens.
+        try:
+            lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+            where = Path(f"/proc/{int(lines[0])}/cwd").readlink()
+        except (OSError, ValueError, IndexError):
+            return False
+        return where == self._data.resolve() and [line.strip() for line in lines[7:8]] == ["ready"]
 
     def dsn(self, database: str = "postgres") -> str:
         """The superuser's DSN: holds a password."""
