@@ -163,4 +163,10 @@ def model_message(listed: ListedModel, *, owned_by: str) -> router_pb2.Model:
         owned_by=owned_by,
         create_time=born,
         calibration=listed.calibration.word if listed.calibration else "",
+        upstreams=[
+            router_pb2.ModelUpstream(
+                protocol=_PROTOCOL_NUMBERS[each.words], upstream_model=each.model
+            )
+            for each in listed.upstreams
+        ],
     )

@@ -21,6 +21,7 @@ from tollgate_dialects.request import close_bound
 from tollgate_dialects.request import request as requests
 from tollgate_dialects.request.rules import RequestFacts, RequestRules
 from tollgate_dialects.tokens.calibration import Calibration
+from tollgate_dialects.upstreams import at_upstreams
 from tollgate_kit.clock import Clock
 from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.logs import Log
@@ -164,13 +165,15 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         if not request.body:
             raise invalid_field("body")
         claims = self._claims(request)
-        price = self._watch.snapshot.price(claims.model, request.price_version)
+        snapshot = self._watch.snapshot
+        price = snapshot.price(claims.model, request.price_version)
         if price is None:
             raise invalid_field("price_version")
         asked = _asked(request, dialect.request)
-        is_spoken = self._watch.snapshot.is_spoken(protocol, claims.model)
+        is_spoken = snapshot.is_spoken(protocol, claims.model)
         try:
             asked = at_price(asked, price, is_spoken=is_spoken)
+            asked = at_upstreams(asked, dialect, snapshot.upstreams(claims.model))
         except requests.BadRequest:
             raise invalid_field("body") from None
         if request.without_searches:

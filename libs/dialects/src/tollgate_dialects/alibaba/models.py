@@ -7,6 +7,8 @@ by newer models alone: others go on as if it were not there.
 import re
 from typing import Final
 
+from tollgate_dialects.request.rules import BEYOND_LIMIT_TOKENS, Thinking
+
 # Qwen 4 and later; a number before a b counts weights.
 LATER: Final = r"qwen-?(?:[4-9]|\d\d)(?![.\d]*-?b)"
 _LIMITED_WHOLE = re.compile(
@@ -41,6 +43,17 @@ def most_thinking(model: str, budget: int | None, *, is_off: bool) -> int | None
     if always_thinks(model):
         return budget if budget and takes_budget(model) else None
     return 0 if is_off else budget
+
+
+def beyond_limit(thinking: Thinking, model: str) -> int | None:
+    """What a model that may think gives beyond the limit of a request that is passed on to it.
+
+    None: nobody says how long it thinks.
+    """
+    if thinking.is_limited_whole and is_limited_whole(model):
+        return BEYOND_LIMIT_TOKENS
+    tokens = most_thinking(model, thinking.budget, is_off=thinking.is_off)
+    return None if tokens is None else tokens + BEYOND_LIMIT_TOKENS
 
 
 def is_qwen(model: str) -> bool:

@@ -8,6 +8,8 @@ remain: clients recover by those words. Carries no header, address or body to an
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -47,6 +49,10 @@ _TOO_LONG = re.compile(
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}\Z")
 _SECONDS = re.compile(r"(\d{1,9})(?:\.(\d{1,3})\d*)?\Z")
+_LIMIT_LEFT = re.compile(r"(anthropic-ratelimit-[a-z\-]{1,64})-remaining\Z")
+# More than a date has.
+_DATE_CHARACTERS_MAX: Final = 64
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _MILLISECONDS = re.compile(r"(\d{1,12})(?:\.\d*)?\Z")
 
 # What an error inside a stream would have had as its status; 0: not known here.
@@ -208,10 +214,13 @@ def is_too_long(message: str) -> bool:
     return _TOO_LONG.search(message) is not None
 
 
-def retry_after_ms(headers: Mapping[str, str], body: bytes = b"") -> int | None:
-    """When the upstream asked to be called again; dates and nonsense are ignored.
+def retry_after_ms(
+    headers: Mapping[str, str], body: bytes = b"", *, now_unix_ms: int, is_rate: bool = True
+) -> int | None:
+    """In how long the upstream asked to be called again, a day at most; nonsense is ignored.
 
-    Google says it in its error.
+    Said in seconds, as a date (RFC 9110), by Google in its error, by Anthropic beside each limit,
+    which counts where a rate was refused (`is_rate`).
     """
     lowered = {name.lower(): value.strip() for name, value in headers.items()}
     if found := _MILLISECONDS.match(lowered.get("retry-after-ms", "")):
@@ -220,7 +229,37 @@ def retry_after_ms(headers: Mapping[str, str], body: bytes = b"") -> int | None:
     if found := _SECONDS.match(seconds):
         fraction = int((found[2] or "0").ljust(3, "0"))
         return min(int(found[1]) * 1_000 + fraction, _MAX_RETRY_AFTER_MS)
-    return None
+    if not seconds and not is_rate:
+        return None
+    moment_ms = _http_date_ms(seconds) if seconds else _limits_reset_ms(lowered)
+    return None if moment_ms is None else min(max(moment_ms - now_unix_ms, 0), _MAX_RETRY_AFTER_MS)
+
+
+def _http_date_ms(text: str) -> int | None:
+    try:
+        moment = parsedate_to_datetime(text[:_DATE_CHARACTERS_MAX])
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    return _unix_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def _limits_reset_ms(lowered: Mapping[str, str]) -> int | None:
+    """When the last of Anthropic's limits is full again, of those with nothing left."""
+    resets = []
+    for name, left in lowered.items():
+        if left != "0" or not (limit := _LIMIT_LEFT.match(name)):
+            continue
+        try:
+            moment = datetime.fromisoformat(lowered.get(f"{limit[1]}-reset", ""))
+        except ValueError:
+            continue
+        if moment.tzinfo:
+            resets.append(_unix_ms(moment))
+    return max(resets, default=None)
+
+
+def _unix_ms(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _retry_delay(body: bytes, headers: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from tollgate_dialects.alibaba import models
 from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_dialects.request import values
 from tollgate_dialects.request.content import object_in
-from tollgate_dialects.request.rules import BEYOND_LIMIT_TOKENS, OutputLimit
+from tollgate_dialects.request.rules import BEYOND_LIMIT_TOKENS, OutputLimit, Thinking
 
 # The member that holds the limits and all that steers an answer.
 PARAMETERS: Final = "parameters"
@@ -54,22 +54,24 @@ def output_limit(document: Mapping[str, Any]) -> OutputLimit:
     return next(iter(found.values()), None), names
 
 
-def beyond_limit(document: Mapping[str, Any]) -> int | None:
-    """What may be given beyond the limit: a few tokens, and thinking that the limit leaves out.
-
-    None: nobody says how long the model thinks. Raises BadRequest.
-    """
+def thinking(document: Mapping[str, Any]) -> Thinking:
+    """What a request says of thinking. Raises BadRequest."""
     parameters = object_in(document, PARAMETERS)
-    budget = values.integer(
-        parameters, "thinking_budget", lowest=0, highest=values.MAX_OUTPUT_TOKENS
+    return Thinking(
+        values.integer(parameters, "thinking_budget", lowest=0, highest=values.MAX_OUTPUT_TOKENS),
+        is_off=parameters.get("enable_thinking") is False,
+        is_told=True,
+        is_limited_whole=parameters.get(WHOLE) is not None,
     )
-    name = document.get("model")
-    model = name if isinstance(name, str) else ""
-    if parameters.get(WHOLE) is not None and models.is_limited_whole(model):
-        return BEYOND_LIMIT_TOKENS
-    is_off = parameters.get("enable_thinking") is False
-    thinking = models.most_thinking(model, budget, is_off=is_off)
-    return None if thinking is None else thinking + BEYOND_LIMIT_TOKENS
+
+
+def written_beyond_limit(model: str) -> int | None:
+    """What a model gives beyond the limit of a request that is written as a generation.
+
+    That has a limit for all, or one for the thinking. None: for a model that keeps to neither.
+    """
+    ends = models.is_limited_whole(model) or models.takes_budget(model)
+    return BEYOND_LIMIT_TOKENS if ends else None
 
 
 def name_for(model: str) -> str:

@@ -7,6 +7,7 @@ is asked for by a header.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tollgate_dialects.alibaba import models
 from tollgate_dialects.common.refusal import unsupported, wrong_type
 from tollgate_dialects.dashscope import content, limits
 from tollgate_dialects.request import keys, values
@@ -95,7 +96,10 @@ RULES: Final = RequestRules(
     refused=_CHECKED,
     check_tool=_check_tool,
     output_limit=limits.output_limit,
-    beyond_limit=limits.beyond_limit,
+    thinking=limits.thinking,
+    beyond_limit=models.beyond_limit,
+    written_beyond_limit=limits.written_beyond_limit,
+    thinks_unlimited=True,
     choices=_choices,
     # Each frame would have the usage of its own choice alone.
     stream_choices_max=1,

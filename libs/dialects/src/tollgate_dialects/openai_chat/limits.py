@@ -9,7 +9,7 @@ import orjson
 from tollgate_dialects.alibaba import models
 from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
 from tollgate_dialects.request import normalisation, values
-from tollgate_dialects.request.rules import BEYOND_LIMIT_TOKENS, OutputLimit
+from tollgate_dialects.request.rules import NO_THINKING, OutputLimit, Thinking
 
 _WHOLE: Final = "max_completion_tokens"
 _USUAL: Final = "max_tokens"
@@ -50,17 +50,38 @@ def output_limit(document: Mapping[str, Any]) -> OutputLimit:
     return found, tuple(names)
 
 
-def beyond_limit(document: Mapping[str, Any]) -> int | None:
+def thinking(document: Mapping[str, Any]) -> Thinking:
+    """What a request says of thinking, and of a prediction. Raises BadRequest."""
+    budget = values.integer(document, "thinking_budget", lowest=0, highest=values.MAX_OUTPUT_TOKENS)
+    said = document.get("enable_thinking")
+    return Thinking(
+        budget,
+        is_off=said is False,
+        # Who is told of it is Alibaba's.
+        is_told=said is not None or budget is not None,
+        is_limited_whole=document.get(_WHOLE) is not None,
+        predicted=_predicted(document),
+    )
+
+
+def beyond_limit(asked: Thinking, model: str) -> int | None:
     """What may be billed as output beyond an answer's limit: thinking, and a wrong prediction.
 
-    None: nobody says how much. Raises BadRequest.
+    Alibaba's `max_tokens` is for the answer alone. None: nobody says how long the model thinks.
+    Raises BadRequest.
     """
-    thinking, predicted = _thinking_beyond(document), _predicted(document)
-    if thinking is None:
-        if predicted:
-            raise unsupported(_PREDICTION)
-        return None
-    return thinking + predicted
+    tokens: int | None = 0
+    is_quiet = asked.is_off and not models.always_thinks(model)
+    if (asked.is_told or is_thinking_qwen(model)) and not is_quiet:
+        tokens = models.beyond_limit(asked, model)
+    if tokens is None and asked.predicted:
+        raise unsupported(_PREDICTION)
+    return None if tokens is None else tokens + asked.predicted
+
+
+def written_beyond_limit(model: str) -> int | None:
+    """The same of a request that is written as a chat: nothing in it ends a Qwen's thinking."""
+    return beyond_limit(NO_THINKING, model)
 
 
 def _predicted(document: Mapping[str, Any]) -> int:
@@ -75,27 +96,6 @@ def _predicted(document: Mapping[str, Any]) -> int:
         raise wrong_type(_PREDICTION, "an object")
     printed = orjson.dumps(prediction)
     return len(printed) + normalisation.growth(printed)
-
-
-def _thinking_beyond(document: Mapping[str, Any]) -> int | None:
-    """Thinking that an answer may have beyond its limit: Alibaba's `max_tokens` is for the rest.
-
-    None: nobody says how long the model thinks. Raises BadRequest.
-    """
-    budget = values.integer(document, "thinking_budget", lowest=0, highest=values.MAX_OUTPUT_TOKENS)
-    said = document.get("enable_thinking")
-    name = document.get("model")
-    model = name if isinstance(name, str) else ""
-    always = models.always_thinks(model)
-    # Who is told of it is Alibaba's.
-    is_told = said is not None or budget is not None
-    thinks = is_thinking_qwen(model) or (is_told and always)
-    if (said is False and not (thinks and always)) or not (said or budget is not None or thinks):
-        return 0
-    if document.get(_WHOLE) is not None and models.is_limited_whole(model):
-        return BEYOND_LIMIT_TOKENS
-    thinking = models.most_thinking(model, budget, is_off=False)
-    return None if thinking is None else thinking + BEYOND_LIMIT_TOKENS
 
 
 def is_thinking_qwen(model: str) -> bool:

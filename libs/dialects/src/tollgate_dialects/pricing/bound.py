@@ -69,7 +69,10 @@ def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = No
         sent, max_output_tokens = _injected(price, request_tokens, output_cap)
     read_tokens, beside_pico_usd = _read(facts, price, request_tokens, max_output_tokens)
     input_pico_usd, output_pico_usd = _dearest(facts, price, read_tokens)
-    output_tokens = (max_output_tokens + _beyond(facts, price)) * _answers(facts)
+    beyond = _beyond(facts, price)
+    if facts.thinks_unlimited and sent is None:
+        beyond = max(beyond, price.max_output_tokens)
+    output_tokens = (max_output_tokens + beyond) * _answers(facts)
     return Bound(
         input_tokens=read_tokens,
         request_tokens=request_tokens,

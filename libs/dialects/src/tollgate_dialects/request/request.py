@@ -36,6 +36,7 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
     stream = boolean(document, "stream") if told.stream is None else told.stream
     max_output_tokens, limit_names = rules.output_limit(document)
     choices = rules.choices(document)
+    thinking = rules.thinking(document)
     if stream and rules.stream_choices_max is not None and choices > rules.stream_choices_max:
         raise BadRequest(Code.UNSUPPORTED_PARAMETER, "A stream has one choice here.", "n")
     return RequestFacts(
@@ -55,7 +56,8 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         is_written_anew=rules.is_written_anew(document),
         server_tools=rules.server_tools(document),
         texts=rules.texts(document),
-        beyond_limit_tokens=rules.beyond_limit(document),
+        beyond_limit_tokens=rules.beyond_limit(thinking, model),
+        thinking=thinking,
         previous_id=rules.previous(document),
         is_to_be_kept=rules.is_to_be_kept(document),
         kept_token_bound=bound.tokens,

@@ -1,6 +1,6 @@
 """What the reader and the rewriter of requests ask of a dialect."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -16,6 +16,30 @@ OutputLimit: TypeAlias = tuple[int | None, tuple[str, ...]]
 
 # By how much DashScope says that it may miss a limit.
 BEYOND_LIMIT_TOKENS: Final = 10
+
+
+class Thinking(NamedTuple):
+    """What a request says of what its output limit may leave out, whatever its model is called."""
+
+    # The most tokens of thinking; None: it says none.
+    budget: int | None = None
+    # The model is told not to think.
+    is_off: bool = False
+    # Whoever reads it knows of thinking that the limit leaves out.
+    is_told: bool = False
+    # The limit is said to be for the thinking as well.
+    is_limited_whole: bool = False
+    # Tokens of a prediction, those that the answer has not.
+    predicted: int = 0
+
+
+NO_THINKING: Final = Thinking()
+
+
+def most(tokens: Iterable[int | None]) -> int | None:
+    """The most of several numbers of tokens, 0 of none; None is more than any."""
+    found = tuple(tokens)
+    return None if None in found else max((each for each in found if each is not None), default=0)
 
 
 class RequestFacts(NamedTuple):
@@ -50,6 +74,12 @@ class RequestFacts(NamedTuple):
     texts: int = 1
     # Output tokens beyond the limit, per choice; None: as many again as the model gives at most.
     beyond_limit_tokens: int | None = 0
+    # The same where an upstream of another protocol reads it; some go a little beyond.
+    translated_beyond_tokens: int | None = BEYOND_LIMIT_TOKENS
+    # The model's longest answer, where no limit is sent, is without what it thinks.
+    thinks_unlimited: bool = False
+    # What that is worked out from, by an upstream's name of the model.
+    thinking: Thinking = NO_THINKING
     # The answer that it goes on from, by the upstream's id of it; empty: none.
     previous_id: str = ""
     # What the upstream reads of the conversation before, at most: the body does not show it.
@@ -81,16 +111,12 @@ class RequestFacts(NamedTuple):
         return "modalities" if self.speaks else "messages" if self.audio_tokens else ""
 
     def translated(self) -> "RequestFacts":
-        """The facts for an upstream of another protocol.
-
-        Some write their caches unasked; some go a little beyond their limit.
-        """
+        """The facts for an upstream of another protocol. Some write their caches unasked."""
         cache_write: CacheWrite = "5m" if self.cache_write == "none" else self.cache_write
-        beyond = self.beyond_limit_tokens
         return self._replace(
             input_token_bound=self.translated_token_bound,
             cache_write=cache_write,
-            beyond_limit_tokens=None if beyond is None else max(beyond, BEYOND_LIMIT_TOKENS),
+            beyond_limit_tokens=most((self.beyond_limit_tokens, self.translated_beyond_tokens)),
         )
 
 
@@ -163,8 +189,14 @@ class RequestRules:
     count: Callable[[Mapping[str, Any], Content], int] | None = None
     # How many choices a stream may have; None: as many as a whole answer.
     stream_choices_max: int | None = None
-    # What the output limit of a document does not cover, as in RequestFacts.
-    beyond_limit: Callable[[Mapping[str, Any]], int | None] = lambda _document: 0
+    # What a document says of what its limit does not cover. May raise BadRequest.
+    thinking: Callable[[Mapping[str, Any]], Thinking] = lambda _document: NO_THINKING
+    # What that is at an upstream's model, as in RequestFacts: of a client's request, and of one
+    # that is written in this protocol for a client of another one.
+    beyond_limit: Callable[[Thinking, str], int | None] = lambda _thinking, _model: 0
+    written_beyond_limit: Callable[[str], int | None] = lambda _model: 0
+    # As in RequestFacts, of one that is written.
+    thinks_unlimited: bool = False
     # Whether a document asks for an answer in sound.
     speaks: Callable[[Mapping[str, Any]], bool] = lambda _document: False
     # The members that ask for another way of serving.

@@ -12,6 +12,7 @@ import dataclasses
 from tollgate_dialects.pricing import bound as bounds
 from tollgate_dialects.pricing.priced import at_price, without_searches
 from tollgate_dialects.request.rules import RequestFacts
+from tollgate_dialects.upstreams import at_upstreams
 from tollgate_edge.api.call.call import Call
 from tollgate_edge.api.catalogue import Model
 from tollgate_edge.api.request_reader import ReaderLost, RequestReader
@@ -22,11 +23,13 @@ from tollgate_edge.identity.identity import KeyGrant
 async def request_for(call: Call, model: Model, reader: RequestReader) -> RequestFacts:
     """The facts of a call's request where this model's providers read it, at its price.
 
-    Raises BadRequest where the request cannot do without what has no price.
+    Raises BadRequest where the request cannot do without what has no price or no bound.
     """
     assert call.request is not None
-    protocol, spoken = call.exchange.face.protocol, call.exchange.face.dialect.provider
+    dialect = call.exchange.face.dialect
+    protocol, spoken = dialect.protocol, dialect.provider
     asked = at_price(call.request, model.price, is_spoken=model.speaks(spoken))
+    asked = at_upstreams(asked, dialect, model.upstreams)
     if model.calibration and bounds.is_worth_counting(asked, model.price):
         with contextlib.suppress(ReaderLost):  # its bytes bound it as well
             close = await reader.close_bound(call.body, protocol, model.calibration)

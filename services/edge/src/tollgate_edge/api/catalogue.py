@@ -16,6 +16,7 @@ from tollgate_dialects.pricing.price import PRICE_FIELDS, Price
 from tollgate_dialects.tokens import calibration as calibrations
 from tollgate_dialects.tokens import vocabulary
 from tollgate_dialects.tokens.calibration import Calibration
+from tollgate_dialects.upstreams import Upstream
 from tollgate_edge.errors import public_errors
 from tollgate_edge.errors.public_errors import Refusal
 from tollgate_edge.identity.identity import KeyGrant
@@ -28,6 +29,7 @@ WIRE_PROTOCOLS = {
     protocol: router_pb2.ClientProtocol.Value(f"CLIENT_PROTOCOL_{protocol.name}")
     for protocol in Protocol
 }
+_PROTOCOLS = {number: protocol for protocol, number in WIRE_PROTOCOLS.items()}
 # The publisher of a model that no list of publishers knows.
 _OWN = "operator"
 
@@ -44,6 +46,8 @@ class Model:
     created_s: int
     # What is known of how its input is counted; None: only its bytes bound it.
     calibration: Calibration | None = None
+    # Who may be asked for it.
+    upstreams: tuple[Upstream, ...] = ()
 
     def speaks(self, protocol: Protocol) -> bool:
         """True when a provider of the model speaks this protocol."""
@@ -141,4 +145,9 @@ class Catalogue:
             owned_by=model.owned_by or _OWN,
             created_s=model.create_time.seconds,
             calibration=calibrations.BY_WORD.get(model.calibration),
+            upstreams=tuple(
+                Upstream(_PROTOCOLS[each.protocol], each.upstream_model)
+                for each in model.upstreams
+                if each.protocol in _PROTOCOLS
+            ),
         )

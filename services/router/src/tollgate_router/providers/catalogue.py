@@ -13,6 +13,7 @@ from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.registry import UPSTREAM_DIALECTS
 from tollgate_dialects.tokens import calibration as calibrations
 from tollgate_dialects.tokens.calibration import Calibration
+from tollgate_dialects.upstreams import Upstream
 from tollgate_router.providers import base_url
 
 # Keys that the operator owns and every tenant's calls may use.
@@ -85,6 +86,8 @@ class ListedModel:
     create_unix_ms: int
     # What is known of how each of its providers counts input; None: nothing that holds for all.
     calibration: Calibration | None = None
+    # Each that may be asked, once.
+    upstreams: tuple[Upstream, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class Snapshot:
     ways: Mapping[tuple[str, str], Candidate]
     # Names of providers whose address this deployment does not allow.
     barred: tuple[str, ...]
-    _calibrations: Mapping[str, Calibration | None] = field(repr=False)
+    _listed: Mapping[str, ListedModel] = field(repr=False)
     # By the client's protocol: those who speak it, and all with those first.
     _routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
     _all_routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
@@ -128,7 +131,13 @@ class Snapshot:
 
     def calibration(self, model: str) -> Calibration | None:
         """What is known of how each provider of the model counts input."""
-        return self._calibrations.get(model)
+        listed = self._listed.get(model)
+        return listed.calibration if listed else None
+
+    def upstreams(self, model: str) -> tuple[Upstream, ...]:
+        """Who may be asked for the model, on whatever protocol; nobody, where it is not served."""
+        listed = self._listed.get(model)
+        return listed.upstreams if listed else ()
 
     def price(self, model: str, version: int) -> Price | None:
         """The price a call was reserved with."""
@@ -169,26 +178,27 @@ def build(
                 of_model.setdefault(served.model, []).extend(ways)
                 born = created.get(served.model, provider.create_unix_ms)
                 created[served.model] = min(born, provider.create_unix_ms)
-    calibrated = {model: _calibration(ways) for model, ways in of_model.items()}
+    listed = {
+        model: ListedModel(
+            model,
+            tuple(protocol for protocol in Protocol if (protocol, model) in routes),
+            newest[model],
+            created[model],
+            _calibration(of_model[model]),
+            _upstreams(of_model[model]),
+        )
+        for model in sorted(created)
+    }
     return Snapshot(
         revision=revision,
         providers=by_name,
-        models=tuple(
-            ListedModel(
-                model,
-                tuple(protocol for protocol in Protocol if (protocol, model) in routes),
-                newest[model],
-                created[model],
-                calibrated[model],
-            )
-            for model in sorted(created)
-        ),
+        models=tuple(listed.values()),
         prices=by_version,
         key_contexts=frozenset(way.key_context for ways in routes.values() for way in ways),
         ways={(w.provider, w.key_id): w for ways in routes.values() for w in ways},
         key_ids=frozenset(key.key_id for p in by_name.values() for key in p.keys),
         barred=tuple(barred),
-        _calibrations=calibrated,
+        _listed=listed,
         _routes={where: tuple(ways) for where, ways in routes.items()},
         _all_routes={
             (protocol, model): (
@@ -205,6 +215,10 @@ def _calibration(ways: Iterable[Candidate]) -> Calibration | None:
     """By the upstreams' names of the model: under its own name anything may be served."""
     first, *others = {calibrations.of_model(way.upstream_model) for way in ways}
     return None if others else first
+
+
+def _upstreams(ways: Iterable[Candidate]) -> tuple[Upstream, ...]:
+    return tuple(dict.fromkeys(Upstream(way.words, way.upstream_model) for way in ways))
 
 
 def _ways(provider: Provider, address: base_url.BaseUrl, served: ProviderModel) -> list[Candidate]:
