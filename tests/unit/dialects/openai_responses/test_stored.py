@@ -156,6 +156,7 @@ def test_a_query_passes_word_by_word(action, written, sent):
         ("input_items", "limit=101"),
         ("input_items", "limit=0"),
         ("input_items", "limit=\u0661"),
+        ("input_items", "limit=1\u0663"),
         ("input_items", "order=up"),
         ("input_items", "after=../x"),
         ("input_items", "stream=true"),
