@@ -6,7 +6,6 @@ and what is said of a failure is what tollgate_dialects has scrubbed.
 """
 
 import asyncio
-import re
 from collections import deque
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -22,13 +21,13 @@ from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.secret import Secret
 from tollgate_router import translation
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import EndReason
 from tollgate_router.providers import endpoint
 from tollgate_router.providers.access_token import TokenFault
 from tollgate_router.providers.catalogue import Candidate, Snapshot
+from tollgate_router.providers.key_secrets import KeySecrets
 from tollgate_router.providers.provider_keys import OpenKey, ProviderKeys
 from tollgate_router.providers.request_head import RequestHead
 from tollgate_router.reservation import UsedReservations
@@ -40,10 +39,6 @@ from tollgate_router.upstream.upstream import ERROR_BODY_MAX, Upstream
 
 # An error's body is worth this much waiting, no more: the call has failed already.
 ERROR_BODY_SECONDS = 1.0
-SOUGHT_KEY_BYTES_MIN = 16
-# Escapes of ASCII, of which every key is made.
-_ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|([/\"\\]))")
-_ESCAPED_BY_A_BACKSLASH = frozenset(b'/"\\')
 _Way: TypeAlias = tuple[Variant, ...]
 _MENDED = routing.OPERATORS_FAULT | {routing.Result.STALE}
 _RESULT_OF_FAULT = {
@@ -60,19 +55,7 @@ class Opened(NamedTuple):
     # The upstream's.
     dialect: UpstreamDialect
     # What must not be in the answer, nor in anything that is said of it.
-    secrets: tuple[Secret, ...]
-
-    def leaks(self, data: bytes) -> bool:
-        """Whether the upstream sent its own key back, or a piece of it that is secret.
-
-        One too short to be a key is not sought.
-        """
-        secrets = [secret.reveal_bytes() for secret in self.secrets]
-        return _holds_one(data, [one for one in secrets if len(one) >= SOUGHT_KEY_BYTES_MIN])
-
-    def revealed(self) -> list[str]:
-        """The secrets as texts, for what scrubs them."""
-        return _revealed(self.secrets)
+    secrets: KeySecrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +294,7 @@ class Attempts:
         if result in routing.OPERATORS_FAULT:
             self._alarm(candidate, result, answer.status)
         message, code, param = upstream_error.describe(
-            status, start, answer.headers, upstream.answer.error_codes, _revealed(key.secrets)
+            status, start, answer.headers, upstream.answer.error_codes, key.secrets.revealed()
         )
         told = (status, message, code, param, wait_ms)
         return NotOpened(EndReason.UPSTREAM_ERROR, *told), result
@@ -373,25 +356,3 @@ def _head(
         head = head.at(endpoint.target(candidate.address, spoken, asked))
     headers = {**(spoken.stream_headers if call.asked.stream else {}), **body.headers}
     return head.with_headers(headers) if headers else head
-
-
-def _holds_one(data: bytes, secrets: list[bytes]) -> bool:
-    if any(secret in data for secret in secrets):
-        return True
-    # A client reads it as well where JSON writes it in escapes. Most chunks have a backslash, a
-    # line's end is written with one: only those that can hide a key are rewritten, and once.
-    may_hide = b"\\u00" in data or (
-        b"\\" in data and not all(map(_ESCAPED_BY_A_BACKSLASH.isdisjoint, secrets))
-    )
-    if not may_hide:
-        return False
-    plain = _ESCAPE.sub(_unescaped, data)
-    return any(secret in plain for secret in secrets)
-
-
-def _revealed(secrets: tuple[Secret, ...]) -> list[str]:
-    return [secret.reveal() for secret in secrets]
-
-
-def _unescaped(found: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(found[1].decode()) if found[1] else found[2]

@@ -33,6 +33,7 @@ from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.config import ExecuteConfig
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
+from tollgate_router.providers.key_secrets import Told
 from tollgate_router.stored.recorder import Records
 from tollgate_router.stored.response import StoredResponse, kept_tokens
 from tollgate_router.stream import Stream
@@ -155,7 +156,7 @@ class Executor:
     async def _unary(self, call: UpstreamCall, opened: Opened) -> router_pb2.ExecuteResponse:
         """Read the whole body and meter it; a body that is no answer is not passed on."""
         answer = opened.answer
-        meter = BodyMeter(opened.dialect.answer, secrets=opened.revealed())
+        meter = BodyMeter(opened.dialect.answer, secrets=opened.secrets.revealed())
         data, reason = b"", EndReason.UPSTREAM_ERROR
         try:
             meter.feed(await answer.read_all(self._upstream.answer_bytes_max))
@@ -164,9 +165,8 @@ class Executor:
             answer.close()
             if fault.fault is Fault.TIMEOUT:
                 reason = EndReason.UPSTREAM_TIMEOUT
-        if opened.leaks(data):
-            self._attempts.broke(opened.candidate, None)
-            return self._not_opened(call, NotOpened(reason, is_unknown=True))
+        if opened.secrets.are_in(data):
+            return self._withheld(call, opened, reason)
         if meter.finished:
             reason = EndReason.COMPLETED
         charged = charge.of_call(
@@ -184,6 +184,8 @@ class Executor:
                 reason = EndReason.UPSTREAM_ERROR
         elif renaming := translation.renaming(call, opened.candidate, opened.dialect):
             data = renaming.body(data)
+        if Told(opened.secrets).leaks(data):
+            return self._withheld(call, opened, EndReason.UPSTREAM_ERROR)
         self._finished(call, reason, charged, meter.flag)
         await self._keep(call, meter.kept_as, charged, meter.flag)
         if reason is not EndReason.COMPLETED:
@@ -195,6 +197,13 @@ class Executor:
             data=data,
             end=messages.end(call, reason, charged),
         )
+
+    def _withheld(
+        self, call: UpstreamCall, opened: Opened, reason: EndReason
+    ) -> router_pb2.ExecuteResponse:
+        """The upstream's own key is in its answer, or would be in what is made of it."""
+        self._attempts.broke(opened.candidate, None)
+        return self._not_opened(call, NotOpened(reason, is_unknown=True))
 
     def _close(self, call: UpstreamCall, stream: Stream) -> None:
         """A stream ended: count it, record its upstream's fault, keep its connection if it can."""

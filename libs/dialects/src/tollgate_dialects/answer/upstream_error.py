@@ -7,7 +7,7 @@ remain: clients recover by those words. Carries no header, address or body to an
 
 import re
 from calendar import timegm
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
@@ -48,6 +48,8 @@ _TOO_LONG = re.compile(
 )
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}\Z")
+# Below a member: others by name or position.
+_PLACE = re.compile(r"([A-Za-z_]+)(?:\.[A-Za-z_]{1,40}|\.\d{1,4}|\[\d{1,4}\])*\Z")
 _SECONDS = re.compile(r"(\d{1,9})(?:\.(\d{1,3})\d*)?\Z")
 _LIMIT_LEFT = re.compile(r"(anthropic-ratelimit-[a-z\-]{1,64})-remaining\Z")
 # More than a date has.
@@ -157,6 +159,12 @@ def describe(
     if status not in DESCRIBED_STATUSES:
         return Description()
     return _described(_error_of(_document(body, headers)), codes, secrets)
+
+
+def told_param(param: str, members: Container[str]) -> str | None:
+    """An upstream's parameter where it is a member of the client's protocol, or below one."""
+    found = _PLACE.match(param)
+    return param if found is not None and found[1] in members else None
 
 
 def words(body: bytes, headers: Mapping[str, str]) -> Words:

@@ -24,6 +24,7 @@ from tollgate_router.providers import endpoint
 from tollgate_router.providers.access_token import AccessToken, TokenFault
 from tollgate_router.providers.base_url import BaseUrl
 from tollgate_router.providers.catalogue import Candidate, encryption_context
+from tollgate_router.providers.key_secrets import KeySecrets
 from tollgate_router.providers.request_head import RequestHead
 
 KEYRING_KEY = "upstream-keys"
@@ -43,7 +44,7 @@ Exchange: TypeAlias = Callable[[ServiceAccount], Awaitable[AccessToken]]
 class OpenKey:
     """A key ready for use: its secrets, for scrubbing, and what a request with it looks like."""
 
-    secrets: tuple[Secret, ...]
+    secrets: KeySecrets
     head: RequestHead
     # What signs each request with it; None: its headers are all there is to it.
     signer: Signer | None = None
@@ -130,7 +131,7 @@ class ProviderKeys:
                 raise KeyringFault("the decrypted key cannot stand in a header")
             url = endpoint.url(candidate.address, spoken, _ANY_CALL)
             head = RequestHead.post(url, endpoint.headers(vouching))
-            opened = OpenKey(tuple(map(Secret, secrets)), head, spoken.signer(key), token)
+            opened = OpenKey(KeySecrets(secrets), head, spoken.signer(key), token)
             _make_room(self._open)
             self._open[context] = (encrypted, until, opened)
             return opened
