@@ -92,10 +92,11 @@ def test_nobody_names_what_is_stored(item):
 
 @pytest.mark.parametrize("name", ["background", "conversation", "prompt"])
 def test_no_state_of_a_vendor_is_used(name):
-    """What the vendor would look up is refused by its name."""
+    """What the vendor would look up is refused by its name, with the reason."""
     with pytest.raises(BadRequest) as refused:
         facts(**{name: "stored"})
     assert name == refused.value.param
+    assert "kept at the vendor" in refused.value.message
 
 
 @pytest.mark.parametrize("limit", [0, 15, 10**9])

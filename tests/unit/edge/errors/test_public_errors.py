@@ -165,7 +165,11 @@ def test_case_P10_a_key_of_no_use_is_not_tried_again_by_the_client(status):
 def test_a_rate_that_never_fits_is_not_retried():
     """Where budget names no time, waiting does not help."""
     refusal = public_errors.rate_denial(
-        limit="9 tokens per minute", rates=None, retry_after_ms=None
+        limit="9 tokens per minute", rates=None, retry_after_ms=None, tokens=96_000
+    )
+    assert refusal.message == (
+        "This call alone counts as 96000 tokens, which is above the rate limit: "
+        "give a smaller max_tokens. It allows 9 tokens per minute."
     )
     assert (429, False, None) == (refusal.status, refusal.error.retryable, refusal.retry_ms)
 

@@ -84,6 +84,15 @@ def stored_item() -> BadRequest:
     )
 
 
+def kept_at_vendor(param: str) -> BadRequest:
+    """State that the body does not show: whose it is, and how long, is not known here."""
+    return BadRequest(
+        Code.UNSUPPORTED_PARAMETER,
+        "What is kept at the vendor, in an account that many share, is not available here.",
+        param,
+    )
+
+
 def unpriced(what: str, option: str, param: str) -> BadRequest:
     """A feature that has a price of its own, which this model has not got yet.
 

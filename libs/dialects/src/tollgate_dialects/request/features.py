@@ -9,8 +9,11 @@ once. Everything that is not on the list passes untouched.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tollgate_dialects.common.refusal import thread_unsupported, unsupported, wrong_type
+from tollgate_dialects.common import refusal
+from tollgate_dialects.common.refusal import BadRequest, wrong_type
 
+# Of Responses: what the vendor keeps and looks up.
+_KEPT = frozenset(("background", "conversation", "prompt"))
 Allowed = Callable[[Any], bool]
 
 
@@ -33,7 +36,7 @@ def check_values(
     for name in document.keys() & refused.keys():
         value = document[name]
         if value is not None and not refused[name](value):
-            raise thread_unsupported() if name == "thread" else unsupported(name)
+            raise _refusal(name)
     tools = document.get("tools")
     if tools is not None:
         if not isinstance(tools, list):
@@ -42,3 +45,9 @@ def check_values(
             if not isinstance(tool, dict):
                 raise wrong_type("tools", "an array of objects")
             check_tool(tool)
+
+
+def _refusal(name: str) -> BadRequest:
+    if name == "thread":
+        return refusal.thread_unsupported()
+    return refusal.kept_at_vendor(name) if name in _KEPT else refusal.unsupported(name)

@@ -87,13 +87,9 @@ class Refusal:
         elif self.account_id:
             message += f" The account is {self.account_id}."
         if self.affordable_max_tokens is not None:
-            message += (
-                f" What is left allows at most {self.affordable_max_tokens} output tokens for"
-                " this request."
-            )
-        if self.charge:
-            message += CHARGES[self.charge]
-        return message
+            most = self.affordable_max_tokens
+            message += f" What is left allows at most {most} output tokens for this request."
+        return message + CHARGES[self.charge] if self.charge else message
 
 
 _UNAVAILABLE = "The gateway cannot serve this call right now. Try again."
@@ -323,11 +319,14 @@ def authz_denial(reason: str) -> Refusal:
     return Refusal(AUTHZ_DENIALS.get(reason, RPC_FAILURES["INTERNAL"]), reason)
 
 
-def rate_denial(*, limit: str, rates: RatesLeft | None, retry_after_ms: int | None) -> Refusal:
-    """A rate limit is reached; waiting does not help where no time is named."""
+def rate_denial(
+    *, limit: str, rates: RatesLeft | None, retry_after_ms: int | None, tokens: int = 0
+) -> Refusal:
+    """A rate limit is reached; waiting does not help a call of so many tokens without a time."""
     error = BUDGET_DENIALS["RATE_LIMITED"]
     if retry_after_ms is None:
-        error = PublicError(error.status, error.code, "This call alone is above the rate limit.")
+        told = f"This call alone counts as {tokens} tokens, which is above the rate limit: "
+        error = PublicError(error.status, error.code, f"{told}give a smaller max_tokens.")
     return Refusal(error, "RATE_LIMITED", retry_after_ms=retry_after_ms, limit=limit, rates=rates)
 
 

@@ -174,7 +174,7 @@ class Ledger:
                 trace_id=trace_id,
                 ledger=self,
             )
-        return _denied(answer, grant, amount_nano_usd)
+        return _denied(answer, grant, amount_nano_usd, tokens)
 
     def settle(
         self,
@@ -250,7 +250,7 @@ def _rates_left(answer: Any, grant: KeyGrant) -> RatesLeft | None:
     return RatesLeft(requests=strictest(lefts[False]), tokens=strictest(lefts[True]))
 
 
-def _denied(answer: Any, grant: KeyGrant, amount_nano_usd: int) -> Refusal:
+def _denied(answer: Any, grant: KeyGrant, amount_nano_usd: int, tokens: int) -> Refusal:
     denial = answer.denial
     retry_after_ms = None
     if denial.HasField("retry_after"):
@@ -260,7 +260,10 @@ def _denied(answer: Any, grant: KeyGrant, amount_nano_usd: int) -> Refusal:
         rates = [rate for rate in grant.rates if rate.bucket == denial.subject]
         limit = rates[0].words if rates else ""
         refusal = public_errors.rate_denial(
-            limit=limit, rates=_rates_left(answer, grant), retry_after_ms=retry_after_ms
+            limit=limit,
+            rates=_rates_left(answer, grant),
+            retry_after_ms=retry_after_ms,
+            tokens=tokens,
         )
         # Every call takes one of a rate of requests; of tokens, a smaller one takes less.
         alike = bool(rates) and not rates[0].counts_tokens
