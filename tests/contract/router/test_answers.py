@@ -7,7 +7,9 @@ from prometheus_client import generate_latest
 
 from tests.contract.router import harness as h
 from tests.contract.router.harness import end_of, fake_upstream, harness
+from tests.contract.router.test_stored_responses import RESPONSES, body
 from tollgate.router.v1 import router_pb2
+from tollgate_dialects.common.protocol import Protocol
 
 pb = router_pb2
 LOW = "Your credit balance is too low to access the Anthropic API."
@@ -67,6 +69,36 @@ async def test_case_P10_what_may_pass_is_told_rather_than_what_only_the_operator
         await router.provide(one.url, two.url)
         assert told == end_of(await router.call()).upstream_error.http_status
         assert (1, 1) == (len(one.seen), len(two.seen))
+
+
+SEALED = {"message": "The encrypted content gAAA...DQ== could not be verified.",
+          "type": "invalid_request_error", "param": None, "code": "invalid_encrypted_content"}  # fmt: skip
+NO_ITEM = {"message": "Item with id 'rs_1' not found. Items are not persisted when `store` is set "
+           "to false.", "type": "invalid_request_error", "param": "input", "code": None}  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "error"), [(400, SEALED), (404, NO_ITEM)])
+@pytest.mark.parametrize(("first", "told"), [(429, 429), (503, 503), (401, 0)])
+async def test_an_account_that_cannot_read_anothers_conversation_does_not_end_it(
+    tmp_path, status, error, first, told
+):
+    """The one that can is full or down: that is what passes. Alone, or after a dead key: as it is."""
+    async with fake_upstream() as one, fake_upstream() as two, harness(tmp_path) as router:
+        one.scripts["up"] = h.answer({}, first, extra="retry-after: 20\r\n")
+        two.scripts["up"] = h.answer({"error": error}, status)
+        responses = {"protocol": Protocol.OPENAI_RESPONSES, "upstream_model": "up"}
+        await router.provide(two.url, **responses)
+        alone = end_of(await router.call(**RESPONSES, body=body(store=False)))
+        assert (status, 1) == (alone.upstream_error.http_status, alone.attempts)
+        assert alone.upstream_error.scrubbed_message
+        await router.provide(one.url, two.url, **responses)
+        end = end_of(await router.call(**RESPONSES, body=body(store=False)))
+        assert (told or status, 2) == (end.upstream_error.http_status, end.attempts)
+        if told:
+            assert 20 == end.upstream_error.retry_after.seconds
+        # While it is left alone only the other one is asked.
+        again = end_of(await router.call(**RESPONSES, body=body(store=False)))
+        assert (429 if told else status, 1) == (again.upstream_error.http_status, again.attempts)
 
 
 async def test_case_P2_a_stream_without_its_last_event_completes(tmp_path):

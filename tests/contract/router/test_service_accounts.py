@@ -107,6 +107,10 @@ class World:
     def sent_tokens(self):
         return [seen.headers["authorization"] for seen in self.up.seen]
 
+    def counted(self, result):
+        counter = self.router.metrics.counter("attempts_total", "", ("provider", "result"))
+        return counter.labels("p0", result).value
+
     def assert_nothing_shown(self, messages=()):
         """Neither a piece of the file nor a token, in a log or in what a client gets."""
         shown = self.router.out.getvalue() + "".join(map(str, messages))
@@ -200,16 +204,49 @@ async def test_a_token_that_cannot_be_renewed_is_used_to_its_end(tmp_path):
         assert 1 == len(set(world.sent_tokens()))
 
 
-async def test_a_token_that_was_refused_is_not_sent_again(tmp_path):
-    """It may have been revoked: the next call gets another one."""
+async def test_a_token_that_was_refused_is_got_anew_within_its_call(tmp_path):
+    """It may have been revoked: many calls at once need one other, and nobody is alarmed."""
+    async with World(tmp_path) as world:
+        await world.provide()
+        await world.router.call(**call())
+        dead = f"Bearer {world.tokens.tokens[0]}"
+        world.up.scripts[MODEL] = lambda: (
+            h.answer({}, 401)
+            if world.up.seen[-1].headers["authorization"] == dead
+            else h.answer(ANSWER)
+        )
+        many = await asyncio.gather(*(world.router.call(**call()) for _ in range(5)))
+        ends = [end_of(messages) for messages in many]
+        assert {pb.END_REASON_COMPLETED} == {end.reason for end in ends}
+        assert {2} == {end.attempts for end in ends}
+        assert 2 == len(world.tokens.tokens)
+        assert not world.router.logged("provider_key.refused")
+
+
+async def test_a_key_whose_new_token_is_refused_as_well_is_bad(tmp_path):
+    """Asked twice, once with each, then told: the operator is alarmed once, and the key rests."""
     async with World(tmp_path) as world:
         world.up.scripts[MODEL] = h.answer({}, 401)
         await world.provide()
-        await world.router.call(**call())
-        world.up.scripts[MODEL] = h.answer(ANSWER)
-        await world.router.call(**call())
+        end = end_of(await world.router.call(**call()))
+        assert (401, 2) == (end.upstream_error.http_status, end.attempts)
         assert [f"Bearer {token}" for token in world.tokens.tokens] == world.sent_tokens()
-        assert 2 == len(world.tokens.tokens)
+        assert 1 == len(world.router.logged("provider_key.refused"))
+        assert ["token_refused", "bad_key"] == [
+            result for result in ("token_refused", "bad_key", "refused") if world.counted(result)
+        ]  # fmt: skip
+
+
+async def test_without_another_token_the_refused_call_goes_to_the_next_key(tmp_path):
+    """A token server that is away is no reason to send the dead one again."""
+    async with World(tmp_path) as world:
+        await world.provide()
+        await world.router.call(**call())
+        world.up.scripts[MODEL] = h.answer({}, 401)
+        world.tokens.told = h.answer({}, 500)
+        end = end_of(await world.router.call(**call()))
+        assert (401, 1) == (end.upstream_error.http_status, end.attempts)
+        assert 2 == len(world.up.seen)
 
 
 async def test_a_removed_key_takes_its_token_along(tmp_path):
@@ -250,9 +287,7 @@ async def test_without_a_token_the_next_key_is_tried(tmp_path, monkeypatch, told
         assert 1 == world.router.metrics.counter(
             "token_exchanges_total", "", ("result",)
         ).labels(why).value  # fmt: skip
-        assert 1 == world.router.metrics.counter(
-            "attempts_total", "", ("provider", "result")
-        ).labels("p0", result).value  # fmt: skip
+        assert 1 == world.counted(result)
         rows = world.router.store.rows
         await world.provide(key="AIza-a-plain-api-key-0123456789")
         (plain,) = world.router.store.rows.providers

@@ -154,6 +154,29 @@ async def test_what_was_said_before_must_be_covered(tmp_path):
             await router.call(**RESPONSES, body=going_on, reservation_token=token)
 
 
+async def test_what_a_turn_did_not_read_is_reserved_for_the_next(tmp_path):
+    """Thinking that one turn leaves out and the next reads; what may be cut off is not known again."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        await serve(router, up)
+
+        async def context(number: int, read: int, written: int, **members: object) -> int:
+            usage = {"input_tokens": read, "output_tokens": written}
+            up.scripts["up"] = h.answer({**RESPONSE, "id": f"resp_{number}", "usage": usage})
+            await router.call(**RESPONSES, body=body(**members))
+            return router.stored.rows[f"resp_{number}"].context_tokens
+
+        assert 51_000 == await context(1, 1_000, 50_000)
+        goes_on = {"previous_response_id": "resp_1", "reasoning": {"context": "current_turn"}}
+        # 700 for what a vendor adds unasked.
+        assert 51_000 + len(body(**goes_on)) + 700 + 100 == await context(2, 1_200, 100, **goes_on)
+        assert 90_010 == await context(3, 90_000, 10, previous_response_id="resp_2")
+        auto = {"previous_response_id": "resp_3", "truncation": "auto"}
+        assert 0 == await context(4, 2_000, 100, **auto)
+        assert 0 == await context(5, 2_000, 100, previous_response_id="resp_4")
+        assert 0 == await context(6, 2_000, 100, truncation="auto")
+        assert 2_100 == await context(7, 2_000, 100, truncation="disabled")
+
+
 async def test_nobody_goes_on_from_anothers_response(tmp_path):
     """The tenant of the token counts. Unknown, forged, another's: nobody is asked, nothing charged."""
     async with fake_upstream() as up, harness(tmp_path) as router:

@@ -90,6 +90,19 @@ async def test_an_id_that_an_account_repeats_says_nothing_of_its_length(postgres
     assert 500 == (await store.find("t", "resp_2", now_ms=NOW)).context_tokens
 
 
+async def test_routers_that_enter_the_same_ids_wait_for_no_circle(postgres_store):
+    """An upstream that repeats ids, told in any order: every batch is entered, others' rows too."""
+    ids = list(range(60))
+    for number in range(6):
+        async with asyncio.TaskGroup() as group:
+            for told in (ids, ids[::-1], ids[30:] + ids[:30]):
+                rows = [response(f"resp_{each}") for each in told]
+                rows.insert(30, response(f"resp_u{number}_{told[0]}", "u"))
+                group.create_task(postgres_store.put(rows))
+        for first in (0, 59, 30):
+            assert await postgres_store.find("u", f"resp_u{number}_{first}", now_ms=NOW)
+
+
 async def test_what_expired_is_not_found_and_swept(postgres_store, monkeypatch):
     """After thirty days, in bounded steps; what has not expired stays."""
     store = postgres_store
@@ -138,13 +151,14 @@ async def test_what_was_recorded_is_durable(postgres_store):
 class Slow(MemoryStored):
     """A store that takes its time, or is away."""
 
-    def __init__(self, seconds=0.0, *, away=False):
+    def __init__(self, seconds=0.0, *, away=False, fails=0):
         super().__init__()
-        self.seconds, self.away = seconds, away
+        self.seconds, self.away, self.fails = seconds, away, fails
 
     async def put(self, responses):
         await asyncio.sleep(self.seconds)
-        if self.away:
+        self.fails -= 1
+        if self.away or self.fails >= 0:
             raise psycopg.OperationalError("gone")
         await super().put(responses)
 
@@ -160,6 +174,14 @@ async def test_a_slow_store_holds_an_answer_up_for_a_bound_only():
         assert 1 == count("late")
         await asyncio.sleep(0.6)
         assert await store.find("t", "resp_1", now_ms=NOW) is not None
+
+
+@pytest.mark.parametrize(("fails", "result"), [(1, "entered"), (2, "lost")])
+async def test_a_batch_that_failed_is_tried_once_more(fails, result):
+    """All of it is entered or none, so it may be; others' rows are not lost by a conflict."""
+    async with recording(Slow(fails=fails)) as (recorder, count, _):
+        await recorder.record(response())
+        assert 1 == count(result)
 
 
 async def test_a_store_that_is_away_loses_the_row_and_not_the_answer(monkeypatch):

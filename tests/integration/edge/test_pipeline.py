@@ -290,9 +290,15 @@ ENDS = [
     (end(UPSTREAM, cost=0, http_status=401), 502, "provider_unavailable"),
     (end(UPSTREAM, cost=0, http_status=403), 502, "provider_unavailable"),
     (
-        end(UPSTREAM, cost=0, http_status=400, scrubbed_message="too long", code="ctx"),
+        end(
+            UPSTREAM,
+            cost=0,
+            http_status=400,
+            scrubbed_message="too long",
+            code="context_length_exceeded",
+        ),
         400,
-        "ctx",
+        "context_length_exceeded",
     ),
     (end(UPSTREAM, cost=0, http_status=429), 429, "upstream_rate_limited"),
     (end(router_pb2.END_REASON_UPSTREAM_TIMEOUT, cost=0), 504, "upstream_timeout"),

@@ -25,6 +25,8 @@ class ErrorShape:
     event: Callable[[bytes], bytes]
     # The protocol's own codes of a refused request: of an upstream's no others are told.
     codes: frozenset[str]
+    # The members that a request of the protocol has: an upstream's word is told of these alone.
+    params: frozenset[str]
     # The code by which clients know that a prompt does not fit into the model; empty: by its words.
     too_long: str = ""
     # The body that tells of an error, of what OpenAI's and Anthropic's shape at once says of it and

@@ -6,27 +6,28 @@ and what is said of a failure is what tollgate_dialects has scrubbed.
 """
 
 import asyncio
-import re
+from collections import deque
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_dialects.conversation.translation import Untranslatable
 from tollgate_dialects.dialect import Asked, UpstreamDialect
 from tollgate_dialects.registry import UPSTREAM_DIALECTS
+from tollgate_dialects.request.variants import Variant
 from tollgate_kit.clock import Clock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.secret import Secret
 from tollgate_router import translation
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import EndReason
 from tollgate_router.providers import endpoint
 from tollgate_router.providers.access_token import TokenFault
 from tollgate_router.providers.catalogue import Candidate, Snapshot
+from tollgate_router.providers.key_secrets import KeySecrets
 from tollgate_router.providers.provider_keys import OpenKey, ProviderKeys
 from tollgate_router.providers.request_head import RequestHead
 from tollgate_router.reservation import UsedReservations
@@ -38,10 +39,8 @@ from tollgate_router.upstream.upstream import ERROR_BODY_MAX, Upstream
 
 # An error's body is worth this much waiting, no more: the call has failed already.
 ERROR_BODY_SECONDS = 1.0
-SOUGHT_KEY_BYTES_MIN = 16
-# Escapes of ASCII, of which every key is made.
-_ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|([/\"\\]))")
-_ESCAPED_BY_A_BACKSLASH = frozenset(b'/"\\')
+_Way: TypeAlias = tuple[Variant, ...]
+_MENDED = routing.OPERATORS_FAULT | {routing.Result.STALE}
 _RESULT_OF_FAULT = {
     Fault.CONNECT: routing.Result.CONNECT_FAILED,
     Fault.TIMEOUT: routing.Result.TIMEOUT,
@@ -56,19 +55,7 @@ class Opened(NamedTuple):
     # The upstream's.
     dialect: UpstreamDialect
     # What must not be in the answer, nor in anything that is said of it.
-    secrets: tuple[Secret, ...]
-
-    def leaks(self, data: bytes) -> bool:
-        """Whether the upstream sent its own key back, or a piece of it that is secret.
-
-        One too short to be a key is not sought.
-        """
-        secrets = [secret.reveal_bytes() for secret in self.secrets]
-        return _holds_one(data, [one for one in secrets if len(one) >= SOUGHT_KEY_BYTES_MIN])
-
-    def revealed(self) -> list[str]:
-        """The secrets as texts, for what scrubs them."""
-        return _revealed(self.secrets)
+    secrets: KeySecrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +82,40 @@ def broken_answer(reason: EndReason, error: upstream_error.UpstreamFault | None)
 @dataclass(frozen=True, slots=True)
 class ContactRefused:
     """The reservation's one contact was claimed by somebody else in the meantime."""
+
+
+class _Attempt(NamedTuple):
+    """Who is asked, with what, and what for."""
+
+    candidate: Candidate
+    key: OpenKey
+    upstream: UpstreamDialect
+    # Of serving, where it has a rate of its own; None: no call, and no news of what calls get.
+    way: _Way | None = ()
+    # A token of this key was refused in this call already.
+    is_renewed: bool = False
+
+
+@dataclass(slots=True)
+class _Failed:
+    """What is told if nobody answers: what may pass, not what only the operator can mend."""
+
+    # Somebody else asked to be left alone.
+    resting: NotOpened | None
+    outcome: NotOpened | None = None
+    result: routing.Result | None = None
+
+    def add(self, outcome: NotOpened, result: routing.Result) -> None:
+        """An attempt after which another may be made."""
+        if self.outcome is None or self.result in _MENDED or result not in _MENDED:
+            self.outcome, self.result = outcome, result
+
+    def rather_than(self, result: routing.Result) -> NotOpened | None:
+        """What is told in this result's stead: who can read the conversation may be back soon."""
+        if result is not routing.Result.OTHER_ACCOUNT:
+            return None
+        may_pass = self.result is not None and self.result not in _MENDED
+        return self.outcome if may_pass else self.resting
 
 
 class Attempts:
@@ -133,19 +154,19 @@ class Attempts:
     ) -> Opened | NotOpened | ContactRefused:
         """Try candidates until one answers 2xx, refuses the request itself, or none is left."""
         self._retries.call()
-        candidates = catalogue.candidates(
+        served = catalogue.candidates(
             call.dialect.provider, call.model, translated=call.may_be_translated
         )
         if call.account is not None:
-            candidates = tuple(c for c in candidates if (c.provider, c.key_id) == call.account)
-        order = self.health.order(candidates, now_ms=self._now_ms())
-        if order.wait_ms:
-            return NotOpened(
-                EndReason.UPSTREAM_ERROR, 429, code="rate_limited", retry_after_ms=order.wait_ms
-            )
-        failure: NotOpened | None = None
-        told: routing.Result | None = None
-        for candidate in order.candidates:
+            served = tuple(c for c in served if (c.provider, c.key_id) == call.account)
+        order = self.health.order(served, now_ms=self._now_ms(), way=_way(call.asked.variants))
+        resting = _resting(order.wait_ms)
+        if resting and not order.candidates:
+            return resting
+        failed = _Failed(resting)
+        candidates, renewed = deque(order.candidates), frozenset[str]()
+        while candidates:
+            candidate = candidates.popleft()
             key = self._keys.at_hand(candidate) or await self._open_key(candidate)
             if key is None:
                 continue
@@ -154,7 +175,7 @@ class Attempts:
             try:
                 body = translation.upstream_body(call, candidate, upstream)
             except (Untranslatable, BadRequest) as cannot:
-                failure = failure or _not_said(cannot)
+                failed.outcome = failed.outcome or _not_said(cannot)
                 continue
             if call.attempts == 0:
                 if not self._reservations.contact(call.reservation_id):
@@ -165,19 +186,18 @@ class Attempts:
             call.candidate = candidate
             call.dropped = body.dropped
             head = _head(call, candidate, key, upstream, body)
-            outcome, result = await self._try(candidate, key, upstream, head, body.data)
+            way = _way(translation.asked_of(call, upstream).variants)
+            attempt = _Attempt(candidate, key, upstream, way, candidate.key_id in renewed)
+            outcome, result = await self._try(attempt, head, body.data)
             if isinstance(outcome, NotOpened) and upstream is not call.dialect:
                 outcome = _in_words_of(call, outcome)
             if isinstance(outcome, Opened) or not routing.may_retry(result):
-                return outcome
-            # What may pass is told rather than what only the operator can mend.
-            if (
-                failure is None
-                or told in routing.OPERATORS_FAULT
-                or result not in routing.OPERATORS_FAULT
-            ):
-                failure, told = outcome, result
-        return failure or NotOpened(EndReason.NO_ROUTE)
+                return failed.rather_than(result) or outcome
+            if result is routing.Result.STALE:
+                renewed |= {candidate.key_id}
+                candidates.appendleft(candidate)
+            failed.add(outcome, result)
+        return failed.outcome or NotOpened(EndReason.NO_ROUTE)
 
     async def ask(self, candidate: Candidate, method: str, below: str) -> Opened | NotOpened:
         """A request without a body, below where its calls go: at this upstream alone, once.
@@ -189,7 +209,7 @@ class Attempts:
             return NotOpened(EndReason.NO_ROUTE)
         upstream = UPSTREAM_DIALECTS[candidate.protocol]
         head = key.head.at(key.head.target + below, method)
-        outcome, _ = await self._try(candidate, key, upstream, head, b"")
+        outcome, _ = await self._try(_Attempt(candidate, key, upstream, way=None), head, b"")
         return outcome
 
     def broke(self, candidate: Candidate, error: upstream_error.UpstreamFault | None) -> None:
@@ -206,10 +226,16 @@ class Attempts:
         self.health.record(candidate, result, now_ms=self._now_ms())
 
     def _record(
-        self, candidate: Candidate, result: routing.Result, wait_ms: int | None = None
+        self,
+        candidate: Candidate,
+        result: routing.Result,
+        wait_ms: int | None = None,
+        way: _Way | None = (),
     ) -> None:
         """Feed what became of an attempt to the key's health and the metrics."""
-        self.health.record(candidate, result, now_ms=self._now_ms(), retry_after_ms=wait_ms)
+        now_ms = self._now_ms()
+        if way is not None:
+            self.health.record(candidate, result, now_ms=now_ms, retry_after_ms=wait_ms, way=way)
         self._attempts.labels(candidate.provider, result.value).inc()
 
     async def _open_key(self, candidate: Candidate) -> OpenKey | None:
@@ -230,13 +256,9 @@ class Attempts:
             return None
 
     async def _try(
-        self,
-        candidate: Candidate,
-        key: OpenKey,
-        upstream: UpstreamDialect,
-        head: RequestHead,
-        body: bytes,
+        self, attempt: _Attempt, head: RequestHead, body: bytes
     ) -> tuple[Opened | NotOpened, routing.Result]:
+        candidate, key, upstream, way, _ = attempt
         try:
             answer = await self._upstream.send(key.signed(head, body, self._clock), body)
         except UpstreamFault as fault:
@@ -246,13 +268,12 @@ class Attempts:
             reason = EndReason.UPSTREAM_TIMEOUT if timed_out else EndReason.UPSTREAM_ERROR
             return NotOpened(reason, is_unknown=fault.fault is not Fault.CONNECT), result
         if refusal.result_of(answer.status) is routing.Result.OK:
-            self._record(candidate, routing.Result.OK)
+            self._record(candidate, routing.Result.OK, way=way)
             return Opened(answer, candidate, upstream, key.secrets), routing.Result.OK
-        return await self._refused(answer, candidate, key, upstream)
+        return await self._refused(answer, attempt)
 
-    async def _refused(
-        self, answer: Answer, candidate: Candidate, key: OpenKey, upstream: UpstreamDialect
-    ) -> tuple[NotOpened, routing.Result]:
+    async def _refused(self, answer: Answer, attempt: _Attempt) -> tuple[NotOpened, routing.Result]:
+        candidate, key, upstream, way, is_renewed = attempt
         start = b""
         try:
             async with asyncio.timeout(ERROR_BODY_SECONDS):
@@ -261,24 +282,22 @@ class Attempts:
             pass
         finally:
             answer.close()
-        wait_ms = upstream_error.retry_after_ms(answer.headers, start)
+        is_rate, now_ms = answer.status == HTTPStatus.TOO_MANY_REQUESTS, self._clock.unix_ms()
+        wait_ms = upstream_error.retry_after_ms(
+            answer.headers, start, now_unix_ms=now_ms, is_rate=is_rate
+        )
         result, status = refusal.judge(answer.status, start, answer.headers)
-        self._record(candidate, result, wait_ms)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            self._keys.forget(candidate)
+        is_token = answer.status == HTTPStatus.UNAUTHORIZED and self._keys.forget(candidate, key)
+        if is_token and not is_renewed:
+            result = routing.Result.STALE
+        self._record(candidate, result, wait_ms, way)
         if result in routing.OPERATORS_FAULT:
             self._alarm(candidate, result, answer.status)
         message, code, param = upstream_error.describe(
-            status,
-            start,
-            answer.headers,
-            upstream.answer.error_codes,
-            _revealed(key.secrets),
+            status, start, answer.headers, upstream.answer.error_codes, key.secrets.revealed()
         )
-        refused = NotOpened(
-            EndReason.UPSTREAM_ERROR, status, message, code, param, retry_after_ms=wait_ms
-        )
-        return refused, result
+        told = (status, message, code, param, wait_ms)
+        return NotOpened(EndReason.UPSTREAM_ERROR, *told), result
 
     def _alarm(self, candidate: Candidate, result: routing.Result, status: int) -> None:
         """Tell the operator, for nobody else can help."""
@@ -293,6 +312,17 @@ class Attempts:
 
     def _now_ms(self) -> int:
         return int(self._clock.monotonic() * 1000)
+
+
+def _resting(wait_ms: int) -> NotOpened | None:
+    if not wait_ms:
+        return None
+    return NotOpened(EndReason.UPSTREAM_ERROR, 429, code="rate_limited", retry_after_ms=wait_ms)
+
+
+def _way(variants: tuple[Variant, ...]) -> _Way:
+    """Where a model runs has no rate of its own; how fast, and when, has."""
+    return tuple(variant for variant in variants if not variant.is_binding)
 
 
 def _in_words_of(call: UpstreamCall, refused: NotOpened) -> NotOpened:
@@ -326,25 +356,3 @@ def _head(
         head = head.at(endpoint.target(candidate.address, spoken, asked))
     headers = {**(spoken.stream_headers if call.asked.stream else {}), **body.headers}
     return head.with_headers(headers) if headers else head
-
-
-def _holds_one(data: bytes, secrets: list[bytes]) -> bool:
-    if any(secret in data for secret in secrets):
-        return True
-    # A client reads it as well where JSON writes it in escapes. Most chunks have a backslash, a
-    # line's end is written with one: only those that can hide a key are rewritten, and once.
-    may_hide = b"\\u00" in data or (
-        b"\\" in data and not all(map(_ESCAPED_BY_A_BACKSLASH.isdisjoint, secrets))
-    )
-    if not may_hide:
-        return False
-    plain = _ESCAPE.sub(_unescaped, data)
-    return any(secret in plain for secret in secrets)
-
-
-def _revealed(secrets: tuple[Secret, ...]) -> list[str]:
-    return [secret.reveal() for secret in secrets]
-
-
-def _unescaped(found: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(found[1].decode()) if found[1] else found[2]

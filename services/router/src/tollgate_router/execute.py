@@ -33,8 +33,9 @@ from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import Charge, EndReason
 from tollgate_router.config import ExecuteConfig
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
+from tollgate_router.providers.key_secrets import Told
 from tollgate_router.stored.recorder import Records
-from tollgate_router.stored.response import StoredResponse
+from tollgate_router.stored.response import StoredResponse, kept_tokens
 from tollgate_router.stream import Stream
 from tollgate_router.upstream.fault import Fault, UpstreamFault
 from tollgate_router.upstream.upstream import UpstreamConfig
@@ -155,7 +156,7 @@ class Executor:
     async def _unary(self, call: UpstreamCall, opened: Opened) -> router_pb2.ExecuteResponse:
         """Read the whole body and meter it; a body that is no answer is not passed on."""
         answer = opened.answer
-        meter = BodyMeter(opened.dialect.answer, secrets=opened.revealed())
+        meter = BodyMeter(opened.dialect.answer, secrets=opened.secrets.revealed())
         data, reason = b"", EndReason.UPSTREAM_ERROR
         try:
             meter.feed(await answer.read_all(self._upstream.answer_bytes_max))
@@ -164,9 +165,8 @@ class Executor:
             answer.close()
             if fault.fault is Fault.TIMEOUT:
                 reason = EndReason.UPSTREAM_TIMEOUT
-        if opened.leaks(data):
-            self._attempts.broke(opened.candidate, None)
-            return self._not_opened(call, NotOpened(reason, is_unknown=True))
+        if opened.secrets.are_in(data):
+            return self._withheld(call, opened, reason)
         if meter.finished:
             reason = EndReason.COMPLETED
         charged = charge.of_call(
@@ -184,6 +184,8 @@ class Executor:
                 reason = EndReason.UPSTREAM_ERROR
         elif renaming := translation.renaming(call, opened.candidate, opened.dialect):
             data = renaming.body(data)
+        if Told(opened.secrets).leaks(data):
+            return self._withheld(call, opened, EndReason.UPSTREAM_ERROR)
         self._finished(call, reason, charged, meter.flag)
         await self._keep(call, meter.kept_as, charged, meter.flag)
         if reason is not EndReason.COMPLETED:
@@ -195,6 +197,13 @@ class Executor:
             data=data,
             end=messages.end(call, reason, charged),
         )
+
+    def _withheld(
+        self, call: UpstreamCall, opened: Opened, reason: EndReason
+    ) -> router_pb2.ExecuteResponse:
+        """The upstream's own key is in its answer, or would be in what is made of it."""
+        self._attempts.broke(opened.candidate, None)
+        return self._not_opened(call, NotOpened(reason, is_unknown=True))
 
     def _close(self, call: UpstreamCall, stream: Stream) -> None:
         """A stream ended: count it, record its upstream's fault, keep its connection if it can."""
@@ -240,13 +249,12 @@ class Executor:
     async def _keep(self, call: UpstreamCall, kept_as: str, charged: Charge, flag: Flag) -> None:
         """Enter a whole answer that the upstream keeps, before its client can read its last byte.
 
-        What the next turn reads again is what was reported; a report that cannot be says nothing.
+        A report that cannot be says nothing of what the next turn reads.
         """
         candidate = call.candidate
         if not kept_as or not call.asked.is_to_be_kept or candidate is None:
             return
         is_known = charged.source is UsageSource.UPSTREAM and not flag
-        usage = charged.usage
         response = StoredResponse(
             response_id=kept_as,
             tenant_id=call.tenant_id,
@@ -255,7 +263,7 @@ class Executor:
             provider_key_id=candidate.key_id,
             upstream_model=candidate.upstream_model,
             model=call.model,
-            context_tokens=usage.total_input_tokens + usage[Unit.OUTPUT] if is_known else 0,
+            context_tokens=kept_tokens(call.asked, charged.usage) if is_known else 0,
             create_unix_ms=self._clock.unix_ms(),
         )
         await self._records.record(response)

@@ -18,7 +18,12 @@ from tollgate_router import charge, messages, translation
 from tollgate_router.attempts import Opened, broken_answer
 from tollgate_router.call import UpstreamCall
 from tollgate_router.charge import Charge, EndReason
+from tollgate_router.providers.key_secrets import Told
 from tollgate_router.upstream.fault import Fault, UpstreamFault
+
+
+class _KeyToldError(Exception):
+    """The upstream's own key is in what its answer was translated to."""
 
 
 class Stream:
@@ -35,13 +40,14 @@ class Stream:
         self._translator = (
             translation.stream_translator(call, opened.dialect) if is_translated else None
         )
+        self._client_told = Told(opened.secrets)
         self._renaming = translation.renaming(call, opened.candidate, opened.dialect)
         self._asked = translation.asked_of(call, opened.dialect)
         self._meter = StreamMeter(
             opened.dialect.answer,
             choices=call.asked.choices,
             strip_usage=not (is_translated or call.asked.wants_usage),
-            secrets=opened.revealed(),
+            secrets=opened.secrets.revealed(),
             shapes=shapes,
         )
         # Behind what looks like the end: how much there was, and when, on the loop's clock, it is
@@ -86,8 +92,8 @@ class Stream:
         meter = self._meter
         self._bytes_left -= len(chunk)
         data = meter.feed(chunk) if chunk else meter.finish()
-        if self._opened.leaks(data):
-            return self._end(EndReason.UPSTREAM_ERROR, withheld=True)
+        if self._opened.secrets.are_in(data):
+            return self._withhold()
         reason = self._reason(is_last=not chunk)
         if reason is not None:
             return self._end(reason, data)
@@ -95,6 +101,8 @@ class Stream:
             told = self._told(data)
         except IllegalEventError:
             return self._end(EndReason.UPSTREAM_ERROR)
+        except _KeyToldError:
+            return self._withhold()
         return self._message(told) if told else None
 
     async def _read(self) -> bytes:
@@ -143,7 +151,8 @@ class Stream:
     def _told(self, data: bytes, charged: Usage | None = None) -> bytes:
         """What passes of an upstream's frames, in the client's protocol; `charged`: at the end.
 
-        Raises IllegalEventError, also for a complete answer whose end cannot be told.
+        Raises IllegalEventError, also for a complete answer whose end cannot be told, and
+        _KeyToldError where the upstream's own key would be told.
         """
         translator, meter = self._translator, self._meter
         if translator is None:
@@ -152,36 +161,42 @@ class Stream:
         if charged is None and meter.reported is not None:
             usage = meter.usage
         told = translator.feed(data, usage)
+        if self._client_told.leaks(told):
+            raise _KeyToldError
         if self.reason is EndReason.COMPLETED and not translator.finished:
             raise IllegalEventError
         return told
 
-    def _end(
-        self, reason: EndReason, data: bytes = b"", *, withheld: bool = False
-    ) -> router_pb2.ExecuteResponse:
-        call, meter = self._call, self._meter
+    def _end(self, reason: EndReason, data: bytes = b"") -> router_pb2.ExecuteResponse:
+        call = self._call
         self.reason = reason
-        if withheld:
-            self.charged = charge.UNHEARD
-        else:
-            self.charged = charge.of_call(
-                charge.seen(meter),
-                reason,
-                body=call.body,
-                price=call.price,
-                reserved_nano_usd=call.reserved_nano_usd,
-                asked=self._asked,
-            )
+        self.charged = charge.of_call(
+            charge.seen(self._meter),
+            reason,
+            body=call.body,
+            price=call.price,
+            reserved_nano_usd=call.reserved_nano_usd,
+            asked=self._asked,
+        )
         try:
-            data = self._told(data, self.charged.usage)
+            told = self._told(data, self.charged.usage)
         except IllegalEventError:
-            self.reason = reason = EndReason.UPSTREAM_ERROR
-            data = b""
+            self.reason, told = EndReason.UPSTREAM_ERROR, b""
+        except _KeyToldError:
+            return self._withhold()
+        return self._ended(self.reason, told)
+
+    def _withhold(self) -> router_pb2.ExecuteResponse:
+        """End without a word: the upstream sent its own key."""
+        self.reason, self.charged = EndReason.UPSTREAM_ERROR, charge.UNHEARD
+        return self._ended(self.reason, b"")
+
+    def _ended(self, reason: EndReason, told: bytes) -> router_pb2.ExecuteResponse:
         failure = None
         if reason in (EndReason.UPSTREAM_ERROR, EndReason.UPSTREAM_TIMEOUT):
-            failure = broken_answer(reason, meter.error)
-        message = self._message(data)
-        message.end.CopyFrom(messages.end(call, reason, self.charged, failure))
+            failure = broken_answer(reason, self._meter.error)
+        message = self._message(told)
+        message.end.CopyFrom(messages.end(self._call, reason, self.charged, failure))
         return message
 
     def _message(self, data: bytes) -> router_pb2.ExecuteResponse:

@@ -217,18 +217,62 @@ def test_an_encoded_or_huge_body_says_nothing():
     assert "" == upstream_error.describe(400, body("n" * 300_000), {}, OPENAI).message
 
 
+# 2026-10-21T07:28:00Z
+NOW_MS = 1_792_567_680_000
+
+
+def limits(**told):
+    return {
+        f"anthropic-ratelimit-{name}-{word}": str(value)
+        for name, values in told.items()
+        for word, value in zip(("remaining", "reset"), values, strict=True)
+    }
+
+
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
         ({"Retry-After": "2"}, 2_000), ({"retry-after": "0.5"}, 500),
         ({"retry-after-ms": "120", "retry-after": "9"}, 120), ({}, None),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None), ({"retry-after": "-1"}, None),
-        ({"retry-after": "999999999"}, 86_400_000), ({"retry-after": "1e9"}, None),
+        ({"retry-after": "-1"}, None), ({"retry-after": "1e9"}, None),
+        ({"retry-after": "999999999"}, 86_400_000),
+        # Dates of HTTP, by the clock that it was given.
+        ({"retry-after": "Wed, 21 Oct 2026 07:30:00 GMT"}, 120_000),
+        ({"retry-after": "Wednesday, 21-Oct-26 07:28:01 GMT"}, 1_000),
+        ({"retry-after": "Wed Oct 21 07:28:01 2026"}, 1_000),
+        ({"retry-after": "Wed, 21 Oct 2026 09:30:00 +0200"}, 120_000),
+        ({"retry-after": "Wed, 21 Oct 2026 07:00:00 GMT"}, 0),
+        ({"retry-after": "Wed, 21 Oct 2099 07:28:00 GMT"}, 86_400_000),
+        ({"retry-after": "Wed, 21 Oct 99999 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 41 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "soon"}, None), ({"retry-after": "2026-10-21"}, None),
+        # Anthropic's limits: the last of those that are used up.
+        (limits(requests=(0, "2026-10-21T07:28:40Z")), 40_000),
+        (limits(tokens=(0, "2026-10-21T07:28:40.5Z"), requests=(0, "2026-10-21T07:28:10Z")), 40_000),
+        (limits(tokens=(9, "2026-10-21T07:28:40Z")), None),
+        (limits(tokens=(0, "2026-10-21T07:00:00Z")), 0),
+        (limits(tokens=(0, "2026-10-21T09:29:00+01:30")), 1_860_000),
+        (limits(tokens=(0, "2026-10-21T05:59:00-01:30")), 60_000),
+        (limits(tokens=(0, "2026-13-21T05:59:00Z")), None),
+        (limits(tokens=(0, "2099-10-21T07:00:00+02:00")), 86_400_000),
+        (limits(tokens=(0, "2026-10-21T07:28:40")), None), (limits(tokens=(0, "40")), None),
+        ({"anthropic-ratelimit-tokens-remaining": "0"}, None),
+        ({**limits(tokens=(0, "2026-10-21T07:28:40Z")), "retry-after": "7"}, 7_000),
     ],
 )  # fmt: skip
 def test_retry_after(headers, expected):
-    """Seconds and milliseconds are read, bounded; dates and nonsense are ignored."""
-    assert expected == upstream_error.retry_after_ms(headers)
+    """Seconds, milliseconds, dates and limits that are used up, bounded; nonsense is ignored."""
+    assert expected == upstream_error.retry_after_ms(headers, now_unix_ms=NOW_MS)
+    of_another = upstream_error.retry_after_ms(headers, now_unix_ms=NOW_MS, is_rate=False)
+    assert (expected if "retry" in str(headers).lower() else None) == of_another
+
+
+@given(st.text(max_size=40), st.integers(0, 10**15))
+def test_retry_after_is_bounded_whatever_is_written(text, now_ms):
+    """No date, number or clock makes it fail, or longer than a day."""
+    for headers in ({"retry-after": text}, limits(requests=(0, text))):
+        found = upstream_error.retry_after_ms(headers, now_unix_ms=now_ms)
+        assert found is None or 0 <= found <= 86_400_000
 
 
 @pytest.mark.parametrize(
@@ -241,7 +285,8 @@ def test_google_says_in_its_error_when_to_try_again(delay, expected):
     told = {"error": {"code": 429, "details": [1, {"@type": "x"}, info]}}
     for document in (told, [told]):
         raw = json.dumps(document).encode()
-        assert expected == upstream_error.retry_after_ms({}, raw)
-        assert 2_000 == upstream_error.retry_after_ms({"retry-after": "2"}, raw)
+        assert expected == upstream_error.retry_after_ms({}, raw, now_unix_ms=NOW_MS)
+        header = {"retry-after": "2"}
+        assert 2_000 == upstream_error.retry_after_ms(header, raw, now_unix_ms=NOW_MS)
     for raw in (b'{"retryDelay"', b'"retryDelay"', b'{"error":{"details":{"retryDelay":"1s"}}}'):
-        assert upstream_error.retry_after_ms({}, raw) is None
+        assert upstream_error.retry_after_ms({}, raw, now_unix_ms=NOW_MS) is None

@@ -9,7 +9,8 @@ from tests.unit.dialects.bedrock_converse import aws
 from tests.unit.dialects.conversation import across
 from tollgate_dialects.answer.meter import StreamMeter
 from tollgate_dialects.common.protocol import Protocol
-from tollgate_dialects.conversation.answer import Stop
+from tollgate_dialects.conversation.answer import Answer, Ending, Stop
+from tollgate_dialects.conversation.parts import Text, Thinking
 from tollgate_dialects.conversation.stream import StreamTranslator
 from tollgate_dialects.registry import DIALECTS, UPSTREAM_DIALECTS
 
@@ -124,3 +125,54 @@ def test_a_refusal_of_aws_is_one_in_a_stream(target):
     )
     out = translator.feed(meter.feed(raw) + meter.finish(), meter.usage)
     assert Stop.REFUSAL is across.added_up(target, out).ending.stop
+
+
+WHY = "This request is about what is not talked of."
+EXPLAINED = [
+    (),
+    (Thinking(""),),
+    (Text("half"),),
+    (Thinking("hm"), Text("half", phase="commentary")),
+]
+
+
+@pytest.mark.parametrize("parts", EXPLAINED)
+@pytest.mark.parametrize("target", [CHAT, RESPONSES])
+@pytest.mark.parametrize("source", [MESSAGES, GEMINI])
+def test_a_vendors_explanation_stands_for_a_refusal_without_words(source, target, parts):
+    """In the place of a refusal's words, whole and streamed; that it was cut short is still told."""
+    answer = Answer(parts, Ending(Stop.REFUSAL, category="cyber", explanation=WHY), "a", "m")
+    writer = DIALECTS[source].translation
+    document = writer.write_answer(answer, across.USAGE, across.context())
+    out, finished = across.told(source, target, across.frames(source, answer))
+    assert finished
+    told = across.whole(source, target, document)
+    said = [Text(part.text) for part in parts if isinstance(part, Text)]
+    for found in (
+        DIALECTS[target].translation.read_answer(told), across.added_up(target, out)
+    ):  # fmt: skip
+        words = [part for part in found.parts if isinstance(part, Text)]
+        assert [*said, Text(WHY, is_refusal=True)] == [
+            Text(x.text, (), x.is_refusal) for x in words
+        ]
+        assert Stop.REFUSAL is found.ending.stop
+    if target is CHAT:
+        assert (WHY, "content_filter") == (
+            told["choices"][0]["message"]["refusal"], told["choices"][0]["finish_reason"],
+        )  # fmt: skip
+        assert b'"finish_reason":"content_filter"' in out
+    else:
+        assert "content_filter" == told["incomplete_details"]["reason"]
+        last = across.events(out)[-1]["response"]
+        assert told["output"][-1]["content"] == last["output"][-1]["content"]
+        assert {"type": "refusal", "refusal": WHY} == last["output"][-1]["content"][-1]
+
+
+@pytest.mark.parametrize("target", [CHAT, RESPONSES])
+def test_a_refusals_own_words_need_no_explanation(target):
+    """They are told once, and by nobody but the model."""
+    words = (Text(SAID, is_refusal=True),)
+    answer = Answer(words, Ending(Stop.REFUSAL, explanation=WHY), "a", "m")
+    told = DIALECTS[target].translation.write_answer(answer, across.USAGE, across.context())
+    assert WHY not in json.dumps(told)
+    assert WHY.encode() not in across.frames(target, answer)

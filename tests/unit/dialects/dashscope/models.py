@@ -7,6 +7,7 @@ MODELS = {
     "qwen-72b-chat": (False, False, False),
     "qwen2.5-72b-instruct": (False, False, False),
     "qwen3-32b": (False, True, False),
+    "qwen3-0.6b": (False, True, False),
     "qwen3-30b-a3b-instruct-2507": (False, False, False),
     "qwen3-next-80b-a3b-thinking": (False, True, False),
     "qwq-plus": (False, True, False),

@@ -86,6 +86,49 @@ def test_thinking_and_answer_are_within_the_limit(model, limit, reasoning):
         assert is_told is ("reasoning" not in dropped) is not models.always_thinks(model)
 
 
+OPEN = ["qwen3-8b", "qwen3-0.6b", "qwen3-235b-a22b", "Qwen/Qwen3-32B"]
+OTHERS = [
+    "qwen3-30b-a3b-instruct-2507",
+    "qwen3-235b-a22b-thinking-2507",
+    "qwen3-max",
+    "qwen3.5-27b",
+]
+
+
+@pytest.mark.parametrize("model", OPEN + OTHERS)
+@pytest.mark.parametrize(
+    "reasoning", [None, Reasoning("on", budget_tokens=9), Reasoning("", "low")]
+)
+@pytest.mark.parametrize("limit", [2, 1_000, None])
+def test_the_open_qwen_3_think_in_streams_alone(model, reasoning, limit):
+    """They refuse a call that does not stream and may think: it is told not to, and that is named."""
+    document, dropped = written(ask(reasoning=reasoning), model, limit)
+    parameters = document["parameters"]
+    if model in OPEN:
+        assert parameters["enable_thinking"] is False
+        assert "thinking_budget" not in parameters
+        assert limit == parameters.get("max_tokens")
+        assert (reasoning is not None) is ("reasoning" in dropped)
+    elif reasoning is not None:
+        assert parameters["enable_thinking"] is True
+    streamed, dropped = written(ask(reasoning=reasoning, stream=True), model, 1_000)
+    assert streamed["parameters"].get("enable_thinking") is not False
+    assert "reasoning" not in dropped
+
+
+@pytest.mark.parametrize("model", ["qwen3.5-27b", "qwen3.5-plus", "qwen3-max", "qwen3-8b"])
+@pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high", "xhigh", "max"])
+@pytest.mark.parametrize("limit", [2, 1_000, 100_000, None])
+def test_an_effort_is_a_number_that_leaves_room_for_an_answer(model, effort, limit):
+    """Thinking without a number may have no end; of the limit, half at least is the answer's."""
+    asked = ask(reasoning=Reasoning("", effort), stream=True)
+    parameters = written(asked, model, limit)[0]["parameters"]
+    assert parameters["enable_thinking"] is True
+    assert 0 < parameters["thinking_budget"] <= (limit or 32_768) // 2
+    if limit is not None and "max_tokens" in parameters:
+        assert parameters["max_tokens"] >= limit // 2
+
+
 @pytest.mark.parametrize("model", ["qwq-plus", "qvq-max", "deepseek-r1", "deepseek-r1-0528"])
 @pytest.mark.parametrize("reasoning", [Reasoning("on", budget_tokens=100), Reasoning("on"), None])
 def test_who_knows_no_budget_is_told_none(model, reasoning):

@@ -84,8 +84,10 @@ def end(*output: dict[str, Any]) -> dict[str, Any]:
 )
 def test_nobody_names_what_is_stored(item):
     """However a reference to a stored item is written, it is refused: many share the account."""
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequest) as refused:
         facts(input=[item])
+    words = "Stored items cannot be named here; send them whole, with store: false."
+    assert (words, "input") == (refused.value.message, refused.value.param)
 
 
 @pytest.mark.parametrize("name", ["background", "conversation", "prompt"])

@@ -106,6 +106,24 @@ def test_a_context_of_which_nobody_knows_reserves_what_the_model_reads():
     assert not bound.is_worth_counting(asked, PRICE)
 
 
+@pytest.mark.parametrize("goes_on_first", [True, False])
+def test_no_count_of_a_picture_bounds_a_context_of_which_nobody_knows(goes_on_first):
+    """A picture that the vendor fetches is bounded where the model is known: not all beside it."""
+    part = {"type": "input_image", "image_url": "https://p.example/1.png"}
+    document = {"model": "m", "input": [{"role": "user", "content": [part]}]}
+    body = orjson.dumps(document | {"previous_response_id": ID})
+    facts = requests.read(body, OPENAI_RESPONSES.request)
+    known = calibrations.of_model("gpt-5-mini")
+    close = close_bound.count(body, OPENAI_RESPONSES.request, known)
+    for context_tokens, is_bounded in ((0, False), (7, True)):
+        asked = facts.going_on(context_tokens) if goes_on_first else facts
+        asked = close.of(asked)
+        asked = asked if goes_on_first else asked.going_on(context_tokens)
+        assert is_bounded is not asked.unbounded_input
+        found = bound.input_tokens(asked, PRICE)
+        assert found == (close.tokens + 7 if is_bounded else PRICE.max_input_tokens)
+
+
 @pytest.mark.parametrize(
     ("action", "written", "sent"),
     [
@@ -138,6 +156,7 @@ def test_a_query_passes_word_by_word(action, written, sent):
         ("input_items", "limit=101"),
         ("input_items", "limit=0"),
         ("input_items", "limit=\u0661"),
+        ("input_items", "limit=1\u0663"),
         ("input_items", "order=up"),
         ("input_items", "after=../x"),
         ("input_items", "stream=true"),

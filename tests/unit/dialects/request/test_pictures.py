@@ -123,6 +123,25 @@ def test_case_M10_an_odd_header_counts_as_the_dearest_picture(data):
 
 
 @pytest.mark.parametrize(
+    "marker", [0x00, 0x01, 0x02, 0xBF, 0xC8, *range(0xD0, 0xDA), 0xDC, 0xF0, 0xFD]
+)
+def test_case_M10_a_jpeg_hides_no_size_behind_a_marker_that_decoders_skip_otherwise(marker):
+    """`FF 00 00 06 FF FE ...` is a segment of six bytes to some, and junk and a comment to libjpeg."""
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + 60) + jpeg(1, 1)[2:].ljust(60, b"\0")
+    liar = b"\xff\xd8\xff" + bytes((marker,)) + b"\x00\x06" + comment + jpeg(4_000, 4_000)[2:]
+    found = pictures.of_data_url(data_url(liar, "jpeg"), pictures.dearest_tokens)
+    assert (None, pictures.DEAREST_TOKENS) == (found.size, found.tokens)
+
+
+@pytest.mark.parametrize("marker", [0xC4, 0xCC, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE])
+def test_case_M10_what_stands_before_a_jpegs_scan_is_skipped(marker):
+    """Tables, comments and what applications say: each by its length, whatever is in it."""
+    segment = b"\xff" + bytes((marker,)) + b"\0\x0d\xff\xc0" + bytes(9)
+    honest = b"\xff\xd8" + segment + jpeg(40, 30)[2:]
+    assert (40, 30) == pictures.of_data_url(data_url(honest), pictures.dearest_tokens).size
+
+
+@pytest.mark.parametrize(
     "url",
     ["data:image/png;base64,hello world " + "x" * 999, "data:image/svg+xml,<svg>" + "x" * 999,
      "data:image/png;base64,AAAA;base64,AA!" + "x" * 999, "data:image/png;base64,AAA=A" + "x" * 999],

@@ -64,7 +64,7 @@ def read(document: dict[str, Any], protocol: Protocol = CHAT) -> request.Request
 def test_a_wav_is_never_bounded_below_what_it_lasts(ms, rate, channels, bits, before):
     """At Gemini's 32 tokens a second, rounded up for each file, and not much above it."""
     data = wav(ms / 1_000, rate=rate, channels=channels, bits=bits, before=before)
-    found = sounds.most_tokens(encoded(data))
+    found = sounds.most_tokens(encoded(data), "wav")
     assert found is not None
     assert ms * 32 / 1_000 <= found <= ms * 32 / 1_000 + 105
 
@@ -74,7 +74,7 @@ def test_an_mp3_is_never_bounded_below_what_it_lasts(kbps, frames, tagged):
     """Frames of 72 ms at MPEG-2.5's 8 kHz are the longest; even 8 kbit/s has a thousand bytes."""
     frame = (b"\xff\xe3\x18\xc4" + bytes(kbps * 9))[: kbps * 9]
     data = (b"ID3\x04\0\0\0\0\x01\x00" + bytes(128)) * tagged + frame * frames
-    found = sounds.most_tokens(encoded(data))
+    found = sounds.most_tokens(encoded(data), "mp3")
     assert found is not None
     assert found >= frames * 0.072 * 32
 
@@ -87,12 +87,16 @@ def test_an_mp3_is_never_bounded_below_what_it_lasts(kbps, frames, tagged):
         # A hertz of sound in a second, a header that says it twice, one that is packed.
         encoded(wav(1, rate=8_000)[:24] + struct.pack("<I", 1) + wav(1, rate=8_000)[28:]),
         encoded(wav(1, before=wav(1)[12:36])), encoded(wav(1, kind=17)), encoded(wav(1, kind=0xFFFE)), encoded(wav(1)[:36]),
-        encoded(b"RIFF" + bytes(40)), encoded(wav(1, channels=9)),
+        encoded(b"RIFF" + bytes(40)), encoded(wav(1, channels=8)), encoded(wav(1, rate=192_000)),
+        encoded(wav(1, bits=64, kind=3)), encoded(wav(1)[:-1]),
+        # The bytes of a second and of a sample, each said as what they are not.
+        encoded(wav(1)[:28] + struct.pack("<I", 16_000) + wav(1)[32:]),
+        encoded(wav(1)[:32] + struct.pack("<H", 1) + wav(1)[34:]),
     ],
 )  # fmt: skip
 def test_what_may_last_longer_than_it_looks_has_no_bound(data):
     """The model's own input limit is reserved, all of it at the price of sound."""
-    assert sounds.most_tokens(data) is None
+    assert (None, None) == tuple(sounds.most_tokens(data, form) for form in ("wav", "mp3"))
     facts = read(chat(data))
     assert facts.unbounded_input
     assert 100_000 * 33_000 + 10 * 2_000 == worst_case(facts, PRICE).amount_nano_usd
@@ -102,8 +106,33 @@ def test_what_may_last_longer_than_it_looks_has_no_bound(data):
 def test_any_bytes_have_a_bound_or_none(data):
     """Nothing that a client sends makes a reader fail."""
     for start in (b"", wav(0)[:12], b"ID3", b"\xff\xe3"):
-        found = sounds.most_tokens(encoded(start + data))
-        assert found is None or found > 0
+        for form in ("wav", "mp3", "flac", None, ["wav"]):
+            found = sounds.most_tokens(encoded(start + data), form)
+            assert found is None or found > 0
+
+
+MP3 = (b"\xff\xe3\x18\xc4" + bytes(68)) * 200
+
+
+@pytest.mark.parametrize(
+    ("data", "form", "is_bounded"),
+    [
+        (wav(1), "wav", True), (wav(1), "mp3", False), (wav(1), "flac", False), (wav(1), None, False),
+        (wav(1), "audio/wav", True), (wav(1), "audio/mpeg", False), (wav(1), "audio/x-wav", True),
+        (MP3, "mp3", True), (MP3, "wav", False), (MP3, "audio/mpeg", True), (MP3, "audio/ogg", False),
+        (wav(0) + MP3, "mp3", False), (MP3, "audio/mp3;codecs=x", False), (wav(1), {}, False),
+    ],
+)  # fmt: skip
+def test_sound_is_bounded_as_what_it_is_declared(data, form, is_bounded):
+    """A WAV's header before the frames of an MP3 says nothing of how long an MP3's decoder hears."""
+    assert is_bounded is (sounds.most_tokens(encoded(data), form) is not None)
+    part = {"type": "input_audio", "input_audio": {"data": encoded(data), "format": form}}
+    facts = read({"model": "m", "messages": [{"role": "user", "content": [part]}]})
+    assert is_bounded is not facts.unbounded_input
+    if isinstance(form, str) and "/" in form:
+        blob = {"inlineData": {"mimeType": form, "data": encoded(data)}}
+        facts = read({"contents": [{"parts": [blob]}]}, GEMINI)
+        assert is_bounded is not facts.unbounded_input
 
 
 def test_a_worst_case_with_sound_by_hand():

@@ -22,15 +22,21 @@ STATUSES = (400, 404, 413, 422, 429)
 LEAKS = ("gpu-node-17", "InternalError.Algo.Pod", "Deployment.East2", "acme_prod", "gpt-4o-eu")
 
 
-def told(face, status, code):
+def told(face, status, code, param=""):
     """The error of an upstream as a client of a protocol gets it: plain, and within a stream."""
     shape = face.dialect.errors
     refusal = public_errors.upstream_failure(
-        "UPSTREAM_ERROR", status=status, message="words", code=code, param="", retry_after_ms=None
+        "UPSTREAM_ERROR",
+        status=status,
+        message="words",
+        code=code,
+        param=param,
+        retry_after_ms=None,
     )
     body = public_errors.body(
-        refusal, kind=shape.kind(refusal.status), codes=shape.codes, trace_id="T", request_id="R"
-    )
+        refusal, kind=shape.kind(refusal.status), codes=shape.codes, params=shape.params,
+        trace_id="T", request_id="R",
+    )  # fmt: skip
     data = orjson.dumps(shape.body(body, refusal.status))
     return data + shape.event(data)
 
@@ -65,6 +71,34 @@ def test_what_router_says_itself_is_told(face):
     """A protocol that cannot carry the request is no upstream's word."""
     code = Code.UNSUPPORTED_PARAMETER.value
     assert code.encode() in told(face, 400, code).lower()
+
+
+@pytest.mark.parametrize("face", FACES, ids=lambda face: face.protocol.value)
+@given(
+    param=st.sampled_from((*LEAKS, "prod-eastus2-backend", "db01.int", "model.gpt-4o-eu"))
+    | st.from_regex(re.compile(r"[A-Za-z0-9_.\-\[\]]{5,64}", re.ASCII), fullmatch=True)
+)
+def test_red_line_3_a_parameter_of_the_upstreams_own_is_told_nobody(face, param):
+    """What begins with no member of the client's request is not told; what does is one."""
+    known = re.split(r"[.\[]", param)[0] in face.dialect.errors.params
+    assert known or told(face, 400, "", param) == told(face, 400, "")
+    if "-" in param:
+        assert param.encode() not in told(face, 400, "", param)
+
+
+@pytest.mark.parametrize(
+    ("face", "param"),
+    [
+        (openai_api.FACE, "messages[0].content"),
+        (openai_api.RESPONSES_FACE, "input"),
+        (openai_api.DASHSCOPE_FACE, "parameters.temperature"),
+        (gemini_api.FACE, "generation_config.temperature"),
+        (anthropic_api.FACE, "messages.0.content"),
+    ],
+)
+def test_a_member_of_the_clients_request_is_told(face, param):
+    """SDKs show it, and users mend it."""
+    assert param.encode() in told(face, 400, "", param)
 
 
 def test_every_protocol_has_a_closed_list():

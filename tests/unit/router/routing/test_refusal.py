@@ -35,6 +35,14 @@ def error(message="", **more):
 
 
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
+NEVER = (
+    "Extra usage is required for long context requests.",
+    "Usage credits are required for long context requests.",
+    "Usage credits are required for fast mode",
+    "This request would exceed your rate limit of 0 fast mode input tokens per minute",
+    "This request would exceed your organization's rate limit of 0 input tokens per minute (org: x)",
+    "This request would exceed the rate limit for your organization (a-b) of 0 output tokens per",
+)
 ARREARS = "Access denied, please make sure your account is in good standing."
 
 
@@ -96,6 +104,20 @@ def test_case_P9_an_empty_account_is_a_fault_of_the_key(status, document):
          (Result.BAD_KEY, 403)),
         (403, error("Country, region, or territory not supported",
                     code="unsupported_country_region_territory"), (Result.BAD_KEY, 403)),
+        # What another account has sealed or keeps (OpenAI); a client's own words are none of it.
+        (400, error("The encrypted content gAAA...DQ== could not be verified.",
+                    code="invalid_encrypted_content"), (Result.OTHER_ACCOUNT, 400)),
+        *((status, error("Item with id 'rs_1' not found. Items are not persisted when `store` is"),
+           (Result.OTHER_ACCOUNT, status)) for status in (400, 404)),
+        (404, error("The model 'Item with id 'x' not found' does not exist"), (Result.REFUSED, 404)),
+        (500, error("", code="invalid_encrypted_content"), (Result.SERVER_ERROR, 500)),
+        # What the account may not have at all (Anthropic), and a rate that is only full.
+        *((429, error(words, type="rate_limit_error"), (Result.REFUSED, 429)) for words in NEVER),
+        *((429, error(words, type="rate_limit_error"), (Result.RATE_LIMITED, 429)) for words in (
+            "This request would exceed your organization's rate limit of 10,000 input tokens",
+            "This request would exceed the rate limit for your organization of 20 x. Of 0 left",
+            "Please note: Extra usage is required for long context requests.")),
+        (400, error(NEVER[0]), (Result.REFUSED, 400)), (403, error(NEVER[0]), (Result.BAD_KEY, 403)),
         # A 403 for what was sent (OpenRouter, DashScope).
         (403, error("requires moderation", code=403, metadata={"flagged_input": "x",
                                                                "reasons": ["violence"]}),

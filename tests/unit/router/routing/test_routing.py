@@ -17,6 +17,7 @@ class Way:
 
 A, B, C = Way("a"), Way("b"), Way("c")
 RULES = CooldownRules()
+WAYS = st.sampled_from([(), ("flex",), ("fast",)])
 
 
 def order(health: KeyHealth, now_ms: int) -> str:
@@ -69,6 +70,26 @@ def test_retry_after_is_kept_per_model():
     assert (other,) == health.order((other,), now_ms=0).candidates
 
 
+def test_a_way_of_serving_has_a_rate_of_its_own():
+    """Fast is full: the ordinary way goes on, and its success opens fast no sooner."""
+    health = KeyHealth(RULES)
+    health.record(A, Result.RATE_LIMITED, now_ms=0, retry_after_ms=5_000, way=("fast",))
+    health.record(A, Result.OK, now_ms=1)
+    assert (A,) == health.order((A,), now_ms=1).candidates
+    assert (A,) == health.order((A,), now_ms=1, way=("flex",)).candidates
+    assert 4_999 == health.order((A,), now_ms=1, way=("fast",)).wait_ms
+    # The ordinary rate is everybody's, and so is an upstream that fails.
+    for result in (Result.RATE_LIMITED, Result.SERVER_ERROR):
+        health = KeyHealth(RULES)
+        way = () if result is Result.RATE_LIMITED else ("fast",)
+        health.record(A, result, now_ms=0, retry_after_ms=5_000, way=way)
+        for other in ((), ("fast",), ("flex",)):
+            assert 5_000 == health.order((A,), now_ms=0, way=other).wait_ms
+    health.record(A, Result.RATE_LIMITED, now_ms=0, retry_after_ms=5_000, way=("fast",))
+    health.record(A, Result.OK, now_ms=1, way=("fast",))
+    assert (A,) == health.order((A,), now_ms=1, way=("fast",)).candidates
+
+
 def test_all_told_to_wait():
     """When every key was told to wait nobody is tried, and the shortest wait is said."""
     health = KeyHealth(RULES)
@@ -105,20 +126,21 @@ def test_marks_go_with_their_keys():
 
 
 @given(st.lists(st.tuples(st.sampled_from([A, B, C]), st.sampled_from(list(Result)),
-                          st.none() | st.integers(0, 10**9), st.integers(0, 10_000))))  # fmt: skip
-def test_nobody_is_lost(events):
+                          st.none() | st.integers(0, 10**9), st.integers(0, 10_000), WAYS)),
+       WAYS)  # fmt: skip
+def test_nobody_is_lost(events, asked):
     """Whatever happens, each key is either tried or waited for, and waits are bounded."""
     health, now_ms = KeyHealth(RULES), 0
-    for way, result, wait_ms, later_ms in events:
+    for key, result, wait_ms, later_ms, way in events:
         now_ms += later_ms
-        health.record(way, result, now_ms=now_ms, retry_after_ms=wait_ms)
-    found = health.order((A, B, C), now_ms=now_ms)
+        health.record(key, result, now_ms=now_ms, retry_after_ms=wait_ms, way=way)
+    found = health.order((A, B, C), now_ms=now_ms, way=asked)
     assert set(found.candidates) <= {A, B, C}
     assert len(set(found.candidates)) == len(found.candidates)
-    assert bool(found.candidates) == (found.wait_ms == 0)
+    assert (len(found.candidates) == 3) == (found.wait_ms == 0)
     assert found.wait_ms <= RULES.retry_after_max_ms
     late = now_ms + RULES.retry_after_max_ms + 1
-    assert {A, B, C} == set(health.order((A, B, C), now_ms=late).candidates)
+    assert {A, B, C} == set(health.order((A, B, C), now_ms=late, way=asked).candidates)
 
 
 def test_retries_are_a_share_of_calls():

@@ -20,6 +20,8 @@ _LIMITED_WHOLE = re.compile(
 # later ones. QwQ, QVQ and DeepSeek's R1 are older than it.
 _ALWAYS = re.compile(r"qwq|qvq|thinking|deepseek-(?:r\d|reasoner)|minimax-m", re.IGNORECASE)
 _TAKES_BUDGET = re.compile(r"qwen.*thinking", re.IGNORECASE)
+# Qwen 3's open weights as they first came: the later ones have in their name what they do.
+_THINKS_IN_STREAMS = re.compile(r"qwen-?3-\d+(?:\.\d+)?b(?!.*(?:instruct|thinking))", re.IGNORECASE)
 _QWEN = re.compile(r"qwen|qwq|qvq", re.IGNORECASE)
 
 
@@ -31,6 +33,11 @@ def is_limited_whole(model: str) -> bool:
 def always_thinks(model: str) -> bool:
     """Whether a model thinks even where it is told not to."""
     return _ALWAYS.search(model) is not None
+
+
+def thinks_in_streams_alone(model: str) -> bool:
+    """Whether a call that does not stream is refused where the model may think."""
+    return _THINKS_IN_STREAMS.search(model) is not None
 
 
 def takes_budget(model: str) -> bool:

@@ -6,8 +6,10 @@ remain: clients recover by those words. Carries no header, address or body to an
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from calendar import timegm
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -46,7 +48,16 @@ _TOO_LONG = re.compile(
 )
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}\Z")
+# Below a member: others by name or position.
+_PLACE = re.compile(r"([A-Za-z_]+)(?:\.[A-Za-z_]{1,40}|\.\d{1,4}|\[\d{1,4}\])*\Z")
 _SECONDS = re.compile(r"(\d{1,9})(?:\.(\d{1,3})\d*)?\Z")
+_LIMIT_LEFT = re.compile(r"(anthropic-ratelimit-[a-z\-]{1,64})-remaining\Z")
+# More than a date has.
+_DATE_CHARACTERS_MAX: Final = 64
+# RFC 3339's; a fraction of a second is nobody's wait.
+_MOMENT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(?:Z|([+-]\d\d):(\d\d))\Z"
+)
 _MILLISECONDS = re.compile(r"(\d{1,12})(?:\.\d*)?\Z")
 
 # What an error inside a stream would have had as its status; 0: not known here.
@@ -150,6 +161,12 @@ def describe(
     return _described(_error_of(_document(body, headers)), codes, secrets)
 
 
+def told_param(param: str, members: Container[str]) -> str | None:
+    """An upstream's parameter where it is a member of the client's protocol, or below one."""
+    found = _PLACE.match(param)
+    return param if found is not None and found[1] in members else None
+
+
 def words(body: bytes, headers: Mapping[str, str]) -> Words:
     """The codes and the message of a refusal, whoever wrote it."""
     document = _document(body, headers)
@@ -208,10 +225,13 @@ def is_too_long(message: str) -> bool:
     return _TOO_LONG.search(message) is not None
 
 
-def retry_after_ms(headers: Mapping[str, str], body: bytes = b"") -> int | None:
-    """When the upstream asked to be called again; dates and nonsense are ignored.
+def retry_after_ms(
+    headers: Mapping[str, str], body: bytes = b"", *, now_unix_ms: int, is_rate: bool = True
+) -> int | None:
+    """In how long the upstream asked to be called again, a day at most; nonsense is ignored.
 
-    Google says it in its error.
+    Said in seconds, as a date (RFC 9110), by Google in its error, by Anthropic beside each limit,
+    which counts where a rate was refused (`is_rate`).
     """
     lowered = {name.lower(): value.strip() for name, value in headers.items()}
     if found := _MILLISECONDS.match(lowered.get("retry-after-ms", "")):
@@ -220,7 +240,38 @@ def retry_after_ms(headers: Mapping[str, str], body: bytes = b"") -> int | None:
     if found := _SECONDS.match(seconds):
         fraction = int((found[2] or "0").ljust(3, "0"))
         return min(int(found[1]) * 1_000 + fraction, _MAX_RETRY_AFTER_MS)
-    return None
+    if not seconds and not is_rate:
+        return None
+    moment_ms = _http_date_ms(seconds) if seconds else _limits_reset_ms(lowered)
+    return None if moment_ms is None else min(max(moment_ms - now_unix_ms, 0), _MAX_RETRY_AFTER_MS)
+
+
+def _http_date_ms(text: str) -> int | None:
+    try:
+        moment = parsedate_to_datetime(text[:_DATE_CHARACTERS_MAX])
+        return timegm(moment.utctimetuple()) * 1_000
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+
+
+def _limits_reset_ms(lowered: Mapping[str, str]) -> int | None:
+    """When the last of Anthropic's limits is full again, of those with nothing left."""
+    used_up = (_LIMIT_LEFT.match(name) for name, left in lowered.items() if left == "0")
+    resets = (_moment_ms(lowered.get(f"{limit[1]}-reset", "")) for limit in used_up if limit)
+    return max((reset for reset in resets if reset is not None), default=None)
+
+
+def _moment_ms(text: str) -> int | None:
+    found = _MOMENT.match(text)
+    if not found:
+        return None
+    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    east_hours, east_minutes = int(found[7] or 0), int(found[8] or 0)
+    east_s = east_hours * 3_600 + (-east_minutes if text[-6] == "-" else east_minutes) * 60
+    try:
+        return (timegm((year, month, day, hour, minute, second)) - east_s) * 1_000
+    except ValueError:
+        return None
 
 
 def _retry_delay(body: bytes, headers: Mapping[str, str]) -> str:

@@ -27,4 +27,13 @@ _KINDS: Final = MappingProxyType(
     }
 )
 
-SHAPE: Final = ErrorShape(kinds=_KINDS, codes=frozenset(_KINDS.values()), event=_event)
+_PARAMS: Final = frozenset(
+    ("betas", "cache_control", "container", "context_management", "inference_geo", "max_tokens",
+     "mcp_servers", "messages", "metadata", "model", "output_config", "output_format",
+     "service_tier", "speed", "stop_sequences", "stream", "system", "temperature", "thinking",
+     "tool_choice", "tools", "top_k", "top_p")
+)  # fmt: skip
+
+SHAPE: Final = ErrorShape(
+    kinds=_KINDS, codes=frozenset(_KINDS.values()), params=_PARAMS, event=_event
+)

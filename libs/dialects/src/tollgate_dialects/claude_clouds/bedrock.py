@@ -63,7 +63,7 @@ def _enveloped(body: bytes, headers: Mapping[str, str], model: str) -> Enveloped
     told: dict[str, Any] = {"anthropic_version": version}
     if betas.kept:
         told["anthropic_beta"] = betas.kept
-    written, dropped = envelope.enveloped(body, told, ("stream",))
+    written, dropped = envelope.enveloped(body, told, model, betas.kept, ("stream",))
     return Enveloped(written, {}, betas.dropped | dropped)
 
 

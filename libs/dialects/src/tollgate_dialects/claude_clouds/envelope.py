@@ -1,7 +1,8 @@
 """What stands around a message at another cloud, and which of a client's betas are known there.
 
-Promises that every member of the client's that goes up goes up byte for byte, and that versions and
-betas of a body are never the client's own: there a beta could make tokens cost more.
+Promises that every member of the client's that goes up goes up byte for byte but for what the cloud
+refuses (`extras.py`), and that versions and betas of a body are never the client's own: there a
+beta could make tokens cost more.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from tollgate_dialects.claude import models
+from tollgate_dialects.claude_clouds import extras
 from tollgate_dialects.common import members
 
 # Told here, whatever a client wrote there.
@@ -74,17 +76,23 @@ def _interleaves(model: str) -> bool:
 
 
 def enveloped(
-    body: bytes, told: Mapping[str, object], without: Iterable[str] = ()
+    body: bytes,
+    told: Mapping[str, object],
+    model: str,
+    betas: list[str],
+    leaves: Iterable[str] = (),
 ) -> tuple[bytes, frozenset[str]]:
     """A message's body with what is told first, without its model and these members.
 
-    And the names of what a cloud is not asked for.
+    And the names of what a cloud is not asked for: with these betas, of such a model.
     """
-    text = body.decode("latin-1")  # a character is a byte
+    whole = body.decode("latin-1")  # a character is a byte
+    text, extra = extras.without(whole, models.named(model), betas)
     found = [
         (name, text[start:end].encode("latin-1")) for name, start, _, end in members.scan(text)
     ]
-    left_out = _OURS | _SERVING | frozenset(without)
+    left_out = _OURS | _SERVING | frozenset(leaves)
     kept = [member for name, member in found if name not in left_out]
     first = [b"%b:%b" % (orjson.dumps(name), orjson.dumps(value)) for name, value in told.items()]
-    return b"{%b}" % b",".join(first + kept), _SERVING & {name for name, _ in found}
+    written = b"{%b}" % b",".join(first + kept)
+    return written, extra | (_SERVING & {name for name, _ in found})

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from tollgate_dialects.anthropic import answer
 from tollgate_dialects.anthropic.translate.translation import TRANSLATION
+from tollgate_dialects.claude import models
 from tollgate_dialects.claude_clouds import envelope
 from tollgate_dialects.common import google_account
 from tollgate_dialects.common.protocol import Protocol
@@ -17,6 +18,10 @@ _BETAS: Final = envelope.BETAS | {
     "per-turn-control-2026-07-01",
     "web-search-2025-03-05",
 }
+# One model takes an effort by a beta alone, and others refuse that beta:
+# https://github.com/BerriAI/litellm/issues/18241
+_EFFORT: Final = frozenset(("effort-2025-11-24",))
+_EFFORT_FOR: Final = models.Model("opus", (4, 5))
 
 
 def _path_below(_base_path: str, asked: Asked) -> str:
@@ -26,10 +31,11 @@ def _path_below(_base_path: str, asked: Asked) -> str:
 
 
 def _enveloped(body: bytes, headers: Mapping[str, str], model: str) -> Enveloped:
-    betas = envelope.betas(headers, _BETAS, model)
+    known = _BETAS | _EFFORT if models.named(model) == _EFFORT_FOR else _BETAS
+    betas = envelope.betas(headers, known, model)
     sent = {"anthropic-beta": ",".join(betas.kept)} if betas.kept else {}
     told = {"anthropic_version": envelope.version(headers, _VERSION)}
-    written, dropped = envelope.enveloped(body, told)
+    written, dropped = envelope.enveloped(body, told, model, betas.kept)
     return Enveloped(written, sent, betas.dropped | dropped)
 
 

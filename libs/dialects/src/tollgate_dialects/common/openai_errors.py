@@ -35,3 +35,22 @@ CODES: Final = frozenset(
      "unknown_parameter", "unsupported_image_media_type", "unsupported_parameter",
      "unsupported_value", "vector_store_timeout")
 )  # fmt: skip
+# The members of a request, as OpenAI's own description of its API has them: of both protocols.
+_SHARED: Final = (
+    "metadata", "model", "moderation", "parallel_tool_calls", "prompt_cache_key",
+    "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "service_tier", "store",
+    "stream", "stream_options", "temperature", "tool_choice", "tools", "top_logprobs", "top_p",
+    "user", "verbosity",
+)  # fmt: skip
+CHAT_PARAMS: Final = frozenset(
+    (*_SHARED, "audio", "extra_body", "frequency_penalty", "function_call", "functions",
+     "logit_bias", "logprobs", "max_completion_tokens", "max_tokens", "messages", "min_p",
+     "modalities", "n", "prediction", "presence_penalty", "reasoning", "reasoning_effort",
+     "repetition_penalty", "response_format", "seed", "stop", "thinking", "top_k",
+     "web_search_options")
+)  # fmt: skip
+RESPONSES_PARAMS: Final = frozenset(
+    (*_SHARED, "background", "context_management", "conversation", "include", "input",
+     "instructions", "max_output_tokens", "max_tool_calls", "previous_response_id", "prompt",
+     "reasoning", "text", "truncation")
+)  # fmt: skip

@@ -75,6 +75,15 @@ def unsupported(param: str) -> BadRequest:
     )
 
 
+def stored_item() -> BadRequest:
+    """An item of a response by its name alone: nobody knows what it holds, and so what it costs."""
+    return BadRequest(
+        Code.UNSUPPORTED_PARAMETER,
+        "Stored items cannot be named here; send them whole, with store: false.",
+        "input",
+    )
+
+
 def kept_at_vendor(param: str) -> BadRequest:
     """State that the body does not show: whose it is, and how long, is not known here."""
     return BadRequest(

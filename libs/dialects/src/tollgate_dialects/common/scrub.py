@@ -100,7 +100,10 @@ _PATTERNS: Final = tuple(
 def scrub(text: str, secrets: Sequence[str] = ()) -> str:
     """The text in at most 500 characters without what must not be said."""
     text = _plain(text[:_MAX_INPUT_CHARACTERS])
-    for form in _forms(secrets):
+    sought = {
+        f for secret in secrets if len(secret) >= _MIN_SECRET_CHARACTERS for f in forms(secret)
+    }
+    for form in sorted(sought, key=len, reverse=True):
         text = text.replace(form, REDACTED)
     for pattern in _PATTERNS:
         text = pattern.sub(REDACTED, text)
@@ -119,11 +122,7 @@ def _plain(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
-def _forms(secrets: Sequence[str]) -> list[str]:
-    """The ways a secret may be written, the longest first."""
-    forms: set[str] = set()
-    for secret in secrets:
-        if len(secret) >= _MIN_SECRET_CHARACTERS:
-            encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
-            forms |= {secret, quote(secret, safe=""), encoded}
-    return sorted(forms, key=len, reverse=True)
+def forms(secret: str) -> frozenset[str]:
+    """The ways a secret may be written: as it is, in a URL, in base64."""
+    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
+    return frozenset((secret, quote(secret, safe=""), encoded))

@@ -30,6 +30,14 @@ _CODES: Final = frozenset(
      "NotFound", "Throttling", "Throttling.AllocationQuota", "Throttling.BurstRate",
      "Throttling.RateQuota", "UnsupportedOperation")
 )  # fmt: skip
+# At the top, in its input and among its parameters.
+_PARAMS: Final = frozenset(
+    ("enable_search", "enable_thinking", "frequency_penalty", "incremental_output", "input",
+     "logprobs", "max_tokens", "messages", "model", "n", "parallel_tool_calls", "parameters",
+     "presence_penalty", "prompt", "repetition_penalty", "response_format", "result_format",
+     "search_options", "seed", "stop", "stream", "temperature", "thinking_budget", "tool_choice",
+     "tools", "top_k", "top_logprobs", "top_p", "vl_high_resolution_images")
+)  # fmt: skip
 
 
 def _body(told: dict[str, Any], status: int) -> dict[str, Any]:
@@ -56,4 +64,4 @@ def _event(body: bytes) -> bytes:
     return b"id:1\nevent:error\n:HTTP_STATUS/%d\nstatus:%d\ndata:%b\n\n" % (status, status, body)
 
 
-SHAPE: Final = ErrorShape(kinds=_KINDS, codes=_CODES, event=_event, body=_body)
+SHAPE: Final = ErrorShape(kinds=_KINDS, codes=_CODES, params=_PARAMS, event=_event, body=_body)

@@ -23,7 +23,7 @@ _FOREIGN = values.foreign_limits(NAMES)
 
 # Those that think unless they are told not to, or always.
 _THINKS = re.compile(
-    rf"{models.LATER}|qwen-?3\.[5-9]|qwen-?3-\d+b(?!.*instruct)|qwq|qvq|thinking"
+    rf"{models.LATER}|qwen-?3\.[5-9]|qwen-?3-\d+(?:\.\d+)?b(?!.*instruct)|qwq|qvq|thinking"
     r"|deepseek-(?:r\d|v[4-9])|glm-(?:4\.[5-9]|[5-9])|kimi-k2\.[5-9]|minimax-m",
     re.IGNORECASE,
 )

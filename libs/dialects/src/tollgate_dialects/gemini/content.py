@@ -135,7 +135,7 @@ def _judge_blob(blob: Mapping[str, Any], found: Content, resolution: str) -> Non
         picture = picture._replace(encoded_bytes=encoded_bytes, text=data, detail=resolution)
         found.pictures.append(picture)
     elif kind.startswith("audio/"):
-        found.hear(spelling.base64_of(data))
+        found.hear(spelling.base64_of(data), blob.get("mimeType"))
     elif kind == PDF or kind.startswith("image/"):
         found.unbounded = True
     else:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 
 from tollgate_dialects.dialect import ErrorShape
+from tollgate_dialects.gemini import spelling
 
 # Members of an error that have their place beside its details.
 _PLACED: Final = frozenset(("type", "code", "message"))
@@ -13,6 +14,19 @@ _PLACED: Final = frozenset(("type", "code", "message"))
 _CODES: Final = frozenset(
     ("ABORTED", "ALREADY_EXISTS", "FAILED_PRECONDITION", "INVALID_ARGUMENT", "NOT_FOUND",
      "OUT_OF_RANGE", "RESOURCE_EXHAUSTED")
+)  # fmt: skip
+# At the top, and in the configuration of a generation.
+_PARAMS: Final = frozenset(
+    name
+    for given in (
+        "cachedContent", "candidateCount", "contents", "frequencyPenalty", "generationConfig",
+        "labels", "logprobs", "maxOutputTokens", "mediaResolution", "model", "presencePenalty",
+        "responseJsonSchema", "responseLogprobs", "responseMimeType", "responseModalities",
+        "responseSchema", "safetySettings", "seed", "serviceTier", "speechConfig", "stopSequences",
+        "store", "systemInstruction", "temperature", "thinkingConfig", "toolConfig", "tools",
+        "topK", "topP",
+    )
+    for name in spelling.both(given)
 )  # fmt: skip
 
 
@@ -47,6 +61,7 @@ def _event(body: bytes) -> bytes:
 
 SHAPE: Final = ErrorShape(
     codes=_CODES,
+    params=_PARAMS,
     kinds=MappingProxyType(
         {
             400: "INVALID_ARGUMENT",

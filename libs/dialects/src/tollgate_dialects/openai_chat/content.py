@@ -74,7 +74,7 @@ def _judge(part: Any, found: Content) -> None:
         data = sound.get("data")
         is_inline = kind == "input_audio" and carried == {"input_audio"}
         is_plain = is_inline and sound.keys() <= {"data", "format"} and isinstance(data, str)
-        found.hear(data if is_plain else None)
+        found.hear(data if is_plain else None, sound.get("format"))
         return
     if kind in _BOUNDED_PARTS:
         if carried or _carries_more(part, _PART_MEMBERS):

@@ -14,6 +14,7 @@ def _event(body: bytes) -> bytes:
 SHAPE: Final = ErrorShape(
     kinds=openai_errors.KINDS,
     codes=openai_errors.CODES,
+    params=openai_errors.CHAT_PARAMS,
     event=_event,
     too_long=openai_errors.TOO_LONG,
 )

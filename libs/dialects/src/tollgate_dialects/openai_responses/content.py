@@ -8,7 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
+from tollgate_dialects.common.refusal import (
+    BadRequest,
+    Code,
+    stored_item,
+    unsupported,
+    wrong_type,
+)
 from tollgate_dialects.openai_responses import ids
 from tollgate_dialects.openai_responses.tools import objects
 from tollgate_dialects.request.content import MEDIA, CacheWrite, Content, kind_of
@@ -56,7 +62,7 @@ def cache_write(_printed: bytes) -> CacheWrite:
 def _judge(item: Mapping[str, Any], found: Content) -> None:
     kind = kind_of(item)
     if kind in _STORED or (kind is None and item.get("role") is None):
-        raise unsupported("input")
+        raise stored_item()
     if kind == "reasoning":
         item_id = item.get("id")
         if not (item.get("encrypted_content") or item_id is None or is_own(item_id)):

@@ -56,6 +56,7 @@ def _event(body: bytes) -> bytes:
 SHAPE: Final = ErrorShape(
     kinds=openai_errors.KINDS,
     codes=openai_errors.CODES,
+    params=openai_errors.RESPONSES_PARAMS,
     event=_event,
     too_long=openai_errors.TOO_LONG,
 )

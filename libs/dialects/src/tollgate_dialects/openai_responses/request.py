@@ -60,7 +60,7 @@ def _check_tool(tool: Mapping[str, Any]) -> None:
 RULES: Final = RequestRules(
     names=keys.names_of(
         _REFUSED,
-        top=("input", "instructions", "store", ids.PREVIOUS, tools.MAX_CALLS),
+        top=("input", "instructions", "store", "truncation", ids.PREVIOUS, tools.MAX_CALLS),
         roots=("input", "reasoning", "text", "tool_choice"),
         paths=("output", "tools"),
         nested=("image_url", "file_data", "file_url", "file_id", "encrypted_content", "mode"),
@@ -82,4 +82,5 @@ RULES: Final = RequestRules(
     shed=shed.shed,
     previous=ids.previous,
     is_to_be_kept=ids.is_to_be_kept,
+    may_leave_out=lambda document: document.get("truncation") not in (None, "disabled"),
 )

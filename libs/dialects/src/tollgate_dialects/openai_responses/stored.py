@@ -24,7 +24,7 @@ _QUERY_CHARACTERS_MAX: Final = 4_096
 _INCLUDE: Final = {"include[]": _WORD, "include": _WORD}
 _PAGE: Final = {
     "after": _ID,
-    "limit": re.compile(r"(?:100|[1-9]\d?)\Z"),
+    "limit": re.compile(r"(?:100|[1-9][0-9]?)\Z"),
     "order": re.compile(r"(?:asc|desc)\Z"),
 }
 # Harmless as SDKs may send them: what is so anyhow is left out.

@@ -64,6 +64,21 @@ _ID_CHARACTERS: Final = 64
 # Settings, a schema for the answer among them.
 _SCHEMA_HOLDERS: Final = frozenset(("output_config", "generationConfig", "generation_config"))
 _TOOLS: Final = frozenset(("tools", "functions", "toolConfig"))
+# What a client declares, and where in it further declarations and JSON schemas stand.
+_DECLARATIONS: Final = frozenset(
+    ("tools", "functions", "function", "functionDeclarations", "function_declarations",
+     "response_format", "json_schema", "output_format", "output_config", "format",
+     "generationConfig", "generation_config")
+)  # fmt: skip
+_DECLARED_SCHEMAS: Final = frozenset(
+    ("parameters", "parametersJsonSchema", "parameters_json_schema", "input_schema", "schema",
+     "responseSchema", "response_schema", "responseJsonSchema", "response_json_schema")
+)  # fmt: skip
+# Of a schema, what holds schemas, and what holds them by names that the client has chosen.
+_SUBSCHEMAS: Final = frozenset(
+    ("items", "prefixItems", "anyOf", "oneOf", "allOf", "not", "additionalProperties")
+)
+_NAMED_SCHEMAS: Final = frozenset(("properties", "$defs", "definitions"))
 
 
 class CloseBound(NamedTuple):
@@ -76,15 +91,18 @@ class CloseBound(NamedTuple):
 
     def of(self, facts: RequestFacts) -> RequestFacts:
         """The facts with whichever bound is lower."""
-        if self.bounds_fetched:
+        if self.bounds_fetched and facts.fetches_pictures:
             return facts._replace(
                 input_token_bound=self.tokens,
                 translated_token_bound=self.translated_tokens,
+                kept_token_bound=self.translated_tokens,
                 unbounded_input=False,
             )
         return facts._replace(
             input_token_bound=min(facts.input_token_bound, self.tokens),
             translated_token_bound=min(facts.translated_token_bound, self.translated_tokens),
+            # That leaves nothing out.
+            kept_token_bound=min(facts.kept_token_bound, self.translated_tokens),
         )
 
 
@@ -190,13 +208,17 @@ def _without_forgotten(document: Mapping[str, Any], known: Calibration) -> Mappi
     forgets = known.forgets_thinking if context in (None, "auto") else context == "current_turn"
     if not forgets or not isinstance(items, list):
         return document
-    last = max((at for at, item in enumerate(items) if item.get("role") == "user"), default=-1)
+    last = max((at for at, item in enumerate(items) if _is_users_word(item)), default=-1)
     left = [
         item
         for at, item in enumerate(items)
         if at > last or item.get("type") != "reasoning" or not item.get("encrypted_content")
     ]
     return document if len(left) == len(items) else {**document, "input": left}
+
+
+def _is_users_word(item: Mapping[str, Any]) -> bool:
+    return item.get("role") == "user" and item.get("type") in (None, "message")
 
 
 def _schemas_in(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,7 +255,9 @@ class _Reading:
                 continue
             if name in _SCHEMA_HOLDERS and isinstance(value, dict):
                 schemas = _schemas_in(value)
-                tokens += self._json(name, schemas) if schemas else 0
+                tokens += self._declared(name, schemas) if schemas else 0
+            elif name in _DECLARATIONS:
+                tokens += self._declared(name, value)
             elif name not in _FRAMES and name not in ("input", "instructions"):
                 tokens += self._json(name, value)
             else:
@@ -242,7 +266,7 @@ class _Reading:
 
     def longest(self, tools: Iterable[Any]) -> int:
         """Tokens of the longest declaration."""
-        return max((self._json("", tool) for tool in tools), default=0)
+        return max((self._declared("tools", tool) for tool in tools), default=0)
 
     def file(self, file: File) -> int:
         """What it says; else as much as may be made of its bytes, and itself."""
@@ -266,8 +290,12 @@ class _Reading:
     def _member(self, name: str, value: Any) -> int:
         if self._is_lean and name in _IDS and len(str(value)) <= _ID_CHARACTERS:
             return 0
+        if name == "arguments" and not isinstance(value, str):
+            return self._json(name, value)
         if name in _FRAMES:
             return self._framed(value)
+        if name in ("tools", "schema"):
+            return self._declared(name, value)
         if name in _OPAQUE and isinstance(value, str):
             return self._opaque(value)
         return self._json(name, value)
@@ -278,26 +306,60 @@ class _Reading:
         return 0
 
     def _json(self, name: str, value: Any) -> int:
+        return self._count(orjson.dumps({name: value}).decode())
+
+    def _declared(self, name: str, value: Any) -> int:
         if not self._is_lean:
-            return self._count(orjson.dumps({name: value}).decode())
-        printed = orjson.dumps({name: _lean(value)}).decode()
+            return self._json(name, value)
+        printed = orjson.dumps(_lean_declaration({name: value})).decode()
         # Each line of a description is a comment of its own.
         return self._count(printed) + printed.count("\\n")
 
 
-def _lean(value: Any) -> Any:
+def _lean_declaration(value: Any) -> Any:
     """A declaration without what only the vendor's own checks read."""
     if isinstance(value, list):
-        return list(map(_lean, value))
+        return list(map(_lean_declaration, value))
     if not isinstance(value, dict):
         return value
-    return {
-        name: _lean(member)
-        for name, member in value.items()
-        if not (
-            member is None
-            or (name in ("strict", "additionalProperties") and isinstance(member, bool))
-            or (name == "required" and isinstance(member, list))
+    lean = {}
+    for name, member in value.items():
+        if name in _DECLARATIONS:
+            lean[name] = _lean_declaration(member)
+        elif name in _DECLARED_SCHEMAS:
+            lean[name] = _lean_schema(member)
+        elif not (
+            (name == "strict" and isinstance(member, bool))
             or (name == "type" and member == "function")
-        )
-    }
+        ):
+            lean[name] = member
+    return lean
+
+
+def _lean_schema(value: Any) -> Any:
+    """A JSON schema likewise; what stands in it as values, as a default, is whole."""
+    if isinstance(value, list):
+        return list(map(_lean_schema, value))
+    if not isinstance(value, dict):
+        return value
+    lean = {}
+    for name, member in value.items():
+        if name in _NAMED_SCHEMAS and isinstance(member, dict):
+            lean[name] = {chosen: _lean_schema(schema) for chosen, schema in member.items()}
+        elif name in _SUBSCHEMAS and not isinstance(member, bool):
+            lean[name] = _lean_schema(member)
+        elif not (
+            (name == "additionalProperties" and isinstance(member, bool))
+            or (name == "required" and _says_nothing_new(member, value))
+        ):
+            lean[name] = member
+    return lean
+
+
+def _says_nothing_new(required: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether it names, once each, properties that stand beside it."""
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        return False
+    return len(set(required)) == len(required) and not (
+        set(required) - object_in(schema, "properties").keys()
+    )

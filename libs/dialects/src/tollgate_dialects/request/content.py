@@ -91,9 +91,9 @@ class Content:
         """Those of the body that are pictures and no text."""
         return sum(picture.encoded_bytes for picture in self.pictures)
 
-    def hear(self, data: str | None) -> None:
-        """Count sound in base64 by how long it can last; None: nobody knows."""
-        tokens = None if data is None else sounds.most_tokens(data)
+    def hear(self, data: str | None, declared: object = None) -> None:
+        """Count sound in base64 by how long it can last, as what it is declared; None: unknown."""
+        tokens = None if data is None else sounds.most_tokens(data, declared)
         if data is None or tokens is None:
             self.unbounded = True
             self.audio_tokens = UNTOLD_TOKENS

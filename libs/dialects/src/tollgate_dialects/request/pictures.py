@@ -108,8 +108,11 @@ def _png_size(encoded: Encoded) -> tuple[int, int] | None:
 
 # SOF0 to SOF15, without DHT, JPG and DAC.
 _FRAMES = frozenset(bytes((marker,)) for marker in range(0xC0, 0xD0)) - {b"\xc4", b"\xc8", b"\xcc"}
-# TEM, RST0 to RST7, SOI, EOI: nothing that belongs before the scan, and without a length.
-_ALONE = frozenset(bytes((marker,)) for marker in (0x01, *range(0xD0, 0xDA)))
+# And what else may stand before the scan: DHT, DAC, DQT, DRI, COM, APP0 to APP15. Decoders skip all
+# else in ways of their own: some by its length, some byte by byte, as libjpeg does `FF 00`.
+_SKIPPED = frozenset(
+    bytes((marker,)) for marker in (0xC4, 0xCC, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))
+)
 _SCAN = b"\xda"
 
 
@@ -127,10 +130,12 @@ def _jpeg_size(encoded: Encoded) -> tuple[int, int] | None:
             continue
         if marker == _SCAN and sizes:
             return max(width for width, _ in sizes), max(height for _, height in sizes)
-        if marker in _ALONE or marker == _SCAN or length < 2:  # noqa: PLR2004 - it counts itself
-            return None
         if marker in _FRAMES:
             sizes.append((big(segment[7:9]), big(segment[5:7])))
+        elif marker not in _SKIPPED:
+            return None
+        if length < 2:  # noqa: PLR2004 - it counts itself
+            return None
         offset += 2 + length
     return None
 

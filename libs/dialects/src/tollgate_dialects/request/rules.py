@@ -84,8 +84,11 @@ class RequestFacts(NamedTuple):
     previous_id: str = ""
     # What the upstream reads of the conversation before, at most: the body does not show it.
     context_tokens: int = 0
-    # The upstream is to keep the answer.
+    # The upstream is to keep the answer, and of the request this much with it at most, read or not;
+    # what it may leave out unread of what was said before or now, nobody knows.
     is_to_be_kept: bool = False
+    kept_token_bound: int = 0
+    may_leave_out: bool = False
     # Other ways of serving it that were asked for, each with a factor of the model's price.
     variants: tuple[Variant, ...] = ()
     # Of the input, the most that is sound; whether the answer may be.
@@ -97,6 +100,8 @@ class RequestFacts(NamedTuple):
         return self._replace(
             context_tokens=context_tokens,
             unbounded_input=self.unbounded_input or not context_tokens,
+            # No count of pictures bounds what nobody knows.
+            fetches_pictures=self.fetches_pictures and context_tokens > 0,
         )
 
     @property
@@ -217,6 +222,8 @@ class RequestRules:
     # kept. The first may raise BadRequest.
     previous: Callable[[Mapping[str, Any]], str] = lambda _document: ""
     is_to_be_kept: Callable[[Mapping[str, Any]], bool] = lambda _document: False
+    # Whether the upstream may leave out what does not fit.
+    may_leave_out: Callable[[Mapping[str, Any]], bool] = lambda _document: False
 
     def told(self, model: str | None, *, stream: bool) -> Told:
         """What is known of a call from outside of its body, of all that may be."""

@@ -222,6 +222,7 @@ class Exchange:
             refusal,
             kind=shape.kind(refusal.status),
             codes=shape.codes,
+            params=shape.params,
             trace_id=self.trace_id,
             request_id=self.request_id,
         )

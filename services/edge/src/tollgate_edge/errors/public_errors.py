@@ -10,6 +10,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from tollgate_dialects.answer.upstream_error import told_param
 from tollgate_dialects.common.refusal import BadRequest, Code
 from tollgate_edge.errors.money import usd
 from tollgate_edge.errors.money_words import CHARGED, CHARGES, UNKNOWN_CHARGE, Shortfall
@@ -38,6 +39,7 @@ class Refusal:
     # Replaces the fixed message: only from End.upstream_error, scrubbed by router.
     upstream_message: str = ""
     upstream_code: str = ""
+    upstream_param: str = ""
     param: str | None = None
     # Fixed words of our own that SDKs act on.
     details: Mapping[str, str] | None = None
@@ -363,37 +365,34 @@ def upstream_failure(
         end_reason,
         upstream_message=message,
         upstream_code=code,
-        param=param or None,
+        upstream_param=param,
         retry_after_ms=retry_after_ms,
     )
 
 
 def body(
-    refusal: Refusal, *, kind: str, trace_id: str, request_id: str, codes: Container[str] = ()
-) -> dict[str, object]:
-    """The error body, OpenAI's and Anthropic's shape at once; `kind`, `codes`: the protocol's."""
+    refusal: Refusal, *, kind: str, trace_id: str, request_id: str,
+    codes: Container[str] = (), params: Container[str] = (),
+) -> dict[str, object]:  # fmt: skip
+    """The body, OpenAI's and Anthropic's at once; `kind`, `codes`, `params`: the protocol's."""
     told = refusal.upstream_code
     error: dict[str, object] = {
         "type": kind,
         "code": told if told in codes or told in _ROUTERS_CODES else refusal.error.code,
         "message": refusal.message,
-        "param": refusal.param,
+        "param": refusal.param or told_param(refusal.upstream_param, params),
         "trace_id": trace_id,
     }
     if refusal.affordable_max_tokens is not None:
         error["affordable_max_tokens"] = refusal.affordable_max_tokens
-    if refusal.account_id:
-        error["account"] = refusal.account_id
+    named = {"account": refusal.account_id, "limit": refusal.limit, "charge": refusal.charge}
+    error |= {name: said for name, said in named.items() if said}
     short = refusal.shortfall
     if short is not None:
         error["remaining_usd"] = usd(short.remaining_nano_usd)
         error["held_usd"] = usd(short.held_nano_usd)
         if short.required_nano_usd is not None:
             error["required_usd"] = usd(short.required_nano_usd)
-    if refusal.limit:
-        error["limit"] = refusal.limit
-    if refusal.charge:
-        error["charge"] = refusal.charge
     if refusal.details is not None:
         error["details"] = dict(refusal.details)
     return {"type": "error", "error": error, "request_id": request_id}

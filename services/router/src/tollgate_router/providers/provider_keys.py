@@ -24,6 +24,7 @@ from tollgate_router.providers import endpoint
 from tollgate_router.providers.access_token import AccessToken, TokenFault
 from tollgate_router.providers.base_url import BaseUrl
 from tollgate_router.providers.catalogue import Candidate, encryption_context
+from tollgate_router.providers.key_secrets import KeySecrets
 from tollgate_router.providers.request_head import RequestHead
 
 KEYRING_KEY = "upstream-keys"
@@ -43,10 +44,12 @@ Exchange: TypeAlias = Callable[[ServiceAccount], Awaitable[AccessToken]]
 class OpenKey:
     """A key ready for use: its secrets, for scrubbing, and what a request with it looks like."""
 
-    secrets: tuple[Secret, ...]
+    secrets: KeySecrets
     head: RequestHead
     # What signs each request with it; None: its headers are all there is to it.
     signer: Signer | None = None
+    # What it vouches with, where it is an account.
+    token: Secret | None = None
 
     def signed(self, head: RequestHead, body: bytes, clock: Clock) -> RequestHead:
         """The head of one request with what vouches for it at this moment."""
@@ -115,6 +118,7 @@ class ProviderKeys:
                 account = spoken.account(key)
             except BadAccountError:
                 raise KeyringFault("the decrypted key is no account") from None
+            token: Secret | None = None
             if account is not None:
                 ends, token = await self._token(context, encrypted, account)
                 until = min(until, ends)
@@ -127,7 +131,7 @@ class ProviderKeys:
                 raise KeyringFault("the decrypted key cannot stand in a header")
             url = endpoint.url(candidate.address, spoken, _ANY_CALL)
             head = RequestHead.post(url, endpoint.headers(vouching))
-            opened = OpenKey(tuple(map(Secret, secrets)), head, spoken.signer(key))
+            opened = OpenKey(KeySecrets(secrets), head, spoken.signer(key), token)
             _make_room(self._open)
             self._open[context] = (encrypted, until, opened)
             return opened
@@ -155,10 +159,19 @@ class ProviderKeys:
         self._tokens[context] = (encrypted, ends, made.token)
         return max(ends - RENEW_SECONDS, began), made.token
 
-    def forget(self, candidate: Candidate) -> None:
-        """Drop the token of a key that was refused, if it has one: it may have been revoked."""
-        if self._tokens.pop(candidate.key_context, None) is not None:
-            self._open.pop(candidate.key_context, None)
+    def forget(self, candidate: Candidate, refused: OpenKey) -> bool:
+        """Drop a token that was refused: it may have been revoked. False where there is none.
+
+        One that was got in the meantime stays.
+        """
+        context = candidate.key_context
+        if refused.token is None:
+            return False
+        if context in self._tokens and self._tokens[context][2] is refused.token:
+            del self._tokens[context]
+        if context in self._open and self._open[context][2].token is refused.token:
+            del self._open[context]
+        return True
 
     def sweep(self, *, keep: frozenset[str] | None = None) -> None:
         """Drop keys and tokens whose time is over, and those whose context is not in keep."""

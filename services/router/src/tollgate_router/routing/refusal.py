@@ -1,9 +1,10 @@
 """What an upstream's refusal means: whose fault it is that a call was not answered.
 
 Owns the table from status and body to routing.Result. Promises: an empty account or a dead key is
-the operator's, whatever status and words its vendor chose, and is never taken for the client's; and
-a client cannot make a key look empty or dead by words of its own that an upstream repeats, for in
-answers that repeat a request only codes and a message's first words count.
+the operator's, whatever status and words its vendor chose, and is never taken for the client's;
+what an account may not have at all is no full rate; and a client cannot make a key look empty or
+dead by words of its own that an upstream repeats, for in answers that repeat a request only codes
+and a message's first words count.
 """
 
 import re
@@ -43,6 +44,14 @@ _NO_FUNDS_SAYS = re.compile(
     r"plans? (?:and|&) billing|spending limit|used all available credits|out of credits|"
     r"past invoices|recharge|top up|account is (?:suspended|overdue|in arrears)|"
     r"overdue (?:payment|balance)|\u4f59\u989d|\u6b20\u8d39"
+)
+# OpenAI: reasoning that another account has sealed, or an item that it keeps.
+_OTHER_ACCOUNT = "invalidencryptedcontent"
+_OTHER_ACCOUNT_BEGINS = re.compile(r"(?i)item with id '[^']{1,200}' not found")
+# Anthropic's 429 for what the account may not have at all: no rate, and no fault of the key.
+_NEVER_BEGINS = re.compile(
+    r"(?i)(?:extra usage is|usage credits are) required\b|"
+    r"this request would exceed [^.]{0,120}\brate limit\b[^.]{0,120} of 0 "
 )
 # A rate is full again soon: Gemini speaks of billing in each of its 429s, and says when.
 _SOON = re.compile(r"(?i)(?:retry|try again) (?:in|after) \d")
@@ -95,18 +104,24 @@ def judge(status: int, body: bytes, headers: Mapping[str, str]) -> Judgement:
     plain = result_of(status)
     if plain is Result.SERVER_ERROR or status in _SURE:
         return Judgement(plain, status)
-    said = upstream_error.words(body, headers)
+    return _read(plain, status, upstream_error.words(body, headers))
+
+
+def _read(plain: Result, status: int, said: upstream_error.Words) -> Judgement:
     codes = {_NOT_WORDS.sub("", code.lower()) for code in said.codes}
     if codes & _FAILED:
         return Judgement(Result.SERVER_ERROR, HTTPStatus.BAD_GATEWAY)
     repeats_request = plain is Result.REFUSED and status != HTTPStatus.PRECONDITION_FAILED
+    if plain is Result.RATE_LIMITED and _NEVER_BEGINS.match(said.message):
+        return Judgement(Result.REFUSED, status)
     if _is_out_of_funds(said.message, codes, repeats_request=repeats_request):
         return Judgement(Result.OUT_OF_FUNDS, HTTPStatus.PAYMENT_REQUIRED)
     if repeats_request and (codes & _BAD_KEY or _BAD_KEY_BEGINS.match(said.message)):
         return Judgement(Result.BAD_KEY, HTTPStatus.UNAUTHORIZED)
     if status == HTTPStatus.FORBIDDEN and (codes & _POLICY or said.is_flagged):
         return Judgement(Result.REFUSED, HTTPStatus.BAD_REQUEST)
-    return Judgement(plain, status)
+    is_others = _OTHER_ACCOUNT in codes or _OTHER_ACCOUNT_BEGINS.match(said.message)
+    return Judgement(Result.OTHER_ACCOUNT if repeats_request and is_others else plain, status)
 
 
 def _is_out_of_funds(message: str, codes: set[str], *, repeats_request: bool) -> bool:

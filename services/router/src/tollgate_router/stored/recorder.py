@@ -89,7 +89,7 @@ class Recorder:
         why = ""
         try:
             async with asyncio.timeout(WRITE_SECONDS):
-                await self._store.put([waiting.response for waiting in batch])
+                await self._put([waiting.response for waiting in batch])
         except Failure as failure:
             why = failure.reason
         except TimeoutError:
@@ -100,6 +100,12 @@ class Recorder:
             self._log.warning("stored_response.not_entered", why=why, responses=len(batch))
         for waiting in batch:
             resolve(waiting.is_stored, not why)
+
+    async def _put(self, responses: list[StoredResponse]) -> None:
+        try:
+            await self._store.put(responses)
+        except Exception:  # noqa: BLE001 - whatever it was may be over; it entered all or none
+            await self._store.put(responses)
 
     async def _sweep(self) -> None:
         while True:

@@ -135,7 +135,7 @@ class StoredRequests:
     async def _read(
         self, opened: Opened, found: StoredResponse, action: stored.Action
     ) -> bytes | NotOpened:
-        meter = BodyMeter(action.answer, secrets=opened.revealed())
+        meter = BodyMeter(action.answer, secrets=opened.secrets.revealed())
         try:
             meter.feed(await opened.answer.read_all(self._answer_bytes_max))
         except UpstreamFault as fault:
@@ -143,7 +143,7 @@ class StoredRequests:
             reason = EndReason.UPSTREAM_TIMEOUT if timed_out else EndReason.UPSTREAM_ERROR
             return NotOpened(reason)
         data = meter.finish()
-        if opened.leaks(data):
+        if opened.secrets.are_in(data):
             self._attempts.broke(opened.candidate, None)
             return NotOpened(EndReason.UPSTREAM_ERROR)
         if not meter.finished:

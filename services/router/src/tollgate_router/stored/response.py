@@ -9,6 +9,10 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from tollgate_dialects.common.protocol import Protocol
+from tollgate_dialects.pricing.units import Unit
+from tollgate_dialects.pricing.usage import Usage
+from tollgate_dialects.request.rules import RequestFacts
+from tollgate_dialects.request.server_tools import UNTOLD_TOKENS
 from tollgate_router.call import Account
 from tollgate_router.providers.catalogue import Snapshot
 
@@ -28,7 +32,7 @@ class StoredResponse(NamedTuple):
     upstream_model: str
     # As clients call it.
     model: str
-    # Input and output as they were reported: what the next turn reads again. 0: not known.
+    # The most that the next turn may read of it, with all before it. 0: not known.
     context_tokens: int
     create_unix_ms: int
 
@@ -52,6 +56,20 @@ class GoesOn(NamedTuple):
     account: Account
     # What it reads beside its own input, at most; 0: not known.
     context_tokens: int
+
+
+def kept_tokens(asked: RequestFacts, reported: Usage) -> int:
+    """The most tokens that the next turn may read of a conversation with this answer; 0: unknown.
+
+    What was reported is what was read. More is kept: what was thought in earlier turns may be left
+    out of one and read by the next.
+    """
+    if asked.unbounded_input or asked.may_leave_out:
+        return 0
+    read, kept = reported.total_input_tokens, asked.context_tokens + asked.kept_token_bound
+    # What the vendor's own tools brought is known by what was read alone.
+    most = max(read, kept) if asked.server_tools.readings == 1 else read + kept
+    return min(most + reported[Unit.OUTPUT], UNTOLD_TOKENS)
 
 
 def visible(

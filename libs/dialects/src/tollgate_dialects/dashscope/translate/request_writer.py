@@ -31,8 +31,10 @@ _SEED_MAX: Final = 2**31 - 1
 _TAKES_EFFORT = re.compile(r"deepseek-v(?:[4-9]|\d\d)", re.IGNORECASE)
 # What has to stand somewhere in the words, where JSON is asked for.
 _JSON = re.compile(b"json", re.IGNORECASE)
-# Thinking in tokens, for an effort.
+# Thinking in tokens, for an effort: some think without end where they are told no number. What is
+# beyond these is thought as much as the last.
 _BUDGETS: Final = {"minimal": 512, "low": 1_024, "medium": 8_192}
+_MOST_BUDGET: Final = 16_384
 
 
 def write(request: Request, target: Target) -> Written:
@@ -168,6 +170,10 @@ def _reason(request: Request, model: str, parameters: dict[str, Any], dropped: s
         dropped.add("reasoning")
         return True
     thinks = is_asked or limits.thinks(model)
+    if not request.stream and models.thinks_in_streams_alone(model):
+        if is_asked:
+            dropped.add("reasoning")
+        is_off = True
     if is_off or (is_forced and thinks and not always):
         parameters["enable_thinking"] = False
         return False
@@ -184,6 +190,9 @@ def _limit(request: Request, target: Target, parameters: dict[str, Any], dropped
         return
     name = limits.name_for(target.model)
     budget = parameters.get("thinking_budget")
+    if budget is not None and not (request.reasoning and request.reasoning.budget_tokens):
+        # Our own number leaves half of the answer to what is not thinking.
+        budget = min(budget, max(limit // 2, 1))
     if name == limits.WHOLE or not thinks:
         if budget is not None:
             parameters["thinking_budget"] = min(budget, limit)
@@ -209,7 +218,7 @@ def _think(asked: Reasoning, model: str, parameters: dict[str, Any], dropped: se
     if asked.effort and _TAKES_EFFORT.search(model):
         parameters["reasoning_effort"] = asked.effort
     elif asked.effort:
-        budget = _BUDGETS.get(asked.effort) if budget is None else budget
+        budget = _BUDGETS.get(asked.effort, _MOST_BUDGET) if budget is None else budget
         dropped.add("reasoning.effort")
     if budget is not None and not models.takes_budget(model):
         dropped.add("reasoning.budget_tokens")

@@ -145,22 +145,25 @@ class _Told:
         self.has_refused = False
 
     def deltas(self, event: Event) -> list[dict[str, Any]]:
-        """What a client is told of an event between the start and the finish."""
+        """What a client is told of an event after the start, but for why it ended."""
+        told: list[dict[str, Any]] = []
         match event:
             case Delta(text):
-                return [self.more(text)] if text else []
+                told = [self.more(text)] if text else []
             case PartStarted(part):
-                return self._begun(part)
+                told = self._begun(part)
             case Sealed(opaque):
-                return [self._sealed(opaque)]
+                told = [self._sealed(opaque)]
             case Cited(citation):
                 # OpenAI's SDK puts fragments of lists together by their index.
-                note = {"index": self._notes, **_annotation(citation)}
+                told = [{"annotations": [{"index": self._notes, **_annotation(citation)}]}]
                 self._notes += 1
-                return [{"annotations": [note]}]
             case PartEnded():
-                return self._ended()
-        return []
+                told = self._ended()
+            case Finished(Ending(Stop.REFUSAL, explanation=why)) if why and not self.has_refused:
+                # The vendor's words, where the model has none.
+                told = [{"refusal": why}]
+        return told
 
     def _ended(self) -> list[dict[str, Any]]:
         """Clients parse the arguments: those of a call without any are an empty object."""
@@ -265,10 +268,10 @@ class ChunkWriter(EventWriter):
             return self._chunk(self._told.more(event.text)) if event.text else b""
         if isinstance(event, Started):
             return self._chunk({"role": "assistant", "content": None, "refusal": None})
+        frames = b"".join([self._chunk(delta) for delta in self._told.deltas(event)])
         if not isinstance(event, Finished):
-            return b"".join([self._chunk(delta) for delta in self._told.deltas(event)])
-        reason = _reason(event.ending, self._told)
-        frames = self._chunk({}, reason)
+            return frames
+        frames += self._chunk({}, _reason(event.ending, self._told))
         if self._wants_usage:
             report = usage_report(usage or NOTHING)
             frames += _frame({**self._head, "choices": [], "usage": report})

@@ -36,8 +36,7 @@ def write(answer: Answer, usage: Usage, context: Context) -> dict[str, Any]:
     """A whole response."""
     writer = ResponseWriter(context)
     for event in events_of(answer):
-        if not isinstance(event, Finished):
-            writer.told(event)
+        writer.told(event)
     return writer.whole(answer.ending.stop, usage)
 
 
@@ -71,8 +70,7 @@ class ResponseWriter(EventWriter):
         )
 
     def whole(self, stop: Stop, usage: Usage) -> dict[str, Any]:
-        """The response once all of its items are told."""
-        self._end_message()
+        """The response once all of its items are told, and its end."""
         status, why = response.status_of(stop, has_refused=self._has_refused)
         return {
             **response.head(self._context, status),
@@ -100,7 +98,9 @@ class ResponseWriter(EventWriter):
                 self._cite(citation)
             case PartEnded():
                 self._end()
-            case Finished():
+            case Finished(ending):
+                if ending.stop is Stop.REFUSAL and not self._has_refused:
+                    self._explain(ending.explanation)
                 self._end_message()
         return self._told
 
@@ -160,6 +160,13 @@ class ResponseWriter(EventWriter):
         self._more(part.text)
         for citation in part.citations:
             self._cite(citation)
+
+    def _explain(self, why: str) -> None:
+        """Of a refusal that the model says nothing of, the vendor's words: no answer."""
+        if why:
+            self._begin(Text(why, is_refusal=True, phase=self._item.get("phase", "")))
+            self._end()
+            self._has_refused = False
 
     def _begin_call(self, part: ToolCall) -> None:
         number = len(self._output)

@@ -8,7 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tollgate_dialects.common import shapes
-from tollgate_dialects.common.refusal import BadRequest, Code, unsupported, wrong_type
+from tollgate_dialects.common.refusal import (
+    BadRequest,
+    Code,
+    stored_item,
+    wrong_type,
+)
 from tollgate_dialects.conversation.answer import AnswerPart
 from tollgate_dialects.conversation.parts import Cache, Media, Origin, Text, Thinking, ToolResult
 from tollgate_dialects.conversation.request import Request, Role, Turn
@@ -102,7 +107,7 @@ def _results(results: list[ToolResult]) -> Iterator[Turn]:
 
 def _pass_over(kind: str, unheld: set[str]) -> None:
     if kind in ("item_reference", ""):
-        raise unsupported("input")
+        raise stored_item()
     if kind == "compaction":
         # All that was said before is in there.
         raise BadRequest(
