@@ -248,9 +248,12 @@ def limits(**told):
         ({"retry-after": "soon"}, None), ({"retry-after": "2026-10-21"}, None),
         # Anthropic's limits: the last of those that are used up.
         (limits(requests=(0, "2026-10-21T07:28:40Z")), 40_000),
-        (limits(tokens=(0, "2026-10-21T07:28:40.5Z"), requests=(0, "2026-10-21T07:28:10Z")), 40_500),
+        (limits(tokens=(0, "2026-10-21T07:28:40.5Z"), requests=(0, "2026-10-21T07:28:10Z")), 40_000),
         (limits(tokens=(9, "2026-10-21T07:28:40Z")), None),
         (limits(tokens=(0, "2026-10-21T07:00:00Z")), 0),
+        (limits(tokens=(0, "2026-10-21T09:29:00+01:30")), 1_860_000),
+        (limits(tokens=(0, "2026-10-21T05:59:00-01:30")), 60_000),
+        (limits(tokens=(0, "2026-13-21T05:59:00Z")), None),
         (limits(tokens=(0, "2099-10-21T07:00:00+02:00")), 86_400_000),
         (limits(tokens=(0, "2026-10-21T07:28:40")), None), (limits(tokens=(0, "40")), None),
         ({"anthropic-ratelimit-tokens-remaining": "0"}, None),

@@ -6,9 +6,9 @@ remain: clients recover by those words. Carries no header, address or body to an
 """
 
 import re
+from calendar import timegm
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
@@ -52,7 +52,10 @@ _SECONDS = re.compile(r"(\d{1,9})(?:\.(\d{1,3})\d*)?\Z")
 _LIMIT_LEFT = re.compile(r"(anthropic-ratelimit-[a-z\-]{1,64})-remaining\Z")
 # More than a date has.
 _DATE_CHARACTERS_MAX: Final = 64
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+# RFC 3339's; a fraction of a second is nobody's wait.
+_MOMENT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(?:Z|([+-]\d\d):(\d\d))\Z"
+)
 _MILLISECONDS = re.compile(r"(\d{1,12})(?:\.\d*)?\Z")
 
 # What an error inside a stream would have had as its status; 0: not known here.
@@ -238,28 +241,29 @@ def retry_after_ms(
 def _http_date_ms(text: str) -> int | None:
     try:
         moment = parsedate_to_datetime(text[:_DATE_CHARACTERS_MAX])
+        return timegm(moment.utctimetuple()) * 1_000
     except (ValueError, IndexError, TypeError, OverflowError):
         return None
-    return _unix_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def _limits_reset_ms(lowered: Mapping[str, str]) -> int | None:
     """When the last of Anthropic's limits is full again, of those with nothing left."""
-    resets = []
-    for name, left in lowered.items():
-        if left != "0" or not (limit := _LIMIT_LEFT.match(name)):
-            continue
-        try:
-            moment = datetime.fromisoformat(lowered.get(f"{limit[1]}-reset", ""))
-        except ValueError:
-            continue
-        if moment.tzinfo:
-            resets.append(_unix_ms(moment))
-    return max(resets, default=None)
+    used_up = (_LIMIT_LEFT.match(name) for name, left in lowered.items() if left == "0")
+    resets = (_moment_ms(lowered.get(f"{limit[1]}-reset", "")) for limit in used_up if limit)
+    return max((reset for reset in resets if reset is not None), default=None)
 
 
-def _unix_ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+def _moment_ms(text: str) -> int | None:
+    found = _MOMENT.match(text)
+    if not found:
+        return None
+    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    east_hours, east_minutes = int(found[7] or 0), int(found[8] or 0)
+    east_s = east_hours * 3_600 + (-east_minutes if text[-6] == "-" else east_minutes) * 60
+    try:
+        return (timegm((year, month, day, hour, minute, second)) - east_s) * 1_000
+    except ValueError:
+        return None
 
 
 def _retry_delay(body: bytes, headers: Mapping[str, str]) -> str:
