@@ -97,7 +97,7 @@ async def test_a_date_to_wait_for_is_kept_to(tmp_path):
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
 async def test_what_is_answered_about_a_stored_response_closes_nothing_to_calls(tmp_path, status):
-    """Its rates and its scopes are others; nor does a success there open what has to wait."""
+    """Its rates and its scopes are others; what has to wait is not asked, so nothing opens it."""
     async with fake_upstream() as up, fake_upstream() as other, harness(tmp_path) as router:
         await serve(router, up)
         await router.call(**RESPONSES, body=body())
@@ -114,6 +114,9 @@ async def test_what_is_answered_about_a_stored_response_closes_nothing_to_calls(
 
         up.scripts |= {"up": h.answer({}, 429, extra=HOUR), PATH: h.answer(RESPONSE)}
         await router.call(**RESPONSES, body=body())
-        assert (await ask(router, pb.STORED_ACTION_RETRIEVE)).data
+        asked = len(up.seen)
+        error = (await ask(router, pb.STORED_ACTION_RETRIEVE)).upstream_error
+        assert (asked, 429, "rate_limited") == (len(up.seen), error.http_status, error.code)
+        assert error.retry_after.seconds > 200
         (message,) = await router.call(**RESPONSES, body=body())
         assert ("p1", 1) == (message.route.provider, message.end.attempts)

@@ -361,3 +361,32 @@ async def test_without_the_store_answers_go_out_and_questions_are_ours_to_fail(t
                 await question
             assert "STORE_UNAVAILABLE" == failed.value.reason
         assert asked == len(up.seen)
+
+
+async def test_a_key_that_is_refused_to_calls_is_not_asked(tmp_path):
+    """A question cannot open it again; its client is told that the provider is of no use."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        await serve(router, up)
+        await router.call(**RESPONSES, body=body())
+        up.scripts |= {"up": h.answer({}, 401), PATH: h.answer(RESPONSE)}
+        await router.call(**RESPONSES, body=body())
+        asked = len(up.seen)
+        answer = await ask(router, pb.STORED_ACTION_RETRIEVE)
+        assert (pb.END_REASON_UPSTREAM_ERROR, 0) == (
+            answer.reason, answer.upstream_error.http_status
+        )  # fmt: skip
+        assert asked == len(up.seen)
+
+
+@pytest.mark.parametrize(
+    "script", [[h.Reset()], [h.Close()], h.answer({**RESPONSE, "output": [{"id": f"{h.KEY}-0-0"}]})]
+)
+async def test_a_question_that_breaks_leaves_the_key_to_calls(tmp_path, script):
+    """No connection, a cut, the key in the answer: the first key is asked first all the same."""
+    async with fake_upstream() as up, harness(tmp_path) as router:
+        await serve(router, up, keys_each=2)
+        row = (await router.call(**RESPONSES, body=body()))[0].route
+        up.scripts[PATH] = script
+        assert not (await ask(router, pb.STORED_ACTION_RETRIEVE)).data
+        (message,) = await router.call(**RESPONSES, body=body())
+        assert row.provider_key_id == message.route.provider_key_id

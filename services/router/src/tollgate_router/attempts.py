@@ -202,15 +202,18 @@ class Attempts:
     async def ask(self, candidate: Candidate, method: str, below: str) -> Opened | NotOpened:
         """A request without a body, below where its calls go: at this upstream alone, once.
 
-        Nothing is reserved for it: what may be asked so costs nothing.
+        It costs nothing, tells nothing of what calls get, and no key is asked that must rest.
         """
-        key = self._keys.at_hand(candidate) or await self._open_key(candidate)
+        now_ms = self._now_ms()
+        resting = _resting(self.health.order((candidate,), now_ms=now_ms).wait_ms)
+        if resting or self.health.is_refused(candidate, now_ms=now_ms):
+            return resting or NotOpened(EndReason.UPSTREAM_ERROR)
+        key = self._keys.at_hand(candidate) or await self._open_key(candidate, way=None)
         if key is None:
             return NotOpened(EndReason.NO_ROUTE)
-        upstream = UPSTREAM_DIALECTS[candidate.protocol]
+        attempt = _Attempt(candidate, key, UPSTREAM_DIALECTS[candidate.protocol], way=None)
         head = key.head.at(key.head.target + below, method)
-        outcome, _ = await self._try(_Attempt(candidate, key, upstream, way=None), head, b"")
-        return outcome
+        return (await self._try(attempt, head, b""))[0]
 
     def broke(self, candidate: Candidate, error: upstream_error.UpstreamFault | None) -> None:
         """An answer that began well turned out bad: the key rests for a while.
@@ -238,7 +241,7 @@ class Attempts:
             self.health.record(candidate, result, now_ms=now_ms, retry_after_ms=wait_ms, way=way)
         self._attempts.labels(candidate.provider, result.value).inc()
 
-    async def _open_key(self, candidate: Candidate) -> OpenKey | None:
+    async def _open_key(self, candidate: Candidate, way: _Way | None = ()) -> OpenKey | None:
         try:
             return await self._keys.open(candidate)
         except KeyringFault as fault:
@@ -246,13 +249,13 @@ class Attempts:
             self._log.warning(
                 "provider_key.not_opened", key_id=candidate.key_id, fault=type(fault).__name__
             )
-            self._record(candidate, routing.Result.BAD_KEY)
+            self._record(candidate, routing.Result.BAD_KEY, way=way)
             return None
         except TokenFault as fault:
             self._log.warning("provider_key.no_token", key_id=candidate.key_id, fault=fault.why)
             is_refused = fault.why == "refused"
             result = routing.Result.BAD_KEY if is_refused else routing.Result.CONNECT_FAILED
-            self._record(candidate, result)
+            self._record(candidate, result, way=way)
             return None
 
     async def _try(
@@ -263,7 +266,7 @@ class Attempts:
             answer = await self._upstream.send(key.signed(head, body, self._clock), body)
         except UpstreamFault as fault:
             result = _RESULT_OF_FAULT.get(fault.fault, routing.Result.BROKEN)
-            self._record(candidate, result)
+            self._record(candidate, result, way=way)
             timed_out = fault.fault is Fault.TIMEOUT
             reason = EndReason.UPSTREAM_TIMEOUT if timed_out else EndReason.UPSTREAM_ERROR
             return NotOpened(reason, is_unknown=fault.fault is not Fault.CONNECT), result

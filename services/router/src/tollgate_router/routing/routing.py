@@ -158,6 +158,11 @@ class KeyHealth:
         tried = tuple(item[3] for item in ready)
         return Order(tried, min(waits, default=0))
 
+    def is_refused(self, candidate: Keyed, *, now_ms: int) -> bool:
+        """Whether the whole key rests until its operator has done something."""
+        mark = self._live((candidate.key_id, _ANY_MODEL, _ORDINARY), now_ms)
+        return mark is not None and mark.until_ms > now_ms
+
     def keep_only(self, key_ids: frozenset[str]) -> None:
         """Forget keys that are no longer in the catalogue, so that marks stay bounded by it."""
         self._marks = {k: mark for k, mark in self._marks.items() if k[0] in key_ids}

@@ -8,6 +8,7 @@ client's name of the model, and nothing where the upstream's key is in it; each 
 import asyncio
 import hashlib
 from collections.abc import Collection
+from dataclasses import replace
 from typing import NamedTuple
 
 from tollgate.audit.v1 import audit_pb2
@@ -125,6 +126,8 @@ class StoredRequests:
             return NotOpened(EndReason.NO_ROUTE)
         try:
             async with asyncio.timeout(ASK_SECONDS):
+                # One of the account's ways: how it stands with the response's own model counts.
+                way = replace(way, upstream_model=found.upstream_model)
                 opened = await self._attempts.ask(way, action.method, below)
                 if isinstance(opened, NotOpened):
                     return opened
@@ -144,7 +147,6 @@ class StoredRequests:
             return NotOpened(reason)
         data = meter.finish()
         if opened.secrets.are_in(data):
-            self._attempts.broke(opened.candidate, None)
             return NotOpened(EndReason.UPSTREAM_ERROR)
         if not meter.finished:
             return broken_answer(EndReason.UPSTREAM_ERROR, meter.error)
