@@ -1,6 +1,7 @@
 """Upstream keys that are Google's service accounts: one token for many calls, and none shown."""
 
 import asyncio
+import base64
 import json
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs
@@ -384,3 +385,23 @@ async def test_an_operators_test_gets_a_token_as_well(tmp_path):
         world.tokens.told = h.answer(REFUSED, 503)
         found = await test.run(provider, provider.models[0])
         assert Found("token_server_not_reached") == found
+
+
+@pytest.mark.parametrize("form", [str, lambda token: base64.b64encode(token.encode()).decode()])
+async def test_the_token_before_a_renewal_does_not_pass(tmp_path, form):
+    """It is good for minutes yet, as it is and in base64."""
+    async with World(tmp_path) as world:
+        world.up.scripts[MODEL] = h.answer(ANSWER)
+        await world.provide()
+        await world.router.call(**call())
+        world.clock.ahead = 3_600 - 299
+
+        def told():
+            text = form(world.tokens.tokens[0].rstrip("."))
+            return h.answer({**ANSWER, "content": [{"type": "text", "text": text}]})
+
+        world.up.scripts[MODEL] = told
+        messages = await world.router.call(**call())
+        assert 2 == len(world.tokens.tokens)
+        assert pb.END_REASON_UPSTREAM_ERROR == end_of(messages).reason
+        assert form(world.tokens.tokens[0].rstrip(".")) not in str(messages)

@@ -46,3 +46,14 @@ def test_an_explanation_passes_without_addresses_and_keys(protocol):
     for out in (body, meter.feed(frames) + meter.finish()):
         assert b"Blocked by [redacted] for [redacted]" in out
         assert not any(word in out for word in (b"corp", KEY.encode()))
+
+
+@pytest.mark.parametrize("before", [b"", b'data: {"choices":[]}\n\n'])
+def test_a_frame_behind_a_byte_order_mark_passes_without_it(before):
+    """A client reads the mark as a part of a name: what is metered is what it can read."""
+    frame = b'data: {"choices":[{"index":0,"delta":{"content":"abc"}}]}\n\n'
+    passed = StreamMeter(DIALECTS[Protocol.OPENAI_CHAT].answer).feed(
+        before + b"\xef\xbb\xbf" + frame
+    )
+    assert passed.endswith(b"\n\n" + frame if before else frame)
+    assert b"\xef\xbb\xbf" not in passed

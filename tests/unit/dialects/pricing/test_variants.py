@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.dialects.pricing.test_bound import FACTS, PRICE, calls
 from tollgate_dialects.answer.meter import BodyMeter, StreamMeter
+from tollgate_dialects.answer.template import Shapes
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.common.refusal import BadRequest
 from tollgate_dialects.pricing import seed
@@ -204,3 +205,42 @@ def test_seed_factors_by_hand():
     assert (0, 1_700, 0, 0) == found["gpt-4o"].factors
     assert (0, 0, 2_000, 1_100) == found["claude-opus-5-5"].factors
     assert max(max(price.factors) for price in found.values()) == 2_500
+
+
+@pytest.mark.parametrize("name", ["PRIORITY", "Fast", "priority_v2", "scale", "ultrafast"])
+def test_a_word_that_nobody_knows_costs_the_dearest_that_was_asked_for(name):
+    """A vendor that spells its tier anew has not served the ordinary one for that."""
+    told = (("service_tier", name),)
+    assert 1_700_000 == FACTORED.served(told, (Variant.PRIORITY,))
+    assert 0 == FACTORED.served(told, (Variant.FLEX,))
+    assert 0 == FACTORED.served(told, ())
+
+
+@given(
+    told=st.lists(
+        st.tuples(st.sampled_from(list(TOLD)), st.sampled_from(["flex", "priority", "fast", "x"])),
+        unique_by=lambda pair: pair[0],
+    ),
+    asked=st.lists(st.sampled_from(list(Variant)), unique_by=lambda variant: variant.member),
+)
+def test_promise_rule_2_no_word_of_a_vendor_costs_more_than_what_was_asked_for(told, asked):
+    """Whoever asked for less is not billed for more: the reserve is what was asked for."""
+    assert FACTORED.served(tuple(told), asked) <= FACTORED.dearest(asked)
+
+
+def test_a_tier_that_only_frames_of_text_tell_is_read_in_every_stream():
+    """A shape that was learnt with one tier is not that of a frame with another."""
+
+    def frame(tier, delta, stop=None, **more):
+        choice = {"index": 0, "delta": delta, "finish_reason": stop}
+        chunk = {"id": "c", "object": "chat.completion.chunk", "choices": [choice]}
+        tiers = {"service_tier": tier} if tier else {}
+        return b"data: %b\n\n" % json.dumps(chunk | tiers | more).encode()
+
+    shapes = Shapes()
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    for tier in ("flex", "flex", "priority", "default", "priority"):
+        meter = StreamMeter(DIALECTS[CHAT].answer, shapes=shapes)
+        meter.feed(frame(tier, {"content": "a"}) + frame(tier, {"content": "b"}))
+        meter.feed(frame(None, {}, "stop", usage=usage) + b"data: [DONE]\n\n")
+        assert (("service_tier", tier),) == meter.usage.served

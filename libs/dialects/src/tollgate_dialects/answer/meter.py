@@ -17,6 +17,7 @@ from tollgate_dialects.answer import template as answer_template
 from tollgate_dialects.answer.answer_usage import AnswerMeter
 from tollgate_dialects.answer.rules import FOREIGN, AnswerRules
 from tollgate_dialects.common import documents, members, sse
+from tollgate_dialects.request.variants import Variant
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
@@ -212,6 +213,7 @@ class StreamMeter(AnswerMeter):
     def _pass_known(self, frames: bytes, shape: answer_template.Known) -> bytes:
         if shape.choices is not self._going:
             self._going = shape.choices
+            self._reader.serves(shape.tier)
             if self._reader.goes_on(shape.choices):
                 self.is_final = False
         self.produce(frames)
@@ -222,7 +224,8 @@ class StreamMeter(AnswerMeter):
         if vocabulary is None or self._lessons == 0:
             return
         self._lessons -= 1
-        self._shapes.learn(frame, vocabulary, self._rules.choices(document))
+        tier = document.get(Variant.PRIORITY.member)
+        self._shapes.learn(frame, vocabulary, self._rules.choices(document), tier)
 
     def _pass_frame(self, frame: bytes) -> bytes:
         self._going = None

@@ -43,6 +43,9 @@ class StreamReader(ABC):
         """More text of these choices came. Return True if one of them had not begun."""
         return False
 
+    def serves(self, _tier: object) -> None:  # noqa: B027 - most tell it with their report alone
+        """A frame of a known shape says that the call is served so."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AnswerRules:

@@ -86,6 +86,8 @@ class Known(NamedTuple):
     pattern: re.Pattern[bytes]
     # The choices that its frames belong to.
     choices: tuple[int, ...]
+    # How its frames say that the call is served.
+    tier: object = None
 
 
 class Shapes:
@@ -104,9 +106,11 @@ class Shapes:
                 return (known, found.end()) if _is_utf8(found[0]) else None
         return None
 
-    def learn(self, frame: bytes, vocabulary: Vocabulary, choices: Iterable[int]) -> None:
+    def learn(
+        self, frame: bytes, vocabulary: Vocabulary, choices: Iterable[int], tier: object = None
+    ) -> None:
         """Remember a frame's shape, if it is plain text; see `of` for what has been checked."""
         pattern = of(frame, vocabulary)
         if pattern is not None:
-            self._known.insert(0, Known(pattern, tuple(choices)))
+            self._known.insert(0, Known(pattern, tuple(choices), tier))
             del self._known[_MAX_KNOWN:]

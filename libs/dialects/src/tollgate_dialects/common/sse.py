@@ -195,7 +195,9 @@ def parse(frame: bytes) -> Event:
             name = value.strip()
         is_event = is_event or field in _FIELDS or line.startswith(b":")
     head = [b"event: " + name] if name else []
-    is_simple = len(data) == 1 and lines == [*head, b"data: " + data[0], b"", b""]
+    # A client takes a mark for a part of the first name, but for one at a stream's beginning.
+    is_marked = frame.startswith(_BYTE_ORDER_MARK)
+    is_simple = len(data) == 1 and not is_marked and lines == [*head, b"data: " + data[0], b"", b""]
     return Event(name, b"\n".join(data), is_simple, is_event)
 
 

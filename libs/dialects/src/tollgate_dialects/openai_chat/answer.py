@@ -19,9 +19,9 @@ RULES: Final = AnswerRules(
     choices=stream.choices_of,
     end=stream.END,
     vocabulary=Vocabulary(
-        texts="id|model|system_fingerprint|service_tier|provider|request_id|obfuscation|p|name|"
+        texts="id|model|system_fingerprint|provider|request_id|obfuscation|p|name|"
         "content|reasoning_content|reasoning|refusal|arguments|text|thinking|signature",
-        words=r"chat\.completion\.chunk|assistant|function",
+        words=r"chat\.completion\.chunk|assistant|function|default|flex|priority",
     ),
     error_codes=("code", "type"),
 )

@@ -46,9 +46,12 @@ class ChunkReader(StreamReader):
                 begins = True
         return begins
 
+    def serves(self, tier: object) -> None:
+        self._tier = tier or self._tier
+
     def read(self, meter: AnswerMeter, event: sse.Event, document: dict[str, Any]) -> Any:
         # The tier is told in each chunk, or in those before the report.
-        self._tier = document.get(_TIER) or self._tier
+        self.serves(document.get(_TIER))
         report = usage.found_in({_TIER: self._tier, **document} if self._tier else document)
         is_chunk = report is not None or document.get("object") == self.kind
         if is_chunk and document.get("choices") is None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Final, Self
 
 from tollgate_dialects.pricing.units import NONE, Amounts, Unit, in_order, picker
-from tollgate_dialects.request.variants import Served, Variant, named
+from tollgate_dialects.request.variants import Served, Variant, is_known, named
 
 _RATES: Final = tuple(unit.price_field for unit in Unit)
 _TIERED: Final = tuple(unit for unit in Unit if not unit.is_optional)
@@ -120,15 +120,25 @@ class Price:
     def served(self, told: Served, asked: Iterable[Variant]) -> int:
         """What the rates are multiplied by, in millionths; 0: by nothing.
 
-        As the vendor tells it; where it tells nothing, the dearest of what was asked for. One that
-        has no price was not asked for: its tokens cost the ordinary.
+        As the vendor tells it; where it tells nothing, or a word that nobody knows, the dearest of
+        what was asked for. No tier costs more than that: it is what was reserved. One
+        that has no price was not asked for: its tokens cost the ordinary.
         """
         if not told and not asked:
             return 0
-        members = {member for member, _ in told}
-        factor_ppm = self.dearest(each for each in asked if each.member not in members)
+        most = {each.member: max(self.factor(each), ORDINARY_PERMILLE) for each in asked}
+        factors = dict(most)
         for member, name in told:
-            factor_ppm = _times(factor_ppm, self.factor(named(member, name)) or ORDINARY_PERMILLE)
+            if is_known(member, name):
+                variant = named(member, name)
+                factor = self.factor(variant) or ORDINARY_PERMILLE
+                # Where it runs, an account's own setting may decide: that is billed as well.
+                if variant is None or not variant.is_binding:
+                    factor = min(factor, most.get(member, ORDINARY_PERMILLE))
+                factors[member] = factor
+        factor_ppm = ORDINARY_PPM
+        for factor in factors.values():
+            factor_ppm = _times(factor_ppm, factor)
         return 0 if factor_ppm == ORDINARY_PPM else factor_ppm
 
     def times(self, factor_ppm: int) -> "Price":

@@ -48,12 +48,22 @@ class Variant(enum.Enum):
 
 # Not how something was served: the account decides.
 _UNTOLD: Final = frozenset(("", "auto", "not_available"))
+# The ordinary way, by the names that vendors give it.
+_ORDINARY: Final = frozenset(
+    (("service_tier", "default"), ("service_tier", "standard"), ("speed", "standard"),
+     ("inference_geo", "global"))
+)  # fmt: skip
 _NAMED: Final = {(variant.member, name): variant for variant in Variant for name in variant.names}
 
 
 def named(member: str, name: object) -> Variant | None:
     """The variant of a name; None for the ordinary way, and for what is not known."""
     return _NAMED.get((member, name)) if isinstance(name, str) else None
+
+
+def is_known(member: str, name: str) -> bool:
+    """Whether a word says how a call was served: as a variant, or in the ordinary way."""
+    return (member, name) in _NAMED or (member, name) in _ORDINARY
 
 
 def asked(document: Mapping[str, Any], members: Iterable[str]) -> tuple[Variant, ...]:

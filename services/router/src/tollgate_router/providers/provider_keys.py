@@ -71,6 +71,8 @@ class ProviderKeys:
         self._open: dict[str, tuple[str, float, OpenKey]] = {}
         # Context -> (ciphertext of its account, when it ends, the token).
         self._tokens: dict[str, tuple[str, float, Secret]] = {}
+        # The same of the token before: good until its end, though it was renewed or refused.
+        self._former: dict[str, tuple[str, float, Secret]] = {}
         self._opening: dict[str, asyncio.Task[OpenKey]] = {}
         self._one_at_a_time = asyncio.Lock()
 
@@ -123,8 +125,10 @@ class ProviderKeys:
                 ends, token = await self._token(context, encrypted, account)
                 until = min(until, ends)
                 vouching = {"Authorization": f"Bearer {token.reveal()}"}
-                # Google fills its tokens up with dots.
-                secrets += (token.reveal(), token.reveal().rstrip("."))
+                former = self._former.get(context)
+                for told in (token, former[2]) if former else (token,):
+                    # Google fills its tokens up with dots.
+                    secrets += (told.reveal(), told.reveal().rstrip("."))
             elif endpoint.is_sendable_key(key):
                 vouching = dict(spoken.key_headers(key))
             else:
@@ -155,6 +159,7 @@ class ProviderKeys:
                 raise
             return known[1], known[2]  # it is good for minutes yet
         ends = began + made.life_seconds
+        self._retire(context)
         _make_room(self._tokens)
         self._tokens[context] = (encrypted, ends, made.token)
         return max(ends - RENEW_SECONDS, began), made.token
@@ -168,9 +173,18 @@ class ProviderKeys:
         if refused.token is None:
             return False
         if context in self._tokens and self._tokens[context][2] is refused.token:
-            del self._tokens[context]
+            self._retire(context)
         if context in self._open and self._open[context][2].token is refused.token:
             del self._open[context]
+        return True
+
+    def _retire(self, context: str) -> bool:
+        """Send a token no more, and seek it in answers as before. False: there was none."""
+        retired = self._tokens.pop(context, None)
+        if retired is None:
+            return False
+        _make_room(self._former)
+        self._former[context] = retired
         return True
 
     def sweep(self, *, keep: frozenset[str] | None = None) -> None:
@@ -178,6 +192,7 @@ class ProviderKeys:
         now = self._clock.monotonic()
         self._open = _live(self._open, now, keep)
         self._tokens = _live(self._tokens, now, keep)
+        self._former = _live(self._former, now, keep)
 
     def __len__(self) -> int:
         return len(self._open)
