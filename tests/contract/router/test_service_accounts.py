@@ -23,11 +23,7 @@ VERTEX = Protocol.VERTEX_ANTHROPIC
 MODEL = NAMES[VERTEX]
 CONTENT = {
     "candidates": [
-        {
-            "content": {"role": "model", "parts": [{"text": "hi"}]},
-            "finishReason": "STOP",
-            "index": 0,
-        }
+        {"content": {"role": "model", "parts": [{"text": "hi"}]}, "finishReason": "STOP"},
     ],
     "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15},
 }
@@ -48,11 +44,8 @@ class TokenServer(h.FakeUpstream):
         if self.told is not None:
             return self.told
         self.tokens.append(f"{google.TOKEN}{len(self.tokens)}......")
-        made = {
-            "access_token": self.tokens[-1],
-            "expires_in": self.life_seconds,
-            "token_type": "Bearer",
-        }
+        token, kind = self.tokens[-1], "Bearer"
+        made = {"access_token": token, "expires_in": self.life_seconds, "token_type": kind}
         return [h.Pause(self.pause), *h.answer(made)]
 
     @property

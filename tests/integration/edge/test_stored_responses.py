@@ -99,7 +99,7 @@ async def test_failures_are_those_of_the_table(edge):
             upstream_error=pb.UpstreamError(
                 http_status=400, scrubbed_message="Cannot cancel a synchronous response.", code="x"
             ),
-        ), 400, "x"),
+        ), 400, "invalid_request"),
         (pb.AskStoredResponse(
             reason=pb.END_REASON_UPSTREAM_ERROR, upstream_error=pb.UpstreamError(http_status=401)
         ), 502, "provider_unavailable"),

@@ -142,17 +142,7 @@ def provider_add(
             models=model,
             without_include_usage=without_include_usage,
         )
-        try:
-            key_id = await add_key(
-                operator, provider=provider.name, secret=secret, request_id=new_request_id()
-            )
-        except Refused as refused:
-            if provider.key_ids:
-                raise
-            raise Fault(
-                f"{refused.problem}\n  the provider {name!r} was made without a key",
-                "run the same command with a good key",
-            ) from None
+        key_id = await _key_added(operator, provider, secret)
         known = await callable_models.models(operator)
         found = await directory.provider(operator, provider.name)
         return found, key_id, known.unpriced(found)
@@ -170,6 +160,20 @@ def provider_add(
             f"  {hint.typed(callable_models.price_command(without))}",
             file=sys.stderr,
         )
+
+
+async def _key_added(operator: Operator, provider: Any, secret: str) -> str:
+    """Raises Fault where the provider stands now without any key."""
+    request_id = new_request_id()
+    try:
+        return await add_key(operator, provider=provider.name, secret=secret, request_id=request_id)
+    except Refused as refused:
+        if provider.key_ids:
+            raise
+        raise Fault(
+            f"{refused.problem}\n  the provider {provider.name!r} was made without a key",
+            "run the same command with a good key",
+        ) from None
 
 
 def _known_as(preset: str, protocol: str, base_url: str) -> Preset:
