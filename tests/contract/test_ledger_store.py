@@ -384,11 +384,12 @@ async def test_promise_01_a_thousand_parallel_reserves_against_a_dollar(open_sto
 
     async with asyncio.TaskGroup() as tasks:
         sampler = tasks.create_task(sample())
-        answers = await asyncio.gather(
+        answered = await asyncio.gather(
             *(groups[n % 2].reserve(reserve(seven_cents), ()) for n in range(1000))
         )
         done.set()
         await sampler
+    answers = [outcome for outcome, _ in answered]
     granted = [a for a in answers if isinstance(a, Reserved)]
     assert (14, 986) == (len(granted), sum(isinstance(a, Denied) for a in answers))
     assert max(samples) <= dollar

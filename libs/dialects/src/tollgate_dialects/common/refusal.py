@@ -28,6 +28,10 @@ class Code(enum.StrEnum):
     PREVIOUS_RESPONSE_NOT_FOUND = "previous_response_not_found"
 
 
+# Told in the vendor's very sentence, which clients look for.
+_VENDORS_OWN_WORDS = frozenset((Code.PREVIOUS_RESPONSE_NOT_FOUND,))
+
+
 class BadRequest(Exception):  # noqa: N818 - named for what the caller answers: 400 Bad Request
     """A body that is not passed on. `param` is empty when the name itself is not a plain word."""
 
@@ -49,6 +53,8 @@ class BadRequest(Exception):  # noqa: N818 - named for what the caller answers: 
     @property
     def told(self) -> str:
         """The message, after the parameter where it does not name that itself."""
+        if self.code in _VENDORS_OWN_WORDS:
+            return self.message
         named = re.search(rf"(?<![\w.]){re.escape(self.param)}(?!\w|\.\w)", self.message)
         return f"{self.param}: {self.message}" if self.param and not named else self.message
 
