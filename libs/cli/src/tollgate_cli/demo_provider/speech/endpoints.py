@@ -21,6 +21,12 @@ from tollgate_cli.demo_provider.speech.speech import CREATED, Speech, data, limi
 from tollgate_cli.demo_provider.wire import Request
 
 _DIMENSIONS: Final = 8
+# All that OpenAI's description of a moderation wants.
+_CATEGORIES: Final = (
+    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit",
+    "illicit/violent", "self-harm", "self-harm/instructions", "self-harm/intent", "sexual",
+    "sexual/minors", "violence", "violence/graphic",
+)  # fmt: skip
 
 
 class _Endpoint(Speech):
@@ -159,8 +165,9 @@ class Moderations(_Whole):
     def found(self) -> dict[str, Any]:
         harmless = {
             "flagged": False,
-            "categories": {"violence": False},
-            "category_scores": {"violence": 0.0},
+            "categories": dict.fromkeys(_CATEGORIES, False),
+            "category_scores": dict.fromkeys(_CATEGORIES, 0.0),
+            "category_applied_input_types": {name: ["text"] for name in _CATEGORIES},
         }
         return {"results": [harmless for _ in _texts(self._asked, "input")]}
 
