@@ -384,9 +384,8 @@ async def test_promise_01_a_thousand_parallel_reserves_against_a_dollar(open_sto
 
     async with asyncio.TaskGroup() as tasks:
         sampler = tasks.create_task(sample())
-        answered = await asyncio.gather(
-            *(groups[n % 2].reserve(reserve(seven_cents), ()) for n in range(1000))
-        )
+        calls = (groups[n % 2].reserve(reserve(seven_cents), ()) for n in range(1000))
+        answered = await asyncio.gather(*calls)
         done.set()
         await sampler
     answers = [outcome for outcome, _ in answered]
