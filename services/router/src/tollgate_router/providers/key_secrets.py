@@ -67,12 +67,16 @@ class Told:
 
     def leaks(self, data: bytes) -> bool:
         """Whether these bytes have a secret, or its last piece."""
+        return self.joins(data) or self._secrets.are_in(data)
+
+    def joins(self, data: bytes) -> bool:
+        """Whether a secret ends in their texts, as a reader joins them with those before."""
         if not data:
             return False
         texts = self._tail + _plain(b"".join(_TEXTS.findall(data)))
         size = self._secrets.tail_bytes
         self._tail = texts[-size:] if size else b""
-        return self._secrets.are_in(data) or self._secrets.are_in(texts)
+        return self._secrets.are_in(texts)
 
 
 def _plain(data: bytes) -> bytes:
