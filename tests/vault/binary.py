@@ -22,7 +22,7 @@ from pathlib import Path
 from tollgate_cli.suite.processes.child import Child, Command, tail
 
 ROOT = Path(__file__).parents[2]
-BUILD = Path(__file__).parent / "build"
+MODULE_FILES = Path(__file__).parent / "module"
 GO_LOCK = ROOT / "requirements" / "go.lock"
 MODULE = "github.com/hashicorp/vault"
 BUILD_TIMEOUT_S = 2400.0
@@ -102,7 +102,7 @@ def begin() -> Child:
 
 
 def _program() -> Path:
-    made_from = [path.read_bytes() for path in sorted(BUILD.iterdir())]
+    made_from = [path.read_bytes() for path in sorted(MODULE_FILES.iterdir())]
     made_from.append(repr((_EDITS, _OPTIONS, _NOT_NEEDED)).encode())
     mark = hashlib.sha256(b"\0".join(made_from)).hexdigest()[:12]
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -138,7 +138,7 @@ def _check(deadline: float) -> None:
 def _build(found: Path, deadline: float, say: Say) -> None:
     place, log = found.with_name("src"), found.with_name("build.log")
     shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(BUILD, place)
+    shutil.copytree(MODULE_FILES, place)
     log.unlink(missing_ok=True)
     try:
         go = _go(found.parent, say)
