@@ -1,6 +1,7 @@
 """`tollgate vault`: makes a Vault what Tollgate needs, and hands services what they log in with."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,24 @@ from tollgate_cli.vault.connection import Place, connected
 
 vaults = typer.Typer(help="Keys in HashiCorp Vault: set-up and delivery.", no_args_is_help=True)
 
+_MOUNT = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
+
+
+def _mount(name: str) -> str:
+    # It stands in the policies.
+    if not _MOUNT.fullmatch(name):
+        raise Fault(f"{name!r} is no place for an engine", "as in: --mount tollgate-transit")
+    return name
+
+
 Address = Annotated[str | None, typer.Option("--address", help="Default: $VAULT_ADDR.")]
 CaFile = Annotated[Path | None, typer.Option("--ca-file", help="Default: $VAULT_CACERT.")]
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", help="A 0400 file; default: $VAULT_TOKEN.")
 ]
-Mount = Annotated[str, typer.Option("--mount", help="Where the transit engine is.")]
+Mount = Annotated[
+    str, typer.Option("--mount", help="Where the transit engine is.", callback=_mount)
+]
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 
 
