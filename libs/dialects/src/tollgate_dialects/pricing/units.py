@@ -65,17 +65,10 @@ def in_order(
     Raises TypeError for a name that is none of them, and for one that is not there unless `missing`
     stands for it.
     """
-    amounts: list[int] = []
-    found = 0
-    for name in names:
-        amount = values.get(name)
-        if amount is not None:
-            found += 1
-        elif missing is not None:
-            amount = missing
-        else:
-            raise TypeError(f"{name} is missing")
-        amounts.append(amount)
-    if found != len(values):
+    amounts = [values.get(name, missing) for name in names]
+    if not values.keys() <= set(names):
         raise TypeError(f"unknown: {', '.join(values.keys() - set(names))}")
-    return tuple(amounts)
+    found = tuple(amount for amount in amounts if amount is not None)
+    if len(found) < len(amounts):
+        raise TypeError(f"{names[amounts.index(None)]} is missing")
+    return found
