@@ -1,7 +1,5 @@
 """Inputs that once failed, as promises: what is frozen, held, ended, unknown, bound."""
 
-from dataclasses import replace
-
 from tests.unit.budget.ledger.ledger_table import run
 from tollgate_budget.ledger.ledger import (
     Book,

@@ -65,10 +65,9 @@ def in_order(
     Raises TypeError for a name that is none of them, and for one that is not there unless `missing`
     stands for it.
     """
-    amounts = [values.get(name, missing) for name in names]
-    if not values.keys() <= set(names):
-        raise TypeError(f"unknown: {', '.join(values.keys() - set(names))}")
-    found = tuple(amount for amount in amounts if amount is not None)
-    if len(found) < len(amounts):
-        raise TypeError(f"{names[amounts.index(None)]} is missing")
-    return found
+    known = set(names)
+    if not values.keys() <= known:
+        raise TypeError(f"unknown: {', '.join(values.keys() - known)}")
+    if missing is None and len(values) < len(known):
+        raise TypeError(f"{', '.join(known - values.keys())} is missing")
+    return tuple([values.get(name, missing or 0) for name in names])
