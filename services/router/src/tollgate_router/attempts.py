@@ -6,7 +6,6 @@ and what is said of a failure is what tollgate_dialects has scrubbed.
 """
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import NamedTuple, TypeAlias
@@ -40,6 +39,7 @@ from tollgate_router.upstream.upstream import ERROR_BODY_MAX, Upstream
 # An error's body is worth this much waiting, no more: the call has failed already.
 ERROR_BODY_SECONDS = 1.0
 _Way: TypeAlias = tuple[Variant, ...]
+_NOBODY = frozenset[str]()
 _MENDED = routing.OPERATORS_FAULT | {routing.Result.STALE}
 _RESULT_OF_FAULT = {
     Fault.CONNECT: routing.Result.CONNECT_FAILED,
@@ -164,9 +164,9 @@ class Attempts:
         if resting and not order.candidates:
             return resting
         failed = _Failed(resting)
-        candidates, renewed = deque(order.candidates), frozenset[str]()
+        candidates, renewed = list(order.candidates), _NOBODY
         while candidates:
-            candidate = candidates.popleft()
+            candidate = candidates.pop(0)
             key = self._keys.at_hand(candidate) or await self._open_key(candidate)
             if key is None:
                 continue
@@ -189,13 +189,14 @@ class Attempts:
             way = _way(translation.asked_of(call, upstream).variants)
             attempt = _Attempt(candidate, key, upstream, way, candidate.key_id in renewed)
             outcome, result = await self._try(attempt, head, body.data)
-            if isinstance(outcome, NotOpened) and upstream is not call.dialect:
-                outcome = _in_words_of(call, outcome)
-            if isinstance(outcome, Opened) or not routing.may_retry(result):
+            if isinstance(outcome, Opened):
+                return outcome
+            outcome = _in_words_of(call, upstream, outcome)
+            if not routing.may_retry(result):
                 return failed.rather_than(result) or outcome
             if result is routing.Result.STALE:
                 renewed |= {candidate.key_id}
-                candidates.appendleft(candidate)
+                candidates.insert(0, candidate)
             failed.add(outcome, result)
         return failed.outcome or NotOpened(EndReason.NO_ROUTE)
 
@@ -325,12 +326,12 @@ def _resting(wait_ms: int) -> NotOpened | None:
 
 def _way(variants: tuple[Variant, ...]) -> _Way:
     """Where a model runs has no rate of its own; how fast, and when, has."""
-    return tuple(variant for variant in variants if not variant.is_binding)
+    return variants and tuple(variant for variant in variants if not variant.is_binding)
 
 
-def _in_words_of(call: UpstreamCall, refused: NotOpened) -> NotOpened:
+def _in_words_of(call: UpstreamCall, upstream: UpstreamDialect, refused: NotOpened) -> NotOpened:
     """What clients shorten their conversation by is told in their own protocol's word."""
-    if not upstream_error.is_too_long(refused.message):
+    if upstream is call.dialect or not upstream_error.is_too_long(refused.message):
         return refused
     return replace(refused, code=call.dialect.errors.too_long or refused.code)
 
@@ -357,5 +358,6 @@ def _head(
     if not spoken.is_one_path:
         asked = Asked(candidate.upstream_model, call.asked.stream, body.data)
         head = head.at(endpoint.target(candidate.address, spoken, asked))
-    headers = {**(spoken.stream_headers if call.asked.stream else {}), **body.headers}
-    return head.with_headers(headers) if headers else head
+    if call.asked.stream and spoken.stream_headers:
+        head = head.with_headers(spoken.stream_headers)
+    return head.with_headers(body.headers) if body.headers else head
