@@ -96,14 +96,19 @@ def vault_deliver(
             help="How many seconds the service has to read it.",
         ),
     ] = 120,
+    unwrapped: Annotated[
+        bool,
+        typer.Option("--unwrapped", help="The secret-id itself: with init --secret-id-days alone."),
+    ] = False,
     address: Address = None,
     ca_file: CaFile = None,
     token_file: TokenFile = None,
 ) -> None:
     """Write what a service logs in with: a wrapped secret-id, and its role-id beside it."""
     with connected(Place(address, ca_file, token_file)) as client:
-        delivery.deliver(client, service, out, ttl_s=ttl_s)
-    print(f"{out}: to be read once, by {service} alone, within {ttl_s} s")
+        delivery.deliver(client, service, out, ttl_s=ttl_s, is_wrapped=not unwrapped)
+    within = "" if unwrapped else f", once, within {ttl_s} s"
+    print(f"{out}: to be read by {service} alone{within}")
 
 
 @vaults.command("wrap-key")
