@@ -1,6 +1,7 @@
 """What an operator hands to a service: a wrapped secret-id, and keys that only Vault can unwrap.
 
-Promises: a secret-id leaves Vault wrapped, so that a second reader is noticed; a wrapped bytes are made in Vault and seen by nobody but the service; no file is ever half written, and a
+Promises: a secret-id leaves Vault wrapped, so that a second reader is noticed; a wrapped key's
+bytes are made in Vault and seen by nobody but the service; no file is ever half written, and a
 wrapped key is never replaced, for what it authenticated would be lost.
 """
 
