@@ -22,6 +22,8 @@ from tests.vault.setup import login
 from tollgate_cli import main
 from tollgate_cli.vault import wanted
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="module")
 def own(vault_program, tmp_path_factory):
@@ -153,6 +155,28 @@ def test_init_corrects_what_someone_changed_and_shows_it(ready, own):
     assert widened.strip() == root.sys.read_policy("tollgate-budget")["data"]["rules"].strip()
     assert "3 changes made" in ready("init")
     assert "nothing to change" in ready("init")
+
+
+def test_an_operators_token_is_enough_and_opens_nothing(vault_program, tmp_path):
+    """With deploy/vault/operator.hcl alone: init, a second init, deliver, wrap-key; no decrypt."""
+    with vault_server(tmp_path) as fresh:
+        rules = (ROOT / "deploy/vault/operator.hcl").read_text()
+        fresh.root().sys.create_or_update_policy("tollgate-operator", rules)
+        token = fresh.root().auth.token.create(policies=["tollgate-operator"], no_parent=True)
+        operator = Command(fresh, tmp_path)
+        operator.use(token["auth"]["client_token"])
+        operator("init")
+        assert "nothing to change\n" == operator("init")
+        for service in wanted.SERVICES:
+            operator("deliver", service, "--out", str(tmp_path / f"{service}.secret-id"))
+        for name in wanted.WRAPPED_KEYS:
+            operator("wrap-key", name, "--out", str(tmp_path / f"{name}.wrapped"))
+        client = fresh.client(token["auth"]["client_token"])
+        ciphertext = (tmp_path / "pepper.wrapped").read_text().strip()
+        with pytest.raises(hvac.exceptions.Forbidden):
+            client.secrets.transit.decrypt_data("pepper", ciphertext)
+        with pytest.raises(hvac.exceptions.Forbidden):
+            client.auth.approle.generate_secret_id("tollgate-router")
 
 
 def test_what_is_not_tollgates_any_more_is_named_and_left(ready, own):
