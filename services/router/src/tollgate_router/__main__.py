@@ -56,7 +56,10 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     common: _Common = {"clock": clock, "log": log, "metrics": metrics}
     private, token_uris = config.catalogue.allow_private_upstreams, config.catalogue.token_uris
     keyring = await open_keyring(
-        config.keyring, {RESERVATION_KEY: "mac", PROVIDER_KEYS_KEY: "aes256"}
+        config.keyring,
+        {RESERVATION_KEY: "mac", PROVIDER_KEYS_KEY: "aes256"},
+        **common,
+        life=life,
     )
     reservation_key = await keyring.mac_key(RESERVATION_KEY)
     pool = await _opened_pool(config, life)
@@ -108,6 +111,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         ids=ids,
         clock=clock,
     )
+    life.readiness.follow(keys.ready)
     await _listen(config, servicer, admin, common, life)
 
 
@@ -146,7 +150,7 @@ async def _listen(
     port = await server.start()
     life.on_stop("rpc", server.stop)
     life.on_stop("sessions", partial(servicer.drain, DRAIN_SECONDS))
-    await server.set_ready(ready=True)
+    server.follow(life.readiness)
     log.info("serving", port=port)
     await life.until_stopped()
 
