@@ -48,7 +48,7 @@ lock: $(BIN)/uv ## resolve the requirements/*.in into hash-pinned locks
 	cd requirements && for f in dev run operator service build; do \
 	  ../$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -q -c dev.lock $$f.in -o $$f.lock; done; \
-	  for f in clients clients-instructor clients-llm; do \
+	  for f in clients clients-instructor clients-llm go; do \
 	  ../$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -q $$f.in -o $$f.lock; done
 

@@ -27,7 +27,9 @@ FUNCTION_LINES_MAX = 60
 FOLDER_MODULES_MAX = 15
 SERVICES = ("authz", "budget", "router", "audit", "edge")
 
-GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$|\.lock$|(^|/)released\.json$|^LICENSE$")
+GENERATED = re.compile(
+    r"_pb2(_grpc)?\.pyi?$|\.lock$|(^|/)go\.(mod|sum)$|(^|/)released\.json$|^LICENSE$"
+)
 # Written in pieces, so that this file is not its own finding.
 NOTE = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK")) + r")\b")
 PATH = re.compile(r"(?<![\w.~}>)/-])/(?:work|root|Users|home)/\w")

@@ -1,0 +1,1 @@
+"""What a Vault must hold for Tollgate, and how an operator brings it there."""

@@ -1,0 +1,181 @@
+"""What stands between a Vault and what Tollgate wants of it, and making it so.
+
+Promises: a look changes nothing; what is right already is no change, so that a second run makes
+none; what Vault cannot change is refused before anything is changed. Never: removes a key.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hvac import exceptions
+
+from tollgate_cli.vault import wanted
+from tollgate_cli.vault.wanted import Key, LoginTerms
+
+_KEY_SETTINGS = ("deletion_allowed", "auto_rotate_period")
+# What Vault lets one turn on, and never off again, or not change at all.
+_KEY_FOR_EVER = ("type", "derived", "exportable", "allow_plaintext_backup")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference, as a person reads it, and what removes it."""
+
+    title: str
+    lines: tuple[str, ...]
+    make: Callable[[], object]
+    # Why Vault cannot make it, and what to do; empty: it can.
+    refusal: str = ""
+
+
+def difference(
+    client: Any, *, mount: str, terms: LoginTerms, audit_files: Sequence[Path]
+) -> list[Change]:
+    """Every change that is needed, in the order in which they are to be made."""
+    return [
+        *_audit_devices(client, audit_files),
+        *_mounts(client, mount),
+        *(change for key in wanted.KEYS if (change := _key(client, mount, key))),
+        *_policies(client, mount),
+        *(change for service in wanted.SERVICES if (change := _role(client, service, terms))),
+    ]
+
+
+def _audit_devices(client: Any, files: Sequence[Path]) -> Iterator[Change]:
+    enabled = client.sys.list_enabled_audit_devices()["data"]
+    known = {device["options"].get("file_path") for device in enabled.values()}
+    for number, file in enumerate(files, 1):
+        if str(file) in known:
+            continue
+        make = partial(
+            client.sys.enable_audit_device,
+            "file",
+            path=f"{wanted.PREFIX}{number}",
+            options={"file_path": str(file)},
+        )
+        yield Change(f"audit device {wanted.PREFIX}{number}", (f"+ file {file}",), make)
+
+
+def _mounts(client: Any, mount: str) -> Iterator[Change]:
+    engines = client.sys.list_mounted_secrets_engines()["data"]
+    found = engines.get(f"{mount}/")
+    if found is None:
+        make = partial(client.sys.enable_secrets_engine, "transit", path=mount)
+        yield Change(f"secrets engine {mount}", ("+ transit",), make)
+    elif found["type"] != "transit":
+        yield Change(
+            f"secrets engine {mount}",
+            (f"- {found['type']}", "+ transit"),
+            _nothing,
+            f"{mount} is an engine of another type: name another with --mount",
+        )
+        return
+    if found is None or not _refuses_upsert(client, mount):
+        make = partial(
+            client.adapter.post, f"/v1/{mount}/config/keys", json={"disable_upsert": True}
+        )
+        yield Change(f"secrets engine {mount}", ("+ disable_upsert = true",), make)
+    if "approle/" not in client.sys.list_auth_methods()["data"]:
+        yield Change(
+            "auth method approle", ("+ approle",), partial(client.sys.enable_auth_method, "approle")
+        )
+
+
+def _refuses_upsert(client: Any, mount: str) -> bool:
+    answer = client.adapter.get(f"/v1/{mount}/config/keys")
+    return bool(answer["data"].get("disable_upsert"))
+
+
+def _key(client: Any, mount: str, key: Key) -> Change | None:
+    settings = {
+        "type": key.kind,
+        "derived": key.is_derived,
+        "exportable": False,
+        "allow_plaintext_backup": False,
+        "deletion_allowed": False,
+        "auto_rotate_period": key.rotated_every_s,
+    }
+    title = f"key {mount}/{key.name}"
+    try:
+        found = client.secrets.transit.read_key(key.name, mount_point=mount)["data"]
+    except exceptions.InvalidPath:
+        body = {name: value for name, value in settings.items() if name != "deletion_allowed"}
+        make = partial(client.adapter.post, f"/v1/{mount}/keys/{key.name}", json=body)
+        return Change(title, _added(settings), make)
+    lines, different = _compared(settings, found)
+    if not different:
+        return None
+    refusal = ""
+    if stuck := [name for name in _KEY_FOR_EVER if name in different]:
+        refusal = (
+            f"{title}: Vault cannot change {', '.join(stuck)} of a key that exists; if it is not "
+            f"yours, name another engine with --mount; if it has encrypted nothing, delete it "
+            f"(vault write {mount}/keys/{key.name}/config deletion_allowed=true; "
+            f"vault delete {mount}/keys/{key.name}) and run this again"
+        )
+    body = {name: settings[name] for name in _KEY_SETTINGS}
+    make = partial(client.adapter.post, f"/v1/{mount}/keys/{key.name}/config", json=body)
+    return Change(title, lines, make, refusal)
+
+
+def _policies(client: Any, mount: str) -> Iterator[Change]:
+    for name, text in wanted.policies(mount).items():
+        try:
+            found = client.sys.read_policy(name)["data"]["rules"]
+        except exceptions.InvalidPath:
+            found = ""
+        if found.strip() == text.strip():
+            continue
+        lines = difflib.unified_diff(
+            found.splitlines(), text.splitlines(), "in Vault", "wanted", lineterm=""
+        )
+        make = partial(client.sys.create_or_update_policy, name, text)
+        yield Change(f"policy {name}", tuple(lines), make)
+
+
+def _role(client: Any, service: str, terms: LoginTerms) -> Change | None:
+    name = wanted.PREFIX + service
+    settings = wanted.role(service, terms)
+    title = f"role {name}"
+    make = partial(client.adapter.post, f"/v1/auth/approle/role/{name}", json=settings)
+    try:
+        found = client.auth.approle.read_role(name)["data"]
+    except exceptions.InvalidPath:
+        return Change(title, _added(settings), make)
+    lines, different = _compared(settings, found)
+    return Change(title, lines, make) if different else None
+
+
+def _compared(
+    settings: Mapping[str, object], found: Mapping[str, Any]
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Each setting that differs as two lines, and the names of them."""
+    lines, different = [], []
+    for name, value in settings.items():
+        there = found.get(name)
+        if isinstance(there, list):
+            there = sorted(there)
+        if (there or None) != (value or None):
+            different.append(name)
+            lines += [f"- {name} = {_shown(there)}", f"+ {name} = {_shown(value)}"]
+    return tuple(lines), frozenset(different)
+
+
+def _added(settings: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(f"+ {name} = {_shown(value)}" for name, value in settings.items())
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "any"
+    return str(value)
+
+
+def _nothing() -> None:
+    """Stands where a refusal comes first."""

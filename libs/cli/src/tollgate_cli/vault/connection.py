@@ -1,0 +1,107 @@
+"""A connection to Vault as an operator, and what a person is told when Vault refuses.
+
+Promises: the operator's token is in this process's memory alone: never printed, never stored.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hvac
+from hvac import exceptions
+
+from tollgate_cli import state_file
+from tollgate_cli.fault import Fault
+
+_TIMEOUT_S = 30
+_TOKEN_REMEDY = "give --token-file FILE, or set VAULT_TOKEN"  # noqa: S105 (no secret)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a Vault is, whom to believe that it is it, and who asks; None: as Vault's variables."""
+
+    address: str | None = None
+    ca_file: Path | None = None
+    token_file: Path | None = None
+
+
+@contextlib.contextmanager
+def connected(place: Place) -> Iterator[Any]:
+    """A client of hvac. Raises Fault, for what happens in its block, too."""
+    address = place.address or os.environ.get("VAULT_ADDR", "")
+    if not address.startswith("https://"):
+        raise Fault(
+            f"{address!r} is no address of a Vault" if address else "no Vault is named",
+            "give --address https://HOST:8200, or set VAULT_ADDR",
+        )
+    ca_file = place.ca_file or os.environ.get("VAULT_CACERT")
+    if ca_file and not Path(ca_file).is_file():
+        raise Fault(f"there is no file {ca_file}", "give --ca-file FILE, or set VAULT_CACERT")
+    client = hvac.Client(
+        url=address,
+        token=_token(place.token_file),
+        verify=str(ca_file) if ca_file else True,
+        timeout=_TIMEOUT_S,
+    )
+    # What the environment says of proxies and of passwords by host is not meant for Vault.
+    client.session.trust_env = False
+    try:
+        yield client
+    except exceptions.VaultError as error:
+        raise _fault(error, address) from None
+    except OSError as error:
+        if not type(error).__module__.startswith("requests"):
+            raise
+        raise Fault(
+            f"Vault at {address} does not answer: {_reason(error)}",
+            "is it running, and is --ca-file the authority that signed its certificate?",
+        ) from None
+    finally:
+        client.adapter.close()
+
+
+def _token(file: Path | None) -> str:
+    if file is None:
+        found = os.environ.get("VAULT_TOKEN", "").strip()
+        if not found:
+            raise Fault("no token to ask Vault with", _TOKEN_REMEDY)
+        return found
+    try:
+        mode = file.stat().st_mode
+        found = state_file.read_text(file, _TOKEN_REMEDY).strip()
+    except FileNotFoundError:
+        raise Fault(f"there is no file {file}", _TOKEN_REMEDY) from None
+    if mode & 0o077:
+        raise Fault(f"{file} can be read by others", f"chmod 0400 {file}")
+    if not found.isascii() or not found.isprintable() or " " in found or not found:
+        raise Fault(f"{file} holds no token", _TOKEN_REMEDY)
+    return found
+
+
+def _reason(error: OSError) -> str:
+    """What failed, in the word of what failed: the whole text is a nest of objects."""
+    inner: BaseException = error
+    while (deeper := inner.__cause__ or inner.__context__) is not None:
+        inner = deeper
+    return str(inner).strip() or type(error).__name__
+
+
+def _fault(error: exceptions.VaultError, address: str) -> Fault:
+    where = f"{str(error.method).upper()} {str(error.url).removeprefix(address)}"
+    match error:
+        case exceptions.Forbidden():
+            return Fault(
+                f"Vault refuses this token: {where}",
+                "is it the right token, not expired, and may it do that?",
+            )
+        case exceptions.VaultDown():
+            return Fault(f"Vault at {address} is sealed", "unseal it: vault operator unseal")
+        case exceptions.VaultNotInitialized():
+            return Fault(f"Vault at {address} is new", "initialise it: vault operator init")
+        case _:
+            said = "; ".join(error.errors or ()) or str(error.args[0])
+            return Fault(f"Vault cannot do {where}: {said}")

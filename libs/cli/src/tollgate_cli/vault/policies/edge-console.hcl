@@ -1,0 +1,4 @@
+# Its own certificate, and nothing of transit.
+path "pki/issue/tollgate-edge-console" {
+  capabilities = ["update"]
+}
