@@ -30,6 +30,8 @@ CONNECT_SECONDS = 2.0
 SLOW_SECONDS = 1.0
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 _CONNECTIONS_MAX = 16
+# What uses something up. All else is asked once more: a connection that stood idle may have ended.
+_ONCE = frozenset({"unwrap", "login"})
 _KEEPALIVE_SECONDS = 60.0
 
 # No leader at hand, a standby that does not forward, a replica that lags, one of disaster recovery.
@@ -120,14 +122,22 @@ class VaultClient:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 met = await self._exchanged(method, path, headers, content)
+                if met is Condition.UNREACHABLE and operation not in _ONCE:
+                    met = await self._exchanged(method, path, headers, content)
         except TimeoutError:
             met = Condition.SLOW
-        except httpx.HTTPError:
-            met = Condition.UNREACHABLE
-        # Raised out here: an exception of the client's, which holds the request, is no part of it.
+        # Raised out here: an exception of httpx, which holds the request, is no part of it.
         return self._judged(operation, self._clock.monotonic() - began, met)
 
     async def _exchanged(
+        self, method: str, path: str, headers: dict[str, str], content: bytes | None
+    ) -> Answer | Condition:
+        try:
+            return await self._answered(method, path, headers, content)
+        except httpx.HTTPError:
+            return Condition.UNREACHABLE
+
+    async def _answered(
         self, method: str, path: str, headers: dict[str, str], content: bytes | None
     ) -> Answer | Condition:
         async with self._http.stream(method, path, headers=headers, content=content) as got:
