@@ -149,12 +149,10 @@ async def test_a_start_waits_for_a_vault_that_is_away(own, monkeypatch):
             pass
     assert own.file("reader.secret-id").exists()
     monkeypatch.setattr(session, "START_ATTEMPTS", 20)
-    opening = asyncio.create_task(own.reopened().__aenter__())
-    await asyncio.sleep(0.3)
-    await asyncio.to_thread(own.server.unseal)
-    ring = await opening
-    assert ring.ttl_seconds() > 800
-    await ring.close()
+    unsealing = asyncio.get_running_loop().run_in_executor(None, own.server.unseal)
+    async with own.reopened() as ring:
+        assert ring.ttl_seconds() > 800
+    await unsealing
 
 
 async def test_only_the_operators_authority_is_trusted(own, vault, tmp_path):
