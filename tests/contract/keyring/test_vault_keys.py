@@ -32,7 +32,7 @@ async def test_what_the_writer_encrypts_the_reader_alone_decrypts(world):
             (CONTEXT, "tg1.a.b"),
             (CONTEXT, ""),
         ):
-            with pytest.raises(DecryptFailed, match="^cannot decrypt with key upstream-keys$"):
+            with pytest.raises(DecryptFailed, match=r"^cannot decrypt with key upstream-keys$"):
                 await ring.decrypt(NAME, context, text)
     async with world.keyring() as reader:
         with pytest.raises(KeyringFault):
@@ -82,7 +82,10 @@ async def test_a_signature_has_the_version_whose_public_key_was_given(world):
     async with world.keyring() as later:
         assert public != await later.public_key("tlog")
     async with world.keyring(key_versions={"tlog": 1}) as pinned:
-        assert (public, signature) == (await pinned.public_key("tlog"), await pinned.sign("tlog", b"note"))
+        assert (public, signature) == (
+            await pinned.public_key("tlog"),
+            await pinned.sign("tlog", b"note"),
+        )
 
 
 async def test_a_key_for_hmac_is_unwrapped_once(world):
@@ -96,7 +99,10 @@ async def test_a_key_for_hmac_is_unwrapped_once(world):
         assert Secret(b"r" * 32) == await ring.mac_key("reservation")
         assert Secret(b"p" * 32) == await ring.mac_key("pepper-2")
         asked = world.requests("decrypt")
-        assert (Secret(b"r" * 32), asked) == (await ring.mac_key("reservation"), world.requests("decrypt"))
+        assert (Secret(b"r" * 32), asked) == (
+            await ring.mac_key("reservation"),
+            world.requests("decrypt"),
+        )
         with pytest.raises(KeyMissing, match="names no wrapped key pepper"):
             await ring.mac_key("pepper")
         wrapped["reservation"].write_text("vault:v1:AAAA")

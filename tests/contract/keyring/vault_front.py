@@ -68,7 +68,8 @@ class Front:
                 if b"content-length:" in head:
                     await reader.readexactly(int(head.split(b"content-length:")[1].split()[0]))
                 writer.write(
-                    b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+                    b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+                    + BODY
                 )
         writer.close()
 

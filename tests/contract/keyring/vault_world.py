@@ -147,7 +147,9 @@ class World:
 
     def encrypted(self, name: str, plaintext: bytes, context: str = "") -> str:
         """What transit makes of it, at the operator's hand."""
-        body = {"plaintext": _b64(plaintext)} | ({"context": _b64(context.encode())} if context else {})
+        body = {"plaintext": _b64(plaintext)} | (
+            {"context": _b64(context.encode())} if context else {}
+        )
         return str(self._transit("POST", f"encrypt/{name}", body)["data"]["ciphertext"])
 
     def rotate(self, name: str) -> None:
