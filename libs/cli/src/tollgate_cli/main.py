@@ -13,6 +13,7 @@ from tollgate_cli.commands.key import keys
 from tollgate_cli.commands.price import prices
 from tollgate_cli.commands.provider import providers
 from tollgate_cli.commands.tenant import groups, tenants
+from tollgate_cli.commands.vault import vaults
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.suite import commands as commands_suite
@@ -59,6 +60,7 @@ for name, group in {
     "price": prices,
     "budget": budgets,
     "audit": audits,
+    "vault": vaults,
 }.items():
     app.add_typer(group, name=name)
 

@@ -5,6 +5,7 @@ none; what Vault cannot change is refused before anything is changed. Never: rem
 """
 
 import difflib
+import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -158,11 +159,16 @@ def _compared(
     for name, value in settings.items():
         there = found.get(name)
         if isinstance(there, list):
-            there = sorted(there)
+            there = sorted(map(_network if name.endswith("_cidrs") else str, there))
         if (there or None) != (value or None):
             different.append(name)
             lines += [f"- {name} = {_shown(there)}", f"+ {name} = {_shown(value)}"]
     return tuple(lines), frozenset(different)
+
+
+def _network(text: str) -> str:
+    """Vault leaves the length of a single address out, and Tollgate does not."""
+    return str(ipaddress.ip_network(text, strict=False))
 
 
 def _added(settings: Mapping[str, object]) -> tuple[str, ...]:
