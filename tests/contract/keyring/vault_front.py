@@ -35,19 +35,22 @@ class Front:
     async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = self._failing_port if self.is_failing else self._vault_port
         self._own()
-        with contextlib.suppress(OSError):
+        ends = {writer}
+        self._connections.add(writer)
+        try:
             other_reader, other_writer = await asyncio.open_connection("127.0.0.1", port)
-            ends = {writer, other_writer}
-            self._connections |= ends
-            try:
-                await asyncio.gather(
-                    self._copy(reader, other_writer, is_answer=False),
-                    self._copy(other_reader, writer, is_answer=True),
-                )
-            finally:
-                self._connections -= ends
-                for end in ends:
-                    end.close()
+            ends.add(other_writer)
+            self._connections.add(other_writer)
+            await asyncio.gather(
+                self._copy(reader, other_writer, is_answer=False),
+                self._copy(other_reader, writer, is_answer=True),
+            )
+        except OSError:
+            pass  # nobody listens: who came is sent away
+        finally:
+            self._connections -= ends
+            for end in ends:
+                end.close()
 
     async def _copy(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
