@@ -1,4 +1,4 @@
-"""`python -m tests.bench.profile [--stream] [--concurrency 64] [--seconds 6] [--keep DIR]`.
+"""`python -m tests.bench.profile [--stream] [--messages] [--concurrency 64] [--seconds 6] [--keep DIR]`.
 
 Where the time of each Tollgate process goes under load: cProfile in every one of them at once, for
 exactly the load's duration, and the functions with the most time of their own. The profiler itself
@@ -32,12 +32,14 @@ _SHOWN = 25
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.profile", description=__doc__)
     parser.add_argument("--stream", action="store_true", help="streams instead of calls")
+    parser.add_argument("--messages", action="store_true", help="Anthropic's instead of chats")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the .pstats files here")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    shape = Shape(Dialect.CHAT, stream=given.stream)
+    dialect = Dialect.MESSAGES if given.messages else Dialect.CHAT
+    shape = Shape(dialect, stream=given.stream)
     with contextlib.ExitStack() as stack:
         directory = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         directory = directory.absolute()

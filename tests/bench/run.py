@@ -47,7 +47,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.ExitStack() as stack:
         line = _line_up(stack, given.only)
-        placement = _place(line.targets)
+        placement = place(line.targets)
         outcome = uvloop.run(plan.carry_out(chosen, line.targets, _say))
         result = _result(line, outcome, chosen, placement)
     text = report.markdown(result)
@@ -106,7 +106,7 @@ def _line_up(stack: contextlib.ExitStack, only: tuple[str, ...]) -> Line:
     return line
 
 
-def _place(targets: list[Target]) -> str:
+def place(targets: list[Target]) -> str:
     """Gives the gateways one core and everything else another; says so, or why not."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:

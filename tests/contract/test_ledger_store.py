@@ -1,7 +1,6 @@
 """The ledger store seam: each promise, held by the memory twin and by PostgreSQL alike."""
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -94,7 +93,7 @@ def reserve(amount, *accounts, name=None, **other):
     step = Reserve(
         name or ids.uuid7(), accounts or (A, B, C), NanoUsd(amount), 60_000, "t1", "tr", "gpt"
     )
-    return replace(step, **other)
+    return step._replace(**other)
 
 
 async def sums(store, account=A, month=NOVEMBER):
@@ -134,7 +133,7 @@ async def test_other_content_under_the_same_id_is_a_mismatch(store):
     """Nothing changes, and the field is named."""
     step = reserve(10)
     await store.apply([step], now_ms=NOW)
-    others = [replace(step, amount=11), replace(step, account_ids=(A,)), replace(step, model="x")]
+    others = [step._replace(amount=11), step._replace(account_ids=(A,)), step._replace(model="x")]
     expected = [Mismatch("amount_nano_usd"), Mismatch("account_ids"), Mismatch("model")]
     assert expected == await store.apply(others, now_ms=NOW)
     assert (0, 10, 0) == await sums(store)

@@ -28,16 +28,22 @@ def at_upstreams(
     Where nobody reads it as it is, what was read of it by the client's name of the model stands.
     """
     rules, spoken = dialect.request, dialect.provider
-    own = [each.model for each in upstreams if each.words is spoken]
-    others = [each for each in upstreams if each.words is not spoken and each.words in DIALECTS]
-    written = [(DIALECTS[each.words].request, each.model) for each in others]
-    if own:
-        beyond = most(rules.beyond_limit(facts.thinking, model) for model in own)
+    own: list[int | None] = []
+    written: list[int | None] = []
+    thinks_unlimited = False
+    for words, model in upstreams:
+        if words is spoken:
+            own.append(rules.beyond_limit(facts.thinking, model))
+        elif words in DIALECTS:
+            theirs = DIALECTS[words].request
+            written.append(theirs.written_beyond_limit(model))
+            thinks_unlimited = thinks_unlimited or theirs.thinks_unlimited
+    # For nearly every call nothing changes, and a copy costs more than all of the above.
+    if own and (beyond := most(own)) != facts.beyond_limit_tokens:
         facts = facts._replace(beyond_limit_tokens=beyond)
     if written:
-        beyond = most(their.written_beyond_limit(model) for their, model in written)
         facts = facts._replace(
-            translated_beyond_tokens=most((facts.translated_beyond_tokens, beyond)),
-            thinks_unlimited=any(their.thinks_unlimited for their, _ in written),
+            translated_beyond_tokens=most((facts.translated_beyond_tokens, *written)),
+            thinks_unlimited=thinks_unlimited,
         )
     return facts

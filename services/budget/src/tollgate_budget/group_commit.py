@@ -13,7 +13,7 @@ rates given back. Queues are bounded: beyond that callers are refused at once, n
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tollgate_budget.ledger.ledger import Reserve, Reserved, Step, StepOutcome
 from tollgate_budget.ledger.store import LedgerStore, OutcomeUnknown, StoreUnavailable
@@ -192,7 +192,7 @@ class GroupCommit:
 
     def _refund(self, item: _Item) -> None:
         if item.rates is not None:
-            self._refund_rates(replace(item.rates, refund=True))
+            self._refund_rates(item.rates._replace(refund=True))
 
     def _refund_rates(self, call: RateCall) -> None:
         """Refunds are bounded: each belongs to an accepted step, and one more is not kept."""

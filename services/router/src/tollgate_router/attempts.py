@@ -6,7 +6,6 @@ and what is said of a failure is what tollgate_dialects has scrubbed.
 """
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import NamedTuple, TypeAlias
@@ -40,6 +39,7 @@ from tollgate_router.upstream.upstream import ERROR_BODY_MAX, Upstream
 # An error's body is worth this much waiting, no more: the call has failed already.
 ERROR_BODY_SECONDS = 1.0
 _Way: TypeAlias = tuple[Variant, ...]
+_NOBODY = frozenset[str]()
 _MENDED = routing.OPERATORS_FAULT | {routing.Result.STALE}
 _RESULT_OF_FAULT = {
     Fault.CONNECT: routing.Result.CONNECT_FAILED,
@@ -164,9 +164,9 @@ class Attempts:
         if resting and not order.candidates:
             return resting
         failed = _Failed(resting)
-        candidates, renewed = deque(order.candidates), frozenset[str]()
+        candidates, renewed = list(order.candidates), _NOBODY
         while candidates:
-            candidate = candidates.popleft()
+            candidate = candidates.pop(0)
             key = self._keys.at_hand(candidate) or await self._open_key(candidate)
             if key is None:
                 continue
@@ -195,7 +195,7 @@ class Attempts:
                 return failed.rather_than(result) or outcome
             if result is routing.Result.STALE:
                 renewed |= {candidate.key_id}
-                candidates.appendleft(candidate)
+                candidates.insert(0, candidate)
             failed.add(outcome, result)
         return failed.outcome or NotOpened(EndReason.NO_ROUTE)
 
@@ -327,7 +327,7 @@ def _resting(wait_ms: int) -> NotOpened | None:
 
 def _way(variants: tuple[Variant, ...]) -> _Way:
     """Where a model runs has no rate of its own; how fast, and when, has."""
-    return tuple(variant for variant in variants if not variant.is_binding)
+    return variants and tuple(variant for variant in variants if not variant.is_binding)
 
 
 def _in_words_of(call: UpstreamCall, refused: NotOpened) -> NotOpened:
@@ -359,5 +359,6 @@ def _head(
     if not spoken.is_one_path:
         asked = Asked(candidate.upstream_model, call.asked.stream, body.data)
         head = head.at(endpoint.target(candidate.address, spoken, asked))
-    headers = {**(spoken.stream_headers if call.asked.stream else {}), **body.headers}
-    return head.with_headers(headers) if headers else head
+    if call.asked.stream and spoken.stream_headers:
+        head = head.with_headers(spoken.stream_headers)
+    return head.with_headers(body.headers) if body.headers else head

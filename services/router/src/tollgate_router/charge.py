@@ -29,6 +29,7 @@ _MEDIUM_TOKENS = 1_000
 # count, a token for each 16 bytes (escaped Chinese has 9): one that keeps the output limit it was
 # sent with is never cut, and an endless one is.
 _CUT_NUMERATOR, _CUT_DENOMINATOR = 3, 16
+_CONTAINER = Unit.CONTAINER.position
 
 
 class EndReason(enum.Enum):
@@ -126,10 +127,10 @@ def _as_asked(usage: Usage, price: Price, asked: Asked) -> Usage:
 
     Nothing used costs nothing.
     """
-    if usage == NOTHING:
-        return usage
-    if usage[Unit.CONTAINER] > asked.containers:
+    if usage.counts[_CONTAINER] > asked.containers:
         usage = usage.with_count(Unit.CONTAINER, asked.containers)
+    if not (usage.served or asked.variants) or usage == NOTHING:
+        return usage
     factor_ppm = price.served(usage.served, asked.variants)
     return replace(usage, factor_ppm=factor_ppm) if factor_ppm else usage
 

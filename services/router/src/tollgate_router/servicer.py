@@ -50,6 +50,8 @@ class _Read(NamedTuple):
     claims: Claims
     price: Price
     asked: RequestFacts
+    # Each look at a message's bytes copies them.
+    body: bytes
     # Who keeps what it goes on from.
     account: Account | None = None
 
@@ -162,14 +164,15 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             raise invalid_field("trace_id")
         if not 0 <= request.max_output_tokens <= OUTPUT_TOKENS_MAX:
             raise invalid_field("max_output_tokens")
-        if not request.body:
+        body = request.body
+        if not body:
             raise invalid_field("body")
         claims = self._claims(request)
         snapshot = self._watch.snapshot
         price = snapshot.price(claims.model, request.price_version)
         if price is None:
             raise invalid_field("price_version")
-        asked = _asked(request, dialect.request)
+        asked = _asked(request, body, dialect.request)
         is_spoken = snapshot.is_spoken(protocol, claims.model)
         try:
             asked = at_price(asked, price, is_spoken=is_spoken)
@@ -178,7 +181,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             raise invalid_field("body") from None
         if request.without_searches:
             asked = without_searches(asked)
-        return _Read(dialect, claims, price, asked)
+        return _Read(dialect, claims, price, asked, body)
 
     def _calibration(self, request: router_pb2.ExecuteRequest, read: _Read) -> Calibration | None:
         """What to count the input by; None: its bytes are covered, or no count would cover it."""
@@ -187,7 +190,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         if calibration is None or not bounds.is_worth_counting(read.asked, price):
             return None
         most = read.asked
-        if snapshot.is_translated(messages.PROTOCOLS[request.client_protocol], claims.model):
+        if snapshot.is_translated(read.dialect.protocol, claims.model):
             most = most.translated()
         bound = worst_case(most, price, output_cap=request.max_output_tokens or None)
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
@@ -220,8 +223,8 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb2.ExecuteRequest, read: _Read, calibration: Calibration
     ) -> AsyncGenerator[router_pb2.ExecuteResponse, None]:
         """A call that was granted by a count of its tokens: they are counted again."""
-        count = partial(close_bound.count, request.body, read.dialect.request, calibration)
-        if len(request.body) <= LARGE_TEXT_BYTES:
+        count = partial(close_bound.count, read.body, read.dialect.request, calibration)
+        if len(read.body) <= LARGE_TEXT_BYTES:
             close = count()
         else:
             async with self._counting:
@@ -232,8 +235,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
                 yield part
 
     def _call(self, request: router_pb2.ExecuteRequest, read: _Read) -> UpstreamCall:
-        dialect, claims, price, asked, account = read
-        protocol = messages.PROTOCOLS[request.client_protocol]
+        dialect, claims, price, asked, body, account = read
         # The most that the call may cost, worked out from its body: an edge is not believed.
         bound = worst_case(asked, price, output_cap=request.max_output_tokens or None)
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
@@ -242,7 +244,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         may_be_translated = (
             account is None
             and dialect.translation is not NO_TRANSLATION
-            and self._watch.snapshot.is_translated(protocol, claims.model)
+            and self._watch.snapshot.is_translated(dialect.protocol, claims.model)
             and _covers_translation(claims, asked, price, request)
         )
         refusal = self._reservations.admit(claims, trace_id=request.trace_id)
@@ -258,7 +260,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             price=price,
             reserved_nano_usd=claims.amount_nano_usd,
             may_be_translated=may_be_translated,
-            body=request.body,
+            body=body,
             protocol_headers=request.protocol_headers,
             began=self._clock.monotonic(),
             created_s=self._clock.unix_ms() // 1000,
@@ -315,11 +317,11 @@ def _covers_translation(
     return reservation.check_bound(claims, bound, price_version=price_version) is None
 
 
-def _asked(request: router_pb2.ExecuteRequest, rules: RequestRules) -> RequestFacts:
+def _asked(request: router_pb2.ExecuteRequest, body: bytes, rules: RequestRules) -> RequestFacts:
     """Read the body. Raises INVALID_FIELD if the request's own fields contradict it."""
     try:
         told = rules.told(request.model, stream=request.stream)
-        asked = requests.read(request.body, rules, told)
+        asked = requests.read(body, rules, told)
     except requests.BadRequest:
         raise invalid_field("body") from None
     if asked.stream is not request.stream:

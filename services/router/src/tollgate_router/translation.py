@@ -58,31 +58,35 @@ def _is_spoken(call: UpstreamCall, upstream: UpstreamDialect) -> bool:
     return upstream.words is call.dialect.protocol
 
 
-def _is_own(call: UpstreamCall, upstream: UpstreamDialect) -> bool:
-    """Whether the upstream reads what the client wrote as the protocol's own vendor would."""
-    return upstream is call.dialect and not call.asked.is_written_anew
-
-
 def asked_of(call: UpstreamCall, upstream: UpstreamDialect) -> Asked:
     """What this upstream was asked for; no other than the protocol's own is told of it."""
-    if not _is_own(call, upstream):
+    asked = call.asked
+    if upstream is not call.dialect or asked.is_written_anew:
+        # It does not read what the client wrote as the protocol's own vendor would.
         return NOTHING_ASKED
-    return Asked(call.asked.variants, call.asked.server_tools.containers)
+    containers = asked.server_tools.containers
+    if not (asked.variants or containers):
+        return NOTHING_ASKED
+    return Asked(asked.variants, containers)
 
 
 def upstream_body(
     call: UpstreamCall, candidate: Candidate, upstream: UpstreamDialect
 ) -> UpstreamBody:
     """The request in an upstream's protocol. Raises Untranslatable, BadRequest."""
-    needs_words = is_needed(call, upstream)
+    asked, is_spoken = call.asked, _is_spoken(call, upstream)
+    needs_words = not is_spoken or asked.is_written_anew
     runs_tools = upstream.runs_server_tools and not needs_words
-    if call.asked.server_tools.are_required and not runs_tools:
+    if asked.server_tools.are_required and not runs_tools:
         raise Untranslatable("tools", "Only the vendor of these tools can run them.")
-    if not _is_own(call, upstream) and (member := call.asked.own_alone):
+    if (upstream is not call.dialect or needs_words) and (member := asked.own_alone):
         raise Untranslatable(member, "Only upstreams of this very protocol can be asked for this.")
     body = _translated(call, candidate, upstream) if needs_words else _own_body(call, candidate)
+    passes_headers = is_spoken and call.protocol_headers
+    if not passes_headers and upstream.endpoint.envelope is None:
+        return body
     passed: Mapping[str, str] = {}
-    if _is_spoken(call, upstream):
+    if passes_headers:
         passed = call.dialect.endpoint.passed_on(call.protocol_headers).kept
     sent = endpoint.enveloped(upstream.endpoint, body.data, passed, candidate.upstream_model)
     return UpstreamBody(sent.body, body.dropped | sent.dropped, sent.headers)

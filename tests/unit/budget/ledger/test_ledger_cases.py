@@ -1,7 +1,5 @@
 """Inputs that once failed, as promises: what is frozen, held, ended, unknown, bound."""
 
-from dataclasses import replace
-
 from tests.unit.budget.ledger.ledger_table import run
 from tollgate_budget.ledger.ledger import (
     Book,
@@ -105,7 +103,7 @@ def test_case_M4_a_repeat_on_other_terms_is_a_mismatch():
     """Input bound, output limit and price version belong to the reservation: the token binds them."""
     book = Book({("A", 202611): open_window("A", 202611, 100)}, {})
     first = Reserve("T1", ("A",), 10, 1000, "t", "r", "m", Terms(1, 2, 3))
-    again = replace(first, terms=Terms(1, 2_000, 3))
+    again = first._replace(terms=Terms(1, 2_000, 3))
     reserved, same, other = book.apply([first, first, again], month=202611, now_ms=0)
     assert isinstance(reserved, Reserved)
     assert isinstance(same, Reserved)

@@ -7,7 +7,7 @@ nothing is known here.
 
 import re
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from tollgate_dialects.answer import upstream_error
 from tollgate_dialects.answer.upstream_error import UpstreamFault
@@ -21,11 +21,17 @@ _BYTES_PER_ESTIMATED_TOKEN = 3
 # A report of fewer tokens than this for the text that was seen is marked, not changed.
 _MAX_BYTES_PER_TOKEN = 64
 _FREE_BYTES = 256
+_OUTPUT: Final = Unit.OUTPUT.position
 
 
 def estimated_tokens(size_bytes: int) -> int:
     """Tokens that a text of this size is taken for."""
     return -(-size_bytes // _BYTES_PER_ESTIMATED_TOKEN)
+
+
+def explains(usage: Usage, size_bytes: int) -> bool:
+    """Whether so many bytes of text are no more than a report of so many tokens can mean."""
+    return size_bytes <= usage.counts[_OUTPUT] * _MAX_BYTES_PER_TOKEN + _FREE_BYTES
 
 
 class AnswerMeter:
@@ -100,8 +106,7 @@ class AnswerMeter:
         if self._implausible:
             return "implausible"
         if self.usage_source is UsageSource.UPSTREAM and self.reported is not None:
-            explained = self.reported[Unit.OUTPUT] * _MAX_BYTES_PER_TOKEN + _FREE_BYTES
-            return "below_output" if self._produced_bytes > explained else ""
+            return "" if explains(self.reported, self._produced_bytes) else "below_output"
         return ""
 
     def produce(self, text: bytes) -> None:

@@ -14,7 +14,7 @@ import orjson
 from tollgate_dialects.answer import reported, upstream_error, words
 from tollgate_dialects.answer import schema as answer_schema
 from tollgate_dialects.answer import template as answer_template
-from tollgate_dialects.answer.answer_usage import AnswerMeter
+from tollgate_dialects.answer.answer_usage import AnswerMeter, explains
 from tollgate_dialects.answer.rules import FOREIGN, AnswerRules
 from tollgate_dialects.common import documents, members, sse
 from tollgate_dialects.request.variants import Variant
@@ -111,12 +111,17 @@ class BodyMeter(AnswerMeter):
             body = written
         self.finished = self.is_final = True
         self.kept_as = self._rules.kept_as(document)
-        if self._rules.words:
+        found = self._rules.report(document)
+        usage = None if found is None else reported.usage_of(found, self._rules.usage)
+        if usage is not None and explains(usage, len(body)):
+            # So would the report explain its words, which are fewer: they need no count.
+            self.grow(len(body))
+        elif self._rules.words:
             self.grow(words.size(passed, self._rules.words))
         else:
             self.produce(body)
-        if (usage := self._rules.report(document)) is not None:
-            self.report(reported.usage_of(usage, self._rules.usage))
+        if found is not None:
+            self.report(usage)
         return body
 
 

@@ -7,11 +7,14 @@ a report that breaks this is refused whole (None), never repaired.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from tollgate_dialects.pricing.units import NONE
 from tollgate_dialects.pricing.usage import Usage
 from tollgate_dialects.request.variants import Served
 
 # No call reads or writes more; larger counts are a fault or a lie.
 MAX_TOKENS: Final = 1_000_000_000
+# Of the units behind the first four.
+_NONE_OTHER: Final = NONE[4:]
 
 
 class ImplausibleError(ValueError):
@@ -55,14 +58,9 @@ def of_subsets(
     hidden = max(0, total - read - output)
     if reasoning > output:
         hidden = max(hidden, reasoning)
-    return Usage.of(
-        input_tokens=read - cached - written,
-        output_tokens=output + hidden,
-        cache_read_tokens=cached,
-        cache_write_5m_tokens=written,
-        reasoning_tokens=max(reasoning, hidden),
-        served=served,
-    )
+    # In the order of Unit: input, output, cache read, cache write of 5 minutes.
+    counts = (read - cached - written, output + hidden, cached, written, *_NONE_OTHER)
+    return Usage(counts, max(reasoning, hidden), served=served)
 
 
 def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:

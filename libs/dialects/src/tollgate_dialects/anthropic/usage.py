@@ -18,9 +18,9 @@ def found_in(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     report = reported.found_in(document)
     if report is None:
         return None
-    holders = (document, object_in(document, "delta"), object_in(document, "message"))
-    if any(object_in(holder, "container").get("id") for holder in holders):
-        return {**report, _CONTAINERS: 1}
+    for holder in (document, document.get("delta"), document.get("message")):
+        if isinstance(holder, dict) and object_in(holder, "container").get("id"):
+            return {**report, _CONTAINERS: 1}
     return report
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -16,6 +17,9 @@ _USUAL: Final = "max_tokens"
 NAMES: Final = (_WHOLE, _USUAL)
 _PREDICTION: Final = "prediction"
 _FOREIGN = values.foreign_limits(NAMES)
+# Without these, a request says nothing of what its limit leaves out.
+_SAYS_OF_THINKING = frozenset(("thinking_budget", "enable_thinking", _WHOLE, _PREDICTION))
+_NAMES_REMEMBERED: Final = 4_096
 
 # o1, o3-mini, gpt-5.2, codex-mini, also behind a vendor's prefix ("openai/o3", "ft:o4-mini:org").
 _REASONING_MODEL = re.compile(
@@ -52,6 +56,8 @@ def output_limit(document: Mapping[str, Any]) -> OutputLimit:
 
 def thinking(document: Mapping[str, Any]) -> Thinking:
     """What a request says of thinking, and of a prediction. Raises BadRequest."""
+    if document.keys().isdisjoint(_SAYS_OF_THINKING):  # as nearly always
+        return NO_THINKING
     budget = values.integer(document, "thinking_budget", lowest=0, highest=values.MAX_OUTPUT_TOKENS)
     said = document.get("enable_thinking")
     return Thinking(
@@ -98,6 +104,7 @@ def _predicted(document: Mapping[str, Any]) -> int:
     return len(printed) + normalisation.growth(printed)
 
 
+@lru_cache(maxsize=_NAMES_REMEMBERED)
 def is_thinking_qwen(model: str) -> bool:
     """Whether a name is that of one of Qwen's models that think unless they are told not to."""
     return _THINKING_QWEN.search(model) is not None
@@ -142,5 +149,6 @@ def name_for(model: str) -> str:
 
 def restated(names: tuple[str, ...], model: str) -> tuple[str, ...]:
     """Under which name a limit is said once more, for a model that may not know the client's."""
-    is_older = models.is_qwen(model) and not models.is_limited_whole(model)
-    return (_USUAL,) if names == (_WHOLE,) and is_older else ()
+    if names != (_WHOLE,) or not models.is_qwen(model) or models.is_limited_whole(model):
+        return ()
+    return (_USUAL,)

@@ -188,7 +188,8 @@ def _read(
 
 def _dearest(facts: RequestFacts, price: Price, read_tokens: int) -> tuple[int, int]:
     """Pico-USD per input token and per output token, where so many are read."""
-    price = price.times(price.dearest(facts.variants))
+    if facts.variants:
+        price = price.times(price.dearest(facts.variants))
     read_rates = _READ[facts.cache_write]
     read, written = max(read_rates(price.rates)), price.rates[_OUTPUT]
     if price.has_long_tier_at(read_tokens):

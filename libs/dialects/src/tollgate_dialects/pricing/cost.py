@@ -4,11 +4,15 @@ from operator import mul
 from typing import Final
 
 from tollgate_dialects.pricing.price import Price
-from tollgate_dialects.pricing.units import Amounts, Unit
+from tollgate_dialects.pricing.units import Unit
 from tollgate_dialects.pricing.usage import Usage
 
 _PICO_PER_NANO = 1_000
-_WORDS: Final = ((Unit.AUDIO_INPUT, Unit.INPUT), (Unit.AUDIO_OUTPUT, Unit.OUTPUT))
+# Where the counts of sound stand, and the rates of what is said in words.
+_WORDS: Final = (
+    (Unit.AUDIO_INPUT.position, Unit.INPUT.position),
+    (Unit.AUDIO_OUTPUT.position, Unit.OUTPUT.position),
+)
 
 
 def cost_nano_usd(usage: Usage, price: Price) -> int:
@@ -24,14 +28,12 @@ def cost_nano_usd(usage: Usage, price: Price) -> int:
         usage.total_input_tokens // (usage[Unit.WEB_SEARCH] + 1)
     ):
         rates = price.long_rates
-    return ceil_nano_usd(sum(map(mul, counts, rates)) + _unpriced_sound(usage, rates))
-
-
-def _unpriced_sound(usage: Usage, rates: Amounts) -> int:
-    """What a vendor tells of sound that has no price here costs what words do, in pico-USD."""
-    return sum(
-        usage[sound] * rates[words.position] for sound, words in _WORDS if not rates[sound.position]
-    )
+    pico_usd = sum(map(mul, counts, rates))
+    for sound, words in _WORDS:
+        # What a vendor tells of sound that has no price here costs what words do.
+        if counts[sound] and not rates[sound]:
+            pico_usd += counts[sound] * rates[words]
+    return ceil_nano_usd(pico_usd)
 
 
 def ceil_nano_usd(pico_usd: int) -> int:

@@ -65,17 +65,9 @@ def in_order(
     Raises TypeError for a name that is none of them, and for one that is not there unless `missing`
     stands for it.
     """
-    amounts: list[int] = []
-    found = 0
-    for name in names:
-        amount = values.get(name)
-        if amount is not None:
-            found += 1
-        elif missing is not None:
-            amount = missing
-        else:
-            raise TypeError(f"{name} is missing")
-        amounts.append(amount)
-    if found != len(values):
-        raise TypeError(f"unknown: {', '.join(values.keys() - set(names))}")
-    return tuple(amounts)
+    known = set(names)
+    if not values.keys() <= known:
+        raise TypeError(f"unknown: {', '.join(values.keys() - known)}")
+    if missing is None and len(values) < len(known):
+        raise TypeError(f"{', '.join(known - values.keys())} is missing")
+    return tuple([values.get(name, missing or 0) for name in names])

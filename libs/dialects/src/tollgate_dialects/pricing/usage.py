@@ -15,6 +15,8 @@ _COUNTS: Final = tuple(unit.count_field for unit in Unit)
 # The fields of `tollgate.router.v1.Usage`.
 USAGE_FIELDS: Final = (*_COUNTS, "reasoning_tokens", "factor_ppm")
 _read = picker(unit for unit in Unit if unit.is_read)
+_OUTPUT: Final = Unit.OUTPUT.position
+_AUDIO_OUTPUT: Final = Unit.AUDIO_OUTPUT.position
 
 
 class UsageSource(enum.Enum):
@@ -61,15 +63,13 @@ class Usage:
 
     def fields(self) -> dict[str, int]:
         """By name, as messages and entries have it."""
-        counts = dict(zip(_COUNTS, self.counts, strict=True))
-        return {
-            **counts, "reasoning_tokens": self.reasoning_tokens, "factor_ppm": self.factor_ppm,
-        }  # fmt: skip
+        stated = (*self.counts, self.reasoning_tokens, self.factor_ppm)
+        return dict(zip(USAGE_FIELDS, stated, strict=True))
 
     @property
     def total_output_tokens(self) -> int:
         """Everything that was answered, in words and in sound."""
-        return self[Unit.OUTPUT] + self[Unit.AUDIO_OUTPUT]
+        return self.counts[_OUTPUT] + self.counts[_AUDIO_OUTPUT]
 
     def with_audio(self, *, heard: int, spoken: int) -> "Usage":
         """With so many of its tokens as sound: of what was read first what no cache had."""

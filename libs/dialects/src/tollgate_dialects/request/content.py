@@ -105,17 +105,14 @@ class Content:
 
 def input_bound(body: bytes, printed: bytes, content: Content) -> InputBound:
     """The bound of a body whose parts were looked at; `printed`: parsed and printed by orjson."""
-    text_bytes = len(body) - content.picture_bytes - content.sound_bytes
+    text_bytes = len(body) - content.sound_bytes
     text_bytes += normalisation.growth(printed) + content.references * content.declaration_bytes
-    text_tokens = text_bytes + content.overhead_tokens + content.vendor_tokens
-    text_tokens += content.audio_tokens
-    tokens = text_tokens + content.picture_tokens
-    translated_tokens = (
-        text_tokens
-        + sum(picture.dearest_tokens for picture in content.pictures)
-        + _TRANSLATED_OVERHEAD_TOKENS
-        + TRANSLATED_OBJECT_TOKENS * printed.count(b"{")
-    )
+    tokens = text_bytes + content.overhead_tokens + content.vendor_tokens + content.audio_tokens
+    translated_tokens = tokens + _TRANSLATED_OVERHEAD_TOKENS
+    translated_tokens += TRANSLATED_OBJECT_TOKENS * printed.count(b"{")
+    for picture in content.pictures:
+        tokens += picture.tokens - picture.encoded_bytes
+        translated_tokens += picture.dearest_tokens - picture.encoded_bytes
     fetches = content.fetches_pictures and not content.unbounded
     return InputBound(tokens, content.unbounded or fetches, translated_tokens, fetches)
 

@@ -25,8 +25,10 @@ _NESTED = content.MEDIA | frozenset(
      "edits", "include_usage", "budget_tokens")
 )  # fmt: skip
 # Where keys that bear on price are; everything else below the top is free-form or of no weight.
-_ROOTS = ("messages", "system", "tools", "thinking", "stream_options", "cache_control",
-          "context_management", "functions")  # fmt: skip
+_ROOTS = frozenset(
+    ("messages", "system", "tools", "thinking", "stream_options", "cache_control",
+     "context_management", "functions")
+)  # fmt: skip
 _PATHS = frozenset(("content", "cache_control", "citations", "edits")) | content.MEDIA
 
 # Frequent keys that are clearly none of the above; only spares the folding.
@@ -59,7 +61,7 @@ class Names(NamedTuple):
     folded: frozenset[str]
     plain: frozenset[str]
     # Members at the top that hold more of them, and the members on the way down.
-    roots: tuple[str, ...]
+    roots: frozenset[str]
     paths: frozenset[str]
     nested_folded: frozenset[str]
     nested_plain: frozenset[str]
@@ -79,7 +81,7 @@ def names_of(
     return Names(
         folded=frozenset(map(_fold, names)),
         plain=names | _HARMLESS_TOP,
-        roots=(*_ROOTS, *roots),
+        roots=_ROOTS.union(roots),
         paths=_PATHS.union(paths),
         nested_folded=frozenset(map(_fold, below)),
         nested_plain=below | _HARMLESS_NESTED,
@@ -90,10 +92,10 @@ def check(body: bytes, printed: bytes, document: Mapping[str, Any], names: Names
     """`printed` is `document` as orjson prints it. Raises BadRequest."""
     if members.were_lost(body, printed):
         raise BadRequest(Code.DUPLICATE_KEY, "A key occurs twice in one object.", _twice(body))
-    _check_spelling(document.keys() - names.plain, names.folded)
-    for root in names.roots:
-        value = document.get(root)
-        if value:
+    if not names.plain.issuperset(document):
+        _check_spelling(document.keys() - names.plain, names.folded)
+    for root, value in document.items():
+        if value and root in names.roots:
             _check_below(value, names)
 
 

@@ -38,8 +38,12 @@ NO_THINKING: Final = Thinking()
 
 def most(tokens: Iterable[int | None]) -> int | None:
     """The most of several numbers of tokens, 0 of none; None is more than any."""
-    found = tuple(tokens)
-    return None if None in found else max((each for each in found if each is not None), default=0)
+    found = 0
+    for each in tokens:
+        if each is None:
+            return None
+        found = max(found, each)
+    return found
 
 
 class RequestFacts(NamedTuple):
@@ -227,6 +231,8 @@ class RequestRules:
 
     def told(self, model: str | None, *, stream: bool) -> Told:
         """What is known of a call from outside of its body, of all that may be."""
+        if self.model_in_body and self.stream_in_body:
+            return IN_THE_BODY
         return Told(
             model=None if self.model_in_body else model,
             stream=None if self.stream_in_body else stream,

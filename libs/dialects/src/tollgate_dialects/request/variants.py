@@ -68,14 +68,17 @@ def is_known(member: str, name: str) -> bool:
 
 def asked(document: Mapping[str, Any], members: Iterable[str]) -> tuple[Variant, ...]:
     """What a request asks for."""
-    found = (named(member, document.get(member)) for member in members)
-    return tuple(variant for variant in found if variant is not None)
+    found: tuple[Variant, ...] = ()
+    for member in members:
+        if member in document and (variant := named(member, document[member])):
+            found += (variant,)
+    return found
 
 
 def told(report: Mapping[str, Any], *members: str) -> Served:
     """What a report says of how the call was served."""
-    return tuple(
-        (member, name)
-        for member in members
-        if isinstance(name := report.get(member), str) and name not in _UNTOLD
-    )
+    found: Served = ()
+    for member in members:
+        if isinstance(name := report.get(member), str) and name not in _UNTOLD:
+            found += ((member, name),)
+    return found

@@ -92,8 +92,7 @@ class Transfer:
         return max(0, self.posted - self.reserved)
 
 
-@dataclass(frozen=True, slots=True)
-class Reserve:
+class Reserve(NamedTuple):
     """Count the worst case of a call against every account, or against none."""
 
     id: TransferId
@@ -106,8 +105,7 @@ class Reserve:
     terms: Terms = NO_TERMS
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(NamedTuple):
     """Post the true cost of a reservation; 0 releases it. An empty trace id matches any.
 
     With `quarantine` the cost is not known, and what was reserved stays counted.
@@ -139,8 +137,7 @@ class Resolve:
     above_reserve: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(NamedTuple):
     transfer: Transfer
     left: int  # on the tightest account, after this reservation
     replayed: bool = False

@@ -140,7 +140,7 @@ class MemoryLedger:
 def _detached(outcome: StepOutcome) -> StepOutcome:
     """The outcome with a copy of the row, so that a caller cannot reach into the ledger."""
     if isinstance(outcome, Reserved):
-        return replace(outcome, transfer=replace(outcome.transfer))
+        return outcome._replace(transfer=replace(outcome.transfer))
     if isinstance(outcome, Resolved) and outcome.transfer is not None:
         return replace(outcome, transfer=replace(outcome.transfer))
     return outcome

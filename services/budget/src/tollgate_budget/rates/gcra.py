@@ -9,7 +9,7 @@ rate_spend.lua says the same in Redis; the contract suite holds the two against 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NewType
+from typing import NamedTuple, NewType
 
 Micros = NewType("Micros", int)
 
@@ -17,7 +17,8 @@ Micros = NewType("Micros", int)
 WINDOW_US_MAX = 2**51
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: there are three to a call, and freezing doubles what one costs.
+@dataclass(slots=True)
 class Cost:
     """What a call takes from one bucket."""
 
@@ -52,8 +53,7 @@ class Limited:
     wait_us: Micros | None  # None: the call is larger than the burst, waiting does not help
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of a call."""
 
     # None: it was spent, or given back.

@@ -1,8 +1,7 @@
 """The seam between rate rules and where buckets live. One contract suite, two stores."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tollgate_budget.rates.gcra import Answer, Cost
 
@@ -11,8 +10,7 @@ class RatesUnavailable(Exception):  # noqa: N818 - a state of the world, not a b
     """The store gave no answer; what was asked may have been spent: never too little is."""
 
 
-@dataclass(frozen=True, slots=True)
-class RateCall:
+class RateCall(NamedTuple):
     """One call's costs, to be spent or taken back together. Buckets belong to a tenant."""
 
     tenant_id: str

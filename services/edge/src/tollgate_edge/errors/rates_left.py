@@ -1,6 +1,5 @@
 """What the limits of a key's rates have left: figures alone, no name of a bucket."""
 
-from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 
@@ -17,6 +16,14 @@ class RateLeft(NamedTuple):
         """The same, told so much later; what came back meanwhile is not counted."""
         return self._replace(full_after_ms=max(0, self.full_after_ms - passed_ms))
 
+    def or_stricter(self, other: Self | None) -> Self:
+        """That one of two which leaves less, or of two alike is the last to be full again."""
+        if other is None:
+            return self
+        if self.remaining != other.remaining:
+            return self if self.remaining < other.remaining else other
+        return self if self.full_after_ms >= other.full_after_ms else other
+
 
 class RatesLeft(NamedTuple):
     """The strictest limit of each kind; None where a key has none."""
@@ -30,8 +37,3 @@ class RatesLeft(NamedTuple):
             requests=self.requests and self.requests.later(passed_ms),
             tokens=self.tokens and self.tokens.later(passed_ms),
         )
-
-
-def strictest(lefts: Iterable[RateLeft]) -> RateLeft | None:
-    """The limit that leaves the least, and of those the one that is the last to be full again."""
-    return min(lefts, key=lambda left: (left.remaining, -left.full_after_ms), default=None)

@@ -28,10 +28,8 @@ def resolve(peer: str, forwarded_for: Sequence[bytes], trusted: Sequence[Network
     appends the peer it saw, so the chain is read from the right, starting at the socket.
     """
     nearest = _address(peer)
-    if nearest is None:
-        return peer
-    if not trusted or not forwarded_for or not _within(nearest, trusted):
-        return str(nearest)
+    if nearest is None or not trusted or not forwarded_for or not _within(nearest, trusted):
+        return _written(peer)
     hops = b",".join(forwarded_for).split(b",")
     if len(hops) > HOPS_MAX:
         return str(nearest)
@@ -81,6 +79,13 @@ def _hop(raw: bytes) -> Address | None:
 
 def _is_port(text: str) -> bool:
     return text.startswith(":") and text[1:].isascii() and text[1:].isdecimal()
+
+
+@functools.lru_cache(maxsize=4096)
+def _written(text: str) -> str:
+    """An address in its usual form, whatever else as it is."""
+    address = _address(text)
+    return text if address is None else str(address)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -6,6 +6,7 @@ Gemini and DashScope have no such headers, so their clients are told nothing.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from tollgate_edge.errors.rates_left import RateLeft, RatesLeft
@@ -56,7 +57,12 @@ def duration(ms: int) -> str:
 
 def instant(unix_ms: int) -> str:
     """As in `2026-08-19T14:34:19Z`."""
-    return datetime.fromtimestamp(-(-unix_ms // 1000), UTC).isoformat()[: -len("+00:00")] + "Z"
+    return _second(-(-unix_ms // 1000))
+
+
+@lru_cache(maxsize=256)
+def _second(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat()[: -len("+00:00")] + "Z"
 
 
 def _headers(

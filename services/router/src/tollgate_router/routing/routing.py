@@ -10,7 +10,7 @@ Integers and the caller's clock only.
 import enum
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 ATTEMPTS_MAX = 3
 
@@ -90,8 +90,7 @@ class _Mark:
     hard: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Order(Generic[C]):
+class Order(NamedTuple, Generic[C]):
     """Candidates in the order to try them."""
 
     candidates: tuple[C, ...]

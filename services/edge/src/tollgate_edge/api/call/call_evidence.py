@@ -113,7 +113,7 @@ class CallEvidence:
         """The entry's index in the log. Raises Failure AUDIT_NOT_DURABLE when time is up."""
         # Whoever gives up waiting does not take the entry's future with it.
         if not entry.done():
-            await asyncio.wait((entry,), timeout=self._timeout_s)
+            await _ended(entry, self._timeout_s)
         if not entry.done():
             self._overdue = entry
             raise audit_not_durable()
@@ -139,3 +139,21 @@ class CallEvidence:
             # A name outside the canonical subset: a bug, and no reason to answer unrecorded.
             self._log.exception("evidence.refused", error, trace_id=trace_id)
             raise audit_not_durable() from None
+
+
+async def _ended(entry: PendingEntry, seconds: float) -> None:
+    """Wait for an entry, at most so long: as asyncio.wait does, without its care for many."""
+    loop = asyncio.get_running_loop()
+    waiter = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    timer = loop.call_later(seconds, wake)
+    entry.add_done_callback(wake)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+        entry.remove_done_callback(wake)

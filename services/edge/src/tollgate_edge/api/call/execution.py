@@ -8,10 +8,12 @@ may have called an upstream is never sent to another under the same reservation.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from tollgate.router.v1 import router_pb2
-from tollgate_dialects.pricing.usage import USAGE_FIELDS, Usage
+from tollgate_dialects.pricing.units import Unit
+from tollgate_dialects.pricing.usage import Usage
 from tollgate_edge.api.call import outcome
 from tollgate_edge.api.call.answer import Answer, AnswerTooLarge
 from tollgate_edge.api.call.ledger import Reservation
@@ -35,6 +37,7 @@ _ATTEMPTS = 2
 # Between the two writes that find out whether a half-closed client is gone.
 PROBE_SECONDS = 0.2
 _COMPLETED = "COMPLETED"
+_counts = attrgetter(*(unit.count_field for unit in Unit))
 _REASONS = {value: name.removeprefix("END_REASON_") for name, value in router_pb2.EndReason.items()}
 _SOURCES = {
     value: name.removeprefix("USAGE_SOURCE_").lower()
@@ -129,7 +132,7 @@ class Execution:
             end_reason=_REASONS.get(end.reason, "unspecified").lower(),
             known=not end.is_unknown,
             cost_nano_usd=0 if end.is_unknown else end.cost_nano_usd,
-            usage=Usage.of(**{name: getattr(usage, name) for name in USAGE_FIELDS}),
+            usage=Usage(_counts(usage), usage.reasoning_tokens, usage.factor_ppm),
             usage_source=_SOURCES.get(end.usage_source, "unspecified"),
             price_version=end.price_version,
             attempts=end.attempts,

@@ -18,7 +18,7 @@ from tollgate_dialects.pricing.price import Price
 from tollgate_edge.api.call.settle_queue import SettleQueue
 from tollgate_edge.errors import money_words, public_errors
 from tollgate_edge.errors.public_errors import Refusal
-from tollgate_edge.errors.rates_left import RateLeft, RatesLeft, strictest
+from tollgate_edge.errors.rates_left import RateLeft, RatesLeft
 from tollgate_edge.identity.identity import KeyGrant, RateBucket
 from tollgate_kit.ids import Ids
 from tollgate_kit.logs import Log
@@ -244,10 +244,15 @@ def _rates_left(answer: Any, grant: KeyGrant) -> RatesLeft | None:
     """By kind; None where there are none, or budget is of an older version and tells nothing."""
     if not answer.rates_left:
         return None
-    lefts: dict[bool, list[RateLeft]] = {False: [], True: []}
-    for rate, left in zip(grant.rates, answer.rates_left, strict=False):
-        lefts[rate.counts_tokens].append(RateLeft(rate.burst, left.remaining, left.full_after_ms))
-    return RatesLeft(requests=strictest(lefts[False]), tokens=strictest(lefts[True]))
+    requests: RateLeft | None = None
+    tokens: RateLeft | None = None
+    for rate, told in zip(grant.rates, answer.rates_left, strict=False):
+        left = RateLeft(rate.burst, told.remaining, told.full_after_ms)
+        if rate.counts_tokens:
+            tokens = left.or_stricter(tokens)
+        else:
+            requests = left.or_stricter(requests)
+    return RatesLeft(requests, tokens)
 
 
 def _denied(answer: Any, grant: KeyGrant, amount_nano_usd: int, tokens: int) -> Refusal:

@@ -5,7 +5,7 @@ call that reached an upstream and whose end is not known is never zero: it is no
 reservation is quarantined. Pure.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tollgate_dialects.pricing.usage import NOTHING, Usage
 from tollgate_edge.errors.money_words import CHARGED, FREE, UNKNOWN_CHARGE
@@ -21,8 +21,7 @@ _CHARGE_REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The end of one call. `known` is False when nobody knows what the upstream did.
 
     Then the usage is what was seen of it, and the cost is not in it.
