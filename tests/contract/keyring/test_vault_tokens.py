@@ -318,3 +318,30 @@ async def test_the_policy_that_tests_use_is_enforced(world):
         world.server.client().secrets.transit.decrypt_data(
             NAME, world.encrypted(NAME, b"x", "c"), context="Yw==", mount_point=world.transit
         )
+
+
+async def test_many_that_are_refused_at_once_log_in_once(world, ciphertext):
+    """A login for each would revoke the token of the one before."""
+    world.make_role("reader", secret_id_num_uses=0, secret_id_ttl="720h")
+    world.deliver_bare()
+    async with world.reopened(is_wrapped=False) as ring:
+        await ring.public_key("tlog")
+        world.revoke()
+        asked = [ring.sign("tlog", b"%d" % n) for n in range(20)]
+        assert 20 == len(set(await asyncio.gather(*asked)))
+        assert (2, 1) == (world.requests("login"), len(world.accessors()))
+
+
+async def test_each_reason_is_said(world):
+    """A second thing that is wrong with a delivery is not hidden by the first; nor is one repeated."""
+    async with world.keyring() as ring:
+        world.deliver()
+        world.file("reader.secret-id").chmod(0o444)
+        await ring.tick()
+        await ring.tick()
+        world.server.client(world.deliver()).sys.unwrap()
+        await ring.tick()
+        await ring.tick()
+    first, second = (line for line in world.lines() if line["event"] == "vault.not_logged_in")
+    assert "can be read by others" in first["reason"]
+    assert "somebody else has unwrapped it" in second["reason"]

@@ -34,8 +34,8 @@ _CONNECTIONS_MAX = 16
 _ONCE = frozenset({"unwrap", "login"})
 _KEEPALIVE_SECONDS = 60.0
 
-# No leader at hand, a standby that does not forward, a replica that lags, one of disaster recovery.
-_STANDBY = frozenset({307, 412, 429, 472, 473})
+# A standby that does not pass on, a replica that lags, one of disaster recovery.
+_STANDBY = frozenset({307, 412, 472, 473})
 # A 503 without it is of what stands before Vault; "sealed" is what /sys/health says.
 _SEALED = b"sealed"
 
@@ -187,6 +187,8 @@ def _condition(status: int, data: bytearray) -> Condition | None:
         return Condition.SEALED
     if status in _STANDBY:
         return Condition.STANDBY
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Condition.BUSY
     is_asked = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     return None if is_asked or status < HTTPStatus.MULTIPLE_CHOICES else Condition.FAILING
 

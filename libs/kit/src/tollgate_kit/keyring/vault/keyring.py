@@ -39,6 +39,8 @@ _SIGNATURE = re.compile(r"vault:v(\d+):(.+)")
 # The number of a pepper is not in the name of the key that wraps it.
 _NUMBER = re.compile(r"-\d+$")
 _PROBE = "vault:v1:AAAA"
+# A standby passes on what it is asked: it is well.
+_HEALTH = "sys/health?standbyok=true&perfstandbyok=true"
 
 
 class VaultKeyring:
@@ -225,7 +227,7 @@ class VaultKeyring:
         state = self._client.state
         if state.condition is not Condition.UP:
             with contextlib.suppress(KeyringFault):
-                await self._client.request("health", "GET", "sys/health?perfstandbyok=true")
+                await self._client.request("health", "GET", _HEALTH)
         state.say()
 
     async def _watch(self, readiness: Readiness) -> None:

@@ -18,6 +18,8 @@ class Condition(enum.Enum):
     SLOW = "slow"
     SEALED = "sealed"
     STANDBY = "standby"
+    # A quota of the operator's.
+    BUSY = "busy"
     FAILING = "failing"
     UNREACHABLE = "unreachable"
 
@@ -27,6 +29,7 @@ _EVENTS = {
     Condition.SLOW: "vault.slow",
     Condition.SEALED: "vault.sealed",
     Condition.STANDBY: "vault.standby",
+    Condition.BUSY: "vault.busy",
     Condition.FAILING: "vault.failing",
     Condition.UNREACHABLE: "vault.unreachable",
 }

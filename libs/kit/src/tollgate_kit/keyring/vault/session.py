@@ -163,12 +163,14 @@ class Session:
                     "revoke", "POST", "auth/token/revoke-self", token=token.value
                 )
 
-    async def _log_in(self, *, is_needed: bool) -> bool:
+    async def _log_in(self, *, is_needed: bool, dead: _Token | None = None) -> bool:
         """Log in with a fresh secret-id, or with any if it is needed; False: there is none.
 
-        Raises KeyringFault, VaultAway.
+        One of many who met the same dead token does it for all. Raises KeyringFault, VaultAway.
         """
         async with self._one_login:
+            if dead is not None and self._token is not dead:
+                return True
             began = self._clock.monotonic()
             secret_id = await self._secret_ids.take(is_needed=is_needed and began >= self._login_at)
             if secret_id is None:
@@ -248,7 +250,7 @@ class Session:
         if self._token is dead:
             self._refuse(dead)
             try:
-                await self._log_in(is_needed=True)
+                await self._log_in(is_needed=True, dead=dead)
             except VaultAway:
                 raise
             except KeyringFault as fault:
@@ -273,7 +275,8 @@ class Session:
             self._log.warning("vault.denied", role=self.role, path=path)
 
     def _say(self, event: str, **fields: Any) -> None:
-        """Once, until something else is said or the token works again."""
-        if event != self._said:
-            self._said = event
+        """Once, until something else is said or there is another token."""
+        told = f"{event} {fields.get('reason', '')}"
+        if told != self._said:
+            self._said = told
             self._log.warning(event, role=self.role, **fields)
