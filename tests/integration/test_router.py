@@ -93,9 +93,7 @@ key = "{tls.key}"
 listen = "{metrics}"
 [postgres]
 dsn_file = "dsn"
-[keyring]
-path = "keyring.json"
-unlock_file = "unlock"
+{keyring}
 [audit]
 addresses = ["{audit}"]
 identity = "audit"
@@ -108,6 +106,14 @@ idle_ms = 1000
 [execute]
 log_calls = true
 """
+
+
+FILE_KEYRING = """
+[keyring]
+path = "keyring.json"
+unlock_file = "unlock"
+"""
+SERVE = ("-m", "tollgate_router")
 
 
 class Suite:
@@ -173,7 +179,7 @@ def demo_provider(tmp_path_factory):
 
 
 @contextlib.asynccontextmanager
-async def running(tmp_path, dsn, demo_url):
+async def running(tmp_path, dsn, demo_url, *, keyring=FILE_KEYRING, serve=SERVE):
     """A migrated router process with both demo providers registered."""
     mesh, audit = Mesh(tmp_path / "pki"), Audit()
     (tmp_path / "dsn").write_text(dsn)
@@ -192,10 +198,14 @@ async def running(tmp_path, dsn, demo_url):
         config = tmp_path / "router.toml"
         config.write_text(
             CONFIG.format(
-                listen=address, metrics=metrics, tls=mesh.tls("router"), audit=audit_address
+                listen=address,
+                metrics=metrics,
+                tls=mesh.tls("router"),
+                audit=audit_address,
+                keyring=keyring,
             )
         )
-        command = [sys.executable, "-m", "tollgate_router", "--config", str(config)]
+        command = [sys.executable, *serve, "--config", str(config)]
         migrated = await asyncio.create_subprocess_exec(*command, "migrate")
         assert 0 == await migrated.wait()
         with (tmp_path / "log").open("wb") as log:

@@ -82,3 +82,64 @@ def test_bad_configuration_exits_with_2_and_says_why(tmp_path, capsys):
         config.load_or_exit(path, Whole)
     assert caught.value.code == 2
     assert str(path) in capsys.readouterr().err
+
+
+VAULT = """
+address = "https://vault.example:8200"
+ca_file = "ca.pem"
+role = "tollgate-router"
+role_id_file = "role-id"
+secret_id_file = "secret-id"
+"""
+WRITER = """
+[writer]
+role = "tollgate-router-admin"
+role_id_file = "writer.role-id"
+secret_id_file = "writer.secret-id"
+[wrapped]
+reservation = "reservation.wrapped"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "neither path with unlock_file nor the table vault is there"),
+        ('path = "a"', "unlock_file is missing: a file has both, or there is vault"),
+        ('unlock_file = "a"', "path is missing: a file has both, or there is vault"),
+        (
+            f'path = "a"\nunlock_file = "b"\n[vault]{VAULT}',
+            "path and unlock_file are a file's, vault is another keyring: not both",
+        ),
+        (f"[vault]{VAULT}".replace("https", "http"), "vault: address must begin with https://"),
+        ("[vault]", "vault.role is missing"),
+        (
+            f"[vault]{VAULT}{WRITER.replace('[', '[vault.').replace('writer.secret', 'secret')}",
+            "vault: writer must have a secret_id_file of its own: each is used up",
+        ),
+    ],
+)
+def test_a_keyring_is_a_file_or_vault(tmp_path, text, fault):
+    """Exactly one, wholly told; what is wrong is said before anything is opened."""
+    path = tmp_path / "keyring.toml"
+    path.write_text(text)
+    with pytest.raises(config.ConfigFaults) as caught:
+        config.load(path, config.KeyringConfig)
+    assert fault in str(caught.value)
+
+
+def test_a_vault_of_a_file_has_its_paths_beside_it(tmp_path):
+    """Every file that is named is relative to the configuration's own place."""
+    path = tmp_path / "keyring.toml"
+    path.write_text(f"[vault]{VAULT}{WRITER.replace('[', '[vault.')}")
+    vault = config.load(path, config.KeyringConfig).vault
+    assert (tmp_path / "secret-id", True, "transit") == (
+        vault.secret_id_file,
+        vault.is_wrapped,
+        vault.transit,
+    )
+    assert (tmp_path / "writer.role-id", "tollgate-router-admin") == (
+        vault.writer.role_id_file,
+        vault.writer.role,
+    )
+    assert {"reservation": tmp_path / "reservation.wrapped"} == vault.wrapped

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tollgate_kit import lifecycle
-from tollgate_kit.lifecycle import Lifecycle, MustFinish, core_task
+from tollgate_kit.lifecycle import Lifecycle, MustFinish, Readiness, core_task
 from tollgate_kit.logs import Log
 
 
@@ -149,3 +149,17 @@ raise SystemExit(lifecycle.run(main, log))
             [sys.executable, "-c", program], stdout=full, stderr=full, check=False, timeout=30
         )
     assert 0 == done.returncode
+
+
+def test_readiness_is_told_at_each_change():
+    """Ready while no part lacks; a follower hears the state now, and every change once."""
+    readiness, heard = Readiness(), []
+    readiness.follow(heard.append)
+    for part in ("a", "b"):
+        readiness.lacks(part)
+        readiness.lacks(part)
+    readiness.has("a")
+    assert not readiness.is_ready
+    readiness.has("b")
+    readiness.has("b")
+    assert [True, False, True] == heard

@@ -71,12 +71,62 @@ class PostgresConfig:
     pool_max: int = 8
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VaultLoginConfig:
+    """One AppRole: its name, and the files that hold its two ids.
+
+    The secret-id comes wrapped, for one use; without `is_wrapped` the file, which nobody else can
+    read, is the secret-id itself.
+    """
+
+    role: str
+    role_id_file: Path
+    secret_id_file: Path
+    is_wrapped: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VaultConfig(VaultLoginConfig):
+    """Vault as a keyring: where it is, who this process is there, and what is mounted where."""
+
+    address: str
+    ca_file: Path
+    transit: str = "transit"
+    approle: str = "approle"
+    # Who encrypts, where that is another than who decrypts.
+    writer: VaultLoginConfig | None = None
+    # The keys for HMAC, each wrapped by transit: name -> file of its ciphertext.
+    wrapped: dict[str, Path] = dataclasses.field(default_factory=dict)
+    # The version with which a key signs; one that is not named: the newest at the start.
+    key_versions: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.address.startswith("https://"):
+            raise ValueError("address must begin with https://")
+        if self.writer is not None and self.writer.secret_id_file == self.secret_id_file:
+            raise ValueError("writer must have a secret_id_file of its own: each is used up")
+
+
 @dataclasses.dataclass(frozen=True)
 class KeyringConfig:
-    """The file keyring and the 0400 file that unlocks it."""
+    """The file keyring and the 0400 file that unlocks it, or Vault."""
 
-    path: Path
-    unlock_file: Path
+    path: Path | None = None
+    unlock_file: Path | None = None
+    vault: VaultConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.vault is None:
+            names = ("path", "unlock_file")
+            missing = [name for name in names if getattr(self, name) is None]
+            if len(missing) == len(names):
+                raise ValueError("neither path with unlock_file nor the table vault is there")
+            if missing:
+                raise ValueError(f"{missing[0]} is missing: a file has both, or there is vault")
+        elif self.path is not None or self.unlock_file is not None:
+            raise ValueError(
+                "path and unlock_file are a file's, vault is another keyring: not both"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -98,6 +98,37 @@ class MustFinish:
         return len(self._tasks)
 
 
+class Readiness:
+    """Whether a process can do its work now: each of its parts that cannot says so, by name."""
+
+    def __init__(self) -> None:
+        self._lacking: set[str] = set()
+        self._followers: list[Callable[[bool], None]] = []
+
+    @property
+    def is_ready(self) -> bool:
+        return not self._lacking
+
+    def lacks(self, part: str) -> None:
+        """The part cannot work."""
+        self._change(self._lacking | {part})
+
+    def has(self, part: str) -> None:
+        """The part can work again."""
+        self._change(self._lacking - {part})
+
+    def follow(self, follower: Callable[[bool], None]) -> None:
+        """Call follower now, and at each change."""
+        self._followers.append(follower)
+        follower(self.is_ready)
+
+    def _change(self, lacking: set[str]) -> None:
+        was_ready, self._lacking = self.is_ready, lacking
+        if was_ready is not self.is_ready:
+            for follower in self._followers:
+                follower(self.is_ready)
+
+
 class Lifecycle:
     """Tells a process when to stop, and runs in order what is to be done then."""
 
@@ -106,6 +137,7 @@ class Lifecycle:
         self._hooks: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self.stopping = asyncio.Event()
         self.must_finish = MustFinish(log)
+        self.readiness = Readiness()
         self.failed = ""  # the core task that ended by itself
 
     def handle(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ from tollgate_audit.subject_keys import KEYRING_KEY as SUBJECT_KEYS_KEY
 from tollgate_audit.subject_keys import SubjectKeys
 from tollgate_audit.worm.directory import LocalWorm
 from tollgate_kit import service_process
-from tollgate_kit.clock import SystemClock
+from tollgate_kit.clock import Clock, SystemClock
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring.base import Keyring
@@ -52,7 +52,7 @@ DRAIN_SECONDS = 10.0
 async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     clock = SystemClock()
     metrics = Metrics("audit")
-    keyring = await _keyring(settings)
+    keyring = await _keyring(settings, clock, metrics, log, life)
     signer = await Signer.open(keyring, settings.log.origin)
     _show_key(settings.log.verifier_key_path, f"{signer.verifier_key}\n")
 
@@ -98,13 +98,29 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     port = await server.start()
     life.on_stop("rpc", server.stop)
     life.on_stop("sessions", lambda: servicer.sessions.drain(DRAIN_SECONDS))
-    await server.set_ready(ready=True)
+    life.readiness.follow(subject_keys.ready)
+    server.follow(life.readiness)
     log.info("ready", port=port)
     await life.until_stopped()
 
 
-async def _keyring(settings: AuditConfig) -> Keyring:
-    return await open_keyring(settings.keyring, {LOG_KEY: "ed25519", SUBJECT_KEYS_KEY: "aes256"})
+async def _keyring(
+    settings: AuditConfig, clock: Clock, metrics: Metrics, log: Log, life: Lifecycle
+) -> Keyring:
+    return await open_keyring(
+        settings.keyring,
+        {LOG_KEY: "ed25519", SUBJECT_KEYS_KEY: "aes256"},
+        clock=clock,
+        metrics=metrics,
+        log=log,
+        life=life,
+    )
+
+
+async def _signer(settings: AuditConfig, log: Log, life: Lifecycle) -> Signer:
+    """For a command that signs or shows the key, and ends."""
+    keyring = await _keyring(settings, SystemClock(), Metrics("audit"), log, life)
+    return await Signer.open(keyring, settings.log.origin)
 
 
 def _show_key(path: Path, text: str) -> None:
@@ -114,12 +130,12 @@ def _show_key(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-async def _vkey(settings: AuditConfig, _log: Log, _life: Lifecycle) -> None:
-    signer = await Signer.open(await _keyring(settings), settings.log.origin)
+async def _vkey(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
+    signer = await _signer(settings, log, life)
     sys.stdout.write(f"{signer.verifier_key}\n")
 
 
-async def _migrate(settings: AuditConfig, log: Log, _life: Lifecycle) -> None:
+async def _migrate(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     """As the owner; the writer's role gets its rights, and no more than these."""
     owner = PostgresConfig(dsn=Secret(settings.owner.dsn_path.read_text("utf-8").strip()))
     applied = await pg.migrate(owner, package=PACKAGE)
@@ -127,7 +143,7 @@ async def _migrate(settings: AuditConfig, log: Log, _life: Lifecycle) -> None:
     async with await AsyncConnection.connect(owner.dsn.reveal(), autocommit=True) as connection:
         await rights.grant(connection, str(writer))
         if MARKS in applied:
-            signer = await Signer.open(await _keyring(settings), settings.log.origin)
+            signer = await _signer(settings, log, life)
             marked = await rights.mark_unpublished(connection, EntryMac(await signer.secret()))
             log.info("marked", entries=marked)
     log.info("migrated", applied=applied)

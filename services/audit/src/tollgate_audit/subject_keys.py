@@ -7,7 +7,9 @@ or returns a key to a caller over the network.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Protocol
 
 from tollgate_kit.clock import Clock
@@ -19,6 +21,9 @@ KEYRING_KEY = "subject-keys"
 _KEY_BYTES = 32
 _CACHE_MAX = 10_000
 _CACHE_SECONDS = 300.0
+# The first use after so long has the key decrypted anew: what is left bridges a keyring's restart.
+_REFRESH_SECONDS = 100.0
+_RETRY_SECONDS = 1.0
 
 
 class SubjectKeyStore(Protocol):
@@ -33,6 +38,13 @@ class SubjectKeyStore(Protocol):
         ...
 
 
+@dataclass(slots=True, repr=False)
+class _Kept:
+    key: Secret
+    refresh_at: float
+    ends: float
+
+
 class SubjectKeys:
     """Gives a tenant's subject key."""
 
@@ -41,26 +53,52 @@ class SubjectKeys:
         self._keyring = keyring
         self._ids = ids
         self._clock = clock
-        self._cache: OrderedDict[str, tuple[float, Secret]] = OrderedDict()
+        self._cache: OrderedDict[str, _Kept] = OrderedDict()
+        self._refreshing: dict[str, asyncio.Task[None]] = {}
 
     async def key(self, tenant_id: str) -> bytes:
         """The tenant's key. Raises StoreUnavailable or KeyringFault."""
         now = self._clock.monotonic()
-        cached = self._cache.get(tenant_id)
-        if cached is not None and cached[0] > now:
-            return cached[1].reveal_bytes()
+        kept = self._cache.get(tenant_id)
+        if kept is not None and now < kept.ends:
+            if now >= kept.refresh_at and tenant_id not in self._refreshing:
+                work = self._refresh(tenant_id, kept)
+                self._refreshing[tenant_id] = asyncio.get_running_loop().create_task(work)
+            return kept.key.reveal_bytes()
         encrypted = await self._store.subject_key(tenant_id)
         if encrypted is None:
             fresh = Secret(self._ids.random(_KEY_BYTES))
             encrypted = await self._store.add_subject_key(
                 tenant_id, await self._keyring.encrypt(KEYRING_KEY, _context(tenant_id), fresh)
             )
+        return (await self._opened(tenant_id, encrypted)).reveal_bytes()
+
+    def ready(self, is_ready: bool) -> None:  # noqa: FBT001 - what readiness calls
+        """Without a keyring nothing that it guards stays in memory."""
+        if not is_ready:
+            self._cache.clear()
+
+    async def _opened(self, tenant_id: str, encrypted: str) -> Secret:
+        began = self._clock.monotonic()
         key = await self._keyring.decrypt(KEYRING_KEY, _context(tenant_id), encrypted)
-        self._cache[tenant_id] = (now + _CACHE_SECONDS, key)
+        self._cache[tenant_id] = _Kept(key, began + _REFRESH_SECONDS, began + _CACHE_SECONDS)
         self._cache.move_to_end(tenant_id)
         while len(self._cache) > _CACHE_MAX:
             self._cache.popitem(last=False)
-        return key.reveal_bytes()
+        return key
+
+    async def _refresh(self, tenant_id: str, kept: _Kept) -> None:
+        """Decrypt a key in use anew; one that was deleted is used no more."""
+        try:
+            encrypted = await self._store.subject_key(tenant_id)
+            if encrypted is None:
+                self._cache.pop(tenant_id, None)
+            else:
+                await self._opened(tenant_id, encrypted)
+        except Exception:  # noqa: BLE001 - whoever needs it after its end is told why
+            kept.refresh_at = self._clock.monotonic() + _RETRY_SECONDS
+        finally:
+            del self._refreshing[tenant_id]
 
 
 def _context(tenant_id: str) -> str:

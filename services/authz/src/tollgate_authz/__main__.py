@@ -32,16 +32,25 @@ async def _migrate(config: AuthzConfig, log: Log, _life: Lifecycle) -> None:
     log.info("authz.migrated", applied=applied)
 
 
-async def _peppers(config: AuthzConfig) -> Peppers:
+async def _peppers(
+    config: AuthzConfig, clock: SystemClock, metrics: Metrics, log: Log, life: Lifecycle
+) -> Peppers:
     names = {version: pepper_name(version) for version in config.pepper_versions}
-    keyring = await open_keyring(config.keyring, dict.fromkeys(names.values(), "mac"))
+    keyring = await open_keyring(
+        config.keyring,
+        dict.fromkeys(names.values(), "mac"),
+        clock=clock,
+        metrics=metrics,
+        log=log,
+        life=life,
+    )
     return Peppers({version: await keyring.mac_key(name) for version, name in names.items()})
 
 
 async def _serve(config: AuthzConfig, log: Log, life: Lifecycle) -> None:
     clock, metrics = SystemClock(), Metrics(IDENTITY)
     ids = Ids(clock)
-    peppers = await _peppers(config)
+    peppers = await _peppers(config, clock, metrics, log, life)
 
     pool = await pg.open_pool(config.postgres, name=PACKAGE)
     life.on_stop("postgres", pool.close)
@@ -74,7 +83,7 @@ async def _serve(config: AuthzConfig, log: Log, life: Lifecycle) -> None:
 
     stop_metrics = metrics.serve(config.metrics.listen)
     life.on_stop("metrics", partial(asyncio.to_thread, stop_metrics))
-    await server.set_ready(ready=True)
+    server.follow(life.readiness)
     log.info("authz.serving", port=port)
     reader = core_task("revisions", feed.run())
     await life.until_stopped()

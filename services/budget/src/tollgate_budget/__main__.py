@@ -55,7 +55,9 @@ async def _open_ledger(config: BudgetConfig, measures: Measures, life: Lifecycle
 async def _serve(config: BudgetConfig, log: Log, life: Lifecycle) -> None:
     clock, metrics = SystemClock(), Metrics(IDENTITY)
     measures = Measures(metrics)
-    keyring = await open_keyring(config.keyring, {RESERVATION_KEY: "mac"})
+    keyring = await open_keyring(
+        config.keyring, {RESERVATION_KEY: "mac"}, clock=clock, metrics=metrics, log=log, life=life
+    )
     tokens = TokenMaker(await keyring.mac_key(RESERVATION_KEY))
     ledger = await _open_ledger(config, measures, life)
     rates = RedisRates(open_redis(config.redis.url))
@@ -90,7 +92,7 @@ async def _serve(config: BudgetConfig, log: Log, life: Lifecycle) -> None:
     life.on_stop("sessions", partial(service.sessions.drain, SESSION_DRAIN_S))
     stop_metrics = metrics.serve(config.metrics.listen)
     life.on_stop("metrics", partial(asyncio.to_thread, stop_metrics))
-    await server.set_ready(ready=True)
+    server.follow(life.readiness)
     log.info("budget.serving", port=port)
     loops = (
         core_task("sweep", keeper.sweep_forever(config.ledger.sweep_ms / 1000)),

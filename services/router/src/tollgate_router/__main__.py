@@ -13,6 +13,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
+from tollgate_kit.keyring.base import Kind
 from tollgate_kit.keyring.open import open_keyring
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
@@ -39,6 +40,7 @@ from tollgate_router.upstream.upstream import Upstream
 
 PACKAGE = "tollgate_router"
 RESERVATION_KEY = "reservation"  # the keyring's name of it; budget has it, too
+KEYS: dict[str, Kind] = {RESERVATION_KEY: "mac", PROVIDER_KEYS_KEY: "aes256"}
 DRAIN_SECONDS = 20.0
 
 
@@ -55,9 +57,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     clock, metrics = SystemClock(), Metrics("router")
     common: _Common = {"clock": clock, "log": log, "metrics": metrics}
     private, token_uris = config.catalogue.allow_private_upstreams, config.catalogue.token_uris
-    keyring = await open_keyring(
-        config.keyring, {RESERVATION_KEY: "mac", PROVIDER_KEYS_KEY: "aes256"}
-    )
+    keyring = await open_keyring(config.keyring, KEYS, **common, life=life)
     reservation_key = await keyring.mac_key(RESERVATION_KEY)
     pool = await _opened_pool(config, life)
     store = PostgresStore(pool, clock=clock)
@@ -108,6 +108,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         ids=ids,
         clock=clock,
     )
+    life.readiness.follow(keys.ready)
     await _listen(config, servicer, admin, common, life)
 
 
@@ -146,7 +147,7 @@ async def _listen(
     port = await server.start()
     life.on_stop("rpc", server.stop)
     life.on_stop("sessions", partial(servicer.drain, DRAIN_SECONDS))
-    await server.set_ready(ready=True)
+    server.follow(life.readiness)
     log.info("serving", port=port)
     await life.until_stopped()
 

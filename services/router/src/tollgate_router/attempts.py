@@ -17,7 +17,7 @@ from tollgate_dialects.dialect import Asked, UpstreamDialect
 from tollgate_dialects.registry import UPSTREAM_DIALECTS
 from tollgate_dialects.request.variants import Variant
 from tollgate_kit.clock import Clock
-from tollgate_kit.keyring.base import KeyringFault
+from tollgate_kit.keyring.base import KeyringAway, KeyringFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_router import translation
@@ -250,7 +250,9 @@ class Attempts:
             self._log.warning(
                 "provider_key.not_opened", key_id=candidate.key_id, fault=type(fault).__name__
             )
-            self._record(candidate, routing.Result.BAD_KEY, way=way)
+            is_away = isinstance(fault, KeyringAway)
+            result = routing.Result.CONNECT_FAILED if is_away else routing.Result.BAD_KEY
+            self._record(candidate, result, way=way)
             return None
         except TokenFault as fault:
             self._log.warning("provider_key.no_token", key_id=candidate.key_id, fault=fault.why)

@@ -1,11 +1,12 @@
 """The keyring seam: who can encrypt, decrypt, authenticate and sign, and with which keys.
 
 A service holds a keyring with only its own keys, so that what it cannot do it cannot be made
-to do. Implementations: file.py; which one a process opens is chosen in open.py.
+to do. Implementations: file.py, vault/; which one a process opens is chosen in open.py.
 
 KeyringFault            the keyring cannot answer
  ├ DecryptFailed        the ciphertext is not of this keyring, name or context
- └ KeyMissing           this keyring has no such key
+ ├ KeyMissing           this keyring has no such key, or its holder may not use it
+ └ KeyringAway          it may answer later: what it stands on is away, or lets nobody in
 """
 
 from typing import Literal, Protocol
@@ -25,11 +26,19 @@ class DecryptFailed(KeyringFault):
 
 
 class KeyMissing(KeyringFault):
-    """There is no such key in this keyring."""
+    """There is no such key in this keyring, or none that its holder may use."""
+
+
+class KeyringAway(KeyringFault):
+    """What the keyring stands on is away, or does not let this process in: no fault of a key."""
 
 
 class Keyring(Protocol):
     """What a service may do with its keys. Raises KeyringFault."""
+
+    async def check(self, name: str, kind: Kind) -> None:
+        """See to it that this key is there and may be used. Raises KeyMissing where not."""
+        ...
 
     async def encrypt(self, name: str, context: str, plaintext: Secret) -> str:
         """Encrypt under the named key, bound to context: no other context decrypts it."""

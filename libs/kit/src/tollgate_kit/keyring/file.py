@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring.base import DecryptFailed, KeyMissing, KeyringFault, Kind
+from tollgate_kit.keyring.private_file import read_private
 from tollgate_kit.secret import Secret
 
 KINDS = get_args(Kind)
@@ -72,19 +73,25 @@ class FileKeyring:
     @classmethod
     def open(cls, config: KeyringConfig) -> "FileKeyring":
         """Unlock a keyring file. Raises KeyringFault; its text names files, no content."""
+        path, unlock_file = config.path, config.unlock_file
+        if path is None or unlock_file is None:
+            raise KeyringFault("the configuration names no keyring file")
         unlock, document = None, None
         faults: list[str] = []
         try:
-            unlock = _private(config.unlock_file)
+            unlock = read_private(unlock_file)
         except KeyringFault as fault:
             faults.append(str(fault))
         try:
-            document = json.loads(config.path.read_text())
+            document = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError) as error:
-            faults.append(f"{config.path}: {type(error).__name__}")
+            faults.append(f"{path}: {type(error).__name__}")
         if unlock is None or faults:
             raise KeyringFault("; ".join(faults))
-        return cls(_unwrap(document, unlock, config.path))
+        return cls(_unwrap(document, unlock, path))
+
+    async def check(self, name: str, kind: Kind) -> None:
+        self._key(name, kind)
 
     async def encrypt(self, name: str, context: str, plaintext: Secret) -> str:
         nonce = os.urandom(_NONCE_BYTES)
@@ -150,17 +157,6 @@ def _unwrap(document: Any, unlock: Secret, path: Path) -> dict[str, tuple[str, S
 
 def _wrapping_key(unlock: Secret, salt: bytes) -> bytes:
     return Scrypt(salt=salt, length=_KEY_BYTES, n=2**15, r=8, p=1).derive(unlock.reveal_bytes())
-
-
-def _private(path: Path) -> Secret:
-    """What stands in a file that nobody else can read."""
-    try:
-        mode = path.stat().st_mode
-        if mode & 0o077:
-            raise KeyringFault(f"{path} can be read by others: chmod 0400")
-        return Secret(path.read_bytes().strip())
-    except OSError as error:
-        raise KeyringFault(f"{path}: {type(error).__name__}") from None
 
 
 def _b64(data: bytes) -> str:

@@ -3,20 +3,34 @@
 A service that lacks a key fails before it listens, not in the call that first needs it.
 """
 
+import asyncio
+import random
 from collections.abc import Mapping
 
+from tollgate_kit.clock import Clock
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring.base import KeyMissing, Keyring, Kind
 from tollgate_kit.keyring.file import FileKeyring
-from tollgate_kit.secret import Secret
+from tollgate_kit.keyring.vault.keyring import VaultKeyring
+from tollgate_kit.lifecycle import Lifecycle, core_task
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
 
 
-async def open_keyring(config: KeyringConfig, keys: Mapping[str, Kind]) -> Keyring:
-    """The keyring of the configuration, which has these keys, by name.
+async def open_keyring(
+    config: KeyringConfig,
+    keys: Mapping[str, Kind],
+    *,
+    clock: Clock,
+    metrics: Metrics,
+    log: Log,
+    life: Lifecycle,
+) -> Keyring:
+    """The keyring of the configuration, which has these keys, by name; closed at the stop.
 
     Raises KeyringFault: everything that is wrong with its files, or every key that it lacks.
     """
-    keyring = _configured(config)
+    keyring = await _configured(config, clock, metrics, log, life)
     faults = [
         str(fault)
         for name, kind in keys.items()
@@ -27,21 +41,31 @@ async def open_keyring(config: KeyringConfig, keys: Mapping[str, Kind]) -> Keyri
     return keyring
 
 
-def _configured(config: KeyringConfig) -> Keyring:
+async def _configured(
+    config: KeyringConfig, clock: Clock, metrics: Metrics, log: Log, life: Lifecycle
+) -> Keyring:
     """The implementation that the configuration names: here is where one more is chosen."""
-    return FileKeyring.open(config)
+    if config.vault is None:
+        return FileKeyring.open(config)
+    chance = random.SystemRandom().random
+    keyring = await VaultKeyring.open(
+        config.vault, clock=clock, metrics=metrics, log=log, chance=chance
+    )
+    # Registered before the task: it is cancelled first.
+    life.on_stop("keyring", keyring.close)
+    attending = core_task("keyring", keyring.run(life.readiness, log))
+
+    async def attended() -> None:
+        attending.cancel()
+        await asyncio.gather(attending, return_exceptions=True)
+
+    life.on_stop("keyring tokens", attended)
+    return keyring
 
 
 async def _fault(keyring: Keyring, name: str, kind: Kind) -> KeyMissing | None:
-    """What is wrong with one key: found by using it, as every implementation can."""
     try:
-        match kind:
-            case "aes256":
-                await keyring.encrypt(name, "", Secret(b""))
-            case "mac":
-                await keyring.mac_key(name)
-            case "ed25519":
-                await keyring.public_key(name)
+        await keyring.check(name, kind)
     except KeyMissing as missing:
         return missing
     return None

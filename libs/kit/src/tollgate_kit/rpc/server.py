@@ -16,6 +16,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from tollgate_kit.config import RpcConfig
+from tollgate_kit.lifecycle import Readiness
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc import errors as rpc_errors
@@ -57,6 +58,7 @@ class RpcServer:
         self._guard = _Guard(config.allow, metrics, log)
         self._server = grpc.aio.server(interceptors=(self._guard,), options=SERVER_OPTIONS)
         self._health = health.aio.HealthServicer()
+        self._telling: set[asyncio.Task[None]] = set()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
     def add(self, register: Callable[[Any, Any], None], servicer: object) -> None:
@@ -85,6 +87,16 @@ class RpcServer:
         """What the health service answers."""
         state = health_pb2.HealthCheckResponse
         await self._health.set("", state.SERVING if ready else state.NOT_SERVING)
+
+    def follow(self, readiness: Readiness) -> None:
+        """Answer the health service with what readiness says, from now on; the process lives on."""
+
+        def tell(is_ready: bool) -> None:  # noqa: FBT001 - what readiness calls
+            telling = asyncio.get_running_loop().create_task(self.set_ready(ready=is_ready))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+
+        readiness.follow(tell)
 
     async def stop(self, grace_s: float = 10.0) -> None:
         """Take no new calls, let those in flight finish for at most that long."""

@@ -3,9 +3,10 @@
 Owns every plaintext key of the suite. Promises: a key is in memory only after a call needed it,
 for `KEEP_SECONDS` at most or as long as a call that was sent with it runs (references are dropped
 then; Python cannot overwrite them), and it leaves only as a header of a request to the origin
-that it is bound to, or as the signature of one. Where a key is a service account, its access token
-is what leaves; that is kept until `RENEW_SECONDS` before its end, and got anew once for however
-many calls wait.
+that it is bound to, or as the signature of one. A key in use is decrypted anew ahead of that end,
+while calls go on with it: they wait for no keyring, nor fail with one that is away for less. Where
+a key is a service account, its access token is what leaves; that is kept until `RENEW_SECONDS`
+before its end, and got anew once for however many calls wait.
 """
 
 import asyncio
@@ -29,6 +30,9 @@ from tollgate_router.providers.request_head import RequestHead
 
 KEYRING_KEY = "upstream-keys"
 KEEP_SECONDS = 60.0
+# The first call after so long has it decrypted anew: what is left bridges a keyring's restart.
+REFRESH_SECONDS = 20.0
+REFRESH_RETRY_SECONDS = 1.0
 KEYS_MAX = 4096
 RENEW_SECONDS = 300.0
 # Where the address depends on the call, it is set for each.
@@ -50,6 +54,8 @@ class OpenKey:
     signer: Signer | None = None
     # What it vouches with, where it is an account.
     token: Secret | None = None
+    # Until when it may be used, by the monotonic clock.
+    ends: float = 0.0
 
     def signed(self, head: RequestHead, body: bytes, clock: Clock) -> RequestHead:
         """The head of one request with what vouches for it at this moment."""
@@ -67,14 +73,13 @@ class ProviderKeys:
         self._keyring = keyring
         self._exchange = exchange
         self._clock = clock
-        # Context -> (ciphertext it came from, until when it is kept, the key).
+        # Context -> (ciphertext it came from, when it is to be decrypted anew, the key).
         self._open: dict[str, tuple[str, float, OpenKey]] = {}
         # Context -> (ciphertext of its account, when it ends, the token).
         self._tokens: dict[str, tuple[str, float, Secret]] = {}
         # The same of the token before: good until its end, though it was renewed or refused.
         self._former: dict[str, tuple[str, float, Secret]] = {}
         self._opening: dict[str, asyncio.Task[OpenKey]] = {}
-        self._one_at_a_time = asyncio.Lock()
 
     async def encrypt(self, tenant: str, key_id: str, address: BaseUrl, key: Secret) -> str:
         """Encrypt a key for one origin. Raises KeyringFault."""
@@ -104,43 +109,59 @@ class ProviderKeys:
             opening = asyncio.get_running_loop().create_task(self._opened(candidate))
             opening.add_done_callback(_looked_at)
             self._opening[context] = opening
+        found = self._open.get(context)
+        is_same = found is not None and found[0] == candidate.key.encrypted
+        if found is not None and is_same and self._clock.monotonic() < found[2].ends:
+            return found[2]  # the next one is on its way
         # Shared by all who come meanwhile: who leaves does not end it for the others.
         return await asyncio.shield(opening)
 
     async def _opened(self, candidate: Candidate) -> OpenKey:
-        context, encrypted = candidate.key_context, candidate.key.encrypted
-        spoken = UPSTREAM_DIALECTS[candidate.protocol].endpoint
+        context = candidate.key_context
         try:
-            async with self._one_at_a_time:
-                secret = await self._keyring.decrypt(KEYRING_KEY, context, encrypted)
-            key = secret.reveal()
-            until = self._clock.monotonic() + KEEP_SECONDS
-            secrets = spoken.secrets_in(key)
-            try:
-                account = spoken.account(key)
-            except BadAccountError:
-                raise KeyringFault("the decrypted key is no account") from None
-            token: Secret | None = None
-            if account is not None:
-                ends, token = await self._token(context, encrypted, account)
-                until = min(until, ends)
-                vouching = {"Authorization": f"Bearer {token.reveal()}"}
-                former = self._former.get(context)
-                for told in (token, former[2]) if former else (token,):
-                    # Google fills its tokens up with dots.
-                    secrets += (told.reveal(), told.reveal().rstrip("."))
-            elif endpoint.is_sendable_key(key):
-                vouching = dict(spoken.key_headers(key))
-            else:
-                raise KeyringFault("the decrypted key cannot stand in a header")
-            url = endpoint.url(candidate.address, spoken, _ANY_CALL)
-            head = RequestHead.post(url, endpoint.headers(vouching))
-            opened = OpenKey(KeySecrets(secrets), head, spoken.signer(key), token)
-            _make_room(self._open)
-            self._open[context] = (encrypted, until, opened)
-            return opened
+            return await self._decrypted(candidate)
+        except (KeyringFault, TokenFault):
+            self._postpone(context)
+            raise
         finally:
             del self._opening[context]
+
+    async def _decrypted(self, candidate: Candidate) -> OpenKey:
+        context, encrypted = candidate.key_context, candidate.key.encrypted
+        spoken = UPSTREAM_DIALECTS[candidate.protocol].endpoint
+        began = self._clock.monotonic()
+        secret = await self._keyring.decrypt(KEYRING_KEY, context, encrypted)
+        key, until = secret.reveal(), began + KEEP_SECONDS
+        secrets = spoken.secrets_in(key)
+        try:
+            account = spoken.account(key)
+        except BadAccountError:
+            raise KeyringFault("the decrypted key is no account") from None
+        token: Secret | None = None
+        if account is not None:
+            ends, token = await self._token(context, encrypted, account)
+            until = min(until, ends)
+            vouching = {"Authorization": f"Bearer {token.reveal()}"}
+            former = self._former.get(context)
+            for told in (token, former[2]) if former else (token,):
+                # Google fills its tokens up with dots.
+                secrets += (told.reveal(), told.reveal().rstrip("."))
+        elif endpoint.is_sendable_key(key):
+            vouching = dict(spoken.key_headers(key))
+        else:
+            raise KeyringFault("the decrypted key cannot stand in a header")
+        url = endpoint.url(candidate.address, spoken, _ANY_CALL)
+        head = RequestHead.post(url, endpoint.headers(vouching))
+        opened = OpenKey(KeySecrets(secrets), head, spoken.signer(key), token, until)
+        _make_room(self._open)
+        self._open[context] = (encrypted, min(until, began + REFRESH_SECONDS), opened)
+        return opened
+
+    def _postpone(self, context: str) -> None:
+        """Go on with a key that could not be decrypted anew, and try again soon."""
+        if found := self._open.get(context):
+            again = self._clock.monotonic() + REFRESH_RETRY_SECONDS
+            self._open[context] = (found[0], min(again, found[2].ends), found[2])
 
     async def _token(
         self, context: str, encrypted: str, account: ServiceAccount
@@ -190,9 +211,18 @@ class ProviderKeys:
     def sweep(self, *, keep: frozenset[str] | None = None) -> None:
         """Drop keys and tokens whose time is over, and those whose context is not in keep."""
         now = self._clock.monotonic()
-        self._open = _live(self._open, now, keep)
+        self._open = {
+            context: entry
+            for context, entry in self._open.items()
+            if entry[2].ends > now and (keep is None or context in keep)
+        }
         self._tokens = _live(self._tokens, now, keep)
         self._former = _live(self._former, now, keep)
+
+    def ready(self, is_ready: bool) -> None:  # noqa: FBT001 - what readiness calls
+        """Without a keyring nothing that it guards stays in memory."""
+        if not is_ready:
+            self.sweep(keep=frozenset())
 
     def __len__(self) -> int:
         return len(self._open)
