@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tollgate_cli import keyrings
+from tollgate_cli import service_keys
 from tollgate_cli.deployment import topology_file
 from tollgate_cli.deployment.topology import Process
 
@@ -30,7 +30,7 @@ def test_networks_follow_from_what_a_process_needs() -> None:
 def test_keyrings_are_made_for_who_has_one() -> None:
     """The processes with a keyring are those whose keys `keyrings` names."""
     having = {name for name, process in TOPOLOGY.processes.items() if "keyring" in process.stores}
-    assert set(keyrings.KEYS) == having
+    assert set(service_keys.KEYS) == having
 
 
 def test_a_database_is_owned_by_one_role() -> None:
