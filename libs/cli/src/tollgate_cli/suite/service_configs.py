@@ -25,7 +25,7 @@ class LocalPlaces:
     home: Home
     address: Callable[[str], str]
     metrics_address: Callable[[str], str]
-    chosen: Chosen
+    chosen: Chosen = Chosen()
 
     def listen(self, name: str) -> str:
         return self.address(name)
