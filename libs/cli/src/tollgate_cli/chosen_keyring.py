@@ -26,6 +26,9 @@ class Chosen:
     mount: str = ""
 
 
+FILES = Chosen()
+
+
 def remembered(home: Home) -> Chosen | None:
     """The keyring of what a home holds; None: it holds nothing yet. Raises Fault."""
     if not (home.root / "postgres" / "data").exists():
@@ -34,7 +37,7 @@ def remembered(home: Home) -> Chosen | None:
         document = state_file.read_json(home.keyring_json, _REMEDY)
     except FileNotFoundError:
         # Older homes do not say, and have files.
-        return Chosen()
+        return FILES
     told = {name: document.get(name, "") for name in asdict(Chosen())}
     if told["kind"] not in {FILE, VAULT} or not all(isinstance(v, str) for v in told.values()):
         raise Fault(f"{home.keyring_json} was altered: it names no keyring", _REMEDY)

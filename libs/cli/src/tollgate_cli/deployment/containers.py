@@ -58,10 +58,10 @@ class Containers:
         if self.topology.has_vault:
             engine = self.topology.engine("keyring")
             address = f"https://{engine}{_SUFFIX}:{self.topology.engines[engine].port}"
-            at = keyring_tables.VaultPlaces(
+            places = keyring_tables.VaultPlaces(
                 address, "../certs/ca.pem", _MOUNT, logins=_VAULT, wrapped=_VAULT
             )
-            return keyring_tables.vault(name, at)
+            return keyring_tables.vault(name, places)
         at = f"../secrets/{name}-keyring"
         return {"path": f"{at}.json", "unlock_file": f"{at}-unlock"}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tollgate_cli import certificates, chosen_keyring, keyrings, operator_client, seed
-from tollgate_cli.chosen_keyring import Chosen
+from tollgate_cli.chosen_keyring import FILES, Chosen
 from tollgate_cli.deployment import toml_text
 from tollgate_cli.deployment.topology import Topology
 from tollgate_cli.fault import Fault
@@ -91,7 +91,7 @@ class Plan:
 
     @property
     def _chosen(self) -> Chosen:
-        return Chosen() if self._vault is None else self._vault.chosen
+        return FILES if self._vault is None else self._vault.chosen
 
     def open_databases(self) -> dict[str, str]:
         """A database and a login role to each service; their DSNs."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tollgate_cli import certificates
-from tollgate_cli.chosen_keyring import VAULT, Chosen
+from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
 from tollgate_cli.deployment import configs, keyring_tables
 from tollgate_cli.deployment.configs import Document, Table
 from tollgate_cli.deployment.topology import Topology
@@ -25,7 +25,7 @@ class LocalPlaces:
     home: Home
     address: Callable[[str], str]
     metrics_address: Callable[[str], str]
-    chosen: Chosen = Chosen()
+    chosen: Chosen = FILES
 
     def listen(self, name: str) -> str:
         return self.address(name)

@@ -15,7 +15,7 @@ from typing import Any
 from hvac import exceptions
 
 from tollgate_cli import chosen_keyring, service_keys
-from tollgate_cli.chosen_keyring import VAULT, Chosen
+from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.vault import delivery, wanted
@@ -116,7 +116,7 @@ class VaultLogins:
 
 def asked(home: Home, options: Asked) -> VaultLogins | None:
     """What the options and the home say together; None: the keyring is files. Raises Fault."""
-    before = chosen_keyring.remembered(home) or Chosen()
+    before = chosen_keyring.remembered(home) or FILES
     kind = options.keyring or before.kind
     chosen_keyring.check_same(home, kind)
     if kind != VAULT:
