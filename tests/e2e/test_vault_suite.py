@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.test_up import Home, usual_ports
+from tests.integration.test_up import TOLLGATE, Home, usual_ports
 from tests.live import wait_until
 from tests.vault.server import VaultServer, vault_server
 from tests.vault.setup import set_up
@@ -20,6 +20,7 @@ from tollgate_cli.vault import wanted
 
 __all__ = ["usual_ports"]
 
+OPERATOR = Path(__file__).parents[2] / "deploy" / "vault" / "operator.hcl"
 LOGINS = {"router", "router-admin", "authz", "budget", "audit"}
 # A key in use is kept for a minute; what hangs on a clock here gets as long again.
 KEPT_S = 60
@@ -42,8 +43,7 @@ class VaultHome(Home):
     @contextlib.contextmanager
     def up(self, *arguments: str) -> Iterator[None]:
         """A suite in the background, until it serves; stopped at the end."""
-        at = ("--vault-addr", self.vault.address, "--vault-ca", str(self.vault.ca_file))
-        done = self.run("up", "-d", "--wait", "--keyring", "vault", *at, *arguments)
+        done = self.run("up", "-d", "--wait", *arguments)
         assert 0 == done.returncode, done.stdout + done.stderr
         self.token = ""
         try:
@@ -51,6 +51,12 @@ class VaultHome(Home):
         finally:
             stopped = self.run("down")
         assert "stopped" in stopped.stdout, stopped
+
+    @property
+    def there(self) -> tuple[str, ...]:
+        """The options that name its Vault."""
+        at = ("--vault-addr", self.vault.address, "--vault-ca", str(self.vault.ca_file))
+        return ("--keyring", "vault", *at)
 
     def status(self) -> dict:
         return json.loads(self.run("status", "--json").stdout)
@@ -88,10 +94,14 @@ class VaultHome(Home):
 
 @pytest.fixture
 def home(vault_program, tmp_path) -> Iterator[VaultHome]:
-    """A home, and a Vault that `tollgate vault init` has prepared."""
+    """A home, a Vault that `tollgate vault init` has prepared, and a token of deploy/vault's policy."""
     with vault_server(tmp_path) as vault:
         set_up(vault)
-        yield VaultHome(tmp_path / "home", vault)
+        made = VaultHome(tmp_path / "home", vault)
+        vault.root().sys.create_or_update_policy("tollgate-operator", OPERATOR.read_text())
+        token = vault.root().auth.token.create(policies=["tollgate-operator"], ttl="1h")
+        made.token = token["auth"]["client_token"]
+        yield made
 
 
 @pytest.mark.timeout(400)
@@ -101,7 +111,7 @@ def test_a_sealed_vault_stops_no_call_that_a_kept_key_serves_and_heals_without_a
     The operator's token was used at the start, and is in no file and no process of the suite.
     """
     token = home.token
-    with home.up():
+    with home.up(*home.there):
         assert 200 == home.call()
         added = home.run(
             "provider", "add", "second", "--base-url", f"{home.dev()['provider_url']}/v1",
@@ -135,7 +145,7 @@ def test_a_sealed_vault_stops_no_call_that_a_kept_key_serves_and_heals_without_a
 def test_a_service_that_crashed_waits_for_the_secret_id_that_the_log_asks_for(home):
     """The token is gone by then: the suite says which command delivers, and goes on after it."""
     token = home.token
-    with home.up("--no-demo"):
+    with home.up(*home.there, "--no-demo"):
         log = home.root / "logs" / "suite.log"
         os.kill(home.dev()["services"]["router"]["pid"], signal.SIGKILL)
         wait_until(lambda: CRASH in log.read_text(), 30)
@@ -147,6 +157,23 @@ def test_a_service_that_crashed_waits_for_the_secret_id_that_the_log_asks_for(ho
             done = home.run("vault", "deliver", login, "--out", out, *at)
             assert 0 == done.returncode, done.stderr
         wait_until(lambda: "running" == home.status()["state"], 30, every=0.5)
+
+
+def test_a_second_start_needs_a_token_alone_and_has_the_same_keys(home):
+    """Where Vault is was remembered; its keys still open what they encrypted; files are refused."""
+    token = home.token
+    with home.up(*home.there):
+        key = home.dev()["demo_key"]
+    refused = home.run("up", "--keyring", "file").stderr
+    assert "tollgate keyring migrate --from vault --to file" in refused.replace(
+        str(Path(TOLLGATE)), "tollgate"
+    )
+    assert "no token to ask Vault with" in home.run("up").stderr
+    home.token = token
+    with home.up():
+        assert key == home.dev()["demo_key"]
+        assert 200 == home.call()
+    assert set() == home.logged_in()
 
 
 def test_everything_that_is_missing_is_said_at_once_and_nothing_is_started(vault_program, tmp_path):
@@ -172,4 +199,4 @@ def test_everything_that_is_missing_is_said_at_once_and_nothing_is_started(vault
         home.token = vault.root_token
         vault.seal()
         assert "vault operator unseal" in home.run("up", "--keyring", "vault", *at).stderr
-        assert not (home.root / "postgres").exists()
+        assert not (home.root / "postgres" / "data").exists()
