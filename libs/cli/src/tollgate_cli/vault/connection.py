@@ -72,6 +72,8 @@ def connected(place: Place) -> Iterator[Any]:
 def _stay(response: Any, **_arguments: Any) -> None:
     """Whoever is redirected would take the token along, to a place that nobody named."""
     if response.is_redirect:
+        # Nobody else will, and its connection is in no pool.
+        response.close()
         raise Fault(
             f"Vault sends this request on to {response.headers['location']}",
             "name the active one with --address",
