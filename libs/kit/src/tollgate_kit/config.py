@@ -1,8 +1,8 @@
 """One TOML file per process, read into frozen dataclasses; every fault listed at once.
 
 A field of type Secret named `dsn` is given in the file as `dsn_file`, a path: secrets never
-stand in a configuration file. Relative paths are relative to the file. A dataclass may refuse
-its values in __post_init__ by raising ValueError.
+stand in a configuration file; their files are read anew at each use. Relative paths are relative
+to the file. A dataclass may refuse its values in __post_init__ by raising ValueError.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import typing
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from tollgate_kit.secret import Secret
+from tollgate_kit.secret import Secret, SecretInFile
 
 C = TypeVar("C")
 
@@ -146,6 +146,12 @@ def check_listen(address: str) -> None:
         raise ValueError(f"{address!r} is not host:port")
 
 
+def check_versions(name: str, versions: tuple[int, ...]) -> None:
+    """Raise ValueError unless these can be the versions of a key."""
+    if not versions or min(versions) < 1:
+        raise ValueError(f"{name} must hold at least one version, each 1 or more")
+
+
 def load(path: Path, cls: type[C]) -> C:
     """The configuration in a file. Raises ConfigFaults with everything that is wrong."""
     try:
@@ -223,7 +229,7 @@ def _read(kind: Any, value: Any, at: str, base: Path, faults: list[str]) -> Any:
 
 def _read_secret(path: Path, at: str, faults: list[str]) -> Secret | None:
     try:
-        return Secret(path.read_text().strip())
+        return SecretInFile(path)
     except (OSError, UnicodeDecodeError) as error:
         faults.append(f"{at}: {path.name} cannot be read ({type(error).__name__})")
         return None

@@ -8,6 +8,7 @@ from tollgate_kit.config import (
     PeerConfig,
     PostgresConfig,
     RpcConfig,
+    check_versions,
 )
 
 # An operator's changes hold connections while audit answers; Check must always find one.
@@ -27,12 +28,6 @@ class AuthzConfig:
     pepper_versions: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
-        if not self.pepper_versions or min(self.pepper_versions) < 1:
-            raise ValueError("pepper_versions must hold at least one version, each 1 or more")
+        check_versions("pepper_versions", self.pepper_versions)
         if self.postgres.pool_max < _POOL_MIN:
             raise ValueError(f"postgres.pool_max must be {_POOL_MIN} or more")
-
-
-def pepper_name(version: int) -> str:
-    """The keyring's name of a pepper: "pepper", then "pepper-2", "pepper-3", and so on."""
-    return "pepper" if version == 1 else f"pepper-{version}"

@@ -5,7 +5,7 @@ A service that lacks a key fails before it listens, not in the call that first n
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tollgate_kit.clock import Clock
 from tollgate_kit.config import KeyringConfig
@@ -15,6 +15,7 @@ from tollgate_kit.keyring.vault.keyring import VaultKeyring
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.secret import Secret
 
 
 async def open_keyring(
@@ -38,6 +39,28 @@ async def open_keyring(
     ]
     if faults:
         raise KeyMissing("; ".join(faults))
+    return keyring
+
+
+def versioned(name: str, version: int) -> str:
+    """A keyring's name of one version of a key: "pepper", then "pepper-2", and so on."""
+    return name if version == 1 else f"{name}-{version}"
+
+
+async def mac_keys(keyring: Keyring, name: str, versions: Sequence[int]) -> dict[int, Secret]:
+    """The versions of a key for HMAC. Raises KeyringFault."""
+    return {version: await keyring.mac_key(versioned(name, version)) for version in versions}
+
+
+def taken_anew(keyring: Keyring, config: KeyringConfig) -> Keyring:
+    """The keyring as its files are now: other keys, but no other kind of keyring nor another login.
+
+    Raises KeyringFault.
+    """
+    if isinstance(keyring, FileKeyring):
+        return FileKeyring.open(config)
+    if isinstance(keyring, VaultKeyring) and config.vault is not None:
+        keyring.wrap_with(config.vault.wrapped)
     return keyring
 
 
