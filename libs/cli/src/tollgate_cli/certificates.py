@@ -68,6 +68,20 @@ def ensure(directory: Path, identities: Iterable[str], clock: Clock) -> list[str
     return made
 
 
+def renew(directory: Path, identities: Iterable[str], clock: Clock) -> None:
+    """A new key and certificate to each identity, from the authority that is there. Raises Fault.
+
+    The key's file is written first: who finds one without the other waits for the other.
+    """
+    authority = load_authority(directory)
+    if authority is None:
+        raise Fault(f"{directory} has no certificate authority", "`tollgate up` makes one")
+    now = dt.datetime.fromtimestamp(clock.unix_ms() / 1000, dt.UTC)
+    for identity in identities:
+        paths = files(directory, identity)
+        _save(paths.cert, paths.key, *issue(identity, authority, now=now))
+
+
 def issue(
     identity: str,
     authority: tuple[x509.Certificate, ec.EllipticCurvePrivateKey],

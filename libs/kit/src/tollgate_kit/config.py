@@ -114,8 +114,17 @@ class KeyringConfig:
     path: Path | None = None
     unlock_file: Path | None = None
     vault: VaultConfig | None = None
+    # The versions of a key for HMAC that are in use, by its name: two while it is rotated.
+    versions: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+
+    def versions_of(self, name: str) -> tuple[int, ...]:
+        """The versions of a key that are in use."""
+        return self.versions.get(name, (1,))
 
     def __post_init__(self) -> None:
+        for name, versions in self.versions.items():
+            if not versions or min(versions) < 1:
+                raise ValueError(f"versions.{name} must hold at least one, each 1 or more")
         if self.vault is None:
             names = ("path", "unlock_file")
             missing = [name for name in names if getattr(self, name) is None]
@@ -144,12 +153,6 @@ def check_listen(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - TCP's range
         raise ValueError(f"{address!r} is not host:port")
-
-
-def check_versions(name: str, versions: tuple[int, ...]) -> None:
-    """Raise ValueError unless these can be the versions of a key."""
-    if not versions or min(versions) < 1:
-        raise ValueError(f"{name} must hold at least one version, each 1 or more")
 
 
 def load(path: Path, cls: type[C]) -> C:

@@ -16,7 +16,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.open import mac_keys, open_keyring, taken_anew, versioned
+from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, taken_anew
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -36,20 +36,19 @@ async def _migrate(config: AuthzConfig, log: Log, _life: Lifecycle) -> None:
 async def _peppers(
     config: AuthzConfig, clock: SystemClock, metrics: Metrics, log: Log, life: Lifecycle
 ) -> Peppers:
-    names = [versioned(PEPPER, version) for version in config.pepper_versions]
     keyring = await open_keyring(
         config.keyring,
-        dict.fromkeys(names, "mac"),
+        mac_names(config.keyring, PEPPER),
         clock=clock,
         metrics=metrics,
         log=log,
         life=life,
     )
-    peppers = Peppers(await mac_keys(keyring, PEPPER, config.pepper_versions))
+    peppers = Peppers(await mac_keys(keyring, config.keyring, PEPPER))
 
     async def take(anew: AuthzConfig) -> None:
         found = taken_anew(keyring, anew.keyring)
-        peppers.take(await mac_keys(found, PEPPER, anew.pepper_versions))
+        peppers.take(await mac_keys(found, anew.keyring, PEPPER))
 
     life.on_reload(take, metrics)
     return peppers

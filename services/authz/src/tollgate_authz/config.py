@@ -8,7 +8,6 @@ from tollgate_kit.config import (
     PeerConfig,
     PostgresConfig,
     RpcConfig,
-    check_versions,
 )
 
 # An operator's changes hold connections while audit answers; Check must always find one.
@@ -24,10 +23,7 @@ class AuthzConfig:
     postgres: PostgresConfig
     keyring: KeyringConfig
     audit: PeerConfig
-    # Every version that stored keys may be under; new keys go under the highest.
-    pepper_versions: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
-        check_versions("pepper_versions", self.pepper_versions)
         if self.postgres.pool_max < _POOL_MIN:
             raise ValueError(f"postgres.pool_max must be {_POOL_MIN} or more")

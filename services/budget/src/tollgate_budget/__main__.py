@@ -21,7 +21,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.open import mac_keys, open_keyring, taken_anew, versioned
+from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, taken_anew
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -55,20 +55,19 @@ async def _open_ledger(config: BudgetConfig, measures: Measures, life: Lifecycle
 async def _tokens(
     config: BudgetConfig, clock: SystemClock, metrics: Metrics, log: Log, life: Lifecycle
 ) -> TokenMaker:
-    names = [versioned(RESERVATION_KEY, version) for version in config.reservation_versions]
     keyring = await open_keyring(
         config.keyring,
-        dict.fromkeys(names, "mac"),
+        mac_names(config.keyring, RESERVATION_KEY),
         clock=clock,
         metrics=metrics,
         log=log,
         life=life,
     )
-    tokens = TokenMaker(await mac_keys(keyring, RESERVATION_KEY, config.reservation_versions))
+    tokens = TokenMaker(await mac_keys(keyring, config.keyring, RESERVATION_KEY))
 
     async def take(anew: BudgetConfig) -> None:
         found = taken_anew(keyring, anew.keyring)
-        tokens.take(await mac_keys(found, RESERVATION_KEY, anew.reservation_versions))
+        tokens.take(await mac_keys(found, anew.keyring, RESERVATION_KEY))
 
     life.on_reload(take, metrics)
     return tokens

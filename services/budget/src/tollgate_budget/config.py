@@ -8,7 +8,6 @@ from tollgate_kit.config import (
     PeerConfig,
     PostgresConfig,
     RpcConfig,
-    check_versions,
 )
 from tollgate_kit.secret import Secret
 
@@ -53,8 +52,3 @@ class BudgetConfig:
     keyring: KeyringConfig
     audit: PeerConfig
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
-    # Versions of the key for tokens that the keyring has; new tokens are under the highest.
-    reservation_versions: tuple[int, ...] = (1,)
-
-    def __post_init__(self) -> None:
-        check_versions("reservation_versions", self.reservation_versions)

@@ -14,7 +14,7 @@ from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring.base import Keyring, Kind
-from tollgate_kit.keyring.open import mac_keys, open_keyring, taken_anew, versioned
+from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, taken_anew
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -40,6 +40,7 @@ from tollgate_router.upstream.upstream import Upstream
 
 PACKAGE = "tollgate_router"
 RESERVATION_KEY = "reservation"  # the keyring's name of it; budget has it, too
+KEYS: dict[str, Kind] = {PROVIDER_KEYS_KEY: "aes256"}
 DRAIN_SECONDS = 20.0
 
 
@@ -112,14 +113,13 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
 
 async def _keyring(config: Config, common: _Common, life: Lifecycle) -> tuple[Keyring, BudgetKeys]:
     """The keyring, and the keys by which a token is known for budget's."""
-    names: dict[str, Kind] = {PROVIDER_KEYS_KEY: "aes256"}
-    names |= {versioned(RESERVATION_KEY, n): "mac" for n in config.reservation_versions}
+    names = {**mac_names(config.keyring, RESERVATION_KEY), **KEYS}
     keyring = await open_keyring(config.keyring, names, **common, life=life)
-    signers = BudgetKeys(await mac_keys(keyring, RESERVATION_KEY, config.reservation_versions))
+    signers = BudgetKeys(await mac_keys(keyring, config.keyring, RESERVATION_KEY))
 
     async def take(anew: Config) -> None:
         found = taken_anew(keyring, anew.keyring)
-        signers.take(await mac_keys(found, RESERVATION_KEY, anew.reservation_versions))
+        signers.take(await mac_keys(found, anew.keyring, RESERVATION_KEY))
 
     life.on_reload(take, common["metrics"])
     return keyring, signers

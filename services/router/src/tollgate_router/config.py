@@ -8,7 +8,6 @@ from tollgate_kit.config import (
     PeerConfig,
     PostgresConfig,
     RpcConfig,
-    check_versions,
 )
 from tollgate_router.providers import base_url
 from tollgate_router.routing.routing import CooldownRules
@@ -62,8 +61,3 @@ class Config:
     cooldown: CooldownRules = field(default_factory=CooldownRules)
     execute: ExecuteConfig = field(default_factory=ExecuteConfig)
     catalogue: CatalogueConfig = field(default_factory=CatalogueConfig)
-    # Versions of the key for tokens that are accepted; two while it is rotated.
-    reservation_versions: tuple[int, ...] = (1,)
-
-    def __post_init__(self) -> None:
-        check_versions("reservation_versions", self.reservation_versions)

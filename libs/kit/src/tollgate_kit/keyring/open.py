@@ -5,7 +5,7 @@ A service that lacks a key fails before it listens, not in the call that first n
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from tollgate_kit.clock import Clock
 from tollgate_kit.config import KeyringConfig
@@ -47,8 +47,14 @@ def versioned(name: str, version: int) -> str:
     return name if version == 1 else f"{name}-{version}"
 
 
-async def mac_keys(keyring: Keyring, name: str, versions: Sequence[int]) -> dict[int, Secret]:
-    """The versions of a key for HMAC. Raises KeyringFault."""
+def mac_names(config: KeyringConfig, name: str) -> dict[str, Kind]:
+    """What the versions of a key for HMAC are called that are in use."""
+    return {versioned(name, version): "mac" for version in config.versions_of(name)}
+
+
+async def mac_keys(keyring: Keyring, config: KeyringConfig, name: str) -> dict[int, Secret]:
+    """The versions of a key for HMAC that are in use. Raises KeyringFault."""
+    versions = config.versions_of(name)
     return {version: await keyring.mac_key(versioned(name, version)) for version in versions}
 
 

@@ -47,6 +47,10 @@ class Peppers:
         """What to store of a new key."""
         return KeyMac(mac=self._digest(key, self._newest), pepper_version=self._newest)
 
+    def known(self, stored: KeyMac | None) -> KeyMac | None:
+        """What is stored of a key, if its pepper is here."""
+        return stored if stored and stored.pepper_version in self._by_version else None
+
     def proves(self, key: VirtualKey, stored: KeyMac | None) -> bool:
         """Whether `key` is the one stored. The same work is done when nothing is stored."""
         version = self._newest if stored is None else stored.pepper_version
