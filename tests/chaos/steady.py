@@ -23,7 +23,9 @@ class Steady:
         body = json.dumps(
             {"model": model, "max_tokens": 4, "messages": [{"role": "user", "content": "hello"}]}
         )
-        head = f"POST {PATHS[OPENAI]} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n"
+        head = (
+            f"POST {PATHS[OPENAI]} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n"
+        )
         kind = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         self._request = (head + kind + body).encode()
         self._every_s = 1 / per_second
