@@ -5,6 +5,7 @@ And afterwards the old secret is of no use, which is tried. `-s` shows the table
 
 import asyncio
 import contextlib
+import shutil
 import socket
 import ssl
 import time
@@ -21,7 +22,8 @@ from tests.integration.trust.test_stores import superuser
 from tests.live import Key, Live, own_suite, wait_until
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
-from tollgate_cli import keyrings
+from tollgate_cli import certificates, keyrings
+from tollgate_cli.suite.processes import probe
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.keyring.file import FileKeyring
@@ -36,7 +38,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         yield live
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def key(own: Live) -> Key:
     return own.key(own.tenant(10_000), requests_per_minute=1_000_000)
 
@@ -114,8 +116,28 @@ def test_certificates(own, key, model):
         rotated(own, "certificates")
     for service, before in old.items():
         assert before != shown(own, service) == (place / f"{service}.pem").read_text()
-    # Who calls shows its own: with the files gone bad, no session could come about.
-    own.suite.restart("router")
+
+
+def test_authority(own, key, model, tmp_path):
+    """Who shows what the old authority signed is refused; nobody else notices."""
+    place = own.suite.home.certificates
+    for name in ("ca.pem", "operator.pem", "operator-key.pem"):
+        shutil.copy(place / name, tmp_path / name)
+    before = certificates.files(tmp_path, "operator")
+    assert probe.rpc_ready(own.suite.address("budget"), "budget", before)
+    with calls(own, key, model):
+        rotated(own, "certificates", "--authority")
+    own.close()  # its channels are of the old one
+    now = certificates.files(place, "operator")
+    assert (place / "ca.pem").read_text().count("BEGIN CERTIFICATE") == 1
+    for service in ("authz", "budget", "router", "audit"):
+        address = own.suite.address(service)
+        assert probe.rpc_ready(address, service, now)
+        assert not probe.rpc_ready(address, service, before)
+        # Nor is it believed by a server, whatever the client believes.
+        mixed = certificates.Identity(now.ca, before.cert, before.key)
+        assert not probe.rpc_ready(address, service, mixed)
+    own.suite.restart("budget")
     well(own, key, model)
 
 
@@ -159,9 +181,8 @@ def test_pepper(own, key, model):
     assert own.call(key, model).status_code == 401
 
 
-def test_upstream_key(own, model):
+def test_upstream_key(own, key, model):
     """The new key is tried before the old one goes; a bad one changes nothing."""
-    key = own.key(own.tenant(10_000), requests_per_minute=1_000_000)
     name = provider_of(own, model)
     (before,) = keys_of(own, name)
     bad = own.cli("rotate", "upstream-key", name, stdin="sk-of-another-house")

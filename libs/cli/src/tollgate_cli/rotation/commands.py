@@ -1,5 +1,6 @@
 """`tollgate rotate`: a new secret in place of an old one, while calls go on."""
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 rotations = typer.Typer(
     help="New secrets in place of old ones; docs/secrets.md has all.", no_args_is_help=True
 )
+
+
+# Processes look at their files once a second, and a connection is made in less.
+_SETTLE_S = 3.0
 
 
 @rotations.command("upstream-key")
@@ -60,12 +65,27 @@ def rotate_redis_password() -> None:
 
 
 @rotations.command("certificates")
-def rotate_certificates() -> None:
-    """Give every identity another key and certificate; new connections show them."""
-    running = _running()
-    identities = running.topology.identities
-    certificates.renew(running.home.certificates, identities, SystemClock())
-    print(f"{len(identities)} identities have new certificates")
+def rotate_certificates(
+    authority: Annotated[
+        bool, typer.Option("--authority", help="Another authority, too: the old one is nobody's.")
+    ] = False,
+) -> None:
+    """Give every identity another key and certificate; new connections show them.
+
+    Without --authority the old ones are good until their own end.
+    """
+    running, clock = _running(), SystemClock()
+    place, identities = running.home.certificates, running.topology.identities
+    if authority:
+        # Both are believed by all before anybody shows what the new one signed; and until all do.
+        certificates.next_authority(place, clock)
+        time.sleep(_SETTLE_S)
+    certificates.renew(place, identities, clock)
+    if authority:
+        time.sleep(_SETTLE_S)
+        certificates.believe_one_authority(place)
+    signed = ", of a new authority" if authority else ""
+    print(f"{len(identities)} identities have new certificates{signed}")
 
 
 @rotations.command("reservation")
