@@ -367,7 +367,7 @@ async def test_a_unary_call_is_counted_once_on_each_side_and_no_peer_makes_up_a_
         peer = PeerConfig((address,), "router")
         for identity, code in (("edge-api", "OK"), ("audit", "PERMISSION_DENIED")):
             channel = rpc_client.open_channel(peer, mesh.tls(identity))
-            counted_channel = rpc_client.CountedChannel(channel, mesh.metrics)
+            counted_channel = rpc_client.CountedChannel(peer, mesh.tls(identity), mesh.metrics)
             stub = router_pb2_grpc.RouterServiceStub(counted_channel)
             with contextlib.suppress(Failure):
                 await rpc_client.call(stub.ListModels, router_pb2.ListModelsRequest(), 2)
@@ -375,6 +375,7 @@ async def test_a_unary_call_is_counted_once_on_each_side_and_no_peer_makes_up_a_
                 with pytest.raises(grpc.aio.AioRpcError):
                     await channel.unary_unary(name)(b"", timeout=2)
             await channel.close()
+            await counted_channel.close()
             for side, was in zip(("server", "client"), before, strict=True):
                 now = counted(mesh.metrics, side)
                 assert 1 == now["ListModels", code] - was.get(("ListModels", code), 0)

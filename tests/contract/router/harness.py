@@ -35,7 +35,7 @@ from tollgate_router.providers.catalogue import Provider, ProviderKey, ProviderM
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import Rows
-from tollgate_router.reservation import UsedReservations
+from tollgate_router.reservation import BudgetKeys, UsedReservations
 from tollgate_router.routing.routing import CooldownRules
 from tollgate_router.servicer import RouterServicer
 from tollgate_router.stored.recorder import Recorder
@@ -251,7 +251,7 @@ class Harness:
             executor=self.executor,
             watch=self.watch,
             reservations=self.reservations,
-            reservation_key=self.reservation_key,
+            signers=BudgetKeys({1: self.reservation_key}),
             publishers={},
             stored=StoredRequests(
                 stored, self.attempts, self.watch, self.evidence, upstream, self.clock

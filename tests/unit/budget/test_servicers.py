@@ -61,7 +61,7 @@ class Service:
             log=log,
             limits=Limits(pace_s=0),
         )
-        self.budget = BudgetServicer(self.group, TokenMaker(KEY), metrics=metrics, log=log)
+        self.budget = BudgetServicer(self.group, TokenMaker({1: KEY}), metrics=metrics, log=log)
         self.read = BudgetReadServicer(self.store, clock=self.clock)
         self.admin = BudgetAdminServicer(self.store, self.evidence, clock=self.clock, log=log)
         self.keeper = Keeper(self.store, self.group, clock=self.clock, measures=measures, log=log)

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from tollgate_kit import lifecycle
-from tollgate_kit.lifecycle import Lifecycle, MustFinish, Readiness, core_task
+from tollgate_kit.lifecycle import Lifecycle, MustFinish, Readiness, Reload, core_task
 from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
 
 
 def _log():
@@ -133,6 +134,7 @@ import asyncio
 from tollgate_kit import lifecycle
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
 log = Log("t")
 async def loop(life):
     for _ in range(100):
@@ -163,3 +165,42 @@ def test_readiness_is_told_at_each_change():
     readiness.has("b")
     readiness.has("b")
     assert [True, False, True] == heard
+
+
+async def test_a_reload_that_fails_changes_nothing_and_is_counted():
+    """What cannot be read or taken over is said and counted; the next one is done."""
+    metrics, taken = Metrics("t"), []
+    said = io.StringIO()
+
+    async def take(config):
+        taken.append(config)
+
+    def spoilt():
+        raise ValueError
+
+    reload = Reload(take, metrics, Log("t", out=said))
+    for read in (spoilt, lambda: "new"):
+        reload.begin(read)
+        await asyncio.sleep(0.01)
+    counted = metrics.counter("reloads_total", "", ("result",))
+    assert ["new"] == taken
+    assert {("failed",): 1, ("done",): 1} == {v: c.value for v, c in counted.children()}
+
+
+async def test_reloads_that_are_asked_for_while_one_runs_are_one_more():
+    """Whoever asks while one runs has what it wrote taken over, and no reload runs beside it."""
+    metrics, taken, at_once, gate = Metrics("t"), [], [], asyncio.Event()
+
+    async def take(config):
+        at_once.append(config)
+        await gate.wait()
+        taken.append(config)
+
+    reload = Reload(take, metrics, _log())
+    for number in range(3):
+        reload.begin(lambda number=number: number)
+        await asyncio.sleep(0)
+    assert 1 == len(at_once)
+    gate.set()
+    await asyncio.sleep(0.01)
+    assert 2 == len(taken)

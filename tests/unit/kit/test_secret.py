@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from tollgate_kit.secret import Secret
+from tollgate_kit.secret import Secret, SecretInFile
 
 CANARY = "sk-canary-1234567890"
 
@@ -30,3 +30,19 @@ def test_a_secret_shows_itself_on_purpose_only():
     assert (CANARY, CANARY.encode()) == (secret.reveal(), secret.reveal_bytes())
     assert secret == Secret(CANARY.encode())
     assert secret != Secret("other")
+
+
+def test_a_secret_in_a_file_is_read_anew(tmp_path):
+    """What the file says now is the secret; while it says nothing, what was read last."""
+    path = tmp_path / "dsn"
+    path.write_text("first\n")
+    secret = SecretInFile(path)
+    assert "first" == secret.reveal()
+    path.write_text("second\n")
+    assert ("second", b"second") == (secret.reveal(), secret.reveal_bytes())
+    for spoil in (lambda: path.write_text(""), lambda: path.write_bytes(b"\xff"), path.unlink):
+        spoil()
+        assert "second" == secret.reveal()
+    assert "second" not in repr(secret)
+    with pytest.raises(OSError, match="No such file"):
+        SecretInFile(path)

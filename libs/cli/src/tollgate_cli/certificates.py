@@ -68,6 +68,36 @@ def ensure(directory: Path, identities: Iterable[str], clock: Clock) -> list[str
     return made
 
 
+def renew(directory: Path, identities: Iterable[str], clock: Clock) -> None:
+    """A new key and certificate to each identity, from the authority that is there. Raises Fault.
+
+    The key's file is written first: who finds one without the other waits for the other.
+    """
+    authority = load_authority(directory)
+    if authority is None:
+        raise Fault(f"{directory} has no certificate authority", "`tollgate up` makes one")
+    now = dt.datetime.fromtimestamp(clock.unix_ms() / 1000, dt.UTC)
+    for identity in identities:
+        paths = files(directory, identity)
+        _save(paths.cert, paths.key, *issue(identity, authority, now=now))
+
+
+def next_authority(directory: Path, clock: Clock) -> None:
+    """Another authority, which signs from now on; the one before is believed beside it."""
+    now = dt.datetime.fromtimestamp(clock.unix_ms() / 1000, dt.UTC)
+    before = state_file.read_bytes(directory / "ca.pem", "")
+    authority = _new_authority(now)
+    _save(directory / "ca.pem", directory / "ca-key.pem", *authority, also=before)
+
+
+def believe_one_authority(directory: Path) -> None:
+    """Believe the authority alone that signs now. Raises Fault."""
+    authority = load_authority(directory)
+    if authority is None:
+        raise Fault(f"{directory} has no certificate authority", "`tollgate up` makes one")
+    _save(directory / "ca.pem", directory / "ca-key.pem", *authority)
+
+
 def issue(
     identity: str,
     authority: tuple[x509.Certificate, ec.EllipticCurvePrivateKey],
@@ -196,9 +226,14 @@ def pem(certificate: x509.Certificate, private: ec.EllipticCurvePrivateKey) -> t
 
 
 def _save(
-    cert: Path, key: Path, certificate: x509.Certificate, private: ec.EllipticCurvePrivateKey
+    cert: Path,
+    key: Path,
+    certificate: x509.Certificate,
+    private: ec.EllipticCurvePrivateKey,
+    *,
+    also: bytes = b"",
 ) -> None:
     cert_pem, key_pem = pem(certificate, private)
     write_private(key, key_pem)
-    write_private(cert, cert_pem)
+    write_private(cert, cert_pem + also)
     cert.chmod(0o644)

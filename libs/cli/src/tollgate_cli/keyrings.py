@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 from tollgate_cli import state_file
@@ -14,6 +15,21 @@ from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.secret import Secret
 
+# "pepper", "pepper-2", and so on.
+_VERSION = re.compile(r"(.+?)(?:-([0-9]+))?")
+
+
+def versions(directory: Path, service: str) -> dict[str, list[int]]:
+    """The versions of each key for HMAC that a service's keyring has: two while it is rotated."""
+    path, _ = files(directory, service)
+    found = [_VERSION.fullmatch(name) for name in keyring_file.names(path)] if path.exists() else []
+    there = {
+        name: sorted(int(one[2] or 1) for one in found if one and one[1] == name)
+        for name, kind in KEYS[service].items()
+        if kind == "mac"
+    }
+    return {name: numbers for name, numbers in there.items() if numbers}
+
 
 def ensure(directory: Path) -> None:
     """Makes the keyrings that are missing; never replaces one, for what it encrypted would be lost.
@@ -23,7 +39,7 @@ def ensure(directory: Path) -> None:
     has_data = (directory.parent / "postgres" / "data").exists()
     shared: dict[str, Secret] = {}
     for service, keys in KEYS.items():
-        path, unlock_file = _files(directory, service)
+        path, unlock_file = files(directory, service)
         was_there = has_data and os.path.lexists(unlock_file)
         if was_there and not os.path.lexists(path):
             raise Fault(f"the keyring {path} is missing", _remedy(path, unlock_file))
@@ -35,7 +51,7 @@ def ensure(directory: Path) -> None:
             keyring_file.create(fresh, unlock, keys, given=shared)
             fresh.rename(path)
         keyring = _open(path, unlock_file)
-        if RESERVATION in keys and not shared:
+        if RESERVATION in keyring_file.names(path) and not shared:
             shared[RESERVATION] = asyncio.run(keyring.mac_key(RESERVATION))
 
 
@@ -58,5 +74,6 @@ def _remedy(path: Path, unlock_file: Path) -> str:
     )
 
 
-def _files(directory: Path, service: str) -> tuple[Path, Path]:
+def files(directory: Path, service: str) -> tuple[Path, Path]:
+    """A service's keyring, and what unlocks it."""
     return directory / f"{service}.json", directory / f"{service}.unlock"

@@ -16,6 +16,7 @@ from tollgate_cli.commands.tenant import groups, tenants
 from tollgate_cli.commands.vault import vaults
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
+from tollgate_cli.rotation.commands import rotations
 from tollgate_cli.suite import commands as commands_suite
 from tollgate_cli.suite import failure_text
 from tollgate_cli.suite import status as suite_status
@@ -61,6 +62,7 @@ for name, group in {
     "budget": budgets,
     "audit": audits,
     "vault": vaults,
+    "rotate": rotations,
 }.items():
     app.add_typer(group, name=name)
 

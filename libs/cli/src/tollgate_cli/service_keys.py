@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 # Budget and router share it: by it router knows that budget granted a reservation.
 RESERVATION = "reservation"
+PEPPER = "pepper"
 KEYS: Mapping[str, Mapping[str, str]] = {
-    "authz": {"pepper": "mac"},
+    "authz": {PEPPER: "mac"},
     "budget": {RESERVATION: "mac"},
     "router": {RESERVATION: "mac", "upstream-keys": "aes256"},
     "audit": {"tlog": "ed25519", "subject-keys": "aes256"},

@@ -1,8 +1,8 @@
 """One TOML file per process, read into frozen dataclasses; every fault listed at once.
 
 A field of type Secret named `dsn` is given in the file as `dsn_file`, a path: secrets never
-stand in a configuration file. Relative paths are relative to the file. A dataclass may refuse
-its values in __post_init__ by raising ValueError.
+stand in a configuration file; their files are read anew at each use. Relative paths are relative
+to the file. A dataclass may refuse its values in __post_init__ by raising ValueError.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import typing
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from tollgate_kit.secret import Secret
+from tollgate_kit.secret import Secret, SecretInFile
 
 C = TypeVar("C")
 
@@ -114,8 +114,17 @@ class KeyringConfig:
     path: Path | None = None
     unlock_file: Path | None = None
     vault: VaultConfig | None = None
+    # The versions of a key for HMAC that are in use, by its name: two while it is rotated.
+    versions: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+
+    def versions_of(self, name: str) -> tuple[int, ...]:
+        """The versions of a key that are in use."""
+        return self.versions.get(name, (1,))
 
     def __post_init__(self) -> None:
+        for name, versions in self.versions.items():
+            if not versions or min(versions) < 1:
+                raise ValueError(f"versions.{name} must hold at least one, each 1 or more")
         if self.vault is None:
             names = ("path", "unlock_file")
             missing = [name for name in names if getattr(self, name) is None]
@@ -223,7 +232,7 @@ def _read(kind: Any, value: Any, at: str, base: Path, faults: list[str]) -> Any:
 
 def _read_secret(path: Path, at: str, faults: list[str]) -> Secret | None:
     try:
-        return Secret(path.read_text().strip())
+        return SecretInFile(path)
     except (OSError, UnicodeDecodeError) as error:
         faults.append(f"{at}: {path.name} cannot be read ({type(error).__name__})")
         return None

@@ -4,6 +4,8 @@ SIGTERM and SIGINT set `stopping`. Then the hooks run in the reverse order of th
 registration, so that what was started last (the listener) stops first and what everything
 stands on (stores) stops last. The must-finish group is drained where it was registered.
 
+SIGHUP has a process that can do so take over what its configuration file says then.
+
 A core task is a loop without which the process is of no use. Whoever of them ends while the process
 is not stopping ends the process, with a line that names it: a supervisor starts it again, whereas a
 process that lives on without it would refuse every call until somebody looks.
@@ -15,16 +17,18 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 import uvloop
 
 from tollgate_kit.logs import Log, capture_standard_library, redact
+from tollgate_kit.metrics import Metrics
 
 STOP_HOOK_SECONDS = 30.0
 # After the end of a core task what hangs on it cannot be drained: all hooks together get this long.
 FAILED_STOP_SECONDS = 2.0
 HOOK_SECONDS_MIN = 0.1
+RELOAD_SECONDS = 30.0
 # A call makes some hundred objects that reference counting frees; the default (700, 10, 10) would
 # have the cycle collector look at them some times a call: a tenth of a hot process's time.
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -129,6 +133,42 @@ class Readiness:
                 follower(self.is_ready)
 
 
+class Reload:
+    """Obeys SIGHUP: what cannot be read or taken over changes nothing, and is said."""
+
+    def __init__(self, take: Callable[[Any], Awaitable[None]], metrics: Metrics, log: Log) -> None:
+        self._take = take
+        self._log = log
+        self._total = metrics.counter(
+            "reloads_total", "Times that the configuration was read anew.", ("result",)
+        )
+        self._is_wanted = False
+        self._running: asyncio.Task[None] | None = None
+
+    def begin(self, read: Callable[[], Any]) -> None:
+        """Begin; once more if it is under way: that one may have read too early."""
+        self._is_wanted = True
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().create_task(self._run(read))
+
+    async def _run(self, read: Callable[[], Any]) -> None:
+        while self._is_wanted:
+            self._is_wanted = False
+            try:
+                async with asyncio.timeout(RELOAD_SECONDS):
+                    await self._take(read())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the process goes on as before
+                self._log.exception("reload.failed", error)
+                self._total.labels("failed").inc()
+            else:
+                self._log.info("reload.done")
+                self._total.labels("done").inc()
+
+
+def _no_configuration() -> NoReturn:
+    raise RuntimeError("this process was started without a configuration file")
+
+
 class Lifecycle:
     """Tells a process when to stop, and runs in order what is to be done then."""
 
@@ -139,6 +179,8 @@ class Lifecycle:
         self.must_finish = MustFinish(log)
         self.readiness = Readiness()
         self.failed = ""  # the core task that ended by itself
+        # Gives the configuration as its file says it now. Raises what config.load raises.
+        self.configuration: Callable[[], Any] = _no_configuration
 
     def handle(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The event loop's exception handler: nothing is lost in silence; see core_task()."""
@@ -156,6 +198,12 @@ class Lifecycle:
     def on_stop(self, name: str, hook: Callable[[], Awaitable[object]]) -> None:
         """Run hook at the stop; the last registered runs first."""
         self._hooks.append((name, hook))
+
+    def on_reload(self, take: Callable[[Any], Awaitable[None]], metrics: Metrics) -> None:
+        """Have `take` take over the configuration at each SIGHUP, which did nothing before."""
+        reload = Reload(take, metrics, self._log)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: reload.begin(self.configuration))
 
     async def until_stopped(self) -> None:
         """Wait for SIGTERM or SIGINT. What was built until here lives as long as the process."""

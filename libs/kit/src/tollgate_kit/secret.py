@@ -1,6 +1,8 @@
 """A value that cannot be printed, logged, formatted, pickled or compared in variable time."""
 
+import contextlib
 import hmac
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -37,3 +39,25 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled")
+
+
+class SecretInFile(Secret):
+    """A secret that stands in a file, which is read anew each time: rotated without a restart.
+
+    While the file is away, empty or no text, what was read last stands.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError or UnicodeDecodeError."""
+        super().__init__(path.read_text("utf-8").strip())
+        self._path = path
+
+    def reveal(self) -> str:
+        return self.reveal_bytes().decode()
+
+    def reveal_bytes(self) -> bytes:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            self._value = self._path.read_text("utf-8").strip().encode() or self._value
+        return self._value

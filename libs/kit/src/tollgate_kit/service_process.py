@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tollgate_kit import lifecycle
-from tollgate_kit.config import load_or_exit
+from tollgate_kit.config import load, load_or_exit
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 
@@ -28,4 +28,9 @@ def run(identity: str, config_type: type[C], commands: Mapping[str, Command[C]])
     arguments = parser.parse_args()
     config = load_or_exit(arguments.config, config_type)
     log = Log(identity)
-    return lifecycle.run(partial(commands[arguments.command], config, log), log)
+
+    async def command(life: Lifecycle) -> None:
+        life.configuration = partial(load, arguments.config, config_type)
+        await commands[arguments.command](config, log, life)
+
+    return lifecycle.run(command, log)

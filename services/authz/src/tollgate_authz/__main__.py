@@ -7,7 +7,7 @@ from typing import Final
 
 from tollgate.authz.v1 import authz_pb2_grpc
 from tollgate_authz.admin_servicer import AuthzAdminServicer
-from tollgate_authz.config import AuthzConfig, pepper_name
+from tollgate_authz.config import AuthzConfig
 from tollgate_authz.keys.key import Peppers
 from tollgate_authz.keys.revocations import RevocationFeed
 from tollgate_authz.servicer import AuthzServicer
@@ -16,7 +16,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.open import open_keyring
+from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, taken_anew
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -25,6 +25,7 @@ from tollgate_kit.rpc.server import RpcServer
 
 IDENTITY: Final = "authz"
 PACKAGE: Final = "tollgate_authz"
+PEPPER: Final = "pepper"  # the keyring's name of it
 
 
 async def _migrate(config: AuthzConfig, log: Log, _life: Lifecycle) -> None:
@@ -35,16 +36,22 @@ async def _migrate(config: AuthzConfig, log: Log, _life: Lifecycle) -> None:
 async def _peppers(
     config: AuthzConfig, clock: SystemClock, metrics: Metrics, log: Log, life: Lifecycle
 ) -> Peppers:
-    names = {version: pepper_name(version) for version in config.pepper_versions}
     keyring = await open_keyring(
         config.keyring,
-        dict.fromkeys(names.values(), "mac"),
+        mac_names(config.keyring, PEPPER),
         clock=clock,
         metrics=metrics,
         log=log,
         life=life,
     )
-    return Peppers({version: await keyring.mac_key(name) for version, name in names.items()})
+    peppers = Peppers(await mac_keys(keyring, config.keyring, PEPPER))
+
+    async def take(anew: AuthzConfig) -> None:
+        found = taken_anew(keyring, anew.keyring)
+        peppers.take(await mac_keys(found, anew.keyring, PEPPER))
+
+    life.on_reload(take, metrics)
+    return peppers
 
 
 async def _serve(config: AuthzConfig, log: Log, life: Lifecycle) -> None:

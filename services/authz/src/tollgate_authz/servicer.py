@@ -8,7 +8,7 @@ from tollgate_authz import fields, wire
 from tollgate_authz.keys import policy
 from tollgate_authz.keys.key import Peppers
 from tollgate_authz.keys.revocations import RevocationFeed
-from tollgate_authz.tenants.directory import UnixMs
+from tollgate_authz.tenants.directory import KeyState, UnixMs
 from tollgate_authz.tenants.store import Store
 from tollgate_kit import virtual_key
 from tollgate_kit.clock import Clock
@@ -48,6 +48,9 @@ class AuthzServicer(authz_pb2_grpc.AuthzServiceServicer):
             found = await self._store.find(presented.public_id)
             revision = found.revision
             stored = None if found.subject is None else found.subject.key_mac
+            if found.subject is not None and found.subject.key.state is KeyState.REVOKED:
+                # Its pepper may be gone with it: then it is like a key that never was.
+                stored = self._peppers.known(stored)
             if self._peppers.proves(presented, stored):
                 subject = found.subject
         now = UnixMs(self._clock.unix_ms())

@@ -21,7 +21,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.open import open_keyring
+from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, taken_anew
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -52,13 +52,31 @@ async def _open_ledger(config: BudgetConfig, measures: Measures, life: Lifecycle
     return PostgresLedger(writer, pool)
 
 
+async def _tokens(
+    config: BudgetConfig, clock: SystemClock, metrics: Metrics, log: Log, life: Lifecycle
+) -> TokenMaker:
+    keyring = await open_keyring(
+        config.keyring,
+        mac_names(config.keyring, RESERVATION_KEY),
+        clock=clock,
+        metrics=metrics,
+        log=log,
+        life=life,
+    )
+    tokens = TokenMaker(await mac_keys(keyring, config.keyring, RESERVATION_KEY))
+
+    async def take(anew: BudgetConfig) -> None:
+        found = taken_anew(keyring, anew.keyring)
+        tokens.take(await mac_keys(found, anew.keyring, RESERVATION_KEY))
+
+    life.on_reload(take, metrics)
+    return tokens
+
+
 async def _serve(config: BudgetConfig, log: Log, life: Lifecycle) -> None:
     clock, metrics = SystemClock(), Metrics(IDENTITY)
     measures = Measures(metrics)
-    keyring = await open_keyring(
-        config.keyring, {RESERVATION_KEY: "mac"}, clock=clock, metrics=metrics, log=log, life=life
-    )
-    tokens = TokenMaker(await keyring.mac_key(RESERVATION_KEY))
+    tokens = await _tokens(config, clock, metrics, log, life)
     ledger = await _open_ledger(config, measures, life)
     rates = RedisRates(open_redis(config.redis.url))
     life.on_stop("redis", rates.close)

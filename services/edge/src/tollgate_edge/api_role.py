@@ -37,7 +37,7 @@ from tollgate_kit.ids import Ids
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc.client import CountedChannel, open_channel
+from tollgate_kit.rpc.client import CountedChannel
 from tollgate_kit.rpc.session_client import SessionPool
 
 IDENTITY = "edge-api"
@@ -88,9 +88,9 @@ async def _connect(config: EdgeApiConfig, life: Lifecycle, tools: Tools) -> Peer
 def _stub(
     config: EdgeApiConfig, life: Lifecycle, peer: kit_config.PeerConfig, stub: Any, tools: Tools
 ) -> Any:
-    channel = open_channel(peer, config.tls)
+    channel = CountedChannel(peer, config.tls, tools.metrics)
     life.on_stop(f"channel {peer.identity}", channel.close)
-    return stub(CountedChannel(channel, tools.metrics))
+    return stub(channel)
 
 
 async def serve(config: EdgeApiConfig, life: Lifecycle, log: Log) -> None:

@@ -13,8 +13,8 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.base import Kind
-from tollgate_kit.keyring.open import open_keyring
+from tollgate_kit.keyring.base import Keyring, Kind
+from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, taken_anew
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -30,7 +30,7 @@ from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.providers.provider_keys import KEYRING_KEY as PROVIDER_KEYS_KEY
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import PostgresStore
-from tollgate_router.reservation import UsedReservations
+from tollgate_router.reservation import BudgetKeys, UsedReservations
 from tollgate_router.servicer import RouterServicer
 from tollgate_router.stored.recorder import Recorder
 from tollgate_router.stored.requests import StoredRequests
@@ -40,7 +40,7 @@ from tollgate_router.upstream.upstream import Upstream
 
 PACKAGE = "tollgate_router"
 RESERVATION_KEY = "reservation"  # the keyring's name of it; budget has it, too
-KEYS: dict[str, Kind] = {RESERVATION_KEY: "mac", PROVIDER_KEYS_KEY: "aes256"}
+KEYS: dict[str, Kind] = {PROVIDER_KEYS_KEY: "aes256"}
 DRAIN_SECONDS = 20.0
 
 
@@ -57,8 +57,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     clock, metrics = SystemClock(), Metrics("router")
     common: _Common = {"clock": clock, "log": log, "metrics": metrics}
     private, token_uris = config.catalogue.allow_private_upstreams, config.catalogue.token_uris
-    keyring = await open_keyring(config.keyring, KEYS, **common, life=life)
-    reservation_key = await keyring.mac_key(RESERVATION_KEY)
+    keyring, signers = await _keyring(config, common, life)
     pool = await _opened_pool(config, life)
     store = PostgresStore(pool, clock=clock)
     ids = Ids(clock)
@@ -92,7 +91,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
         executor=executor,
         watch=watch,
         reservations=reservations,
-        reservation_key=reservation_key,
+        signers=signers,
         stored=stored,
         publishers={m.price.model: m.owned_by for m in seed.models() + seed.demo_models()},
         **common,
@@ -110,6 +109,20 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     )
     life.readiness.follow(keys.ready)
     await _listen(config, servicer, admin, common, life)
+
+
+async def _keyring(config: Config, common: _Common, life: Lifecycle) -> tuple[Keyring, BudgetKeys]:
+    """The keyring, and the keys by which a token is known for budget's."""
+    names = {**mac_names(config.keyring, RESERVATION_KEY), **KEYS}
+    keyring = await open_keyring(config.keyring, names, **common, life=life)
+    signers = BudgetKeys(await mac_keys(keyring, config.keyring, RESERVATION_KEY))
+
+    async def take(anew: Config) -> None:
+        found = taken_anew(keyring, anew.keyring)
+        signers.take(await mac_keys(found, anew.keyring, RESERVATION_KEY))
+
+    life.on_reload(take, common["metrics"])
+    return keyring, signers
 
 
 async def _opened_pool(config: Config, life: Lifecycle) -> AsyncConnectionPool:

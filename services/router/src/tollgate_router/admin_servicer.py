@@ -117,6 +117,26 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
             await self._check_same_key(asked, provider.name, answer.key_id, secret)
         return answer
 
+    async def RemoveProviderKey(
+        self, request: router_pb2.RemoveProviderKeyRequest, context: Any
+    ) -> router_pb2.RemoveProviderKeyResponse:
+        del context
+        asked = ChangeRequest.of_message(request)
+        provider = await self._provider(request.provider)
+
+        async def make(change: CatalogueChange) -> router_pb2.RemoveProviderKeyResponse:
+            left = await change.remove_key(provider.name, request.key_id)
+            if left is None:
+                raise not_found("provider_key", request.key_id)
+            if not left:
+                raise invalid_field("key_id", "it is the only key: add the next one first")
+            await self._intend(
+                asked, "remove_provider_key", provider=provider.name, key_id=request.key_id
+            )
+            return router_pb2.RemoveProviderKeyResponse()
+
+        return await self._change(asked, router_pb2.RemoveProviderKeyResponse, make)
+
     async def ListProviders(
         self, request: router_pb2.ListProvidersRequest, context: Any
     ) -> router_pb2.ListProvidersResponse:

@@ -23,17 +23,15 @@ from tollgate_dialects.request.rules import RequestFacts, RequestRules
 from tollgate_dialects.tokens.calibration import Calibration
 from tollgate_dialects.upstreams import at_upstreams
 from tollgate_kit.clock import Clock
-from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc.failure import Failure, invalid_field, overloaded
 from tollgate_kit.rpc.session_server import SessionServer
-from tollgate_kit.secret import Secret
 from tollgate_router import messages, reservation
 from tollgate_router.call import Account, UpstreamCall
 from tollgate_router.execute import Executor
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
-from tollgate_router.reservation import Claims, TokenDenial, UsedReservations
+from tollgate_router.reservation import BudgetKeys, Claims, TokenDenial, UsedReservations
 from tollgate_router.stored.requests import Asker, StoredRequests
 from tollgate_router.stored.response import Denial
 
@@ -65,7 +63,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         executor: Executor,
         watch: CatalogueWatch,
         reservations: UsedReservations,
-        reservation_key: Secret,
+        signers: BudgetKeys,
         publishers: dict[str, str],
         stored: StoredRequests,
         clock: Clock,
@@ -75,7 +73,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self._executor = executor
         self._watch = watch
         self._reservations = reservations
-        self._reservation_key = HmacKey(reservation_key.reveal_bytes())
+        self._signers = signers
         self._publishers = publishers
         self._stored = stored
         self._clock = clock
@@ -275,7 +273,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             raise self._refuse(request, TokenDenial.MISSING)
         try:
             token = budget_pb2.ReservationToken.FromString(request.reservation_token)
-            if not self._reservation_key.matches(token.claims, token.mac):
+            if not self._signers.signed(token.claims, token.mac):
                 raise self._refuse(request, TokenDenial.FORGED)
             granted = budget_pb2.ReservationClaims.FromString(token.claims)
         except DecodeError:

@@ -2,7 +2,7 @@ import pytest
 
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring.base import DecryptFailed, KeyMissing, KeyringFault
-from tollgate_kit.keyring.file import FileKeyring, create
+from tollgate_kit.keyring.file import FileKeyring, change, create, names
 from tollgate_kit.secret import Secret
 
 KEYS = {"upstream-keys": "aes256", "reservation": "mac", "tlog": "ed25519"}
@@ -86,3 +86,26 @@ def test_wrong_passphrase_loose_file_and_overwriting_are_refused(place, tmp_path
         FileKeyring.open(KeyringConfig(place / "absent.json", wrong))
     with pytest.raises(FileExistsError):
         create(place / "ring.json", Secret("x"), KEYS)
+
+
+async def test_a_keyring_gets_keys_and_loses_them(tmp_path):
+    """What is added opens and what is removed is gone; the others stay, and none is replaced."""
+    path, unlock, file = tmp_path / "ring.json", Secret("horse"), tmp_path / "unlock"
+    file.write_text("horse")
+    file.chmod(0o400)
+    create(path, unlock, {"pepper": "mac"}, given={"pepper": Secret(b"1" * 32)})
+    change(path, unlock, add={"pepper-2": ("mac", Secret(b"2" * 32))})
+    assert ["pepper", "pepper-2"] == names(path)
+    ring = FileKeyring.open(KeyringConfig(path, file))
+    assert [b"1" * 32, b"2" * 32] == [
+        (await ring.mac_key(name)).reveal_bytes() for name in names(path)
+    ]
+    before = path.read_bytes()
+    with pytest.raises(KeyringFault):
+        change(path, unlock, add={"pepper": ("mac", Secret(b"3" * 32))})
+    with pytest.raises(KeyringFault):
+        change(path, Secret("another"), remove=["pepper"])
+    assert before == path.read_bytes()
+    change(path, unlock, remove=["pepper"])
+    assert ["pepper-2"] == names(path)
+    assert 0o600 == path.stat().st_mode & 0o777

@@ -294,6 +294,11 @@ def _listed(config: ConfigFile, name: str = "") -> list[dict[str, Any]]:
     return found
 
 
+def protocol_word(provider: Any) -> str:
+    """What --protocol calls the protocol that a provider speaks."""
+    return str(_plain(provider)["protocol"])
+
+
 def _plain(provider: Any) -> dict[str, Any]:
     """A provider as JSON values, its protocol in the words of --protocol."""
     shown = present.plain(provider)

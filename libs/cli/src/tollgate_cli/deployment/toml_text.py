@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-Value = str | int | bool | Sequence[str] | Mapping[str, "Value"]
+Value = str | int | bool | Sequence[str] | Sequence[int] | Mapping[str, "Value"]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -39,7 +39,8 @@ def _scalar(value: Value) -> str:
         return str(value)
     if isinstance(value, str):
         return _string(value)
-    return f"[{', '.join(_string(str(item)) for item in value)}]"
+    items = (str(item) if isinstance(item, int) else _string(item) for item in value)
+    return f"[{', '.join(items)}]"
 
 
 def _string(text: str) -> str:

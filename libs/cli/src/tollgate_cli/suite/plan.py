@@ -93,8 +93,8 @@ class Plan:
     def _chosen(self) -> Chosen:
         return FILES if self._vault is None else self._vault.chosen
 
-    def open_databases(self) -> dict[str, str]:
-        """A database and a login role to each service; their DSNs."""
+    def open_databases(self) -> list[str]:
+        """A database and a login role to each service; whose there are."""
         found = {}
         for name, owner in self._topology.database_owners.items():
             password = kept_secret(self._home.password(name))
@@ -108,10 +108,7 @@ class Plan:
                 write_private(self._home.dsn(owner), owner_dsn)
             write_private(self._home.dsn(name), found[name])
         write_private(self._home.redis_url, self._redis.url())
-        return found
-
-    def redis_url(self) -> str:
-        return self._redis.url()
+        return list(found)
 
     def write_configs(self) -> None:
         """config/<process>.toml for each process, and operator.toml."""

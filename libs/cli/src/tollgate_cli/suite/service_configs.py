@@ -6,7 +6,7 @@ Pure: the topology, addresses and paths in, documents out.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tollgate_cli import certificates
+from tollgate_cli import certificates, keyrings
 from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
 from tollgate_cli.deployment import configs, keyring_tables
 from tollgate_cli.deployment.configs import Document, Table
@@ -53,8 +53,10 @@ class LocalPlaces:
                 wrapped=str(self.home.keyrings),
             )
             return keyring_tables.vault(name, at)
-        keyring = self.home.keyrings / name
-        return {"path": f"{keyring}.json", "unlock_file": f"{keyring}.unlock"}
+        path, unlock_file = keyrings.files(self.home.keyrings, name)
+        made: Table = {"path": str(path), "unlock_file": str(unlock_file)}
+        versions = keyrings.versions(self.home.keyrings, name)
+        return {**made, "versions": versions} if versions else made
 
     @property
     def log(self) -> str:

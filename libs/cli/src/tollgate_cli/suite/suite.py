@@ -20,7 +20,7 @@ from tollgate_cli import state_file
 from tollgate_cli.deployment import topology_file
 from tollgate_cli.fault import Fault, PortTaken
 from tollgate_cli.home import Home
-from tollgate_cli.private_file import write_private
+from tollgate_cli.private_file import begin_anew, write_private
 from tollgate_cli.seed import MODELS
 from tollgate_cli.suite import failure_text, service_configs, vault_logins
 from tollgate_cli.suite import status as suite_status
@@ -77,8 +77,7 @@ class Suite:
         self._clock = clock or SystemClock()
         self._units: dict[str, Unit] = {}
         self._children: dict[str, Child] = {}
-        self._databases: dict[str, str] = {}
-        self._redis_url = ""
+        self._databases: list[str] = []
         self._version = suite_status.version()
         self.demo_key = ""
         self.demo_key_is_new = False
@@ -138,7 +137,6 @@ class Suite:
         ports.save()
         self._start_wave(WAVE_ENGINES)
         self._databases = plan.open_databases()
-        self._redis_url = plan.redis_url()
         plan.write_configs()
         self._report("migrating the databases")
         plan.migrate(self._check_cancelled)
@@ -255,11 +253,15 @@ class Suite:
                 }
                 for name, child in self._children.items()
             },
-            "databases": self._databases,
-            "redis_url": self._redis_url,
+            # As the files say it: passwords are rotated while a suite runs.
+            "databases": {name: self._told(self.home.dsn(name)) for name in self._databases},
+            "redis_url": self._told(self.home.redis_url),
             "operator_config": str(self.home.operator_toml),
             "worm_dir": str(self.home.worm),
         }
+
+    def _told(self, path: Path) -> str:
+        return state_file.read_text(path, begin_anew(self.home.root))
 
     def _describe(self) -> None:
         write_private(self.home.dev_json, json.dumps(self.describe(), indent=1) + "\n")

@@ -9,7 +9,7 @@ start). Each key is wrapped alone, bound to its name and kind. Ciphertexts are
 import base64
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,20 +48,72 @@ def create(
     wrap = AESGCM(_wrapping_key(unlock, salt))
     entries = {}
     for name, kind in keys.items():
-        if kind not in KINDS:
-            raise ValueError(f"unknown kind of key: {kind}")
-        key = given[name].reveal_bytes() if given and name in given else random_bytes(_KEY_BYTES)
-        if len(key) != _KEY_BYTES:
-            raise ValueError(f"key {name} must have {_KEY_BYTES} bytes")
-        nonce = random_bytes(_NONCE_BYTES)
-        wrapped = wrap.encrypt(nonce, key, f"{name}|{kind}".encode())
-        entries[name] = {"kind": kind, "nonce": nonce.hex(), "wrapped": wrapped.hex()}
-    document = {"format": _FORMAT, "salt": salt.hex(), "keys": entries}
+        key = given[name] if given and name in given else Secret(random_bytes(_KEY_BYTES))
+        entries[name] = _entry(wrap, name, kind, key, random_bytes)
+    _write(path, {"format": _FORMAT, "salt": salt.hex(), "keys": entries})
+
+
+def names(path: Path) -> list[str]:
+    """The names of a keyring's keys, which are no secret. Raises KeyringFault."""
+    return list(_document(path)["keys"])
+
+
+def change(
+    path: Path,
+    unlock: Secret,
+    *,
+    add: Mapping[str, tuple[str, Secret]] | None = None,
+    remove: Collection[str] = (),
+) -> None:
+    """Give a keyring more keys, name -> kind and 32 bytes, or take some away for ever.
+
+    By rename: who opens it meanwhile has the old one or the new one. A key that is there is never
+    replaced. Raises KeyringFault.
+    """
+    document = _document(path)
+    _unwrap(document, unlock, path)
+    wrap = AESGCM(_wrapping_key(unlock, bytes.fromhex(document["salt"])))
+    keys = {name: entry for name, entry in document["keys"].items() if name not in remove}
+    for name, (kind, key) in (add or {}).items():
+        if name in keys:
+            raise KeyringFault(f"{path} has a key named {name}")
+        keys[name] = _entry(wrap, name, kind, key, os.urandom)
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    _write(fresh, {**document, "keys": keys})
+    fresh.replace(path)
+
+
+def _entry(
+    wrap: AESGCM, name: str, kind: str, key: Secret, random_bytes: Callable[[int], bytes]
+) -> dict[str, str]:
+    """One key as it stands in the file."""
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of key: {kind}")
+    if len(key.reveal_bytes()) != _KEY_BYTES:
+        raise ValueError(f"key {name} must have {_KEY_BYTES} bytes")
+    nonce = random_bytes(_NONCE_BYTES)
+    wrapped = wrap.encrypt(nonce, key.reveal_bytes(), f"{name}|{kind}".encode())
+    return {"kind": kind, "nonce": nonce.hex(), "wrapped": wrapped.hex()}
+
+
+def _write(path: Path, document: Mapping[str, object]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump(document, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _document(path: Path) -> Any:
+    """What stands in a keyring's file. Raises KeyringFault."""
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise KeyringFault(f"{path}: {type(error).__name__}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("keys"), dict):
+        raise KeyringFault(f"{path}: not a keyring file")
+    return document
 
 
 class FileKeyring:
@@ -83,9 +135,9 @@ class FileKeyring:
         except KeyringFault as fault:
             faults.append(str(fault))
         try:
-            document = json.loads(path.read_text())
-        except (OSError, ValueError, RecursionError) as error:
-            faults.append(f"{path}: {type(error).__name__}")
+            document = _document(path)
+        except KeyringFault as fault:
+            faults.append(str(fault))
         if unlock is None or faults:
             raise KeyringFault("; ".join(faults))
         return cls(_unwrap(document, unlock, path))

@@ -15,6 +15,7 @@ from tollgate_kit.keyring.vault.keyring import VaultKeyring
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
+from tollgate_kit.secret import Secret
 
 
 async def open_keyring(
@@ -38,6 +39,34 @@ async def open_keyring(
     ]
     if faults:
         raise KeyMissing("; ".join(faults))
+    return keyring
+
+
+def versioned(name: str, version: int) -> str:
+    """A keyring's name of one version of a key: "pepper", then "pepper-2", and so on."""
+    return name if version == 1 else f"{name}-{version}"
+
+
+def mac_names(config: KeyringConfig, name: str) -> dict[str, Kind]:
+    """What the versions of a key for HMAC are called that are in use."""
+    return {versioned(name, version): "mac" for version in config.versions_of(name)}
+
+
+async def mac_keys(keyring: Keyring, config: KeyringConfig, name: str) -> dict[int, Secret]:
+    """The versions of a key for HMAC that are in use. Raises KeyringFault."""
+    versions = config.versions_of(name)
+    return {version: await keyring.mac_key(versioned(name, version)) for version in versions}
+
+
+def taken_anew(keyring: Keyring, config: KeyringConfig) -> Keyring:
+    """The keyring as its files are now: other keys, but no other kind of keyring nor another login.
+
+    Raises KeyringFault.
+    """
+    if isinstance(keyring, FileKeyring):
+        return FileKeyring.open(config)
+    if isinstance(keyring, VaultKeyring) and config.vault is not None:
+        keyring.wrap_with(config.vault.wrapped)
     return keyring
 
 

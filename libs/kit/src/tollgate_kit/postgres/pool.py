@@ -1,6 +1,7 @@
 """Postgres: the pool of a service, and its migrations."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib import resources
 
@@ -41,7 +42,8 @@ async def open_pool(
     """Durable connections in autocommit mode. Raises NotDurable, OperationalError or PoolTimeout.
 
     Each connection is checked before it is lent, so that none that died with the last server
-    fails a request; `check=False` spares that round trip where the caller tries again anyhow.
+    fails a request; `check=False` spares that round trip where the caller tries again anyhow. Each
+    new one is opened with what the file of the connection string says then.
     """
     options = {
         "autocommit": True,
@@ -60,7 +62,7 @@ async def open_pool(
     except psycopg.OperationalError:
         pass  # it may still be starting: the pool waits for it
     pool = AsyncConnectionPool(
-        config.dsn.reveal(),
+        _dsn(config),
         min_size=config.pool_min,
         max_size=config.pool_max,
         open=False,
@@ -78,6 +80,15 @@ async def open_pool(
         await pool.close()
         raise
     return pool
+
+
+def _dsn(config: PostgresConfig) -> Callable[[], Awaitable[str]]:
+    """Asked for each new connection: a password that was rotated is used from then on."""
+
+    async def dsn() -> str:
+        return config.dsn.reveal()
+
+    return dsn
 
 
 def migrations(package: str) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Channels and calls to other services. Raises Failure, never grpc.RpcError."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -10,9 +11,14 @@ import grpc
 from tollgate_kit.config import PeerConfig, TlsConfig
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc import errors as rpc_errors
+from tollgate_kit.rpc.identity import Identity
 from tollgate_kit.rpc.measures import RpcMeasures
 from tollgate_kit.rpc.server import IDENTITY_SUFFIX, MESSAGE_BYTES_MAX
 
+# How often the files of the own certificate are looked at, and how long calls may take to end on a
+# channel that showed another one.
+LOOK_SECONDS = 1.0
+RETIRE_SECONDS = 60.0
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -32,38 +38,46 @@ def open_channel(peer: PeerConfig, tls: TlsConfig) -> grpc.aio.Channel:
     """A channel over all replicas of a peer, round robin."""
     one = len(peer.addresses) == 1
     target = peer.addresses[0] if one else f"ipv4:{','.join(peer.addresses)}"
-    return _channel(target, peer.identity, tls, (("grpc.lb_policy_name", "round_robin"),))
+    extra = (("grpc.lb_policy_name", "round_robin"),)
+    return _channel(target, peer.identity, Identity(tls), extra)
 
 
-def open_replica_channel(peer: PeerConfig, address: str, tls: TlsConfig) -> grpc.aio.Channel:
+def open_replica_channel(peer: PeerConfig, address: str, own: Identity) -> grpc.aio.Channel:
     """A channel to one replica of a peer."""
-    return _channel(address, peer.identity, tls, ())
+    return _channel(address, peer.identity, own, ())
 
 
 def _channel(
-    target: str, identity: str, tls: TlsConfig, extra: tuple[tuple[str, Any], ...]
+    target: str, identity: str, own: Identity, extra: tuple[tuple[str, Any], ...]
 ) -> grpc.aio.Channel:
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=tls.ca.read_bytes(),
-        private_key=tls.key.read_bytes(),
-        certificate_chain=tls.cert.read_bytes(),
-    )
     # The peer proves its role, not its address.
     name = (("grpc.ssl_target_name_override", identity + IDENTITY_SUFFIX),)
-    return grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS + name + extra)
+    options = CHANNEL_OPTIONS + name + extra
+    return grpc.aio.secure_channel(target, own.for_channel(), options=options)
 
 
 class CountedChannel:
-    """Given to a stub in place of its channel: counts the unary calls, by the stub's names."""
+    """Given to a stub in place of its channel: counts the unary calls, by the stub's names.
 
-    def __init__(self, channel: grpc.aio.Channel, metrics: Metrics) -> None:
-        self._channel = channel
+    When the files hold another certificate, calls go over a new channel, which shows it.
+    """
+
+    def __init__(self, peer: PeerConfig, tls: TlsConfig, metrics: Metrics) -> None:
+        self._peer = peer
+        self._tls = tls
+        self._own = Identity(tls)
         self._measures = RpcMeasures(metrics, "client")
-        self.unary_stream = channel.unary_stream
-        self.stream_stream = channel.stream_stream
+        self._channel = open_channel(peer, tls)
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        for task in self._retiring:
+            task.cancel()
+        await self._channel.close()
 
     def unary_unary(self, path: str, **how: Any) -> Callable[..., Any]:
-        rpc: Any = self._channel.unary_unary(path, **how)
+        rpc = self._newest("unary_unary", path, how)
         ended = partial(self._measures.ended, path[1:])
 
         async def counted(request: Any, *, timeout: float) -> Any:  # noqa: ASYNC109 - gRPC's name
@@ -80,6 +94,39 @@ class CountedChannel:
                 ended(code, began)
 
         return counted
+
+    def unary_stream(self, path: str, **how: Any) -> Callable[..., Any]:
+        return self._newest("unary_stream", path, how)
+
+    def stream_stream(self, path: str, **how: Any) -> Callable[..., Any]:
+        return self._newest("stream_stream", path, how)
+
+    def _newest(self, kind: str, path: str, how: dict[str, Any]) -> Callable[..., Any]:
+        """Calls a method on the channel that is the newest then."""
+        on: grpc.aio.Channel | None = None
+        rpc: Any = None
+
+        def begin(*request: Any, **options: Any) -> Any:
+            nonlocal on, rpc
+            channel = self._current()
+            if channel is not on:
+                on, rpc = channel, getattr(channel, kind)(path, **how)
+            return rpc(*request, **options)
+
+        return begin
+
+    def _current(self) -> grpc.aio.Channel:
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            if self._own.is_new():
+                closing = asyncio.get_running_loop().create_task(
+                    self._channel.close(RETIRE_SECONDS)
+                )
+                self._retiring.add(closing)
+                closing.add_done_callback(self._retiring.discard)
+                self._channel = open_channel(self._peer, self._tls)
+        return self._channel
 
 
 async def call(rpc: Any, request: Any, timeout_s: float) -> Any:

@@ -22,6 +22,7 @@ from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc import errors as rpc_errors
 from tollgate_kit.rpc.context import caller, set_caller
 from tollgate_kit.rpc.failure import Failure, from_exception
+from tollgate_kit.rpc.identity import Identity
 from tollgate_kit.rpc.measures import UNKNOWN_METHOD, RpcMeasures
 
 __all__ = ["IDENTITY_SUFFIX", "SERVER_OPTIONS", "RpcServer", "caller"]
@@ -70,12 +71,7 @@ class RpcServer:
         unknown = sorted(set(self._config.allow) - self._guard.served)
         if unknown:
             raise StartRefused(f"[rpc.allow] names services that are not served: {unknown}")
-        tls = self._config.tls
-        credentials = grpc.ssl_server_credentials(
-            [(tls.key.read_bytes(), tls.cert.read_bytes())],
-            root_certificates=tls.ca.read_bytes(),
-            require_client_auth=True,
-        )
+        credentials = Identity(self._config.tls).for_server()
         try:
             port = self._server.add_secure_port(self._config.listen, credentials)
         except RuntimeError as error:

@@ -22,7 +22,7 @@ from tollgate_kit.config import PeerConfig, TlsConfig
 from tollgate_kit.lifecycle import core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.rpc.client import open_replica_channel
+from tollgate_kit.rpc.client import RETIRE_SECONDS, open_replica_channel
 from tollgate_kit.rpc.failure import (
     Failure,
     deadline_exceeded,
@@ -30,6 +30,7 @@ from tollgate_kit.rpc.failure import (
     overloaded,
     session_broken,
 )
+from tollgate_kit.rpc.identity import Identity
 from tollgate_kit.rpc.measures import RpcMeasures
 from tollgate_kit.rpc.outbox import Outbox
 from tollgate_kit.rpc.session_server import CALLS_MAX
@@ -337,14 +338,16 @@ class SessionPool:
     async def _keep(self, address: str) -> None:
         """Keep one session with one replica: connect, watch, reconnect with bounded back-off."""
         failures = 0
-        channel = open_replica_channel(self._peer, address, self._tls)
-        multicallable: Any = channel.stream_stream(
-            self._path,
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=self._response_type.FromString,
-        )
+        own = Identity(self._tls)
+        channel, multicallable = self._channel(address, own)
         try:
             while True:
+                if own.is_new():
+                    # Calls of a link that drains end on the channel that they began on.
+                    closing = asyncio.get_running_loop().create_task(channel.close(RETIRE_SECONDS))
+                    self._retiring.add(closing)
+                    closing.add_done_callback(self._retiring.discard)
+                    channel, multicallable = self._channel(address, own)
                 stream = multicallable()
                 try:
                     async with asyncio.timeout(self._peer.timeout_ms / 1000):
@@ -365,6 +368,14 @@ class SessionPool:
                 failures += 1
         finally:
             await channel.close()
+
+    def _channel(self, address: str, own: Identity) -> tuple[grpc.aio.Channel, Any]:
+        channel = open_replica_channel(self._peer, address, own)
+        return channel, channel.stream_stream(
+            self._path,
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=self._response_type.FromString,
+        )
 
     async def _carry(self, address: str, link: _Link) -> None:
         """Use a link until it breaks or drains; a draining one finishes its calls apart."""

@@ -33,15 +33,23 @@ class Peppers:
     """The peppers by version. New keys go under the newest; older keys keep theirs."""
 
     def __init__(self, by_version: Mapping[int, Secret], mac: MacFunction = hmac_sha256) -> None:
+        self._mac = mac
+        self.take(by_version)
+
+    def take(self, by_version: Mapping[int, Secret]) -> None:
+        """Work with these peppers from now on. Raises ValueError for none."""
         if not by_version:
             raise ValueError("at least one pepper is needed")
         self._by_version = dict(by_version)
         self._newest = max(by_version)
-        self._mac = mac
 
     def mac(self, key: VirtualKey) -> KeyMac:
         """What to store of a new key."""
         return KeyMac(mac=self._digest(key, self._newest), pepper_version=self._newest)
+
+    def known(self, stored: KeyMac | None) -> KeyMac | None:
+        """What is stored of a key, if its pepper is here."""
+        return stored if stored and stored.pepper_version in self._by_version else None
 
     def proves(self, key: VirtualKey, stored: KeyMac | None) -> bool:
         """Whether `key` is the one stored. The same work is done when nothing is stored."""

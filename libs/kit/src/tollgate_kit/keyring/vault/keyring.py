@@ -11,7 +11,7 @@ import base64
 import binascii
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class VaultKeyring:
         self._reader = reader
         self._writer = writer
         self._sessions = [reader] if writer is None else [reader, writer]
+        self._wrapped = dict(config.wrapped)
         self._batches = Batches(self._decrypted)
         self._macs: dict[str, Secret] = {}
         self._public: dict[str, tuple[int, bytes]] = {}
@@ -142,6 +143,11 @@ class VaultKeyring:
             key = self._macs[name] = await self._unwrapped(name)
         return key
 
+    def wrap_with(self, wrapped: Mapping[str, Path]) -> None:
+        """Unwrap keys for HMAC from these files from now on; what was unwrapped is dropped."""
+        self._wrapped = dict(wrapped)
+        self._macs.clear()
+
     async def sign(self, name: str, message: bytes) -> bytes:
         version, _ = await self._signing(name)
         body = {"input": encoded(message), "key_version": version}
@@ -167,7 +173,7 @@ class VaultKeyring:
         return self._public[name]
 
     async def _unwrapped(self, name: str) -> Secret:
-        path = self._config.wrapped.get(name)
+        path = self._wrapped.get(name)
         if path is None:
             raise KeyMissing(f"the configuration names no wrapped key {name}")
         try:

@@ -1,0 +1,128 @@
+"""`tollgate rotate`: a new secret in place of an old one, while calls go on."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tollgate_cli import certificates, service_keys
+from tollgate_cli.commands import session
+from tollgate_cli.commands.provider import KeyFile
+from tollgate_cli.commands.session import ConfigFile
+from tollgate_cli.home import Home
+from tollgate_cli.operator_client import Operator
+from tollgate_cli.rotation import upstream_keys
+from tollgate_kit.clock import SystemClock
+
+if TYPE_CHECKING:
+    from tollgate_cli.rotation.running import Running
+
+rotations = typer.Typer(
+    help="New secrets in place of old ones; docs/secrets.md has all.", no_args_is_help=True
+)
+
+
+# Processes look at their files once a second, and a connection is made in less.
+_SETTLE_S = 3.0
+
+
+@rotations.command("upstream-key")
+def rotate_upstream_key(
+    name: Annotated[str, typer.Argument(help="The provider's name.")],
+    *,
+    key_file: KeyFile = None,
+    config: ConfigFile = None,
+) -> None:
+    """Put a key in place of all keys of a provider, once it was seen to work.
+
+    What the old ones could do ends at the provider, where you delete them.
+    """
+
+    async def work(operator: Operator) -> tuple[str, list[str]]:
+        return await upstream_keys.rotate(operator, name, key_file)
+
+    added, old = session.run(config, work)
+    print(f"provider {name} is called with {added}; removed: {', '.join(old) or 'none'}")
+
+
+@rotations.command("postgres-passwords")
+def rotate_postgres_passwords() -> None:
+    """Give every role of the embedded PostgreSQL another password."""
+    # Imported here: the drivers take half a second, which no other command needs.
+    from tollgate_cli.rotation import databases
+
+    done = databases.rotate(_running())
+    print(f"{len(done)} roles have new passwords: {', '.join(done)}")
+
+
+@rotations.command("redis-password")
+def rotate_redis_password() -> None:
+    """Give the embedded Redis another password."""
+    from tollgate_cli.rotation import rates
+
+    rates.rotate(_running())
+    print("Redis has a new password")
+
+
+@rotations.command("certificates")
+def rotate_certificates(
+    authority: Annotated[
+        bool, typer.Option("--authority", help="Another authority, too: the old one is nobody's.")
+    ] = False,
+) -> None:
+    """Give every identity another key and certificate; new connections show them.
+
+    Without --authority the old ones are good until their own end.
+    """
+    running, clock = _running(), SystemClock()
+    place, identities = running.home.certificates, running.topology.identities
+    if authority:
+        # Both are believed by all before anybody shows what the new one signed; and until all do.
+        certificates.next_authority(place, clock)
+        time.sleep(_SETTLE_S)
+    certificates.renew(place, identities, clock)
+    if authority:
+        time.sleep(_SETTLE_S)
+        certificates.believe_one_authority(place)
+    signed = ", of a new authority" if authority else ""
+    print(f"{len(identities)} identities have new certificates{signed}")
+
+
+@rotations.command("reservation")
+def rotate_reservation(
+    wait_s: Annotated[
+        int, typer.Option("--wait-s", min=1, max=3600, help="For calls of the old key to end.")
+    ] = 300,
+) -> None:
+    """Sign reservations with another key; the old one goes when no call needs it."""
+    from tollgate_cli.rotation import mac_keys
+
+    running, name = _running(), service_keys.RESERVATION
+    version = mac_keys.begin(running, name)
+    print(f"reservations are signed with version {version}; waiting for calls with an older one")
+    mac_keys.wait_for_reservations(running, SystemClock(), seconds=wait_s)
+    print(f"deleted: version {', '.join(map(str, mac_keys.delete_old(running, name)))}")
+
+
+@rotations.command("pepper")
+def rotate_pepper(
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Delete the older ones; no key may need them.")
+    ] = False,
+) -> None:
+    """Store new keys of clients under another pepper; keys that are there keep theirs."""
+    from tollgate_cli.rotation import mac_keys
+
+    running, name = _running(), service_keys.PEPPER
+    if not finish:
+        version = mac_keys.begin(running, name)
+        print(f"new keys are stored under version {version} of the pepper")
+        return
+    mac_keys.require_no_key_under(running, mac_keys.versions(running, name)[-1])
+    print(f"deleted: version {', '.join(map(str, mac_keys.delete_old(running, name))) or 'none'}")
+
+
+def _running() -> "Running":
+    from tollgate_cli.rotation.running import Running
+
+    return Running(Home.from_environment())

@@ -1,0 +1,105 @@
+"""The suite that runs here, as who rotates its secrets needs it.
+
+Promises: a signal goes to a process only if it is this suite's; a reload is done when the process
+itself counts it as done.
+"""
+
+import os
+import signal
+import time
+import tomllib
+from pathlib import Path
+
+from tollgate_cli import state_file
+from tollgate_cli.deployment import toml_text, topology_file
+from tollgate_cli.fault import Fault
+from tollgate_cli.home import Home
+from tollgate_cli.private_file import write_private
+from tollgate_cli.suite import service_configs
+from tollgate_cli.suite import status as suite_status
+from tollgate_cli.suite.engines.postgres import EmbeddedPostgres
+from tollgate_cli.suite.processes import probe, process
+
+_RELOAD_TIMEOUT_S = 35.0
+_POLL_S = 0.05
+_REMEDY = "`tollgate up` starts it; the command works on a running suite"
+
+
+class Running:
+    """One running suite."""
+
+    def __init__(self, home: Home) -> None:
+        """Raises Fault when none runs."""
+        says = suite_status.described(home)
+        if says.problem or not says.services:
+            raise Fault(says.problem or f"no suite runs in {home.root}", _REMEDY)
+        self.home = home
+        self.topology = topology_file.packaged()
+        self._services = says.services
+
+    def address(self, name: str) -> str:
+        """host:port of a process. Raises Fault for one that the suite does not have."""
+        return self._service(name)[1]
+
+    def port(self, name: str) -> int:
+        return int(self.address(name).rpartition(":")[2])
+
+    def postgres(self) -> EmbeddedPostgres:
+        """The embedded PostgreSQL, to be asked as its superuser."""
+        return EmbeddedPostgres(
+            self.home.root / "postgres",
+            port=self.port("postgres"),
+            password_file=self.superuser_password,
+        )
+
+    @property
+    def superuser_password(self) -> Path:
+        return self.home.secrets / "postgres-superuser"
+
+    def configure(self, name: str) -> None:
+        """Write a service's configuration for what its keyring holds now. Raises Fault."""
+        path = self.home.config / f"{name}.toml"
+        try:
+            document = tomllib.loads(state_file.read_text(path, _REMEDY))
+        except tomllib.TOMLDecodeError:
+            raise Fault(f"{path} was altered: it is no TOML", _REMEDY) from None
+        places = service_configs.LocalPlaces(self.home, self.address, self._metrics)
+        document["keyring"] = places.keyring(name)
+        write_private(path, toml_text.render(document))
+
+    def reload(self, name: str) -> None:
+        """Have a process take over its configuration. Raises Fault if it did not."""
+        pid, _, metrics = self._service(name)
+        if not process.works_in(pid, self.home.root):
+            raise Fault(f"{name} is not the process that it was (pid {pid})", _REMEDY)
+        before = self._counted(metrics)
+        os.kill(pid, signal.SIGHUP)
+        deadline = time.monotonic() + _RELOAD_TIMEOUT_S
+        while time.monotonic() < deadline:
+            done, failed = self._counted(metrics)
+            if failed > before[1]:
+                raise Fault(
+                    f"{name} could not take over its configuration, and goes on as before",
+                    f"its log says why: {self.home.log(name)}",
+                )
+            if done > before[0]:
+                return
+            time.sleep(_POLL_S)
+        raise Fault(f"{name} did not take over its configuration", f"log: {self.home.log(name)}")
+
+    def _counted(self, metrics: str) -> tuple[float, float]:
+        """How many reloads were done, and how many failed."""
+        done, failed = (
+            probe.metric(metrics, "tollgate_reloads_total", label=f'result="{result}"')
+            for result in ("done", "failed")
+        )
+        return done or 0.0, failed or 0.0
+
+    def _metrics(self, name: str) -> str:
+        return self._service(name)[2]
+
+    def _service(self, name: str) -> tuple[int, str, str]:
+        found = self._services.get(name)
+        if found is None:
+            raise Fault(f"the suite of {self.home.root} has no {name}", _REMEDY)
+        return found

@@ -1,0 +1,229 @@
+"""Every secret that can be rotated is rotated under 200 calls a second: no call fails.
+
+And afterwards the old secret is of no use, which is tried. `-s` shows the table.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from tests.chaos.steady import Steady
+from tests.integration.trust.test_routes import execute, refused, reserve
+from tests.integration.trust.test_stores import superuser
+from tests.live import Key, Live, own_suite, wait_until
+from tollgate.budget.v1 import budget_pb2
+from tollgate.router.v1 import router_pb2
+from tollgate_cli import certificates, keyrings
+from tollgate_cli.suite.processes import probe
+from tollgate_kit.config import KeyringConfig
+from tollgate_kit.hmac_key import HmacKey
+from tollgate_kit.keyring.file import FileKeyring
+
+PER_SECOND = 200
+BEFORE_S, AFTER_S = 1.0, 2.5
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with own_suite(tmp_path_factory.mktemp("rotation")) as live:
+        yield live
+
+
+@pytest.fixture
+def key(own: Live) -> Key:
+    return own.key(own.tenant(10_000), requests_per_minute=1_000_000)
+
+
+@pytest.fixture(scope="module")
+def model(own: Live) -> str:
+    return own.model("demo-gpt")
+
+
+@contextlib.contextmanager
+def calls(own: Live, key: Key, model: str) -> Iterator[None]:
+    """Calls before, during and after the block: each must end well."""
+    address = own.suite.address("edge-api")
+    with Steady(address, key.text, model, per_second=PER_SECOND) as steady:
+        time.sleep(BEFORE_S)
+        yield
+        time.sleep(AFTER_S)
+    print(f"\n{sum(steady.ends.values())} calls at {steady.rate:.0f}/s: {dict(steady.ends)}")
+    assert set(steady.ends) == {"200"}, steady.ends
+    assert steady.rate > PER_SECOND * 0.9, f"the load was {steady.rate:.0f} calls/s"
+
+
+def rotated(own: Live, *arguments: str, stdin: str = "") -> str:
+    done = own.cli("rotate", *arguments, stdin=stdin)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    print(done.stdout.strip())
+    return done.stdout
+
+
+def well(own: Live, key: Key, model: str) -> None:
+    """A call is answered within seconds."""
+    wait_until(lambda: own.call(key, model).status_code == 200, 10)
+
+
+def test_postgres_passwords(own, key, model):
+    """Every role has another one: the old ones are refused, and new connections use the new."""
+    home = own.suite.home
+    roles = [path.name.removesuffix("-dsn") for path in home.secrets.glob("*-dsn")]
+    old = {role: (home.secrets / f"{role}-dsn").read_text() for role in roles}
+    with superuser(own) as connection:
+        old["superuser"] = f"{connection.info.dsn} password={connection.info.password}"
+    with calls(own, key, model):
+        rotated(own, "postgres-passwords")
+    assert len(old) == 6
+    for dsn in old.values():
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(dsn)
+    with superuser(own) as connection:
+        query = "select pg_terminate_backend(pid) from pg_stat_activity where usename = any(%s)"
+        assert connection.execute(query, (roles,)).rowcount >= 5
+    well(own, key, model)
+
+
+def test_redis_password(own, key, model):
+    """Both are good until the new one stands in the files; then the old one is refused."""
+    home = own.suite.home
+    old = home.redis_url.read_text()
+    with calls(own, key, model):
+        rotated(own, "redis-password")
+    assert old != home.redis_url.read_text()
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis.from_url(old).ping()
+    with redis.Redis.from_url(home.redis_url.read_text()) as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+    well(own, key, model)
+    own.suite.restart("redis")
+    well(own, key, model)
+
+
+def test_certificates(own, key, model):
+    """Servers show the new one to who connects, and sessions that are made anew show it too."""
+    place = own.suite.home.certificates
+    old = {service: shown(own, service) for service in ("authz", "budget", "router", "audit")}
+    with calls(own, key, model):
+        rotated(own, "certificates")
+    for service, before in old.items():
+        assert before != shown(own, service) == (place / f"{service}.pem").read_text()
+
+
+def test_authority(own, key, model, tmp_path):
+    """Who shows what the old authority signed is refused; nobody else notices."""
+    place = own.suite.home.certificates
+    for name in ("ca.pem", "operator.pem", "operator-key.pem"):
+        shutil.copy(place / name, tmp_path / name)
+    before = certificates.files(tmp_path, "operator")
+    assert probe.rpc_ready(own.suite.address("budget"), "budget", before)
+    with calls(own, key, model):
+        rotated(own, "certificates", "--authority")
+    own.close()  # its channels are of the old one
+    now = certificates.files(place, "operator")
+    assert (place / "ca.pem").read_text().count("BEGIN CERTIFICATE") == 1
+    for service in ("authz", "budget", "router", "audit"):
+        address = own.suite.address(service)
+        assert probe.rpc_ready(address, service, now)
+        assert not probe.rpc_ready(address, service, before)
+        # Nor is it believed by a server, whatever the client believes.
+        mixed = certificates.Identity(now.ca, before.cert, before.key)
+        assert not probe.rpc_ready(address, service, mixed)
+    own.suite.restart("budget")
+    well(own, key, model)
+
+
+def test_reservation_key(own, key, model):
+    """Router takes both while calls of the old one go on; then the old one proves nothing."""
+    home = own.suite.home.keyrings
+    old = mac_key(home, "router", "reservation")
+    with calls(own, key, model):
+        said = rotated(own, "reservation")
+    assert "deleted: version 1" in said
+    for service in ("router", "budget"):
+        assert keyrings.versions(home, service) == {"reservation": [2]}
+    granted = reserve(own, key, model)
+    forged = budget_pb2.ReservationToken.FromString(granted)
+    forged.mac = HmacKey(old).digest(forged.claims)
+    refused(own, key, model, forged.SerializeToString())
+    assert execute(own, key, model, granted)[-1].end.reason == router_pb2.END_REASON_COMPLETED
+
+
+def test_pepper(own, key, model):
+    """Keys that are there go on under theirs; the old one goes when they were issued anew."""
+    home = own.suite.home.keyrings
+    with calls(own, key, model):
+        rotated(own, "pepper")
+        issued = own.key(own.tenant(), requests_per_minute=1_000_000)
+        well(own, issued, model)
+    too_early = own.cli("rotate", "pepper", "--finish")
+    assert too_early.returncode == 1
+    assert "keys of clients are stored under an older pepper" in too_early.stderr
+    with own.database("authz") as connection:
+        query = "select pepper_version from virtual_key where key_id = %s"
+        assert connection.execute(query, (issued.key_id,)).fetchone() == (2,)
+        query = "select key_id from virtual_key where pepper_version = 1 and state <> 'revoked'"
+        old = [row[0] for row in connection.execute(query)]
+    for key_id in old:
+        own.revoke(Key(key_id, "", ""))
+    with calls(own, issued, model):
+        rotated(own, "pepper", "--finish")
+    assert keyrings.versions(home, "authz") == {"pepper": [2]}
+    # A key of the old pepper is refused as any that is not good, and is no fault of the service.
+    assert own.call(key, model).status_code == 401
+
+
+def test_upstream_key(own, key, model):
+    """The new key is tried before the old one goes; a bad one changes nothing."""
+    name = provider_of(own, model)
+    (before,) = keys_of(own, name)
+    bad = own.cli("rotate", "upstream-key", name, stdin="sk-of-another-house")
+    assert bad.returncode == 1, bad.stdout
+    assert "the new key does not work" in bad.stderr
+    assert [before] == keys_of(own, name)
+    with calls(own, key, model):
+        rotated(own, "upstream-key", name, stdin=own.provider_key)
+    (after,) = keys_of(own, name)
+    assert before != after
+    with own.database("router") as connection:
+        query = "select count(*) from provider_key where key_id = %s"
+        assert connection.execute(query, (before,)).fetchone() == (0,)
+
+
+def shown(own: Live, service: str) -> str:
+    """The certificate that a server shows in a handshake, PEM."""
+    place = own.suite.home.certificates
+    context = ssl.create_default_context(cafile=place / "ca.pem")
+    context.load_cert_chain(place / "operator.pem", place / "operator-key.pem")
+    context.set_alpn_protocols(["h2"])
+    host, _, port = own.suite.address(service).rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname=f"{service}.tollgate.internal") as wrapped,
+    ):
+        certificate = wrapped.getpeercert(binary_form=True)
+    assert certificate is not None
+    return ssl.DER_cert_to_PEM_cert(certificate)
+
+
+def mac_key(home: Path, service: str, name: str) -> bytes:
+    keyring = FileKeyring.open(KeyringConfig(*keyrings.files(home, service)))
+    return asyncio.run(keyring.mac_key(name)).reveal_bytes()
+
+
+def provider_of(own: Live, model: str) -> str:
+    listed = own.router_admin.ListProviders(router_pb2.ListProvidersRequest(), timeout=10)
+    return next(p.name for p in listed.providers if p.models[0].model == model)
+
+
+def keys_of(own: Live, name: str) -> list[str]:
+    listed = own.router_admin.ListProviders(router_pb2.ListProvidersRequest(), timeout=10)
+    return next(list(p.key_ids) for p in listed.providers if p.name == name)
