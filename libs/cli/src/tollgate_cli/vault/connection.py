@@ -1,6 +1,7 @@
 """A connection to Vault as an operator, and what a person is told when Vault refuses.
 
-Promises: the operator's token is in this process's memory alone: never printed, never stored.
+Promises: the operator's token is in this process's memory alone: never printed, never stored, and
+sent to nobody but the address that was named.
 """
 
 import contextlib
@@ -49,6 +50,7 @@ def connected(place: Place) -> Iterator[Any]:
     )
     # What the environment says of proxies and of passwords by host is not meant for Vault.
     client.session.trust_env = False
+    client.session.hooks["response"] = [_stay]
     try:
         yield client
     except exceptions.VaultError as error:
@@ -62,6 +64,15 @@ def connected(place: Place) -> Iterator[Any]:
         ) from None
     finally:
         client.adapter.close()
+
+
+def _stay(response: Any, **_arguments: Any) -> None:
+    """Whoever is redirected would take the token along, to a place that nobody named."""
+    if response.is_redirect:
+        raise Fault(
+            f"Vault sends this request on to {response.headers['location']}",
+            "name the active one with --address",
+        )
 
 
 def _token(file: Path | None) -> str:
