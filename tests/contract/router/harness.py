@@ -22,6 +22,7 @@ from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.price import Price
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import KeyringConfig
+from tollgate_kit.hmac_key import HmacKeys
 from tollgate_kit.keyring.file import FileKeyring, create
 from tollgate_kit.lifecycle import MustFinish
 from tollgate_kit.logs import Log
@@ -35,7 +36,7 @@ from tollgate_router.providers.catalogue import Provider, ProviderKey, ProviderM
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import Rows
-from tollgate_router.reservation import BudgetKeys, UsedReservations
+from tollgate_router.reservation import UsedReservations
 from tollgate_router.routing.routing import CooldownRules
 from tollgate_router.servicer import RouterServicer
 from tollgate_router.stored.recorder import Recorder
@@ -251,7 +252,7 @@ class Harness:
             executor=self.executor,
             watch=self.watch,
             reservations=self.reservations,
-            signers=BudgetKeys({1: self.reservation_key}),
+            signers=HmacKeys({1: self.reservation_key}),
             publishers={},
             stored=StoredRequests(
                 stored, self.attempts, self.watch, self.evidence, upstream, self.clock

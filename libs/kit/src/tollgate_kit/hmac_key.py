@@ -6,6 +6,9 @@ which is half the time of a short one.
 
 import hashlib
 import hmac
+from collections.abc import Mapping
+
+from tollgate_kit.secret import Secret
 
 _BLOCK_BYTES = 64
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
@@ -34,3 +37,19 @@ class HmacKey:
     def matches(self, message: bytes, code: bytes) -> bool:
         """Compare a code with the message's own, all 32 bytes, in constant time."""
         return hmac.compare_digest(self.digest(message), code)
+
+
+class HmacKeys:
+    """The versions of a key whose codes are accepted: two while it is rotated."""
+
+    def __init__(self, by_version: Mapping[int, Secret]) -> None:
+        self.take(by_version)
+
+    def take(self, by_version: Mapping[int, Secret]) -> None:
+        """Accept what these keys signed, from now on."""
+        newest_first = sorted(by_version.items(), reverse=True)
+        self._keys = [HmacKey(key.reveal_bytes()) for _, key in newest_first]
+
+    def match(self, message: bytes, code: bytes) -> bool:
+        """Whether one of them made this code."""
+        return any(key.matches(message, code) for key in self._keys)

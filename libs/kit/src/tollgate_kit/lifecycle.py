@@ -22,7 +22,6 @@ from typing import Any, NoReturn
 import uvloop
 
 from tollgate_kit.logs import Log, capture_standard_library, redact
-from tollgate_kit.metrics import Metrics
 
 STOP_HOOK_SECONDS = 30.0
 # After the end of a core task what hangs on it cannot be drained: all hooks together get this long.
@@ -136,12 +135,12 @@ class Readiness:
 class Reload:
     """Obeys SIGHUP: what cannot be read or taken over changes nothing, and is said."""
 
-    def __init__(self, take: Callable[[Any], Awaitable[None]], metrics: Metrics, log: Log) -> None:
+    def __init__(
+        self, take: Callable[[Any], Awaitable[None]], count: Callable[[str], None], log: Log
+    ) -> None:
         self._take = take
         self._log = log
-        self._total = metrics.counter(
-            "reloads_total", "Times that the configuration was read anew.", ("result",)
-        )
+        self._count = count
         self._is_wanted = False
         self._running: asyncio.Task[None] | None = None
 
@@ -159,10 +158,10 @@ class Reload:
                     await self._take(read())
             except Exception as error:  # noqa: BLE001 - whatever it is, the process goes on as before
                 self._log.exception("reload.failed", error)
-                self._total.labels("failed").inc()
+                self._count("failed")
             else:
                 self._log.info("reload.done")
-                self._total.labels("done").inc()
+                self._count("done")
 
 
 def _no_configuration() -> NoReturn:
@@ -199,9 +198,14 @@ class Lifecycle:
         """Run hook at the stop; the last registered runs first."""
         self._hooks.append((name, hook))
 
-    def on_reload(self, take: Callable[[Any], Awaitable[None]], metrics: Metrics) -> None:
-        """Have `take` take over the configuration at each SIGHUP, which did nothing before."""
-        reload = Reload(take, metrics, self._log)
+    def on_reload(
+        self, take: Callable[[Any], Awaitable[None]], count: Callable[[str], None]
+    ) -> None:
+        """Have `take` take over the configuration at each SIGHUP; `count` is told done or failed.
+
+        Without it a SIGHUP ends the process.
+        """
+        reload = Reload(take, count, self._log)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: reload.begin(self.configuration))
 

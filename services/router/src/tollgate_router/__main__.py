@@ -12,9 +12,10 @@ from tollgate_dialects.pricing import seed
 from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
+from tollgate_kit.hmac_key import HmacKeys
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring.base import Keyring, Kind
-from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, taken_anew
+from tollgate_kit.keyring.open import at_reload, mac_keys, mac_names, open_keyring, taken_anew
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -30,7 +31,7 @@ from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.providers.provider_keys import KEYRING_KEY as PROVIDER_KEYS_KEY
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import PostgresStore
-from tollgate_router.reservation import BudgetKeys, UsedReservations
+from tollgate_router.reservation import UsedReservations
 from tollgate_router.servicer import RouterServicer
 from tollgate_router.stored.recorder import Recorder
 from tollgate_router.stored.requests import StoredRequests
@@ -111,17 +112,17 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
     await _listen(config, servicer, admin, common, life)
 
 
-async def _keyring(config: Config, common: _Common, life: Lifecycle) -> tuple[Keyring, BudgetKeys]:
+async def _keyring(config: Config, common: _Common, life: Lifecycle) -> tuple[Keyring, HmacKeys]:
     """The keyring, and the keys by which a token is known for budget's."""
     names = {**mac_names(config.keyring, RESERVATION_KEY), **KEYS}
     keyring = await open_keyring(config.keyring, names, **common, life=life)
-    signers = BudgetKeys(await mac_keys(keyring, config.keyring, RESERVATION_KEY))
+    signers = HmacKeys(await mac_keys(keyring, config.keyring, RESERVATION_KEY))
 
     async def take(anew: Config) -> None:
         found = taken_anew(keyring, anew.keyring)
         signers.take(await mac_keys(found, anew.keyring, RESERVATION_KEY))
 
-    life.on_reload(take, common["metrics"])
+    at_reload(life, common["metrics"], take)
     return keyring, signers
 
 

@@ -7,12 +7,9 @@ checked.
 """
 
 import enum
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from tollgate_dialects.pricing.bound import Bound
-from tollgate_kit.hmac_key import HmacKey
-from tollgate_kit.secret import Secret
 
 # What budget's clock and ours may differ by, milliseconds.
 SKEW_MS = 5_000
@@ -67,22 +64,6 @@ def check_bound(claims: Claims, bound: Bound, *, price_version: int) -> TokenDen
         and bound.amount_nano_usd <= claims.amount_nano_usd
     )
     return None if covered else TokenDenial.NOT_COVERED
-
-
-class BudgetKeys:
-    """The versions of budget's key whose tokens are accepted: two while it is rotated."""
-
-    def __init__(self, by_version: Mapping[int, Secret]) -> None:
-        self.take(by_version)
-
-    def take(self, by_version: Mapping[int, Secret]) -> None:
-        """Accept what these keys signed, from now on."""
-        newest_first = sorted(by_version.items(), reverse=True)
-        self._keys = [HmacKey(key.reveal_bytes()) for _, key in newest_first]
-
-    def signed(self, claims: bytes, mac: bytes) -> bool:
-        """Whether one of them made this code."""
-        return any(key.matches(claims, mac) for key in self._keys)
 
 
 class UsedReservations:

@@ -23,6 +23,7 @@ from tollgate_dialects.request.rules import RequestFacts, RequestRules
 from tollgate_dialects.tokens.calibration import Calibration
 from tollgate_dialects.upstreams import at_upstreams
 from tollgate_kit.clock import Clock
+from tollgate_kit.hmac_key import HmacKeys
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc.failure import Failure, invalid_field, overloaded
@@ -31,7 +32,7 @@ from tollgate_router import messages, reservation
 from tollgate_router.call import Account, UpstreamCall
 from tollgate_router.execute import Executor
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
-from tollgate_router.reservation import BudgetKeys, Claims, TokenDenial, UsedReservations
+from tollgate_router.reservation import Claims, TokenDenial, UsedReservations
 from tollgate_router.stored.requests import Asker, StoredRequests
 from tollgate_router.stored.response import Denial
 
@@ -63,7 +64,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         executor: Executor,
         watch: CatalogueWatch,
         reservations: UsedReservations,
-        signers: BudgetKeys,
+        signers: HmacKeys,
         publishers: dict[str, str],
         stored: StoredRequests,
         clock: Clock,
@@ -273,7 +274,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
             raise self._refuse(request, TokenDenial.MISSING)
         try:
             token = budget_pb2.ReservationToken.FromString(request.reservation_token)
-            if not self._signers.signed(token.claims, token.mac):
+            if not self._signers.match(token.claims, token.mac):
                 raise self._refuse(request, TokenDenial.FORGED)
             granted = budget_pb2.ReservationClaims.FromString(token.claims)
         except DecodeError:

@@ -5,7 +5,8 @@ A service that lacks a key fails before it listens, not in the call that first n
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from tollgate_kit.clock import Clock
 from tollgate_kit.config import KeyringConfig
@@ -68,6 +69,14 @@ def taken_anew(keyring: Keyring, config: KeyringConfig) -> Keyring:
     if isinstance(keyring, VaultKeyring) and config.vault is not None:
         keyring.wrap_with(config.vault.wrapped)
     return keyring
+
+
+def at_reload(life: Lifecycle, metrics: Metrics, take: Callable[[Any], Awaitable[None]]) -> None:
+    """Have `take` take over what the configuration says of keys, at each SIGHUP; to be counted."""
+    total = metrics.counter(
+        "reloads_total", "Times that the configuration was read anew.", ("result",)
+    )
+    life.on_reload(take, lambda result: total.labels(result).inc())
 
 
 async def _configured(
