@@ -143,6 +143,23 @@ def test_init_corrects_what_someone_changed_and_shows_it(ready, own):
     assert "nothing to change" in ready("init")
 
 
+def test_what_is_not_tollgates_any_more_is_named_and_left(ready, own):
+    """A role and a policy with our prefix that nothing wants: said, with what removes them."""
+    root = own.root()
+    root.sys.create_or_update_policy("tollgate-older", "# was")
+    root.auth.approle.create_or_update_approle("tollgate-older", token_policies=["tollgate-older"])
+    said = ready("init")
+    assert "to remove it: vault policy delete tollgate-older" in said
+    assert "to remove it: vault delete auth/approle/role/tollgate-older" in said
+    assert root.auth.approle.read_role("tollgate-older")
+    root.auth.approle.delete_role("tollgate-older")
+    root.sys.delete_policy("tollgate-older")
+    root.sys.disable_audit_device("two")
+    assert "enable a second" in ready("init")
+    ready("init", "--audit-file", str(own.audit_files[1]))
+    assert "note:" not in ready("init", "--dry-run")
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [

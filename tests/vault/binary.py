@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tollgate_cli.suite.processes.child import Child, Command, tail
+from tollgate_cli.suite.processes.child import Child, Command
 
 ROOT = Path(__file__).parents[2]
 MODULE_FILES = Path(__file__).parent / "module"
@@ -122,9 +122,13 @@ def _alone(lock: Path, log: Path, deadline: float, say: Say) -> Iterator[None]:
                 _check(deadline)
             if time.monotonic() - said > _SAY_EVERY_S:
                 said = time.monotonic()
-                say("vault: another process builds it: " + " ".join(tail(log, 1)))
+                say(f"vault: another process builds it, {_lines(log)} packages so far")
             time.sleep(_POLL_S)
         yield
+
+
+def _lines(log: Path) -> int:
+    return log.read_bytes().count(b"\n") if log.exists() else 0
 
 
 def _check(deadline: float) -> None:
@@ -172,8 +176,8 @@ def _compile(command: Command, packages: int, deadline: float, say: Say) -> None
             _check(deadline)
             if time.monotonic() - said > _SAY_EVERY_S:
                 said = time.monotonic()
-                done = len(command.log.read_text().splitlines())
-                say(f"vault: building, {done} of {packages} packages, {said - began:.0f} s")
+                done = f"{_lines(command.log)} of {packages} packages"
+                say(f"vault: building, {done}, {said - began:.0f} s")
             time.sleep(_POLL_S)
     finally:
         child.stop(timeout_s=5)

@@ -62,10 +62,12 @@ def vault_init(
             raise Fault("nothing was changed: " + "; ".join(refused))
         if dry_run:
             print(f"{len(found)} differences; nothing was changed" if found else "no difference")
-            return
-        for change in found:
-            change.make()
-    print(f"{len(found)} changes made" if found else "nothing to change")
+        else:
+            for change in found:
+                change.make()
+            print(f"{len(found)} changes made" if found else "nothing to change")
+        for remark in changes.remarks(client):
+            print(f"note: {remark}")
 
 
 @vaults.command("deliver")

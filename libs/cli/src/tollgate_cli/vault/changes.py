@@ -4,6 +4,7 @@ Promises: a look changes nothing; what is right already is no change, so that a 
 none; what Vault cannot change is refused before anything is changed. Never: removes a key.
 """
 
+import contextlib
 import difflib
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,6 +45,33 @@ def difference(
         *_policies(client, mount),
         *(change for service in wanted.SERVICES if (change := _role(client, service, terms))),
     ]
+
+
+def remarks(client: Any) -> list[str]:
+    """What a person should look at, and this program leaves alone."""
+    found = []
+    devices = len(client.sys.list_enabled_audit_devices()["data"])
+    if devices == 0:
+        found.append("no audit device is enabled: nobody would see who opened what (--audit-file)")
+    elif devices == 1:
+        found.append("one audit device is enabled: when it blocks, Vault stops; enable a second")
+    known = set(wanted.policies(wanted.MOUNT))
+    policies = set(client.sys.list_policies()["data"]["policies"])
+    roles = set()
+    with contextlib.suppress(exceptions.InvalidPath):
+        roles = set(client.auth.approle.list_roles()["data"]["keys"])
+    for kind, names, remedy in (
+        ("policy", policies, "vault policy delete"),
+        ("role", roles, "vault delete auth/approle/role/"),
+    ):
+        found += [
+            f"{kind} {name} is not of this version; to remove it: {remedy} {name}".replace(
+                "/ ", "/"
+            )
+            for name in sorted(names - known)
+            if name.startswith(wanted.PREFIX)
+        ]
+    return found
 
 
 def _audit_devices(client: Any, files: Sequence[Path]) -> Iterator[Change]:
