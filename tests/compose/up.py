@@ -2,7 +2,7 @@
 
 Part of a release run, not of `make test`: minutes, root, and Debian's packages. Exit code 0: it
 held; 1: it did not; 77: this machine cannot run it, and why is said. Outside images are replaced by
-stand-ins of the same names (tests/compose/images); a real Vault is used when $VAULT_BIN names one.
+stand-ins of the same names (tests/compose/images); Vault is real, as `make test` has it (tests/vault).
 """
 
 import json
@@ -21,6 +21,7 @@ import yaml
 
 from tests.compose import tools
 from tests.compose.tools import run, say
+from tests.vault import binary
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -49,9 +50,7 @@ def images(cache: Path, place: Path) -> None:
         context = place / engine
         shutil.copytree(HERE / "images" / engine, context)
         if engine == "vault":
-            if given := os.environ.get("VAULT_BIN"):
-                shutil.copy(given, context / "vault")
-            say(f"vault: {'real, ' + given if given else 'a stand-in (VAULT_BIN names none)'}")
+            shutil.copy(binary.program(say), context / "vault")
         tools.build(named[engine]["image"], context)
     say("stand-ins built")
     for target in TARGETS:
@@ -106,6 +105,32 @@ class Stack:
     def operator(self, *arguments: str, stdin: str = "") -> str:
         """One command of the operator, as the compose file's head shows it."""
         return self("run", "--rm", "-T", "operator", *arguments, stdin=stdin)
+
+
+def vault(stack: Stack) -> None:
+    """An operator's steps of deploy/vault/README.md: Vault is made ready, and services' logins."""
+    stack("up", "--no-build", "--wait", "--wait-timeout", "60", "vault")
+    inside = ("exec", "-T", "vault", "vault", "operator")
+    shares = ("-key-shares=1", "-key-threshold=1", "-format=json")
+    made = json.loads(stack(*inside, "init", *shares))
+    stack(*inside, "unseal", made["unseal_keys_b64"][0])
+    os.environ["VAULT_TOKEN"] = made["root_token"]
+    secrets_at = Path(os.environ["TOLLGATE_SECRETS"]) / "vault"
+
+    def operator(*arguments: str) -> None:
+        stack("run", "--rm", "-T", "-e", "VAULT_TOKEN", "operator", "vault", *arguments)
+
+    audits = [f"--audit-file=/vault/file/{name}.log" for name in ("one", "two")]
+    operator("init", *audits)
+    for key, service in (("pepper", "authz"), ("reservation", "budget")):
+        operator("wrap-key", key, "--out", f"/etc/tollgate/vault/{service}/{key}.wrapped")
+    file = "reservation.wrapped"
+    shutil.copy(secrets_at / "budget" / file, secrets_at / "router" / file)
+    (secrets_at / "router" / file).chmod(0o444)
+    for login in ("audit", "authz", "budget", "router", "router-admin"):
+        place = f"/etc/tollgate/vault/{login.removesuffix('-admin')}"
+        operator("deliver", login, "--ttl-s", "300", "--out", f"{place}/{login}.secret-id")
+    say("vault is ready; secret-ids are delivered")
 
 
 def call(key: str) -> tuple[int, dict]:
@@ -172,6 +197,7 @@ def main() -> int:
                 images(cache, place)
                 settings(place)
                 try:
+                    vault(stack)
                     stack("up", "--no-build", "--wait", "--wait-timeout", "180")
                     check(stack, place)
                 except (subprocess.SubprocessError, AssertionError):

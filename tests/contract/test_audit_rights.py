@@ -177,6 +177,13 @@ async def test_case_R4_an_older_log_goes_on(process):
         assert [2] == list((await rpc_client.call(append, request(entry(3)), 5)).indices)
 
 
+async def test_a_new_log_is_migrated_without_its_keyring(process):
+    """Nothing is to be marked; and a secret-id of Vault, good once, is the service's own."""
+    (process.directory / "keyring.json").unlink()
+    code, said = await process.run("migrate")
+    assert (0, True) == (code, '"event":"migrated"' in said)
+
+
 async def published(process: Process, size: int) -> None:
     async with asyncio.timeout(10):
         while not (process.directory / f"worm/checkpoints/{size}").exists():

@@ -1,22 +1,28 @@
 """`tollgate vault` against a real Vault: what it shows, changes, refuses and hands out."""
 
 import base64
+import contextlib
+import http.server
+import io
 import json
-import os
 import re
+import ssl
 import stat
-import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import hvac
 import pytest
 
 from tests.vault.server import VaultServer, vault_server
 from tests.vault.setup import login
+from tollgate_cli import main
 from tollgate_cli.vault import wanted
 
-TOLLGATE = Path(sys.executable).with_name("tollgate")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +32,10 @@ def own(vault_program, tmp_path_factory):
 
 
 class Command:
-    """The command as an operator runs it, with the root token in a private file."""
+    """The command as an operator types it, with the root token in a private file.
+
+    In this process: what it does is asked of Vault, and starting Python for each is minutes.
+    """
 
     def __init__(self, vault: VaultServer, place: Path) -> None:
         self._vault = vault
@@ -40,17 +49,22 @@ class Command:
 
     def __call__(self, *words: str, code: int = 0, **environment: str) -> str:
         place = {"VAULT_ADDR": self._vault.address, "VAULT_CACERT": str(self._vault.ca_file)}
-        done = subprocess.run(
-            [TOLLGATE, "vault", *words, "--token-file", str(self.token_file)],
-            env={**os.environ, **place, **environment}, capture_output=True, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
-        said = done.stdout + done.stderr
-        assert code == done.returncode, said
-        assert "Traceback" not in said
+        said = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**place, **environment}.items():
+                patch.setenv(name, value)
+            argv = ["tollgate", "vault", *words, "--token-file", str(self.token_file)]
+            patch.setattr(sys, "argv", argv)
+            with (
+                contextlib.redirect_stdout(said),
+                contextlib.redirect_stderr(said),
+                pytest.raises(SystemExit) as ended,
+            ):
+                main.main()
+        assert code == ended.value.code, said.getvalue()
         # Whatever happens: no token of anybody is shown.
-        assert not re.search(r"\bhvs\.", said), said
-        return said
+        assert not re.search(r"\bhvs\.", said.getvalue())
+        return said.getvalue()
 
 
 @pytest.fixture
@@ -143,6 +157,28 @@ def test_init_corrects_what_someone_changed_and_shows_it(ready, own):
     assert "nothing to change" in ready("init")
 
 
+def test_an_operators_token_is_enough_and_opens_nothing(vault_program, tmp_path):
+    """With deploy/vault/operator.hcl alone: init, a second init, deliver, wrap-key; no decrypt."""
+    with vault_server(tmp_path) as fresh:
+        rules = (ROOT / "deploy/vault/operator.hcl").read_text()
+        fresh.root().sys.create_or_update_policy("tollgate-operator", rules)
+        token = fresh.root().auth.token.create(policies=["tollgate-operator"], no_parent=True)
+        operator = Command(fresh, tmp_path)
+        operator.use(token["auth"]["client_token"])
+        operator("init")
+        assert "nothing to change\n" == operator("init")
+        for service in wanted.SERVICES:
+            operator("deliver", service, "--out", str(tmp_path / f"{service}.secret-id"))
+        for name in wanted.WRAPPED_KEYS:
+            operator("wrap-key", name, "--out", str(tmp_path / f"{name}.wrapped"))
+        client = fresh.client(token["auth"]["client_token"])
+        ciphertext = (tmp_path / "pepper.wrapped").read_text().strip()
+        with pytest.raises(hvac.exceptions.Forbidden):
+            client.secrets.transit.decrypt_data("pepper", ciphertext)
+        with pytest.raises(hvac.exceptions.Forbidden):
+            client.auth.approle.generate_secret_id("tollgate-router")
+
+
 def test_what_is_not_tollgates_any_more_is_named_and_left(ready, own):
     """A role and a policy with our prefix that nothing wants: said, with what removes them."""
     root = own.root()
@@ -184,6 +220,67 @@ def test_a_key_that_cannot_be_corrected_is_refused_and_nothing_is_changed(
     assert ["upstream-keys"] == root.secrets.transit.list_keys(mount_point=mount)["data"]["keys"]
 
 
+def test_an_engine_of_another_type_is_refused(ready, own):
+    """A place that another engine has, or that would change a policy's meaning: said, not used."""
+    own.root().sys.enable_secrets_engine("kv", path="taken")
+    before = state(own)
+    assert "an engine of another type" in ready("init", "--mount", "taken", code=1)
+    assert "is no place for an engine" in ready("init", "--mount", 'a"{}', code=1)
+    assert before == state(own)
+
+
+class Elsewhere(http.server.BaseHTTPRequestHandler):
+    """Sends every request on, and remembers the tokens that it saw."""
+
+    seen: ClassVar[list[str]] = []
+    to = ""
+
+    def do_GET(self) -> None:
+        self.seen.append(self.headers.get("X-Vault-Token", ""))
+        self.send_response(307)
+        self.send_header("Location", self.to)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None:
+        """Says nothing."""
+
+
+@contextlib.contextmanager
+def server(handler: type[http.server.BaseHTTPRequestHandler], tls: Path | None) -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls / "vault.pem", tls / "vault-key.pem")
+            listener.socket = context.wrap_socket(listener.socket, server_side=True)
+        thread = threading.Thread(target=listener.serve_forever)
+        thread.start()
+        try:
+            yield listener.server_address[1]
+        finally:
+            listener.shutdown()
+            thread.join()
+
+
+def test_the_token_goes_nowhere_else(command, own):
+    """Neither where an answer sends it on to, nor through a proxy of the environment."""
+
+    class Thief(Elsewhere):
+        seen: ClassVar[list[str]] = []
+
+    class Sender(Elsewhere):
+        seen: ClassVar[list[str]] = []
+
+    with server(Thief, None) as port, server(Sender, own.directory / "tls") as first:
+        Sender.to = f"http://127.0.0.1:{port}/v1/sys/audit"
+        said = command("init", "--dry-run", code=1, VAULT_ADDR=f"https://127.0.0.1:{first}")
+        assert "sends this request on to" in said
+        assert ([own.root_token], []) == (Sender.seen, Thief.seen)
+        proxy = f"http://127.0.0.1:{port}"
+        command("init", "--dry-run", HTTPS_PROXY=proxy, https_proxy=proxy, NO_PROXY="", no_proxy="")
+        assert [] == Thief.seen
+
+
 def test_another_mount_is_in_every_policy(vault_program, tmp_path):
     """With --mount no policy names the usual engine any more."""
     with vault_server(tmp_path) as fresh:
@@ -210,6 +307,17 @@ def test_a_delivery_is_wrapped_and_only_its_owner_reads_it(ready, own, tmp_path)
     client = own.client()
     answer = client.auth.approle.login(beside.read_text().strip(), secret_id)
     assert ["tollgate-audit"] == answer["auth"]["token_policies"]
+
+
+def test_an_unwrapped_delivery_is_the_secret_id(ready, own, tmp_path):
+    """For hosts without deliveries: what is in the file logs in as it is, and is not shown."""
+    out = tmp_path / "budget.secret-id"
+    said = ready("deliver", "budget", "--out", str(out), "--unwrapped")
+    secret_id = out.read_text().strip()
+    assert (0o400, False) == (stat.S_IMODE(out.stat().st_mode), secret_id in said)
+    role_id = out.with_suffix(".role-id").read_text().strip()
+    answer = own.client().auth.approle.login(role_id, secret_id)
+    assert ["tollgate-budget"] == answer["auth"]["token_policies"]
 
 
 def test_a_token_that_may_only_deliver_delivers(ready, own, tmp_path):

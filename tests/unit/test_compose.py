@@ -163,7 +163,7 @@ def test_every_name_is_defined_and_used(compose) -> None:
         used["networks"] |= networks(compose, name)
         used["secrets"] |= set(secrets(compose, name))
         sources = {volume.split(":")[0] for volume in service.get("volumes", [])}
-        used["volumes"] |= {source for source in sources if not source.startswith(".")}
+        used["volumes"] |= {source for source in sources if source[0] not in ".$"}
         assert set(service.get("depends_on", {})) <= set(compose["services"])
         for source in sources:
             assert not source.startswith(".") or (ROOT / source).exists(), source
@@ -216,7 +216,10 @@ def test_a_service_is_given_only_its_own_secrets(compose) -> None:
 
 
 def test_our_containers_can_do_little(compose) -> None:
-    """No root, no writing but to /tmp and the evidence volume, no capability, no new privilege."""
+    """No root, writing to little, no capability, no new privilege.
+
+    To /tmp; audit to the evidence volume; each service to the directory of its own secret-ids.
+    """
     ours = [name for name, service in compose["services"].items() if "build" in service]
     assert set(SERVICES) < set(ours)
     for name in ours:
@@ -225,7 +228,14 @@ def test_our_containers_can_do_little(compose) -> None:
         assert (True, ["ALL"]) == (service["read_only"], service["cap_drop"])
         assert ["no-new-privileges:true"] == service["security_opt"]
         writable = [volume for volume in service["volumes"] if not volume.endswith(":ro")]
-        assert (["evidence:/etc/tollgate/state"] if name == "audit" else []) == writable
+        logins = {name: f"/{name}"} if name in STORES else {"operator": ""}
+        own = [
+            f"${{TOLLGATE_SECRETS:?}}/vault{place}:/etc/tollgate/vault"
+            for place in (logins.get(name),)
+            if place is not None
+        ]
+        evidence = ["evidence:/etc/tollgate/state"] if name == "audit" else []
+        assert own + evidence == writable
     for name in ENGINES:
         service = compose["services"][name]
         assert (True, ["ALL"]) == (service["read_only"], service["cap_drop"])
@@ -246,6 +256,8 @@ def test_start_is_gated_by_health(compose) -> None:
         assert "service_healthy" == waits[name]["audit"]
     assert dict.fromkeys(STORES, "service_healthy") == waits["edge-api"]
     assert "service_healthy" == waits["budget"]["redis"]
+    for name in STORES:
+        assert "service_healthy" == waits[name]["vault"]
 
 
 @pytest.mark.parametrize(
@@ -330,7 +342,8 @@ def test_what_a_configuration_names_is_there(compose, service: str) -> None:
     at = Path("/etc/tollgate/config")
     files = {str((at / value).resolve()) for value in named}
     owners = {str((at / value).resolve()) for _, value in _strings(settings.get("owner", {}))}
-    wanted = {file for file in files if not file.startswith("/etc/tollgate/state/")}
+    elsewhere = ("/etc/tollgate/state/", "/etc/tollgate/vault/")
+    wanted = {file for file in files if not file.startswith(elsewhere)}
     assert wanted - owners <= mounted
     # Case R4: what owns a database is given to its migration alone.
     assert not owners & mounted

@@ -27,6 +27,7 @@ def world(vault, tmp_path):
 def own(vault_program, tmp_path, monkeypatch):
     """A Vault that a test may seal and stop, and short times."""
     monkeypatch.setattr(client, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(server_state, "SAY_SECONDS", 0.0)
     with vault_server(tmp_path) as server:
         yield World(server, tmp_path)
@@ -81,11 +82,13 @@ async def test_a_silent_vault(own):
     async with own.keyring() as ring:
         own.server.pause()
         began = asyncio.get_running_loop().time()
-        assert "Vault is slow" == await fails(ring, ciphertext, times=2)
+        # The connection that there was, then a new one that nobody greets.
+        assert "Vault is slow" == await fails(ring, ciphertext, times=1)
+        assert "Vault is unreachable" == await fails(ring, ciphertext, times=1)
         assert asyncio.get_running_loop().time() - began < 2 * (client.REQUEST_SECONDS + 0.5)
         own.server.resume()
         await heals(ring, ciphertext)
-    assert ["vault.logged_in", "vault.slow", "vault.back"] == own.events()
+    assert ["vault.logged_in", "vault.slow", "vault.unreachable", "vault.back"] == own.events()
 
 
 async def test_a_late_vault(world, monkeypatch):

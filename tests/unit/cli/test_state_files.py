@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tollgate_cli import keyrings, main
+from tollgate_cli import keyrings, main, service_keys
 from tollgate_cli.certificates import ensure
 from tollgate_cli.deployment import configs, toml_text, topology_file
 from tollgate_cli.fault import Fault
@@ -192,7 +192,7 @@ def test_a_spoilt_keyring_is_named(home: Home, spoil, name: str, keyring_files) 
         keyrings.ensure(home.keyrings)
 
 
-@pytest.mark.parametrize("service", sorted(keyrings.KEYS))
+@pytest.mark.parametrize("service", sorted(service_keys.KEYS))
 def test_a_keyring_that_is_gone_is_not_made_anew_beside_data(home, service, keyring_files) -> None:
     """Its keys are in the log, in keys and in upstream keys: new ones would open none of them."""
     for path, content in keyring_files.items():

@@ -63,6 +63,16 @@ class Home:
         return self.root / "keyrings"
 
     @property
+    def vault_logins(self) -> Path:
+        """Role-ids, and secret-ids that were delivered, where the keyring is a Vault."""
+        return self.keyrings / "vault"
+
+    @property
+    def keyring_json(self) -> Path:
+        """Which keyring this home was made with (chosen_keyring)."""
+        return self.root / "keyring.json"
+
+    @property
     def certificates(self) -> Path:
         return self.root / "certificates"
 

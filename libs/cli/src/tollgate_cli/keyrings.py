@@ -1,7 +1,4 @@
-"""The embedded suite's file keyrings: each service has only its own keys.
-
-Budget and router share one key, by which router knows that budget granted a reservation.
-"""
+"""The embedded suite's file keyrings: each service has only its own keys."""
 
 import asyncio
 import os
@@ -10,19 +7,12 @@ from pathlib import Path
 from tollgate_cli import state_file
 from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import begin_anew, kept_secret
+from tollgate_cli.service_keys import KEYS, RESERVATION
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring import file as keyring_file
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.secret import Secret
-
-RESERVATION = "reservation"
-KEYS = {
-    "authz": {"pepper": "mac"},
-    "budget": {RESERVATION: "mac"},
-    "router": {RESERVATION: "mac", "upstream-keys": "aes256"},
-    "audit": {"tlog": "ed25519", "subject-keys": "aes256"},
-}
 
 
 def ensure(directory: Path) -> None:

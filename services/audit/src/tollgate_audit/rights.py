@@ -58,6 +58,16 @@ async def grant(owner: AsyncConnection, writer: str) -> None:
             await owner.execute(statement.format(allowed, sql.Identifier(table), role))
 
 
+async def has_unpublished(owner: AsyncConnection) -> bool:
+    """Whether there are entries that were sequenced and not published. Raises psycopg.Error."""
+    cursor = await owner.execute(
+        "select exists (select from entry where log_index >= (select size from log_published))"
+    )
+    row = await cursor.fetchone()
+    assert row is not None, "exists always answers"
+    return bool(row[0])
+
+
 async def mark_unpublished(owner: AsyncConnection, mac: EntryMac) -> int:
     """Mark what an older version sequenced and did not publish; how many. Raises psycopg.Error.
 

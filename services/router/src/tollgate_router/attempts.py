@@ -189,9 +189,10 @@ class Attempts:
             way = _way(translation.asked_of(call, upstream).variants)
             attempt = _Attempt(candidate, key, upstream, way, candidate.key_id in renewed)
             outcome, result = await self._try(attempt, head, body.data)
-            if isinstance(outcome, NotOpened) and upstream is not call.dialect:
-                outcome = _in_words_of(call, outcome)
-            if isinstance(outcome, Opened) or not routing.may_retry(result):
+            if isinstance(outcome, Opened):
+                return outcome
+            outcome = _in_words_of(call, upstream, outcome)
+            if not routing.may_retry(result):
                 return failed.rather_than(result) or outcome
             if result is routing.Result.STALE:
                 renewed |= {candidate.key_id}
@@ -330,9 +331,9 @@ def _way(variants: tuple[Variant, ...]) -> _Way:
     return variants and tuple(variant for variant in variants if not variant.is_binding)
 
 
-def _in_words_of(call: UpstreamCall, refused: NotOpened) -> NotOpened:
+def _in_words_of(call: UpstreamCall, upstream: UpstreamDialect, refused: NotOpened) -> NotOpened:
     """What clients shorten their conversation by is told in their own protocol's word."""
-    if not upstream_error.is_too_long(refused.message):
+    if upstream is call.dialect or not upstream_error.is_too_long(refused.message):
         return refused
     return replace(refused, code=call.dialect.errors.too_long or refused.code)
 

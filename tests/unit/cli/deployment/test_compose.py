@@ -64,17 +64,28 @@ def test_networks_reach_whom_the_lists_allow(compose) -> None:
         assert callees <= meeting[name]
         if name not in TOPOLOGY.servers:
             assert callees == meeting[name] & set(TOPOLOGY.servers)
-            assert meeting[name] <= {*TOPOLOGY.servers, "edge-api", "operator"}
+            delivers = TOPOLOGY.processes[name].delivers
+            engines = {"vault", "s3"} if delivers else set()
+            assert meeting[name] <= {*TOPOLOGY.servers, "edge-api", "operator", *engines}
     mesh = {name for name in compose["services"] if "mesh" in networks(compose, name)}
     assert {name for name in ours if name in TOPOLOGY.servers or TOPOLOGY.callees(name)} == mesh
 
 
 def test_only_who_has_a_store_meets_its_engine(compose) -> None:
-    """A container shares a network with an engine only for a store on that engine's network."""
+    """A container shares a network with an engine only for a store on that engine's network.
+
+    Or because it prepares that engine and hands services their logins.
+    """
     for name in TOPOLOGY.contained:
         needed = {
             TOPOLOGY.engines[TOPOLOGY.engine(store)].network
             for store in TOPOLOGY.processes[name].stores
         }
+        if TOPOLOGY.processes[name].delivers:
+            assert {TOPOLOGY.engines["vault"].network} == networks(compose, name) & {
+                "data",
+                "trust",
+            }
+            continue
         assert needed == networks(compose, name) & {"data", "trust"}
         assert needed == set() or name in STORES

@@ -52,7 +52,8 @@ def test_a_change_reaches_every_file(checkout: Path, monkeypatch, capsys) -> Non
         ("rpc_port = 7102", "rpc_port = 7199"),
         ('"tollgate.budget.v1.BudgetReadService" = ["operator"]',
          '"tollgate.budget.v1.BudgetReadService" = ["operator", "authz"]'),
-        ('stores = ["database", "keyring"]\ninternet', 'stores = ["database", "rates", "keyring"]\ninternet'),
+        ('stores = ["database", "keyring"]\nwaits_for = ["vault"]\ninternet',
+         'stores = ["database", "rates", "keyring"]\nwaits_for = ["vault"]\ninternet'),
         ('database_owner = "audit_owner"', 'database_owner = "log_owner"'),
     ):  # fmt: skip
         assert old in text

@@ -124,6 +124,17 @@ def test_todays_topology_has_no_fault(tmp_path: Path) -> None:
     assert topology_file.packaged() == topology_file.load(shown)
 
 
+def test_keyrings_need_no_engine(tmp_path: Path) -> None:
+    """Without one they are files: who has no Vault deploys all the same."""
+
+    def without(document: dict[str, Any]) -> None:
+        del document["engines"]["vault"]
+        for settings in document["processes"].values():
+            settings["waits_for"] = [e for e in settings.get("waits_for", []) if e != "vault"]
+
+    assert [] == faults(tmp_path, without)
+
+
 @pytest.mark.parametrize("fault", REFUSED)
 def test_a_topology_that_cannot_be_is_refused(tmp_path: Path, fault: str) -> None:
     """Unknown names, clashes, callers that do not exist, stores that clients could reach: each is named."""

@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.red_lines.test_5_portal_isolation import MAY
+from tollgate_cli.chosen_keyring import Chosen
 from tollgate_cli.deployment import toml_text, topology_file
 from tollgate_cli.deployment.configs import Document
 from tollgate_cli.home import Home
 from tollgate_cli.suite import service_configs
 from tollgate_cli.suite.service_configs import LocalPlaces
+from tollgate_kit import config
+from tollgate_kit.config import KeyringConfig
 
 
 @pytest.fixture
@@ -42,6 +45,33 @@ def test_no_process_is_told_of_anothers_secrets(written) -> None:
         for other in everybody - {name.removesuffix("-2")}:
             for secret in (f"{other}-key.pem", f"{other}.unlock", f"{other}-dsn"):
                 assert secret not in text
+
+
+def test_on_vault_each_service_has_its_own_logins_and_wrapped_keys(tmp_path: Path) -> None:
+    """Each table is one that the services read; router alone logs in twice."""
+    chosen = Chosen("vault", "https://127.0.0.1:8200", "/ca.pem", "mine")
+    places = LocalPlaces(Home(tmp_path), lambda _: "127.0.0.1:1", lambda _: "127.0.0.1:2", chosen)
+    topology = topology_file.packaged()
+    made = service_configs.documents(topology, places, ["edge-api"], demo=False)
+    wrapped = {
+        "authz": {"pepper"},
+        "budget": {"reservation"},
+        "router": {"reservation"},
+        "audit": set(),
+    }
+    for name, keys in wrapped.items():
+        path = tmp_path / f"{name}.toml"
+        path.write_text(toml_text.render(made[name]["keyring"]))
+        vault = config.load(path, KeyringConfig).vault
+        assert vault is not None
+        assert (f"tollgate-{name}", "https://127.0.0.1:8200", Path("/ca.pem"), "mine") == (
+            vault.role, vault.address, vault.ca_file, vault.transit,
+        )  # fmt: skip
+        assert keys == set(vault.wrapped)
+        assert Home(tmp_path).vault_logins / f"{name}.secret-id" == vault.secret_id_file
+        assert ("tollgate-router-admin" if name == "router" else None) == (
+            vault.writer and vault.writer.role
+        )
 
 
 def test_the_edge_has_no_store(written) -> None:

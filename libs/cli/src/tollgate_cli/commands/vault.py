@@ -1,6 +1,7 @@
 """`tollgate vault`: makes a Vault what Tollgate needs, and hands services what they log in with."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,24 @@ from tollgate_cli.vault.connection import Place, connected
 
 vaults = typer.Typer(help="Keys in HashiCorp Vault: set-up and delivery.", no_args_is_help=True)
 
+_MOUNT = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
+
+
+def _mount(name: str) -> str:
+    # It stands in the policies.
+    if not _MOUNT.fullmatch(name):
+        raise Fault(f"{name!r} is no place for an engine", "as in: --mount tollgate-transit")
+    return name
+
+
 Address = Annotated[str | None, typer.Option("--address", help="Default: $VAULT_ADDR.")]
 CaFile = Annotated[Path | None, typer.Option("--ca-file", help="Default: $VAULT_CACERT.")]
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", help="A 0400 file; default: $VAULT_TOKEN.")
 ]
-Mount = Annotated[str, typer.Option("--mount", help="Where the transit engine is.")]
+Mount = Annotated[
+    str, typer.Option("--mount", help="Where the transit engine is.", callback=_mount)
+]
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 
 
@@ -83,14 +96,19 @@ def vault_deliver(
             help="How many seconds the service has to read it.",
         ),
     ] = 120,
+    unwrapped: Annotated[
+        bool,
+        typer.Option("--unwrapped", help="The secret-id itself: with init --secret-id-days alone."),
+    ] = False,
     address: Address = None,
     ca_file: CaFile = None,
     token_file: TokenFile = None,
 ) -> None:
     """Write what a service logs in with: a wrapped secret-id, and its role-id beside it."""
     with connected(Place(address, ca_file, token_file)) as client:
-        delivery.deliver(client, service, out, ttl_s=ttl_s)
-    print(f"{out}: to be read once, by {service} alone, within {ttl_s} s")
+        delivery.deliver(client, service, out, ttl_s=ttl_s, is_wrapped=not unwrapped)
+    within = "" if unwrapped else f", once, within {ttl_s} s"
+    print(f"{out}: to be read by {service} alone{within}")
 
 
 @vaults.command("wrap-key")

@@ -66,7 +66,12 @@ def _service(topology: Topology, name: str) -> Iterator[str]:
         yield f"  # `docker compose run --rm {name} tenant list`"
         yield f"  profiles: [{name}]"
         yield '  restart: "no"'
-        yield f"  environment: {{ TOLLGATE_HOME: {containers.CONFIG} }}"
+        yield "  environment:"
+        yield f"    TOLLGATE_HOME: {containers.CONFIG}"
+        if process.delivers and topology.has_vault:
+            vault = topology.engine("keyring")
+            yield f"    VAULT_ADDR: https://{vault}{SUFFIX}:{topology.engines[vault].port}"
+            yield f"    VAULT_CACERT: {containers.ROOT}/certs/ca.pem"
     yield from _image(name)
     yield from _mounts(topology, name)
     if process.http_port:
@@ -93,6 +98,11 @@ def _mounts(topology: Topology, name: str, *, migration: bool = False) -> Iterat
         yield f"    - {{ source: {source}, target: {containers.ROOT / path} }}"
     yield "  volumes:"
     yield f"    - ./deploy/config/{name}.toml:{containers.CONFIG}/{name}.toml:ro"
+    # Not of a migration: it has no keys. A secret-id is removed by the service that used it.
+    if "keyring" in process.stores and topology.has_vault and not migration:
+        yield f"    - ${{TOLLGATE_SECRETS:?}}/vault/{name}:{containers.VAULT}"
+    if process.delivers and topology.has_vault:
+        yield f"    - ${{TOLLGATE_SECRETS:?}}/vault:{containers.VAULT}"
     if "evidence" in process.stores and not migration:
         yield f"    - {_EVIDENCE}"
     if "evidence" in process.reads:

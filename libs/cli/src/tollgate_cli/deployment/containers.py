@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from tollgate_cli.deployment import configs
+from tollgate_cli.deployment import configs, keyring_tables
 from tollgate_cli.deployment.toml_text import Value
 from tollgate_cli.deployment.topology import Topology
 
@@ -16,6 +16,12 @@ SUPERUSER_PASSWORD = "postgres-superuser-password"  # noqa: S105 - a file, not a
 ROOT = PurePosixPath("/etc/tollgate")
 CONFIG = ROOT / "config"
 STATE = ROOT / "state"
+# What a service uses at Vault: a directory, for its files are replaced while it runs.
+VAULT = ROOT / "vault"
+_VAULT = "../vault"
+_MOUNT = "transit"
+# As in certificates.
+_SUFFIX = ".tollgate.internal"
 _EVERYWHERE, _LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104 - a container's networks bound it
 
 
@@ -49,6 +55,13 @@ class Containers:
         return f"../secrets/{name}-redis-url"
 
     def keyring(self, name: str) -> configs.Table:
+        if self.topology.has_vault:
+            engine = self.topology.engine("keyring")
+            address = f"https://{engine}{_SUFFIX}:{self.topology.engines[engine].port}"
+            places = keyring_tables.VaultPlaces(
+                address, "../certs/ca.pem", _MOUNT, logins=_VAULT, wrapped=_VAULT
+            )
+            return keyring_tables.vault(name, places)
         at = f"../secrets/{name}-keyring"
         return {"path": f"{at}.json", "unlock_file": f"{at}-unlock"}
 
@@ -80,7 +93,8 @@ def mounted(topology: Topology, name: str, *, migration: bool = False) -> list[s
     if not migration:
         document.pop("owner", None)
     named = (text.removeprefix("../") for text in _texts(document) if text.startswith("../"))
-    return [path for path in named if path.partition("/")[0] in {"certs", "secrets"}]
+    given = [path for path in named if path.partition("/")[0] in {"certs", "secrets"}]
+    return list(dict.fromkeys(given))
 
 
 def _texts(table: Mapping[str, Value]) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """The secrets of docker-compose.yml: `python -m tollgate_cli.deployment DIRECTORY`, run once.
 
-Makes certificates, keyrings and passwords at random, each readable only by the account that uses
+Makes certificates and passwords at random, each readable only by the account that uses
 it. What is there already is kept, so that it may be run again (a certificate near its end is
-replaced). Who has which is the topology; what the files are called, `containers`.
+replaced). Keyrings, too, where they are files; what services use at Vault an operator delivers
+(deploy/vault/README.md). Who has which is the topology; what the files are called, `containers`.
 """
 
 import argparse
@@ -28,7 +29,10 @@ def make(directory: Path, topology: Topology, clock: Clock) -> None:
     _certificates(directory / "authority", directory / "certs", topology, clock)
     secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     _databases(secrets, topology)
-    _keyrings(directory / "keyrings", secrets, topology)
+    if topology.has_vault:
+        _vault(directory / "vault", topology)
+    else:
+        _keyrings(directory / "keyrings", secrets, topology)
     _redis(secrets, topology)
     for name in ("s3-root-user", "s3-root-password"):
         kept_secret(secrets / name)
@@ -56,6 +60,15 @@ def _keyrings(made: Path, secrets: Path, topology: Topology) -> None:
                 content = (made / f"{name}.{source}").read_bytes()
                 write_private(secrets / f"{name}-{target}", content)
                 _own(_OURS, secrets / f"{name}-{target}")
+
+
+def _vault(place: Path, topology: Topology) -> None:
+    """A directory for what each service uses at Vault; an operator delivers that into it."""
+    named = [name for name, process in topology.processes.items() if "keyring" in process.stores]
+    for directory in (place, *(place / name for name in named)):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(directory, _OURS, _OURS)
 
 
 def _redis(secrets: Path, topology: Topology) -> None:

@@ -50,6 +50,8 @@ class Process:
     internet: bool = False
     external: bool = False
     command_line: bool = False
+    # Prepares the engine of keyrings, and hands services what they log in with there.
+    delivers: bool = False
     allow: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -113,6 +115,11 @@ class Topology:
             if any(name in callers for callers in self.processes[server].allow.values())
         )
 
+    @property
+    def has_vault(self) -> bool:
+        """Whether keyrings are an engine's; else each is a file."""
+        return any(engine.holds == "keyring" for engine in self.engines.values())
+
     def engine(self, store: str) -> str:
         """The engine that holds a kind of store."""
         return next(name for name, engine in self.engines.items() if engine.holds == store)
@@ -125,7 +132,10 @@ class Topology:
             "rpc": process.rpc_port is not None or bool(self.callees(name)),
             "internet": process.internet,
         }
-        stores = {self.engines[self.engine(store)].network for store in process.stores}
+        held = {*process.stores, *(("keyring",) if process.delivers else ())}
+        if not self.has_vault:
+            held.discard("keyring")
+        stores = {self.engines[self.engine(store)].network for store in held}
         return tuple(
             network
             for network, is_a in self.networks.items()

@@ -17,8 +17,10 @@ from tollgate_kit import config
 _REMEDY = "correct it, then `make topology`"
 _KINDS = ("clients", "rpc", "stores", "internet")
 _STORES = ("database", "rates", "keyring", "evidence")
-# Whose engine is reached by host:port in a secret that is made here.
-_REACHED = ("database", "rates")
+# Without an engine for it, each process has a file.
+_OPTIONAL = "keyring"
+# Whose engine is reached by a host and a port that are written here.
+_REACHED = ("database", "rates", "keyring")
 _PORT_MAX = 65535
 # A name is a host, a file, a part of a DNS name and the name of a database.
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -101,7 +103,7 @@ def _engines(topology: Topology) -> Iterator[str]:
             yield f"engines.{name}: port is missing"
     held = [engine.holds for engine in topology.engines.values()]
     yield from (f"two engines hold {store}" for store in _repeated(held))
-    yield from (f"no engine holds {store}" for store in _STORES if store not in held)
+    yield from (f"no engine holds {store}" for store in _STORES if store not in (*held, _OPTIONAL))
     yield from (_no_store(store) for store in held if store not in _STORES)
 
 

@@ -1,16 +1,21 @@
 """`tollgate up`, `down`, `status` and `logs`: the embedded suite."""
 
+import contextlib
+import dataclasses
 import datetime as dt
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tollgate_cli import hint, state_file
+from tollgate_cli.chosen_keyring import FILE, VAULT
 from tollgate_cli.commands import present
 from tollgate_cli.commands.session import AsJson
 from tollgate_cli.fault import Fault
@@ -19,6 +24,7 @@ from tollgate_cli.suite import log_view
 from tollgate_cli.suite import status as suite_status
 from tollgate_cli.suite.processes import leftovers, lock, ports, process
 from tollgate_cli.suite.processes.child import tail
+from tollgate_kit.secret import Secret
 
 _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 90.0
@@ -35,29 +41,62 @@ def up(
         int | None, typer.Option(min=1, max=65535, help="Just this port, or fail.")
     ] = None,
     no_demo: Annotated[bool, typer.Option("--no-demo", help="No demo provider and key.")] = False,
+    keyring: Annotated[
+        str | None, typer.Option(help="file or vault; default: what the home was made with.")
+    ] = None,
+    vault_addr: Annotated[
+        str | None, typer.Option(help="Default: as last time, else $VAULT_ADDR.")
+    ] = None,
+    vault_ca: Annotated[
+        Path | None, typer.Option(help="Default: as last time, else $VAULT_CACERT.")
+    ] = None,
+    vault_token_file: Annotated[
+        Path | None, typer.Option(help="An operator's, used at the start; default: $VAULT_TOKEN.")
+    ] = None,
+    vault_mount: Annotated[
+        str | None, typer.Option(help="Where its transit engine is; default: transit.")
+    ] = None,
     detached: Annotated[bool, typer.Option("--detached", hidden=True)] = False,
 ) -> None:
     """Start the whole suite on this machine. Ctrl-C stops it and leaves nothing behind."""
     home = Home.from_environment()
     if wait and not detach:
         raise Fault("--wait goes with --detach", "without it the suite stays in the foreground")
-    if not detach:
-        # Imported here: the engines' drivers take half a second, which no other command needs.
-        from tollgate_cli.suite import supervisor
-        from tollgate_cli.suite.suite import Options
+    if (pid := lock.holder(home.lock)) is not None:
+        raise lock.already_running(home.lock, pid)
+    # Imported here: the drivers of engines and of Vault take half a second, which no other command
+    # needs.
+    from tollgate_cli.suite import supervisor, vault_logins
+    from tollgate_cli.suite.suite import Options
 
-        options = Options(edges=edges, demo=not no_demo, api_port=api_port, usual_ports=True)
+    if keyring not in {None, FILE, VAULT}:
+        raise Fault(f"there is no keyring {keyring!r}", f"one of: {FILE}, {VAULT}")
+    # As _detach hands it over: in no file, no argument and no environment.
+    token = Secret(sys.stdin.readline().strip()) if detached and keyring == VAULT else None
+    vault = vault_logins.asked(
+        home,
+        vault_logins.Asked(keyring, vault_addr, vault_ca, vault_token_file, vault_mount, token),
+    )
+    # No process of the suite is to find an operator's token in its environment.
+    os.environ.pop("VAULT_TOKEN", None)
+    if not detach:
+        options = Options(edges, not no_demo, api_port, usual_ports=True, vault=vault)
         raise typer.Exit(supervisor.foreground(home, options, quiet=detached))
     arguments = ["--detached", "--edges", str(edges)]
     arguments += ["--api-port", str(api_port)] if api_port else []
     arguments += ["--no-demo"] if no_demo else []
-    _detach(home, arguments, api_port=api_port, wait=wait)
+    if vault is not None:
+        at = vault.chosen
+        arguments += ["--keyring", VAULT, "--vault-addr", at.address, "--vault-ca", at.ca_file]
+        arguments += ["--vault-mount", at.mount]
+    handed = vault.token.reveal() if vault else ""
+    _detach(home, arguments, handed=handed, api_port=api_port, wait=wait)
 
 
-def _detach(home: Home, arguments: list[str], *, api_port: int | None, wait: bool) -> None:
-    pid = lock.holder(home.lock)
-    if pid is not None:
-        raise lock.already_running(home.lock, pid)
+def _detach(
+    home: Home, arguments: list[str], *, handed: str, api_port: int | None, wait: bool
+) -> None:
+    """`handed` is what only the suite's process is to read: a line, and no argument of it."""
     if api_port:
         # The suite says so too, but into its log.
         ports.check_free(api_port)
@@ -69,12 +108,15 @@ def _detach(home: Home, arguments: list[str], *, api_port: int | None, wait: boo
     with log.open("wb") as output:
         supervising = subprocess.Popen(
             [sys.executable, "-m", "tollgate_cli.main", "up", *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env=environment,
         )
+    assert supervising.stdin is not None
+    with contextlib.suppress(BrokenPipeError), supervising.stdin as pipe:
+        pipe.write(f"{handed}\n".encode())
     if not wait:
         print(f"tollgate: starting (pid {supervising.pid})")
         print(hint.typed("  `tollgate status` shows it, `tollgate down` stops it"))
@@ -127,14 +169,19 @@ def down() -> None:
 
 def status(as_json: AsJson = False) -> None:
     """Show what runs, and how it is. Exit code 3 if nothing does, 1 if something does not serve."""
-    found = suite_status.look(Home.from_environment())
+    from tollgate_cli.suite import keyring_status
+
+    home = Home.from_environment()
+    found = suite_status.look(home)
     says = found.described
+    keyring = keyring_status.look(home, {n: p["metrics"] for n, p in found.processes.items()})
     if as_json:
         urls = {name: says.text(name) for name in ("api_url", "provider_url")}
         shown = {"state": found.state, "pid": found.pid, "home": str(found.home)}
         shown["version"] = says.text("version") or suite_status.version()
         shown["failed_log"] = str(found.failed_log) if found.failed_log else None
-        present.print_json({**shown, **urls, "services": found.processes})
+        about = {"keyring": dataclasses.asdict(keyring), "services": found.processes}
+        present.print_json({**shown, **urls, **about})
     else:
         print(
             f"tollgate: {found.state}, home {found.home}" + (f", pid {found.pid}" * bool(found.pid))
@@ -142,18 +189,27 @@ def status(as_json: AsJson = False) -> None:
         print(f"version: {says.text('version') or suite_status.version()}")
         if found.failed_log:
             print(f"the last suite in the background failed; its log: {found.failed_log}")
+        if keyring.kind == VAULT:
+            print(f"keyring: Vault at {keyring.address}, {keyring.state}")
         if found.processes:
             print(f"API: {says.text('api_url')}")
-            present.print_table([_row(*entry) for entry in found.processes.items()], empty="")
+            rows = [_row(*entry, keyring.tokens) for entry in found.processes.items()]
+            present.print_table(rows, empty="")
+        for remedy in keyring.remedies:
+            print(hint.typed(f"a token at Vault ends soon, or has ended: `{remedy}`"))
     if found.state in {"stopped", "failing"}:
         raise typer.Exit(3 if found.state == "stopped" else 1)
 
 
-def _row(name: str, entry: dict[str, Any]) -> dict[str, object]:
+def _row(name: str, entry: dict[str, Any], tokens: Mapping[str, int]) -> dict[str, object]:
     up_s = entry["uptime_seconds"]
     uptime = "-" if up_s is None else str(dt.timedelta(seconds=up_s))
     shown = {"process": name, "health": entry["health"], "address": entry["address"]}
-    return {**shown, "metrics": entry["metrics"] or "-", "uptime": uptime, "pid": entry["pid"]}
+    shown |= {"metrics": entry["metrics"] or "-", "uptime": uptime, "pid": entry["pid"]}
+    if not tokens:
+        return shown
+    left = tokens.get(name)
+    return {**shown, "token": "-" if left is None else str(dt.timedelta(seconds=left))}
 
 
 def logs(

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from tollgate_cli import certificates, keyrings, operator_client, seed
+from tollgate_cli import certificates, chosen_keyring, keyrings, operator_client, seed
+from tollgate_cli.chosen_keyring import FILES, Chosen
 from tollgate_cli.deployment import toml_text
 from tollgate_cli.deployment.topology import Topology
 from tollgate_cli.fault import Fault
@@ -34,6 +35,7 @@ from tollgate_cli.suite.processes.unit import (
     Unit,
 )
 from tollgate_cli.suite.service_configs import EDGE, LocalPlaces
+from tollgate_cli.suite.vault_logins import VaultLogins
 from tollgate_kit.clock import Clock
 
 T = TypeVar("T")
@@ -54,8 +56,10 @@ class Plan:
         *,
         edges: int,
         demo: bool,
+        vault: VaultLogins | None,
         clock: Clock,
     ) -> None:
+        self._vault = vault
         self._home = home
         self._topology = topology
         self._ports = ports
@@ -71,12 +75,23 @@ class Plan:
 
     def prepare(self) -> None:
         """Certificates, keyrings, and the engines' own files."""
+        chosen_keyring.check_same(self._home, self._chosen.kind)
+        if self._vault is not None:
+            self._vault.check(self._home)
         certificates.ensure(self._home.certificates, self._topology.identities, self._clock)
-        _apart(lambda: keyrings.ensure(self._home.keyrings))
+        if self._vault is not None:
+            self._vault.prepare(self._home)
+        else:
+            _apart(lambda: keyrings.ensure(self._home.keyrings))
+        chosen_keyring.remember(self._home, self._chosen)
         if self._demo:
             kept_secret(self._provider_key_file)
         self._postgres.initialise()
         self._redis.initialise()
+
+    @property
+    def _chosen(self) -> Chosen:
+        return FILES if self._vault is None else self._vault.chosen
 
     def open_databases(self) -> dict[str, str]:
         """A database and a login role to each service; their DSNs."""
@@ -100,7 +115,8 @@ class Plan:
 
     def write_configs(self) -> None:
         """config/<process>.toml for each process, and operator.toml."""
-        places = LocalPlaces(self._home, self._ports.address, self._ports.metrics_address)
+        ports = self._ports
+        places = LocalPlaces(self._home, ports.address, ports.metrics_address, self._chosen)
         documents = service_configs.documents(self._topology, places, self._edges, demo=self._demo)
         operator = documents.pop("operator")
         for name, document in documents.items():

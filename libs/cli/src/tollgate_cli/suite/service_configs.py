@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tollgate_cli import certificates
-from tollgate_cli.deployment import configs
+from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
+from tollgate_cli.deployment import configs, keyring_tables
 from tollgate_cli.deployment.configs import Document, Table
 from tollgate_cli.deployment.topology import Topology
 from tollgate_cli.home import Home
@@ -24,6 +25,7 @@ class LocalPlaces:
     home: Home
     address: Callable[[str], str]
     metrics_address: Callable[[str], str]
+    chosen: Chosen = FILES
 
     def listen(self, name: str) -> str:
         return self.address(name)
@@ -42,6 +44,15 @@ class LocalPlaces:
         return str(self.home.redis_url)
 
     def keyring(self, name: str) -> Table:
+        if self.chosen.kind == VAULT:
+            at = keyring_tables.VaultPlaces(
+                self.chosen.address,
+                self.chosen.ca_file,
+                self.chosen.mount,
+                logins=str(self.home.vault_logins),
+                wrapped=str(self.home.keyrings),
+            )
+            return keyring_tables.vault(name, at)
         keyring = self.home.keyrings / name
         return {"path": f"{keyring}.json", "unlock_file": f"{keyring}.unlock"}
 

@@ -22,13 +22,14 @@ from tollgate_cli.fault import Fault, PortTaken
 from tollgate_cli.home import Home
 from tollgate_cli.private_file import write_private
 from tollgate_cli.seed import MODELS
-from tollgate_cli.suite import failure_text, service_configs
+from tollgate_cli.suite import failure_text, service_configs, vault_logins
 from tollgate_cli.suite import status as suite_status
 from tollgate_cli.suite.plan import Plan
 from tollgate_cli.suite.processes import leftovers, probe
 from tollgate_cli.suite.processes.child import Child
 from tollgate_cli.suite.processes.ports import Ports
 from tollgate_cli.suite.processes.unit import WAVE_EDGE, WAVE_ENGINES, Unit
+from tollgate_cli.suite.vault_logins import VaultLogins
 from tollgate_kit.clock import Clock, SystemClock
 
 _POLL_S = 0.05
@@ -53,6 +54,8 @@ class Options:
     api_port: int | None = None
     # False: only ports of the kernel's choice, so that suites of several tests do not meet.
     usual_ports: bool = False
+    # None: the keyrings are files.
+    vault: VaultLogins | None = None
 
 
 class Suite:
@@ -104,6 +107,9 @@ class Suite:
         except BaseException:
             self.stop()
             raise
+        finally:
+            if self.options.vault is not None:
+                self.options.vault.drop()
 
     def _start(self) -> None:
         self.home.make()
@@ -122,7 +128,10 @@ class Suite:
                 "--api-port asks for a port"
             )
         edges, demo = self.options.edges, self.options.demo
-        plan = Plan(self.home, topology, ports, edges=edges, demo=demo, clock=self._clock)
+        vault = self.options.vault
+        plan = Plan(
+            self.home, topology, ports, edges=edges, demo=demo, vault=vault, clock=self._clock
+        )
         self._report("preparing certificates, keyrings and the engines")
         plan.prepare()
         self._units = {unit.name: unit for unit in plan.units()}
@@ -133,6 +142,8 @@ class Suite:
         plan.write_configs()
         self._report("migrating the databases")
         plan.migrate(self._check_cancelled)
+        if vault is not None:
+            vault.deliver(self.home)
         for wave in sorted({unit.wave for unit in self._units.values()} - {WAVE_ENGINES}):
             self._start_wave(wave)
         if self.options.demo:
@@ -266,6 +277,10 @@ class Suite:
         """Whether a process that crashed on a full disk has a chance when it is started again."""
         places = (self.home.root, self.home.root / "postgres")
         return all(shutil.disk_usage(p).free >= _RESTART_BYTES_MIN for p in places if p.is_dir())
+
+    def undelivered(self, name: str) -> list[str]:
+        """The commands by which an operator hands a process what it lacks to be started again."""
+        return vault_logins.undelivered(self.home, name) if self.options.vault else []
 
     def _check_space(self) -> None:
         free = shutil.disk_usage(self.home.root).free

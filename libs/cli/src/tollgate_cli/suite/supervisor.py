@@ -88,6 +88,8 @@ class _Crashes:
     count: int = 0
     started: float = 0.0
     due: float | None = None
+    # What was said of it while it waits for a secret-id.
+    told: str = ""
 
 
 class Watch:
@@ -132,6 +134,14 @@ class Watch:
             crashes.due = time.monotonic() + _PAUSE_FIRST_S
             return
         self._full = False
+        if lacking := self._suite.undelivered(name):
+            # It could not log in at Vault. The operator's token is gone, so an operator delivers.
+            told = f"{name} needs a secret-id of Vault to be started again: {'; '.join(lacking)}"
+            if told != crashes.told:
+                say(hint.typed(told))
+            crashes.told, crashes.due = told, time.monotonic() + _PAUSE_FIRST_S
+            return
+        crashes.told = ""
         crashes.due, crashes.started = None, time.monotonic()
         say(f"starting {name} again")
         try:

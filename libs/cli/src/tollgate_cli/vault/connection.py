@@ -1,6 +1,7 @@
 """A connection to Vault as an operator, and what a person is told when Vault refuses.
 
-Promises: the operator's token is in this process's memory alone: never printed, never stored.
+Promises: the operator's token is in this process's memory alone: never printed, never stored, and
+sent to nobody but the address that was named.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from hvac import exceptions
 
 from tollgate_cli import state_file
 from tollgate_cli.fault import Fault
+from tollgate_kit.secret import Secret
 
 _TIMEOUT_S = 30
 _TOKEN_REMEDY = "give --token-file FILE, or set VAULT_TOKEN"  # noqa: S105 (no secret)
@@ -27,6 +29,8 @@ class Place:
     address: str | None = None
     ca_file: Path | None = None
     token_file: Path | None = None
+    # In the place of a file or a variable.
+    token: Secret | None = None
 
 
 @contextlib.contextmanager
@@ -43,12 +47,13 @@ def connected(place: Place) -> Iterator[Any]:
         raise Fault(f"there is no file {ca_file}", "give --ca-file FILE, or set VAULT_CACERT")
     client = hvac.Client(
         url=address,
-        token=_token(place.token_file),
+        token=(place.token or operator_token(place.token_file)).reveal(),
         verify=str(ca_file) if ca_file else True,
         timeout=_TIMEOUT_S,
     )
     # What the environment says of proxies and of passwords by host is not meant for Vault.
     client.session.trust_env = False
+    client.session.hooks["response"] = [_stay]
     try:
         yield client
     except exceptions.VaultError as error:
@@ -64,12 +69,24 @@ def connected(place: Place) -> Iterator[Any]:
         client.adapter.close()
 
 
-def _token(file: Path | None) -> str:
+def _stay(response: Any, **_arguments: Any) -> None:
+    """Whoever is redirected would take the token along, to a place that nobody named."""
+    if response.is_redirect:
+        # Nobody else will, and its connection is in no pool.
+        response.close()
+        raise Fault(
+            f"Vault sends this request on to {response.headers['location']}",
+            "name the active one with --address",
+        )
+
+
+def operator_token(file: Path | None) -> Secret:
+    """The token of a file, or of Vault's variable where none is named. Raises Fault."""
     if file is None:
         found = os.environ.get("VAULT_TOKEN", "").strip()
         if not found:
             raise Fault("no token to ask Vault with", _TOKEN_REMEDY)
-        return found
+        return Secret(found)
     try:
         mode = file.stat().st_mode
         found = state_file.read_text(file, _TOKEN_REMEDY).strip()
@@ -79,7 +96,7 @@ def _token(file: Path | None) -> str:
         raise Fault(f"{file} can be read by others", f"chmod 0400 {file}")
     if not found.isascii() or not found.isprintable() or " " in found or not found:
         raise Fault(f"{file} holds no token", _TOKEN_REMEDY)
-    return found
+    return Secret(found)
 
 
 def _reason(error: OSError) -> str:

@@ -1,8 +1,8 @@
 """What an operator hands to a service: a wrapped secret-id, and keys that only Vault can unwrap.
 
-Promises: a secret-id leaves Vault wrapped alone, so that a second reader is noticed; a wrapped
-key's bytes are made in Vault and seen by nobody but the service; neither file is ever half
-written, and a wrapped key is never replaced, for what it authenticated would be lost.
+Promises: a secret-id leaves Vault wrapped, so that a second reader is noticed; a wrapped key's
+bytes are made in Vault and seen by nobody but the service; no file is ever half written, and a
+wrapped key is never replaced, for what it authenticated would be lost.
 """
 
 import base64
@@ -29,8 +29,11 @@ def role_id_file(out: Path) -> Path:
     return out.with_suffix(".role-id")
 
 
-def deliver(client: Any, service: str, out: Path, *, ttl_s: int) -> None:
-    """Writes a wrapped secret-id, good once and for ttl_s, and the role-id beside it."""
+def deliver(client: Any, service: str, out: Path, *, ttl_s: int, is_wrapped: bool = True) -> None:
+    """Writes a secret-id, and the role-id beside it. A wrapped one opens once, and within ttl_s.
+
+    One that is not is as a password: for hosts where nobody delivers at each start.
+    """
     if service not in wanted.SERVICES:
         raise Fault(f"there is no service {service}", f"one of: {', '.join(wanted.SERVICES)}")
     name, beside = wanted.PREFIX + service, role_id_file(out)
@@ -49,9 +52,13 @@ def deliver(client: Any, service: str, out: Path, *, ttl_s: int) -> None:
             ) from None
         role_id = ""
     answer = client.auth.approle.generate_secret_id(name, wrap_ttl=f"{ttl_s}s")
+    delivered = answer["wrap_info"]["token"]
+    if not is_wrapped:
+        client.token = delivered
+        delivered = client.sys.unwrap()["data"]["secret_id"]
     if role_id:
         _write(beside, role_id)
-    _write(out, answer["wrap_info"]["token"])
+    _write(out, delivered)
 
 
 def wrap_key(client: Any, name: str, out: Path, *, mount: str, key_file: Path | None) -> None:

@@ -90,7 +90,8 @@ class VaultClient:
                 base_url=f"{address.rstrip('/')}/v1/",
                 verify=trusted,
                 trust_env=False,
-                timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+                # Shorter than the whole: a handshake that is cancelled leaves its socket open.
+                timeout=httpx.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS),
                 limits=httpx.Limits(
                     max_connections=_CONNECTIONS_MAX, keepalive_expiry=_KEEPALIVE_SECONDS
                 ),
@@ -118,24 +119,30 @@ class VaultClient:
             headers["X-Vault-Token"] = token.reveal()
         content = None if body is None else orjson.dumps(body)
         began = self._clock.monotonic()
-        met: Condition | Answer
+        met: Condition | Answer | None
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 met = await self._exchanged(method, path, headers, content)
-                if met is Condition.UNREACHABLE and operation not in _ONCE:
+                if met is None and operation not in _ONCE:
                     met = await self._exchanged(method, path, headers, content)
         except TimeoutError:
             met = Condition.SLOW
         # Raised out here: an exception of httpx, which holds the request, is no part of it.
-        return self._judged(operation, self._clock.monotonic() - began, met)
+        seconds = self._clock.monotonic() - began
+        return self._judged(operation, seconds, met or Condition.UNREACHABLE)
 
     async def _exchanged(
         self, method: str, path: str, headers: dict[str, str], content: bytes | None
-    ) -> Answer | Condition:
+    ) -> Answer | Condition | None:
+        """None: the connection broke, or there is none to be had."""
         try:
             return await self._answered(method, path, headers, content)
-        except httpx.HTTPError:
+        except httpx.ConnectTimeout:
             return Condition.UNREACHABLE
+        except httpx.TimeoutException:
+            return Condition.SLOW
+        except httpx.HTTPError:
+            return None
 
     async def _answered(
         self, method: str, path: str, headers: dict[str, str], content: bytes | None

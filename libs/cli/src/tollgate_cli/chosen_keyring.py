@@ -1,0 +1,60 @@
+"""Which keyring a home was made with: files, or a Vault. Said once, in a file without a secret.
+
+Promises: what one keyring encrypted is never looked for in the other: a start with another one than
+the home's is refused. A home in which nothing was encrypted yet may have either.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+from tollgate_cli import state_file
+from tollgate_cli.fault import Fault
+from tollgate_cli.home import Home
+from tollgate_cli.private_file import write_private
+
+FILE, VAULT = "file", "vault"
+_REMEDY = 'put it back: {"kind": "file"}, or kind vault with address, ca_file and mount'
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A keyring; the fields after `kind` say where a Vault is, and are empty for files."""
+
+    kind: str = FILE
+    address: str = ""
+    ca_file: str = ""
+    mount: str = ""
+
+
+FILES = Chosen()
+
+
+def remembered(home: Home) -> Chosen | None:
+    """The keyring of what a home holds; None: it holds nothing yet. Raises Fault."""
+    if not (home.root / "postgres" / "data").exists():
+        return None
+    try:
+        document = state_file.read_json(home.keyring_json, _REMEDY)
+    except FileNotFoundError:
+        # Older homes do not say, and have files.
+        return FILES
+    told = {name: document.get(name, "") for name in asdict(Chosen())}
+    if told["kind"] not in {FILE, VAULT} or not all(isinstance(v, str) for v in told.values()):
+        raise Fault(f"{home.keyring_json} was altered: it names no keyring", _REMEDY)
+    return Chosen(**told)
+
+
+def remember(home: Home, chosen: Chosen) -> None:
+    """From now on, what this home holds is of this keyring."""
+    write_private(home.keyring_json, json.dumps(asdict(chosen), indent=1) + "\n")
+
+
+def check_same(home: Home, kind: str) -> None:
+    """Raises Fault if what the home holds is of another kind of keyring."""
+    found = remembered(home)
+    if found is not None and found.kind != kind:
+        raise Fault(
+            f"{home.root} was made with --keyring {found.kind}, and its keys are there",
+            f"start it with --keyring {found.kind}; or move the keys first: "
+            f"`tollgate keyring migrate --from {found.kind} --to {kind}`",
+        )

@@ -1,0 +1,46 @@
+"""Makes a service's table [keyring]: its file, or Vault. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tollgate_cli import service_keys
+from tollgate_cli.deployment.toml_text import Value
+
+# As tollgate_cli.vault.wanted names AppRoles.
+_ROLE = "tollgate-"
+
+
+@dataclass(frozen=True)
+class VaultPlaces:
+    """Where a Vault is, and the directories of what services use it with."""
+
+    address: str
+    ca_file: str
+    mount: str
+    # Secret-ids and role-ids, and the wrapped keys.
+    logins: str
+    wrapped: str
+
+
+def vault(service: str, at: VaultPlaces) -> dict[str, Value]:
+    """The table of a service whose keys are Vault's."""
+    first, *others = service_keys.logins(service)
+    table: dict[str, Value] = {
+        "address": at.address,
+        "ca_file": at.ca_file,
+        **_login(first, at),
+        "transit": at.mount,
+    }
+    if names := service_keys.wrapped(service):
+        table["wrapped"] = {name: f"{at.wrapped}/{name}.wrapped" for name in names}
+    for other in others:
+        table["writer"] = _login(other, at)
+    return {"vault": table}
+
+
+def _login(name: str, at: VaultPlaces) -> Mapping[str, Value]:
+    return {
+        "role": f"{_ROLE}{name}",
+        "role_id_file": f"{at.logins}/{name}.role-id",
+        "secret_id_file": f"{at.logins}/{name}.secret-id",
+    }
