@@ -19,6 +19,7 @@ from tollgate_cli.home import Home
 from tollgate_cli.suite import commands as commands_suite
 from tollgate_cli.suite import failure_text
 from tollgate_cli.suite import status as suite_status
+from tollgate_cli.suite.keyring_commands import keyring
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,6 +62,7 @@ for name, group in {
     "budget": budgets,
     "audit": audits,
     "vault": vaults,
+    "keyring": keyring,
 }.items():
     app.add_typer(group, name=name)
 
