@@ -1,8 +1,8 @@
 """Moves a stopped suite from its file keyrings to a Vault, or back.
 
 Promises: keys first, then rows, then the home says which keyring it has: so a run that was ended
-anywhere is begun again, and nothing is lost or made twice. The files of the former keyring stay; who
-runs the suite removes them. Never: two keyrings at work at once.
+anywhere is begun again, and nothing is lost or made twice. The files of the former keyring stay;
+who runs the suite removes them. Never: two keyrings at work at once.
 """
 
 import os
