@@ -101,6 +101,11 @@ class Home:
         return self.root / "ports.json"
 
     @property
+    def former_log_keys(self) -> Path:
+        """The public keys of the log before its key was changed, if it was: one a line."""
+        return self.root / "audit-former.vkey"
+
+    @property
     def verifier_key(self) -> Path:
         """The public key of the log; audit writes it."""
         return self.root / "audit.vkey"

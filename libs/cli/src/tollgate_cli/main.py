@@ -20,6 +20,7 @@ from tollgate_cli.rotation.commands import rotations
 from tollgate_cli.suite import commands as commands_suite
 from tollgate_cli.suite import failure_text
 from tollgate_cli.suite import status as suite_status
+from tollgate_cli.suite.keyring_commands import keyring
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,6 +64,7 @@ for name, group in {
     "audit": audits,
     "vault": vaults,
     "rotate": rotations,
+    "keyring": keyring,
 }.items():
     app.add_typer(group, name=name)
 

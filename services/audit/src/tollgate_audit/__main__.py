@@ -3,6 +3,7 @@
 python -m tollgate_audit --config FILE            serve
 python -m tollgate_audit --config FILE migrate    bring the database to this program's version
 python -m tollgate_audit --config FILE vkey       print the log's verifier key
+python -m tollgate_audit --config FILE rekey --from FORMER_FILE    move to another keyring
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tollgate_audit.log.signer import Signer
 from tollgate_audit.log.store_postgres import PostgresStore
 from tollgate_audit.read_servicer import AuditReadServicer
 from tollgate_audit.receipt_servicer import AuditReceiptServicer
+from tollgate_audit.rekey import POOL_NAME, rekey
 from tollgate_audit.servicer import AuditServicer
 from tollgate_audit.subject_keys import KEYRING_KEY as SUBJECT_KEYS_KEY
 from tollgate_audit.subject_keys import SubjectKeys
@@ -53,10 +55,10 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     clock = SystemClock()
     metrics = Metrics("audit")
     keyring = await _keyring(settings, clock, metrics, log, life)
-    signer = await Signer.open(keyring, settings.log.origin)
-    _show_key(settings.log.verifier_key_path, f"{signer.verifier_key}\n")
+    signer = await Signer.open(keyring, settings.log.origin, settings.log.known_formerly())
+    _show_key(settings.log.verifier_key_path, "".join(f"{key}\n" for key in signer.known_keys))
 
-    pool = await pg.open_pool(settings.postgres, name="tollgate-audit", check=False)
+    pool = await pg.open_pool(settings.postgres, name=POOL_NAME, check=False)
     life.on_stop("pool", pool.close)
     await pg.check_schema(pool, package=PACKAGE)
     await rights.check_writer(pool)
@@ -88,7 +90,7 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     servicer = AuditServicer(batcher, subject_keys, metrics=metrics, log=log)
     server = RpcServer(settings.rpc, metrics=metrics, log=log)
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, servicer)
-    evidence = EvidenceCheck(worm, signer.verifier_key, mac, metrics=metrics, log=log)
+    evidence = EvidenceCheck(worm, signer.known_keys, mac, metrics=metrics, log=log)
     receipts = AuditReceiptServicer(store, evidence)
     reads = AuditReadServicer(store, worm, evidence)
     server.add(audit_pb2_grpc.add_AuditReceiptServiceServicer_to_server, receipts)
@@ -124,7 +126,7 @@ async def _signer(settings: AuditConfig, log: Log, life: Lifecycle) -> Signer:
 
 
 def _show_key(path: Path, text: str) -> None:
-    """Write the verifier key for auditors; one that stands there is left alone (a full disk)."""
+    """Write the verifier keys for auditors; one that stands there is left alone (a full disk)."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     path.write_text(text, encoding="utf-8")
@@ -153,7 +155,7 @@ async def _migrate(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
 
 def main() -> int:
     commands = {"serve": serve, "migrate": _migrate, "vkey": _vkey}
-    return service_process.run("audit", AuditConfig, commands)
+    return service_process.run("audit", AuditConfig, commands, {"rekey": rekey})
 
 
 if __name__ == "__main__":

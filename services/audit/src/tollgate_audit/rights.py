@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
 
-from tollgate_audit.log.entry_mac import EntryMac
+from tollgate_audit.log.entry_mac import Altered, EntryMac, Row
 
 # Table -> what the writer may do besides reading it.
 WRITER: Mapping[str, tuple[str, ...]] = {
@@ -79,6 +79,27 @@ async def mark_unpublished(owner: AsyncConnection, mac: EntryMac) -> int:
             "select log_index, leaf from entry where log_index >= (select size from log_published)"
         )
         marks = [(mac.mark(index, leaf), index) for index, leaf in await cursor.fetchall()]
+        await cursor.executemany("update entry set mac = %s where log_index = %s", marks)
+        await owner.execute("alter table entry enable trigger only_grows")
+    return len(marks)
+
+
+async def mark_anew(owner: AsyncConnection, former: EntryMac, mac: EntryMac) -> int:
+    """Mark what is not published under the present secret instead of the former one; how many.
+
+    Raises Altered for an entry that neither has marked, with nothing changed, or psycopg.Error.
+    """
+    async with owner.transaction():
+        await owner.execute("alter table entry disable trigger only_grows")
+        cursor = await owner.execute(
+            "select log_index, leaf, mac from entry"
+            " where log_index >= (select size from log_published)"
+        )
+        rows = [row for row in map(Row._make, await cursor.fetchall()) if not mac.holds(row)]
+        for row in rows:
+            if not former.holds(row):
+                raise Altered(row.log_index)
+        marks = [(mac.mark(row.log_index, row.leaf), row.log_index) for row in rows]
         await cursor.executemany("update entry set mac = %s where log_index = %s", marks)
         await owner.execute("alter table entry enable trigger only_grows")
     return len(marks)

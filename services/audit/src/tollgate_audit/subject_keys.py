@@ -69,7 +69,8 @@ class SubjectKeys:
         if encrypted is None:
             fresh = Secret(self._ids.random(_KEY_BYTES))
             encrypted = await self._store.add_subject_key(
-                tenant_id, await self._keyring.encrypt(KEYRING_KEY, _context(tenant_id), fresh)
+                tenant_id,
+                await self._keyring.encrypt(KEYRING_KEY, encryption_context(tenant_id), fresh),
             )
         return (await self._opened(tenant_id, encrypted)).reveal_bytes()
 
@@ -80,7 +81,7 @@ class SubjectKeys:
 
     async def _opened(self, tenant_id: str, encrypted: str) -> Secret:
         began = self._clock.monotonic()
-        key = await self._keyring.decrypt(KEYRING_KEY, _context(tenant_id), encrypted)
+        key = await self._keyring.decrypt(KEYRING_KEY, encryption_context(tenant_id), encrypted)
         self._cache[tenant_id] = _Kept(key, began + _REFRESH_SECONDS, began + _CACHE_SECONDS)
         self._cache.move_to_end(tenant_id)
         while len(self._cache) > _CACHE_MAX:
@@ -101,5 +102,6 @@ class SubjectKeys:
             del self._refreshing[tenant_id]
 
 
-def _context(tenant_id: str) -> str:
+def encryption_context(tenant_id: str) -> str:
+    """What a tenant's key is bound to."""
     return f"tenant|{tenant_id}"

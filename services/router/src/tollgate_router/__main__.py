@@ -1,4 +1,4 @@
-"""Router's composition root: `python -m tollgate_router --config FILE [serve|migrate]`."""
+"""Router's composition root: `python -m tollgate_router --config FILE [serve|migrate|rekey]`."""
 
 import asyncio
 import sys
@@ -31,6 +31,7 @@ from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.providers.provider_keys import KEYRING_KEY as PROVIDER_KEYS_KEY
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import PostgresStore
+from tollgate_router.rekey import POOL_NAME, rekey
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.servicer import RouterServicer
 from tollgate_router.stored.recorder import Recorder
@@ -127,7 +128,7 @@ async def _keyring(config: Config, common: _Common, life: Lifecycle) -> tuple[Ke
 
 
 async def _opened_pool(config: Config, life: Lifecycle) -> AsyncConnectionPool:
-    pool = await pg.open_pool(config.postgres, name="router")
+    pool = await pg.open_pool(config.postgres, name=POOL_NAME)
     life.on_stop("postgres", pool.close)
     await pg.check_schema(pool, package=PACKAGE)
     return pool
@@ -173,7 +174,10 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 def main() -> int:
     return service_process.run(
-        "router", Config, {"serve": serve, "migrate": partial(migrate, PACKAGE)}
+        "router",
+        Config,
+        {"serve": serve, "migrate": partial(migrate, PACKAGE)},
+        {"rekey": rekey},
     )
 
 

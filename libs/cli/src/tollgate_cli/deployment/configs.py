@@ -54,6 +54,11 @@ class Places(Protocol):
         """The file with the log's public key."""
         ...
 
+    @property
+    def former_log_keys(self) -> tuple[str, ...]:
+        """The log's public keys before its key was changed."""
+        ...
+
 
 def document(topology: Topology, places: Places, identity: str, name: str = "") -> Document:
     """The configuration of a process, or of the replica `name` of it."""
@@ -91,4 +96,6 @@ def _stores(topology: Topology, places: Places, name: str) -> Document:
         made["keyring"] = places.keyring(name)
     if "evidence" in stores:
         made["log"] = {"directory": places.log, "verifier_key_path": places.verifier_key}
+        if places.former_log_keys:
+            made["log"]["former_keys"] = places.former_log_keys
     return made

@@ -73,6 +73,10 @@ class Containers:
     def verifier_key(self) -> str:
         return "../state/log.vkey"
 
+    @property
+    def former_log_keys(self) -> tuple[str, ...]:
+        return ()
+
 
 def password_file(role: str) -> str:
     """The file with the password of a role of Postgres."""

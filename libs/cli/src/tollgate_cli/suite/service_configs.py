@@ -66,6 +66,11 @@ class LocalPlaces:
     def verifier_key(self) -> str:
         return str(self.home.verifier_key)
 
+    @property
+    def former_log_keys(self) -> tuple[str, ...]:
+        path = self.home.former_log_keys
+        return tuple(path.read_text().split()) if path.exists() else ()
+
 
 def documents(
     topology: Topology, places: LocalPlaces, edges: Sequence[str], *, demo: bool

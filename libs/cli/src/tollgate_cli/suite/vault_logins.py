@@ -123,6 +123,11 @@ def asked(home: Home, options: Asked) -> VaultLogins | None:
         if options.address or options.ca_file or options.token_file or options.mount:
             raise Fault("the options --vault-… go with --keyring vault")
         return None
+    return at_vault(before, options)
+
+
+def at_vault(before: Chosen, options: Asked) -> VaultLogins:
+    """The Vault of the options, or else of `before`. Raises Fault with all that is wrong."""
     faults: list[Fault] = []
     address = options.address or before.address or os.environ.get("VAULT_ADDR", "")
     if not address.startswith("https://"):

@@ -142,6 +142,10 @@ class FileKeyring:
             raise KeyringFault("; ".join(faults))
         return cls(_unwrap(document, unlock, path))
 
+    def key_bytes(self, name: str, kind: Kind) -> Secret:
+        """The key itself, for the step that brings it into another keyring. Raises KeyMissing."""
+        return self._key(name, kind)
+
     async def check(self, name: str, kind: Kind) -> None:
         self._key(name, kind)
 

@@ -45,13 +45,20 @@ class EvidenceCheck:
     """Between the store and those who read."""
 
     def __init__(
-        self, worm: Worm, key: note.VerifierKey, mac: EntryMac, *, metrics: Metrics, log: Log
+        self,
+        worm: Worm,
+        keys: Sequence[note.VerifierKey],
+        mac: EntryMac,
+        *,
+        metrics: Metrics,
+        log: Log,
     ) -> None:
+        """`keys` are the log's: the one that signs now, then those that did."""
         self._worm = worm
-        self._key = key
+        self._keys = keys
         self._mac = mac
         self._log = log
-        self._head: tuple[bytes, Checkpoint] = (b"", Checkpoint(key.name, 0, merkle.EMPTY_ROOT))
+        self._head: tuple[bytes, Checkpoint] = (b"", Checkpoint(keys[0].name, 0, merkle.EMPTY_ROOT))
         self._altered = metrics.counter(
             "evidence_altered_total", "Entries read that are not what was sequenced: an alarm."
         )
@@ -61,13 +68,11 @@ class EvidenceCheck:
         await self._check(rows)
 
     async def marked(self, rows: Iterable[Row]) -> None:
-        """As proven(), for many rows: the tree is asked only for those without a mark."""
-        unmarked = []
-        for row in rows:
-            if row.mac is None:
-                unmarked.append(row)
-            elif not self._mac.holds(row):
-                raise self.alarm(row)
+        """As proven(), for many rows: the tree is asked only for those whose mark says nothing.
+
+        It is another's where the log's key was changed after the row was published.
+        """
+        unmarked = [row for row in rows if not self._mac.holds(row)]
         if unmarked:
             await self._check(unmarked)
 
@@ -101,7 +106,7 @@ class EvidenceCheck:
             return head
         try:
             head, _ = await asyncio.to_thread(
-                checkpoint.open_checkpoint, data, [self._key], ed25519.verify
+                checkpoint.open_checkpoint, data, self._keys, ed25519.verify
             )
         except checkpoint.CheckpointError as error:
             self._log.error("evidence.checkpoint_refused", why=str(error))

@@ -179,7 +179,7 @@ class Publisher:
     def _open(self, data: bytes) -> Checkpoint:
         key = self._signer.verifier_key
         try:
-            head, _ = checkpoint.open_checkpoint(data, [key], ed25519.verify)
+            head, _ = checkpoint.open_checkpoint(data, self._signer.known_keys, ed25519.verify)
         except checkpoint.CheckpointError as error:
             raise Inconsistent(f"the newest checkpoint is not ours: {error}") from None
         if head.origin != key.name:

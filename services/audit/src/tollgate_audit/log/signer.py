@@ -6,6 +6,8 @@ Never decides whether a checkpoint may be signed: publisher.py does.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tollgate_kit.keyring.base import Keyring, KeyringFault
 from tollgate_tlog import ed25519, note
 from tollgate_tlog.checkpoint import Checkpoint
@@ -17,15 +19,25 @@ _SECRET_OF = b"tollgate audit: the secret that entries are marked under"
 class Signer:
     """The log's signature."""
 
-    def __init__(self, keyring: Keyring, verifier_key: note.VerifierKey) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        verifier_key: note.VerifierKey,
+        former_keys: Iterable[note.VerifierKey] = (),
+    ) -> None:
+        """`former_keys` signed earlier checkpoints of this log: they are read, and sign no more."""
         self._keyring = keyring
         self.verifier_key = verifier_key
+        others = (key for key in former_keys if key != verifier_key)
+        self.known_keys = (verifier_key, *others)
 
     @classmethod
-    async def open(cls, keyring: Keyring, origin: str) -> Signer:
+    async def open(
+        cls, keyring: Keyring, origin: str, former_keys: Iterable[note.VerifierKey] = ()
+    ) -> Signer:
         """The signer of the log ``origin``. Raises KeyringFault, NoteError."""
         public_key = await keyring.public_key(KEYRING_KEY)
-        return cls(keyring, note.VerifierKey(origin, public_key))
+        return cls(keyring, note.VerifierKey(origin, public_key), former_keys)
 
     async def secret(self) -> bytes:
         """A secret of the log that needs no key of its own: what entries are marked under.

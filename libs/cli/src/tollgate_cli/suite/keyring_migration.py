@@ -1,0 +1,164 @@
+"""Moves a stopped suite from its file keyrings to a Vault, or back.
+
+Promises: keys first, then rows, then the home says which keyring it has: so a run that was ended
+anywhere is begun again, and nothing is lost or made twice. The files of the former keyring stay;
+who runs the suite removes them. Never: two keyrings at work at once.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tollgate_cli import chosen_keyring, service_keys
+from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
+from tollgate_cli.deployment import toml_text, topology_file
+from tollgate_cli.fault import Fault
+from tollgate_cli.home import Home
+from tollgate_cli.private_file import kept_secret, write_private
+from tollgate_cli.suite import service_configs
+from tollgate_cli.suite.engines.postgres import EmbeddedPostgres, wait_ready
+from tollgate_cli.suite.plan import Plan
+from tollgate_cli.suite.processes import lock
+from tollgate_cli.suite.processes.child import Child
+from tollgate_cli.suite.processes.ports import Ports
+from tollgate_cli.suite.service_configs import LocalPlaces
+from tollgate_cli.suite.vault_logins import VaultLogins
+from tollgate_cli.vault import key_moves
+from tollgate_cli.vault.connection import Place, connected
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.config import KeyringConfig
+from tollgate_kit.keyring import file as keyring_file
+from tollgate_kit.keyring.base import KeyringFault
+from tollgate_kit.keyring.file import FileKeyring
+from tollgate_kit.secret import Secret
+
+_STORES = ("router", "audit")
+_REKEY_TIMEOUT_S = 24 * 3600.0
+_MACS = {name: service for service in service_keys.KEYS for name in service_keys.wrapped(service)}
+
+
+def migrate(
+    home: Home, to: str, logins: VaultLogins, say: Callable[[str], None], *, replace: bool
+) -> None:
+    """Move everything to the other keyring. Raises Fault."""
+    with lock.SuiteLock(home.lock):
+        found = chosen_keyring.remembered(home)
+        if found is None:
+            raise Fault(f"{home.root} holds nothing yet", "start it with the keyring that you want")
+        if found.kind == to:
+            say(f"the keyring of {home.root} is {to} already")
+            return
+        say("moving the keys that services keep in memory")
+        if to == VAULT:
+            _keys_to_vault(home, logins, replace=replace)
+        else:
+            _keys_to_files(home, logins)
+        present = logins.chosen if to == VAULT else FILES
+        former = FILES if to == VAULT else logins.chosen
+        with _postgres(home, logins) as ports:
+            for name in _STORES:
+                say(f"moving what {name} stores")
+                logins.deliver(home)
+                _rekey(home, name, ports, former, present)
+        chosen_keyring.remember(home, present)
+
+
+def _keys_to_vault(home: Home, logins: VaultLogins, *, replace: bool) -> None:
+    mount = logins.chosen.mount
+    with connected(_place(logins)) as client:
+        for name, service in _MACS.items():
+            key = _opened(home, service).key_bytes(name, "mac")
+            path = home.keyrings / f"{name}.wrapped"
+            if not path.exists():
+                write_private(path, key_moves.wrapped(client, mount, name, key) + "\n")
+            elif key_moves.unwrapped(client, mount, name, path.read_text().strip()) != key:
+                raise Fault(f"{path} wraps another key", "move it away, and run this again")
+        log_key = _opened(home, "audit").key_bytes(key_moves.LOG_KEY, "ed25519")
+        key_moves.import_log_key(client, mount, log_key, replace=replace)
+
+
+def _keys_to_files(home: Home, logins: VaultLogins) -> None:
+    mount = logins.chosen.mount
+    macs: dict[str, Secret] = {}
+    with connected(_place(logins)) as client:
+        for name in _MACS:
+            text = (home.keyrings / f"{name}.wrapped").read_text().strip()
+            macs[name] = key_moves.unwrapped(client, mount, name, text)
+    for service, keys in service_keys.KEYS.items():
+        path = home.keyrings / f"{service}.json"
+        unlock = Secret(kept_secret(home.keyrings / f"{service}.unlock", mode=0o400))
+        if not os.path.lexists(path):
+            fresh = path.with_suffix(".new")
+            fresh.unlink(missing_ok=True)
+            keyring_file.create(fresh, unlock, keys, given=macs)
+            fresh.rename(path)
+        for name in service_keys.wrapped(service):
+            if _opened(home, service).key_bytes(name, "mac") != macs[name]:
+                raise Fault(f"{path} has another {name}", "move it away, and run this again")
+    # The log's key stays in Vault: what it signed is verified with it, and the next with another.
+    known = [home.former_log_keys, home.verifier_key]
+    lines = [line for path in known if path.exists() for line in path.read_text().split()]
+    write_private(home.former_log_keys, "".join(f"{line}\n" for line in dict.fromkeys(lines)))
+
+
+def _place(logins: VaultLogins) -> Place:
+    return Place(logins.chosen.address, Path(logins.chosen.ca_file), token=logins.token)
+
+
+def _opened(home: Home, service: str) -> FileKeyring:
+    path = home.keyrings / service
+    try:
+        return FileKeyring.open(
+            KeyringConfig(path.with_suffix(".json"), path.with_suffix(".unlock"))
+        )
+    except KeyringFault as fault:
+        raise Fault(f"the keyring does not open: {fault}", "put it back from a copy") from fault
+
+
+@contextmanager
+def _postgres(home: Home, logins: VaultLogins) -> Iterator[Ports]:
+    """The suite's PostgreSQL alone, while rows are moved."""
+    topology = topology_file.packaged()
+    ports = Ports(home.ports_json, fixed={}, usual={})
+    clock = SystemClock()
+    plan = Plan(home, topology, ports, edges=1, demo=False, vault=logins, clock=clock)
+    engine = EmbeddedPostgres(
+        home.root / "postgres",
+        port=ports.port("postgres"),
+        password_file=home.secrets / "postgres-superuser",
+    )
+    engine.await_orphans()
+    child = Child("postgres", engine.command(home.log("postgres")))
+    try:
+        if not wait_ready(engine, timeout_s=60):
+            raise Fault("PostgreSQL does not start", f"log: {home.log('postgres')}")
+        plan.open_databases()
+        yield ports
+    finally:
+        child.stop(timeout_s=30)
+
+
+def _rekey(home: Home, name: str, ports: Ports, former: Chosen, present: Chosen) -> None:
+    """Has the service move what it stores, by its own rights; its bar is shown."""
+    paths = []
+    for which, chosen in (("former", former), ("present", present)):
+        places = LocalPlaces(home, ports.address, ports.metrics_address, chosen)
+        documents = service_configs.documents(topology_file.packaged(), places, (), demo=False)
+        path = home.run / f"{name}-{which}.toml"
+        write_private(path, toml_text.render(documents[name]))
+        paths.append(str(path))
+    argv = [sys.executable, "-m", f"tollgate_{name}", "--config", paths[1], "rekey"]
+    log = home.log(f"{name}-rekey")
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [*argv, "--from", paths[0]],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            check=False,
+            timeout=_REKEY_TIMEOUT_S,
+        )
+    if done.returncode:
+        raise Fault(f"what {name} stores could not all be moved", f"run this again; log: {log}")

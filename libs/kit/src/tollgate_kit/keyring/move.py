@@ -1,0 +1,95 @@
+"""Moves stored ciphertexts from one keyring to another, row by row, in place.
+
+Promises: a row is replaced only by what the new keyring has opened to the same plaintext, and only
+while it is what was read; one that the new keyring opens already is left alone, so that a run that
+was ended in any way is begun again; a row that neither opens stays as it is, and is named.
+Plaintexts are in this process's memory alone.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tollgate_kit.keyring.base import DecryptFailed, Keyring, KeyringFault
+
+ROWS_AT_ONCE = 64
+_NAMED_MAX = 20
+# How many rows were looked at, and of how many.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Row:
+    """One ciphertext, and what it is bound to."""
+
+    row_id: str
+    context: str
+    encrypted: str
+
+
+class Rows(Protocol):
+    """Where a service keeps what one of its keys encrypted."""
+
+    async def count(self) -> int:
+        """How many there are."""
+        ...
+
+    async def after(self, row_id: str | None, limit: int) -> Sequence[Row]:
+        """Those that follow a row in the order of their ids; None: from the first."""
+        ...
+
+    async def replace(self, row: Row, encrypted: str) -> bool:
+        """Store it durably, if the row is still what was read; else False."""
+        ...
+
+
+class RowsLeft(Exception):  # noqa: N818 - it is what was found
+    """Rows that neither keyring opens, or that changed meanwhile. All others were moved."""
+
+
+async def move(
+    rows: Rows, name: str, *, former: Keyring, keyring: Keyring, progress: Progress
+) -> int:
+    """Move every row of one key; how many were moved now. Raises KeyringFault, RowsLeft."""
+    total, seen, moved = await rows.count(), 0, 0
+    left: list[str] = []
+    last: str | None = None
+    progress(0, total)
+    while batch := await rows.after(last, ROWS_AT_ONCE):
+        tries = (_moved(rows, row, name, former, keyring) for row in batch)
+        answers = await asyncio.gather(*tries, return_exceptions=True)
+        # All of a batch have ended before a fault ends the run: none is stored unseen.
+        for row, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, RowsLeft):
+                left.append(f"{row.row_id} {answer}")
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                moved += answer
+        last, seen = batch[-1].row_id, seen + len(batch)
+        progress(seen, max(seen, total))
+    if left:
+        more = f", and {len(left) - _NAMED_MAX} more" if len(left) > _NAMED_MAX else ""
+        raise RowsLeft(f"{name}: {', '.join(left[:_NAMED_MAX])}{more}")
+    return moved
+
+
+async def _moved(rows: Rows, row: Row, name: str, former: Keyring, keyring: Keyring) -> bool:
+    """False: it was there already. Raises KeyringFault, RowsLeft."""
+    try:
+        await keyring.decrypt(name, row.context, row.encrypted)
+    except DecryptFailed:
+        pass
+    else:
+        return False
+    try:
+        plaintext = await former.decrypt(name, row.context, row.encrypted)
+    except DecryptFailed:
+        raise RowsLeft("is opened by neither keyring") from None
+    encrypted = await keyring.encrypt(name, row.context, plaintext)
+    if await keyring.decrypt(name, row.context, encrypted) != plaintext:
+        raise KeyringFault(f"what was encrypted with {name} opens to something else")
+    if not await rows.replace(row, encrypted):
+        raise RowsLeft("was changed meanwhile: run this again")
+    return True

@@ -1,0 +1,103 @@
+"""`rekey --from FILE`: moves what audit's keyring guards from a former one to the present one.
+
+The subject keys, row by row, as tollgate_kit.keyring.move; and, where the log's key is another, the
+marks of what is not published yet. While audit is stopped, as the owner of its database.
+Promises: a run that was ended is begun again, and nothing is lost; a log's key is not changed
+before the former one is listed, for nobody could verify the checkpoints that it signed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from psycopg import AsyncConnection
+
+from tollgate_audit import rights
+from tollgate_audit.config import AuditConfig
+from tollgate_audit.log.entry_mac import EntryMac
+from tollgate_audit.log.signer import KEYRING_KEY as LOG_KEY
+from tollgate_audit.log.signer import Signer
+from tollgate_audit.subject_keys import KEYRING_KEY, encryption_context
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.keyring.base import Keyring
+from tollgate_kit.keyring.move import Row, move
+from tollgate_kit.keyring.open import open_keyring
+from tollgate_kit.keyring.progress import Bar
+from tollgate_kit.lifecycle import Lifecycle
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.postgres.alone import alone
+from tollgate_kit.secret import Secret
+
+POOL_NAME = "tollgate-audit"
+
+
+class LogKeyChanges(Exception):  # noqa: N818 - it is what was found
+    """The present keyring has another log key, and the former one is not listed."""
+
+
+async def rekey(former: AuditConfig, config: AuditConfig, log: Log, life: Lifecycle) -> None:
+    """Do it once. Raises LogKeyChanges, InUse, KeyringFault, RowsLeft, Altered, psycopg.Error."""
+    old, new = [await _opened(one, log, life) for one in (former, config)]
+    old_signer = await Signer.open(old, former.log.origin)
+    new_signer = await Signer.open(new, config.log.origin, config.log.known_formerly())
+    if old_signer.verifier_key not in new_signer.known_keys:
+        raise LogKeyChanges(
+            "the log's key changes; list the former one, so that what it signed can be verified: "
+            f'[log] former_keys = ["{old_signer.verifier_key}"]'
+        )
+    dsn = Secret(config.owner.dsn_path.read_text("utf-8").strip())
+    async with alone(dsn, beside=POOL_NAME) as connection:
+        rows = SubjectKeyRows(connection)
+        bar = Bar("subject keys", sys.stderr)
+        moved = await move(rows, KEYRING_KEY, former=old, keyring=new, progress=bar)
+        marked = 0
+        if old_signer.verifier_key != new_signer.verifier_key:
+            old_mac, new_mac = [EntryMac(await one.secret()) for one in (old_signer, new_signer)]
+            marked = await rights.mark_anew(connection, old_mac, new_mac)
+    log.info("rekeyed", key=KEYRING_KEY, moved=moved, marked=marked)
+
+
+async def _opened(config: AuditConfig, log: Log, life: Lifecycle) -> Keyring:
+    return await open_keyring(
+        config.keyring,
+        {LOG_KEY: "ed25519", KEYRING_KEY: "aes256"},
+        clock=SystemClock(),
+        # Each its own: two keyrings of one kind count the same things.
+        metrics=Metrics("audit"),
+        log=log,
+        life=life,
+    )
+
+
+class SubjectKeyRows:
+    """The table of subject keys."""
+
+    def __init__(self, owner: AsyncConnection) -> None:
+        self._owner = owner
+
+    async def count(self) -> int:
+        cursor = await self._owner.execute("select count(*) from subject_key")
+        row = await cursor.fetchone()
+        assert row is not None, "a count has one row"
+        return int(row[0])
+
+    async def after(self, row_id: str | None, limit: int) -> Sequence[Row]:
+        cursor = await self._owner.execute(
+            "select tenant_id, sealed from subject_key"
+            " where %s::text is null or tenant_id > %s order by tenant_id limit %s",
+            (row_id, row_id, limit),
+        )
+        return [
+            Row(tenant_id, encryption_context(tenant_id), sealed)
+            async for tenant_id, sealed in cursor
+        ]
+
+    async def replace(self, row: Row, encrypted: str) -> bool:
+        # The column's name is an older word for encrypted.
+        cursor = await self._owner.execute(
+            "update subject_key set sealed = %s where tenant_id = %s and sealed = %s",
+            (encrypted, row.row_id, row.encrypted),
+        )
+        return cursor.rowcount == 1

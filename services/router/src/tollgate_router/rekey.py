@@ -1,0 +1,88 @@
+"""`rekey --from FILE`: moves the upstream keys from a former keyring to the present one.
+
+While router is stopped: it would go on with what its own keyring does not open. Promises: as
+tollgate_kit.keyring.move; a run that was ended is begun again, and nothing is lost.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from psycopg import AsyncConnection
+
+from tollgate_kit.clock import SystemClock
+from tollgate_kit.keyring.move import Row, move
+from tollgate_kit.keyring.open import open_keyring
+from tollgate_kit.keyring.progress import Bar
+from tollgate_kit.lifecycle import Lifecycle
+from tollgate_kit.logs import Log
+from tollgate_kit.metrics import Metrics
+from tollgate_kit.postgres.alone import alone
+from tollgate_router.config import Config
+from tollgate_router.providers.base_url import BadBaseUrl, parse
+from tollgate_router.providers.catalogue import encryption_context
+from tollgate_router.providers.provider_keys import KEYRING_KEY
+
+POOL_NAME = "router"
+
+
+async def rekey(former: Config, config: Config, log: Log, life: Lifecycle) -> None:
+    """Do it once. Raises InUse, KeyringFault, RowsLeft, or psycopg.OperationalError."""
+    old, new = [
+        await open_keyring(
+            one.keyring,
+            {KEYRING_KEY: "aes256"},
+            clock=SystemClock(),
+            # Each its own: two keyrings of one kind count the same things.
+            metrics=Metrics("router"),
+            log=log,
+            life=life,
+        )
+        for one in (former, config)
+    ]
+    async with alone(config.postgres.dsn, beside=POOL_NAME) as connection:
+        rows = ProviderKeyRows(connection)
+        bar = Bar("upstream keys", sys.stderr)
+        moved = await move(rows, KEYRING_KEY, former=old, keyring=new, progress=bar)
+    log.info("rekeyed", key=KEYRING_KEY, moved=moved)
+
+
+class ProviderKeyRows:
+    """The table of provider keys."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def count(self) -> int:
+        cursor = await self._connection.execute("select count(*) from provider_key")
+        row = await cursor.fetchone()
+        assert row is not None, "a count has one row"
+        return int(row[0])
+
+    async def after(self, row_id: str | None, limit: int) -> Sequence[Row]:
+        cursor = await self._connection.execute(
+            "select key_id, tenant, base_url, sealed from provider_key"
+            " join provider on provider.name = provider_key.provider"
+            " where %s::text is null or key_id > %s order by key_id limit %s",
+            (row_id, row_id, limit),
+        )
+        return [
+            Row(key_id, _context(tenant, key_id, base_url), sealed)
+            async for key_id, tenant, base_url, sealed in cursor
+        ]
+
+    async def replace(self, row: Row, encrypted: str) -> bool:
+        # The column's name is an older word for encrypted.
+        cursor = await self._connection.execute(
+            "update provider_key set sealed = %s where key_id = %s and sealed = %s",
+            (encrypted, row.row_id, row.encrypted),
+        )
+        return cursor.rowcount == 1
+
+
+def _context(tenant: str, key_id: str, base_url: str) -> str:
+    """What the key is bound to; of an address that is none, nothing that any key is bound to."""
+    try:
+        # Whether this deployment allows the address does not change what the key is bound to.
+        return encryption_context(tenant, key_id, parse(base_url, allow_private=True))
+    except BadBaseUrl:
+        return ""

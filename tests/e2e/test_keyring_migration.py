@@ -1,0 +1,53 @@
+"""`tollgate keyring migrate` as a person uses it: a suite goes to a real Vault, and comes back."""
+
+import pytest
+
+from tests.e2e.test_vault_suite import VaultHome, usual_ports
+from tests.vault.server import vault_server
+from tests.vault.setup import set_up
+
+__all__ = ["usual_ports"]
+
+
+@pytest.fixture
+def home(vault_program, tmp_path):
+    with vault_server(tmp_path) as vault:
+        set_up(vault)
+        yield VaultHome(tmp_path / "home", vault)
+
+
+def migrated(home: VaultHome, *arguments: str) -> tuple[int, str]:
+    home.token = home.vault.root_token
+    at = ("--vault-addr", home.vault.address, "--vault-ca", str(home.vault.ca_file))
+    done = home.run("keyring", "migrate", *arguments, *at)
+    return done.returncode, done.stdout + done.stderr
+
+
+def serves(home: VaultHome, *arguments: str) -> None:
+    """A call is answered with the key and the provider that were there, and the log verifies."""
+    with home.up(*arguments):
+        assert 200 == home.call()
+        verified = home.run("audit", "verify")
+        assert 0 == verified.returncode, verified.stdout + verified.stderr
+
+
+@pytest.mark.timeout(400)
+def test_a_suite_goes_to_vault_and_comes_back(home, usual_ports):
+    """Keys, pseudonyms, log: all serve on as before. Back, where the log's key cannot come, too."""
+    serves(home)
+    key = (home.root / "audit.vkey").read_text()
+    refused = migrated(home, "--from", "file", "--to", "vault")
+    assert (1, True) == (refused[0], "--replace-log-key" in refused[1]), refused
+    code, said = migrated(home, "--from", "file", "--to", "vault", "--replace-log-key")
+    assert (0, True, True) == (code, "upstream keys [###" in said, "subject keys [" in said), said
+    serves(home, *home.there)
+    assert key == (home.root / "audit.vkey").read_text(), "the log's key came along"
+    for path in (home.root / "keyrings").iterdir():
+        if path.suffix in (".json", ".unlock"):
+            path.unlink()
+    code, said = migrated(home, "--from", "vault", "--to", "file")
+    assert 0 == code, said
+    serves(home)
+    keys = (home.root / "audit.vkey").read_text().splitlines()
+    assert (2, key.strip()) == (len(keys), keys[1]), "a new key, and the former one after it"
+    assert "is file already" in migrated(home, "--from", "vault", "--to", "file")[1]
