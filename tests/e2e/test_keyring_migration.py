@@ -1,5 +1,7 @@
 """`tollgate keyring migrate` as a person uses it: a suite goes to a real Vault, and comes back."""
 
+import json
+
 import pytest
 
 from tests.e2e.test_vault_suite import VaultHome, usual_ports
@@ -31,7 +33,22 @@ def serves(home: VaultHome, *arguments: str) -> None:
         assert 0 == verified.returncode, verified.stdout + verified.stderr
 
 
-@pytest.mark.timeout(400)
+def turned_back(home: VaultHome) -> None:
+    """Before its end a move lets nothing start, and may be gone back from, and on with again."""
+    ended = home.root / "keyring.json"
+    present = json.loads(ended.read_text())
+    ended.write_text(json.dumps({"kind": "file", "moving": "vault"}))
+    for started in (home.run("up", "--detach"), home.run("up", "--detach", *home.there)):
+        assert (1, True) == (started.returncode, "has not ended" in started.stderr), started.stderr
+    code, said = migrated(home, "--from", "vault", "--to", "file")
+    assert (0, True) == (code, "going back" in said), said
+    serves(home)
+    code, said = migrated(home, "--from", "file", "--to", "vault")
+    assert 0 == code, said
+    assert present == json.loads(ended.read_text())
+
+
+@pytest.mark.timeout(500)
 def test_a_suite_goes_to_vault_and_comes_back(home, usual_ports):
     """Keys, pseudonyms, log: all serve on as before. Back, where the log's key cannot come, too."""
     serves(home)
@@ -40,6 +57,7 @@ def test_a_suite_goes_to_vault_and_comes_back(home, usual_ports):
     assert (1, True) == (refused[0], "--replace-log-key" in refused[1]), refused
     code, said = migrated(home, "--from", "file", "--to", "vault", "--replace-log-key")
     assert (0, True, True) == (code, "upstream keys [###" in said, "subject keys [" in said), said
+    turned_back(home)
     serves(home, *home.there)
     assert key == (home.root / "audit.vkey").read_text(), "the log's key came along"
     for path in (home.root / "keyrings").iterdir():

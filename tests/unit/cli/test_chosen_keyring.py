@@ -1,13 +1,20 @@
 """A home remembers which keyring it was made with, and is not started with another."""
 
+import os
+
 import pytest
 
-from tollgate_cli import chosen_keyring
+from tollgate_cli import chosen_keyring, keyrings
 from tollgate_cli.chosen_keyring import FILE, VAULT, Chosen
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
-from tollgate_cli.suite import vault_logins
+from tollgate_cli.private_file import secret
+from tollgate_cli.rotation import mac_keys
+from tollgate_cli.suite import keyring_migration, vault_logins
+from tollgate_cli.suite.processes import lock
 from tollgate_cli.suite.vault_logins import Asked
+from tollgate_kit.keyring import file as keyring_file
+from tollgate_kit.secret import Secret
 
 AT = Chosen(VAULT, "https://vault:8200", "/ca.pem", "transit")
 
@@ -43,6 +50,50 @@ def test_a_home_that_holds_nothing_may_have_either(tmp_path) -> None:
     chosen_keyring.remember(home, AT)
     assert chosen_keyring.remembered(home) is None
     chosen_keyring.check_same(home, FILE)
+
+
+def test_a_home_between_two_keyrings_starts_with_none(home) -> None:
+    """Its rows are in both: only the move itself reads both."""
+    chosen_keyring.remember(home, Chosen(moving=VAULT))
+    for kind in (FILE, VAULT):
+        with pytest.raises(Fault, match="has not ended") as refused:
+            chosen_keyring.check_same(home, kind)
+        assert "--from file --to vault" in refused.value.remedy
+
+
+def test_a_home_of_vaults_that_lost_its_note_is_not_taken_for_files(home) -> None:
+    """New keys would be made for it, under the old names."""
+    (home.keyrings / "pepper.wrapped").write_text("vault:v1:x")
+    with pytest.raises(Fault, match=r"keyring\.json is missing"):
+        chosen_keyring.remembered(home)
+
+
+def test_keys_in_vault_are_not_rotated_in_files(home) -> None:
+    """Those of before may still be there: a version made in them is nobody's."""
+    chosen_keyring.remember(home, AT)
+    with pytest.raises(Fault, match="are in Vault"):
+        mac_keys.require_files(home)
+    chosen_keyring.remember(home, Chosen())
+    mac_keys.require_files(home)
+
+
+def test_a_key_that_was_rotated_is_not_left_behind(home) -> None:
+    """A move takes first versions; with another there it moves nothing."""
+    keyrings.ensure(home.keyrings)
+    keyring_migration.require_first_versions(home)
+    path, unlock = keyrings.files(home.keyrings, "authz")
+    keyring_file.change(path, Secret(secret(unlock)), add={"pepper-2": ("mac", Secret(b"k" * 32))})
+    with pytest.raises(Fault, match="authz has pepper in version 1, 2"):
+        keyring_migration.require_first_versions(home)
+
+
+def test_two_rotations_are_not_at_once(tmp_path) -> None:
+    """Each would make a version of its own."""
+    held = lock.alone(tmp_path / "rotation.lock", "another is under way")
+    with pytest.raises(Fault, match="another is under way"):
+        lock.alone(tmp_path / "rotation.lock", "another is under way")
+    os.close(held)
+    os.close(lock.alone(tmp_path / "rotation.lock", "another is under way"))
 
 
 @pytest.mark.parametrize("text", ['{"kind": "paper"}', "[]", '{"kind": "vault", "mount": 7}'])

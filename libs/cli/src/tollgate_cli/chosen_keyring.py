@@ -24,6 +24,8 @@ class Chosen:
     address: str = ""
     ca_file: str = ""
     mount: str = ""
+    # The kind that a move goes to which has begun, and not ended.
+    moving: str = ""
 
 
 FILES = Chosen()
@@ -36,10 +38,19 @@ def remembered(home: Home) -> Chosen | None:
     try:
         document = state_file.read_json(home.keyring_json, _REMEDY)
     except FileNotFoundError:
+        if any(home.keyrings.glob("*.wrapped")):
+            raise Fault(
+                f"{home.keyring_json} is missing, and there are keys of Vault's", _REMEDY
+            ) from None
         # Older homes do not say, and have files.
         return FILES
     told = {name: document.get(name, "") for name in asdict(Chosen())}
-    if told["kind"] not in {FILE, VAULT} or not all(isinstance(v, str) for v in told.values()):
+    are_texts = all(isinstance(value, str) for value in told.values())
+    if (
+        not are_texts
+        or told["kind"] not in {FILE, VAULT}
+        or told["moving"] not in {"", FILE, VAULT}
+    ):
         raise Fault(f"{home.keyring_json} was altered: it names no keyring", _REMEDY)
     return Chosen(**told)
 
@@ -50,8 +61,13 @@ def remember(home: Home, chosen: Chosen) -> None:
 
 
 def check_same(home: Home, kind: str) -> None:
-    """Raises Fault if what the home holds is of another kind of keyring."""
+    """Raises Fault if what the home holds is of another kind of keyring, or of both."""
     found = remembered(home)
+    if found is not None and found.moving:
+        raise Fault(
+            f"a move of the keys of {home.root} from {found.kind} to {found.moving} has not ended",
+            f"`tollgate keyring migrate --from {found.kind} --to {found.moving}` goes on with it",
+        )
     if found is not None and found.kind != kind:
         raise Fault(
             f"{home.root} was made with --keyring {found.kind}, and its keys are there",

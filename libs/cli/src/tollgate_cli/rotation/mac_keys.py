@@ -11,8 +11,10 @@ from typing import LiteralString
 
 import psycopg
 
-from tollgate_cli import keyrings, service_keys
+from tollgate_cli import chosen_keyring, keyrings, service_keys
+from tollgate_cli.chosen_keyring import FILE
 from tollgate_cli.fault import Fault
+from tollgate_cli.home import Home
 from tollgate_cli.private_file import secret
 from tollgate_cli.rotation.running import Running
 from tollgate_kit.clock import Clock
@@ -28,11 +30,19 @@ _KEY_BYTES = 32
 _POLL_S = 0.2
 
 
+def require_files(home: Home) -> None:
+    """Raises Fault where the keys are in Vault: former files may still be there, and are not it."""
+    found = chosen_keyring.remembered(home)
+    if found is not None and found.kind != FILE:
+        raise Fault("the keys of this suite are in Vault", "docs/secrets.md says the steps")
+
+
 def begin(running: Running, name: str) -> int:
     """Have a new version used beside the one that is there; its number. Raises Fault.
 
     Interrupted, it may be done again, and goes on where it was.
     """
+    require_files(running.home)
     first, *others = HOLDERS[name]
     # Who signs has it last.
     *older, version = _versions(running, (first, *others)[-1], name)
@@ -82,6 +92,7 @@ def versions(running: Running, name: str) -> list[int]:
 
 def delete_old(running: Running, name: str) -> list[int]:
     """Delete all versions but the newest; their numbers. Raises Fault."""
+    require_files(running.home)
     old = versions(running, name)[:-1]
     # Who signs forgets first.
     for holder in reversed(HOLDERS[name]):

@@ -18,7 +18,7 @@ from tollgate_cli.private_file import write_private
 from tollgate_cli.suite import service_configs
 from tollgate_cli.suite import status as suite_status
 from tollgate_cli.suite.engines.postgres import EmbeddedPostgres
-from tollgate_cli.suite.processes import probe, process
+from tollgate_cli.suite.processes import lock, probe, process
 
 _RELOAD_TIMEOUT_S = 35.0
 _POLL_S = 0.05
@@ -30,6 +30,8 @@ class Running:
 
     def __init__(self, home: Home) -> None:
         """Raises Fault when none runs."""
+        # For as long as this process lives: two at once would each make a version of their own.
+        self._alone = lock.alone(home.root / "rotation.lock", "another rotation is under way")
         says = suite_status.described(home)
         if says.problem or not says.services:
             raise Fault(says.problem or f"no suite runs in {home.root}", _REMEDY)

@@ -1,5 +1,6 @@
 """`tollgate keyring`: moves a stopped suite to another keyring."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,8 @@ def keyring_migrate(
     before = chosen_keyring.remembered(home) or FILES
     asked = vault_logins.Asked(VAULT, address, ca_file, token_file, mount)
     logins = vault_logins.at_vault(before, asked)
+    # No process that moves rows is to find an operator's token in its environment.
+    os.environ.pop("VAULT_TOKEN", None)
     keyring_migration.migrate(home, to, logins, print, replace=replace_log_key)
     print(hint.typed(f"the keys are in {to}; start it: `tollgate up --keyring {to}`"))
     if to == VAULT:

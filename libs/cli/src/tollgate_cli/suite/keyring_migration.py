@@ -1,10 +1,12 @@
 """Moves a stopped suite from its file keyrings to a Vault, or back.
 
 Promises: keys first, then rows, then the home says which keyring it has: so a run that was ended
-anywhere is begun again, and nothing is lost or made twice. The files of the former keyring stay;
+anywhere is begun again, or gone back from to files, and nothing is lost or made twice; no suite
+starts between. The files of the former keyring stay;
 who runs the suite removes them. Never: two keyrings at work at once.
 """
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tollgate_cli import chosen_keyring, service_keys
+from tollgate_cli import chosen_keyring, keyrings, service_keys
 from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
 from tollgate_cli.deployment import toml_text, topology_file
 from tollgate_cli.fault import Fault
@@ -48,22 +50,40 @@ def migrate(
         found = chosen_keyring.remembered(home)
         if found is None:
             raise Fault(f"{home.root} holds nothing yet", "start it with the keyring that you want")
-        if found.kind == to:
+        if found.kind == to and not found.moving:
             say(f"the keyring of {home.root} is {to} already")
             return
-        say("moving the keys that services keep in memory")
-        if to == VAULT:
+        vault = logins.chosen
+        present, former = (vault, FILES) if to == VAULT else (FILES, vault)
+        if found.kind == to:
+            say("going back: the keys that services keep in memory are there")
+        elif to == VAULT:
+            require_first_versions(home)
+            say("moving the keys that services keep in memory")
             _keys_to_vault(home, logins, replace=replace)
         else:
+            say("moving the keys that services keep in memory")
             _keys_to_files(home, logins)
-        present = logins.chosen if to == VAULT else FILES
-        former = FILES if to == VAULT else logins.chosen
+        if found.kind != to:
+            chosen_keyring.remember(home, dataclasses.replace(former, moving=to))
         with _postgres(home, logins) as ports:
             for name in _STORES:
                 say(f"moving what {name} stores")
                 logins.deliver(home)
                 _rekey(home, name, ports, former, present)
         chosen_keyring.remember(home, present)
+
+
+def require_first_versions(home: Home) -> None:
+    """Raises Fault for keys that were rotated: only the first version of each can be moved yet."""
+    for service in service_keys.KEYS:
+        for name, numbers in keyrings.versions(home.keyrings, service).items():
+            if numbers != [1]:
+                told = ", ".join(map(str, numbers))
+                raise Fault(
+                    f"{service} has {name} in version {told}, and only a first one can be moved",
+                    "stay with files, or begin anew in Vault: docs/keyring.md",
+                )
 
 
 def _keys_to_vault(home: Home, logins: VaultLogins, *, replace: bool) -> None:

@@ -49,6 +49,17 @@ class SuiteLock:
             self._descriptor = None
 
 
+def alone(path: Path, otherwise: str) -> int:
+    """A descriptor that holds a lock until this process ends. Raises Fault if another has it."""
+    descriptor = _open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Fault(otherwise, "wait until it has ended") from None
+    return descriptor
+
+
 def already_running(path: Path, pid: int | None) -> Fault:
     """What a second start is told."""
     return Fault(

@@ -49,8 +49,11 @@ class SecretIds:
             return self._held
         if not self._is_wrapped:
             return read_private(self._file) if is_needed else None
-        if not self._file.exists():
-            return None
+        try:
+            if not self._file.exists():
+                return None
+        except OSError as error:
+            raise KeyringFault(f"{self._file}: {type(error).__name__}") from None
         wrapping = read_private(self._file)
         if wrapping == self._used:
             return None
