@@ -82,7 +82,7 @@ def require_first_versions(home: Home) -> None:
                 told = ", ".join(map(str, numbers))
                 raise Fault(
                     f"{service} has {name} in version {told}, and only a first one can be moved",
-                    "stay with files, or begin anew in Vault: docs/keyring.md",
+                    "stay with files: docs/secrets.md, In Vault",
                 )
 
 
