@@ -16,7 +16,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.open import at_reload, mac_keys, mac_names, open_keyring, taken_anew
+from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, take_at_reload
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -45,12 +45,7 @@ async def _peppers(
         life=life,
     )
     peppers = Peppers(await mac_keys(keyring, config.keyring, PEPPER))
-
-    async def take(anew: AuthzConfig) -> None:
-        found = taken_anew(keyring, anew.keyring)
-        peppers.take(await mac_keys(found, anew.keyring, PEPPER))
-
-    at_reload(life, metrics, take)
+    take_at_reload(keyring, PEPPER, peppers.take, life=life, metrics=metrics)
     return peppers
 
 

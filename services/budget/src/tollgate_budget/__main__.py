@@ -21,7 +21,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.open import at_reload, mac_keys, mac_names, open_keyring, taken_anew
+from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, take_at_reload
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -64,12 +64,7 @@ async def _tokens(
         life=life,
     )
     tokens = TokenMaker(await mac_keys(keyring, config.keyring, RESERVATION_KEY))
-
-    async def take(anew: BudgetConfig) -> None:
-        found = taken_anew(keyring, anew.keyring)
-        tokens.take(await mac_keys(found, anew.keyring, RESERVATION_KEY))
-
-    at_reload(life, metrics, take)
+    take_at_reload(keyring, RESERVATION_KEY, tokens.take, life=life, metrics=metrics)
     return tokens
 
 

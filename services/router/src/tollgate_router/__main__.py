@@ -15,7 +15,7 @@ from tollgate_kit.evidence import open_evidence
 from tollgate_kit.hmac_key import HmacKeys
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring.base import Keyring, Kind
-from tollgate_kit.keyring.open import at_reload, mac_keys, mac_names, open_keyring, taken_anew
+from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, take_at_reload
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -118,12 +118,7 @@ async def _keyring(config: Config, common: _Common, life: Lifecycle) -> tuple[Ke
     names = {**mac_names(config.keyring, RESERVATION_KEY), **KEYS}
     keyring = await open_keyring(config.keyring, names, **common, life=life)
     signers = HmacKeys(await mac_keys(keyring, config.keyring, RESERVATION_KEY))
-
-    async def take(anew: Config) -> None:
-        found = taken_anew(keyring, anew.keyring)
-        signers.take(await mac_keys(found, anew.keyring, RESERVATION_KEY))
-
-    at_reload(life, common["metrics"], take)
+    take_at_reload(keyring, RESERVATION_KEY, signers.take, life=life, metrics=common["metrics"])
     return keyring, signers
 
 

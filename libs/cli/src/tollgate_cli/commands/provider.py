@@ -295,7 +295,7 @@ def _listed(config: ConfigFile, name: str = "") -> list[dict[str, Any]]:
 
 
 def protocol_word(provider: Any) -> str:
-    """What --protocol calls the protocol that a provider speaks."""
+    """Return the word of --protocol for the protocol that a provider speaks."""
     return str(_plain(provider)["protocol"])
 
 

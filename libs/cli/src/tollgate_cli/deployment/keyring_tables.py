@@ -12,7 +12,7 @@ _ROLE = "tollgate-"
 
 @dataclass(frozen=True)
 class VaultPlaces:
-    """Where a Vault is, and the directories of what services use it with."""
+    """The address of a Vault, and the directories of the files that services log in with."""
 
     address: str
     ca_file: str

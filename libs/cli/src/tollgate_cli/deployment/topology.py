@@ -117,7 +117,7 @@ class Topology:
 
     @property
     def has_vault(self) -> bool:
-        """Whether keyrings are an engine's; else each is a file."""
+        """Return whether keys are in Vault; else each service has them in a file."""
         return any(engine.holds == "keyring" for engine in self.engines.values())
 
     def engine(self, store: str) -> str:

@@ -1,4 +1,4 @@
-"""What `tollgate status` shows of a Vault: how it is, and what is left of each service's token.
+"""Reads for `tollgate status` the state of a Vault and the time left of each service's token.
 
 Asks Vault itself, and each service by its metrics. Never: logs in.
 """

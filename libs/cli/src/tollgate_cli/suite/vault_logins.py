@@ -1,4 +1,4 @@
-"""What an embedded suite needs of a Vault at its start: it asks once, as the operator.
+"""Delivers an embedded suite's logins at its start: it asks Vault once, as the operator.
 
 Promises: everything that is missing is said at once, with the command that mends it, before
 anything starts; each service is handed a wrapped secret-id for each of its logins; the operator's
@@ -91,7 +91,7 @@ class VaultLogins:
         return Place(self.chosen.address, Path(self.chosen.ca_file), token=self.token)
 
     def _lacking(self, client: Any, home: Home) -> Iterator[tuple[str, str]]:
-        """What is missing, and what mends it."""
+        """Yield each thing that Vault lacks, and the command that mends it."""
         at = f"--address {self.chosen.address} --ca-file {self.chosen.ca_file}"
         init = f"`tollgate vault init {at} --mount {self.chosen.mount}`".replace(
             f" --mount {wanted.MOUNT}`", "`"

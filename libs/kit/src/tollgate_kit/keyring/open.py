@@ -5,7 +5,7 @@ A service that lacks a key fails before it listens, not in the call that first n
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tollgate_kit.clock import Clock
@@ -59,7 +59,7 @@ async def mac_keys(keyring: Keyring, config: KeyringConfig, name: str) -> dict[i
     return {version: await keyring.mac_key(versioned(name, version)) for version in versions}
 
 
-def taken_anew(keyring: Keyring, config: KeyringConfig) -> Keyring:
+def _anew(keyring: Keyring, config: KeyringConfig) -> Keyring:
     """The keyring as its files are now: other keys, but no other kind of keyring nor another login.
 
     Raises KeyringFault.
@@ -71,12 +71,24 @@ def taken_anew(keyring: Keyring, config: KeyringConfig) -> Keyring:
     return keyring
 
 
-def at_reload(life: Lifecycle, metrics: Metrics, take: Callable[[Any], Awaitable[None]]) -> None:
-    """Have `take` take over what the configuration says of keys, at each SIGHUP; to be counted."""
+def take_at_reload(
+    keyring: Keyring,
+    name: str,
+    take: Callable[[Mapping[int, Secret]], None],
+    *,
+    life: Lifecycle,
+    metrics: Metrics,
+) -> None:
+    """At each SIGHUP, read the versions of a key for HMAC anew and give them to `take`. Counted."""
     total = metrics.counter(
         "reloads_total", "Times that the configuration was read anew.", ("result",)
     )
-    life.on_reload(take, lambda result: total.labels(result).inc())
+
+    async def taken(anew: Any) -> None:
+        found = _anew(keyring, anew.keyring)
+        take(await mac_keys(found, anew.keyring, name))
+
+    life.on_reload(taken, lambda result: total.labels(result).inc())
 
 
 async def _configured(
