@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import engines
-from tollgate_budget.rates.gcra import Cost
+from tollgate_budget.rates.gcra import Rate
 from tollgate_budget.rates.store import RateCall, RatesUnavailable
 from tollgate_budget.rates.store_memory import MemoryRates
 from tollgate_budget.rates.store_redis import RedisRates, open_redis
@@ -50,7 +50,7 @@ async def spend(rates, calls):
 
 
 def minute(units, bucket="rpm", cost=1):
-    return Cost(bucket, cost, units, units, 60_000)
+    return Rate(bucket, units, units, 60_000).cost(cost)
 
 
 async def test_the_burst_and_not_one_more(rates):
@@ -75,7 +75,7 @@ async def test_two_replicas_share_one_limit(open_rates):
 
 async def test_all_dimensions_or_none(rates):
     """A call that one bucket refuses takes nothing from the others; the strictest is named."""
-    tight = Cost("tight", 1, 1, 1, 3_600_000)
+    tight = Rate("tight", 1, 1, 3_600_000).cost(1)
     first, second = await spend(rates, [call(minute(2), tight)] * 2)
     assert (None, "tight") == (first, second.bucket)
     assert [None] == await spend(rates, [call(minute(2))])
@@ -110,7 +110,7 @@ async def test_larger_than_the_burst_is_refused_without_a_wait(rates):
 
 async def test_the_stated_wait_is_enough(rates):
     """Who waits as long as was said finds room."""
-    quick = Cost("quick", 1, 1, 10, 1000)
+    quick = Rate("quick", 1, 10, 1000).cost(1)
     _, refused = await spend(rates, [call(quick)] * 2)
     assert 0 < refused.wait_us <= 100_000
     await asyncio.sleep(refused.wait_us / 1e6 + 0.001)
@@ -151,7 +151,7 @@ def test_redis_says_what_the_rules_say(redis_url):
         tenant = next(tenants)
         calls = [
             call(
-                *(Cost(f"b{n}", cost, *shapes[n]) for n, cost in costs),
+                *(Rate(f"b{n}", *shapes[n]).cost(cost) for n, cost in costs),
                 tenant=tenant,
                 refund=refund,
             )
@@ -180,7 +180,7 @@ async def test_a_bucket_from_the_future_does_not_lock_out(redis_url):
     assert 11_000_000 < refused.wait_us <= 12_000_000
     assert 1 == len(await client.keys())
     # What was spent does not outlive its time: a bucket that is empty again is no row.
-    await spend(rates, [call(Cost("quick", 1, 1, 1, 20))])
+    await spend(rates, [call(Rate("quick", 1, 1, 20).cost(1))])
     assert 2 == len(await client.keys())
     await asyncio.sleep(0.04)
     assert 1 == len(await client.keys())

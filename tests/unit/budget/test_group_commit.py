@@ -16,7 +16,7 @@ from tollgate_budget.ledger.store import (
 )
 from tollgate_budget.ledger.store_memory import MemoryLedger
 from tollgate_budget.measures import Measures
-from tollgate_budget.rates.gcra import Cost, Limited
+from tollgate_budget.rates.gcra import Limited, Rate
 from tollgate_budget.rates.store import RatesUnavailable
 from tollgate_budget.rates.store_memory import MemoryRates
 from tollgate_kit.clock import SystemClock
@@ -24,7 +24,7 @@ from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc.failure import Failure
 
-RPM = (Cost("rpm", 1, 3, 3, 60_000),)
+RPM = (Rate("rpm", 3, 3, 60_000).cost(1),)
 
 
 class Ledger(MemoryLedger):

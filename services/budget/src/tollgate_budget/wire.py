@@ -6,6 +6,7 @@ that is not is Failure INVALID_FIELD and nothing happens.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -15,8 +16,8 @@ from tollgate.budget.v1 import budget_pb2
 from tollgate_budget.ledger.ledger import Denied, Reserve, Settle, Terms, Transfer, TransferId
 from tollgate_budget.ledger.month import month_start_ms
 from tollgate_budget.ledger.window import NO_LIMIT, AccountId, NanoUsd, Window
-from tollgate_budget.rates.gcra import WINDOW_US_MAX, Cost, Limited
-from tollgate_kit.rpc.failure import invalid_field
+from tollgate_budget.rates.gcra import WINDOW_US_MAX, Cost, Limited, Rate
+from tollgate_kit.rpc.failure import Failure, invalid_field
 
 AMOUNT_MAX = 10**17  # $100 million in one call; sums of them stay far within a bigint
 # As large as the log can tell exactly (RFC 8785); NO_LIMIT is the way to have more.
@@ -29,6 +30,8 @@ COST_MAX = 10**12
 TOKENS_MAX = 10**9
 REASON_MAX = 500
 PAGE_MAX = 1000
+_RATES_REMEMBERED = 16_384
+_ACCOUNTS_REMEMBERED = 16_384
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _ACCOUNT = re.compile(r"(?:key|group|tenant):[A-Za-z0-9_.-]{1,64}")
@@ -67,22 +70,35 @@ def _read_costs(sent: Any) -> tuple[Cost, ...]:
     if not sent:
         return ()
     costs = tuple(map(_read_cost, sent)) if len(sent) <= RATES_MAX else ()
-    if len({cost.bucket for cost in costs}) != len(sent):
+    if len({cost.rate.bucket for cost in costs}) != len(sent):
         raise invalid_field("rate_costs", "at most 8, each bucket once")
     return costs
 
 
 def _read_cost(sent: Any) -> Cost:
-    cost = Cost(
-        _match(_BUCKET, sent.bucket, "rate_costs.bucket"),
-        _within(sent.cost, 0, COST_MAX, "rate_costs.cost"),
-        _within(sent.burst, 1, COST_MAX, "rate_costs.burst"),
-        _within(sent.count, 1, COST_MAX, "rate_costs.count"),
-        _within(sent.period_ms, 1, TIMEOUT_MS_MAX, "rate_costs.period_ms"),
-    )
-    if cost.take_us > WINDOW_US_MAX or cost.window_us > WINDOW_US_MAX:
-        raise invalid_field("rate_costs", "cost or burst lasts for centuries")
+    units = _within(sent.cost, 0, COST_MAX, "rate_costs.cost")
+    cost = _rate(sent.bucket, sent.burst, sent.count, sent.period_ms).cost(units)
+    if cost.take_us > WINDOW_US_MAX:
+        raise _too_slow()
     return cost
+
+
+# Three to a call, and the same for every call of a key.
+@lru_cache(maxsize=_RATES_REMEMBERED)
+def _rate(bucket: str, burst: int, count: int, period_ms: int) -> Rate:
+    rate = Rate(
+        _match(_BUCKET, bucket, "rate_costs.bucket"),
+        _within(burst, 1, COST_MAX, "rate_costs.burst"),
+        _within(count, 1, COST_MAX, "rate_costs.count"),
+        _within(period_ms, 1, TIMEOUT_MS_MAX, "rate_costs.period_ms"),
+    )
+    if rate.window_us > WINDOW_US_MAX:
+        raise _too_slow()
+    return rate
+
+
+def _too_slow() -> Failure:
+    return invalid_field("rate_costs", "cost or burst lasts for centuries")
 
 
 def read_settle(
@@ -112,6 +128,7 @@ def reservation_id(text: str) -> TransferId:
     return TransferId(_match(_UUID7, text, "reservation_id"))
 
 
+@lru_cache(maxsize=_ACCOUNTS_REMEMBERED)
 def account_id(text: str) -> AccountId:
     return AccountId(_match(_ACCOUNT, text, "account_id"))
 
@@ -174,7 +191,7 @@ def rates_left(costs: Sequence[Cost], ahead_us: Sequence[int]) -> list[budget_pb
     # To the millisecond: what each call takes was rounded up, which is not to cost a unit here.
     return [
         budget_pb2.RateLeft(
-            remaining=cost.remaining(max(0, ahead - 1000)), full_after_ms=-(-ahead // 1000)
+            remaining=cost.rate.remaining(max(0, ahead - 1000)), full_after_ms=-(-ahead // 1000)
         )
         for cost, ahead in zip(costs, ahead_us, strict=True)
     ]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollgate_budget.rates import gcra
-from tollgate_budget.rates.gcra import Cost
+from tollgate_budget.rates.gcra import Rate
 from tollgate_budget.rates.store import RateCall
 from tollgate_budget.rates.store_memory import MemoryRates
 
@@ -16,7 +16,7 @@ CALLS = st.lists(st.tuples(st.integers(0, 3_000_000), st.integers(0, 20)), max_s
 
 def cost_of(shape, cost):
     burst, count, period_ms = shape
-    return Cost("b", cost, burst, count, period_ms)
+    return Rate("b", burst, count, period_ms).cost(cost)
 
 
 @given(SHAPES, CALLS)
@@ -65,19 +65,19 @@ def test_a_refund_restores(shape, calls, units, later):
     cost = cost_of(shape, units)
     if gcra.wait(tat, now, cost) <= 0:
         back = gcra.refunded(gcra.spent(tat, now, cost), now, cost)
-        window = cost.window_us
+        window = cost.rate.window_us
         assert gcra.level(tat, now + later, window) == gcra.level(back, now + later, window)
 
 
 def test_larger_than_the_burst_never_fits():
     """Waiting does not help, so no wait is stated."""
-    refused = gcra.refusal([None], [Cost("b", 11, 10, 60, 60_000)], 10**15)
+    refused = gcra.refusal([None], [Rate("b", 10, 60, 60_000).cost(11)], 10**15)
     assert (refused.wait_us, refused.remaining) == (None, 10)
 
 
 def test_a_clock_that_was_ahead_does_not_lock_out():
     """A tat from the future counts as one full burst at most."""
-    cost = Cost("b", 1, 10, 60, 60_000)
+    cost = Rate("b", 10, 60, 60_000).cost(1)
     hours = 10**15 + 3600 * 10**6
     assert 1_000_000 == gcra.wait(hours, 10**15, cost)
 
@@ -86,9 +86,9 @@ def test_all_dimensions_or_none_and_the_strictest_is_named():
     """A call that one bucket refuses takes nothing from the others."""
     now = [10**15]
     rates = MemoryRates(lambda: now[0])
-    wide = Cost("wide", 1, 100, 100, 60_000)
-    tight = Cost("tight", 1, 1, 1, 60_000)
-    slow = Cost("slow", 1, 1, 1, 3_600_000)
+    wide = Rate("wide", 100, 100, 60_000).cost(1)
+    tight = Rate("tight", 1, 1, 60_000).cost(1)
+    slow = Rate("slow", 1, 1, 3_600_000).cost(1)
     call = RateCall("t", (wide, tight, slow))
     first, second = (a.limited for a in asyncio.run(rates.spend([call, call])))
     assert (None, "slow", 3_600_000_000) == (first, second.bucket, second.wait_us)
@@ -109,11 +109,11 @@ def test_what_is_said_to_be_left_is_exact(shape, calls, units):
     cost = cost_of(shape, units)
     (answer,) = asyncio.run(rates.spend([RateCall("t", (cost,))]))
     (ahead_us,) = answer.ahead_us
-    left, tat = cost.remaining(ahead_us), now[0] + ahead_us
-    assert 0 <= left <= cost.burst
+    left, tat = cost.rate.remaining(ahead_us), now[0] + ahead_us
+    assert 0 <= left <= cost.rate.burst
     if answer.limited is not None:
         assert left == answer.limited.remaining < units
     assert gcra.wait(tat, now[0], cost_of(shape, left)) <= 0
     assert gcra.wait(tat, now[0], cost_of(shape, left + 1)) > 0
-    assert gcra.wait(tat, tat, cost_of(shape, cost.burst)) <= 0
-    assert not ahead_us or gcra.wait(tat, tat - 1, cost_of(shape, cost.burst)) > 0
+    assert gcra.wait(tat, tat, cost_of(shape, cost.rate.burst)) <= 0
+    assert not ahead_us or gcra.wait(tat, tat - 1, cost_of(shape, cost.rate.burst)) > 0

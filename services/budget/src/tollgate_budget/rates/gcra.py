@@ -8,7 +8,7 @@ rate_spend.lua says the same in Redis; the contract suite holds the two against 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, NewType
 
 Micros = NewType("Micros", int)
@@ -17,31 +17,43 @@ Micros = NewType("Micros", int)
 WINDOW_US_MAX = 2**51
 
 
-# Not frozen: there are three to a call, and freezing doubles what one costs.
-@dataclass(slots=True)
-class Cost:
-    """What a call takes from one bucket."""
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One bucket, and how it fills: `count` units per period, `burst` of them at once."""
 
     bucket: str
-    cost: int
     burst: int
     count: int
     period_ms: int
+    # How far the tat may lie ahead of now.
+    window_us: Micros = field(init=False)
 
-    @property
-    def take_us(self) -> Micros:
-        """How far the call moves the bucket's tat; rounded up."""
-        return Micros(-(-self.cost * self.period_ms * 1000 // self.count))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "window_us", self._us(self.burst))
 
-    @property
-    def window_us(self) -> Micros:
-        """How far the tat may lie ahead of now."""
-        return Micros(-(-self.burst * self.period_ms * 1000 // self.count))
+    def cost(self, units: int) -> "Cost":
+        """What a call of so many units takes."""
+        return Cost(self, units, self._us(units))
 
     def remaining(self, ahead_us: int) -> int:
         """Units that may still be spent at once while the tat lies so far ahead of now."""
         left_us = self.window_us - ahead_us
         return min(self.burst, left_us * self.count // (self.period_ms * 1000))
+
+    def _us(self, units: int) -> Micros:
+        """How long units take to come back; rounded up."""
+        return Micros(-(-units * self.period_ms * 1000 // self.count))
+
+
+# Not frozen: there are three to a call, and freezing doubles what one costs.
+@dataclass(slots=True)
+class Cost:
+    """What a call takes from one bucket. Made by its rate."""
+
+    rate: Rate
+    units: int
+    # How far the call moves the bucket's tat.
+    take_us: Micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +87,18 @@ def level(tat_us: int | None, now_us: int, window_us: int) -> int:
 
 def wait(tat_us: int | None, now_us: int, cost: Cost) -> int:
     """How long until the cost fits, in microseconds; 0 or less: it fits now."""
-    window_us = cost.window_us
+    window_us = cost.rate.window_us
     return level(tat_us, now_us, window_us) + cost.take_us - now_us - window_us
 
 
 def spent(tat_us: int | None, now_us: int, cost: Cost) -> int:
     """The tat after a spend that fits."""
-    return level(tat_us, now_us, cost.window_us) + cost.take_us
+    return level(tat_us, now_us, cost.rate.window_us) + cost.take_us
 
 
 def refunded(tat_us: int | None, now_us: int, cost: Cost) -> int:
     """The tat after a spend was taken back."""
-    return max(now_us, level(tat_us, now_us, cost.window_us) - cost.take_us)
+    return max(now_us, level(tat_us, now_us, cost.rate.window_us) - cost.take_us)
 
 
 def refusal(levels: Sequence[int | None], costs: Sequence[Cost], now_us: int) -> Limited | None:
@@ -97,7 +109,7 @@ def refusal(levels: Sequence[int | None], costs: Sequence[Cost], now_us: int) ->
     for tat_us, cost in zip(levels, costs, strict=True):
         if (waits := wait(tat_us, now_us, cost)) > worst_wait:
             worst, worst_wait = cost, waits
-            ahead_us = level(tat_us, now_us, cost.window_us) - now_us
+            ahead_us = level(tat_us, now_us, cost.rate.window_us) - now_us
     if worst is None:
         return None
     return limited(worst, wait_us=worst_wait, ahead_us=ahead_us)
@@ -105,5 +117,7 @@ def refusal(levels: Sequence[int | None], costs: Sequence[Cost], now_us: int) ->
 
 def limited(cost: Cost, *, wait_us: int, ahead_us: int) -> Limited:
     """A refusal by this bucket."""
-    hopeless = cost.take_us > cost.window_us
-    return Limited(cost.bucket, cost.remaining(ahead_us), None if hopeless else Micros(wait_us))
+    hopeless = cost.take_us > cost.rate.window_us
+    return Limited(
+        cost.rate.bucket, cost.rate.remaining(ahead_us), None if hopeless else Micros(wait_us)
+    )

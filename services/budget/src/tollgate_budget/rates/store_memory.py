@@ -19,7 +19,7 @@ class MemoryRates:
         return [self._spend(call, now_us) for call in calls]
 
     def _spend(self, call: RateCall, now_us: int) -> Answer:
-        keys = [(call.tenant_id, cost.bucket) for cost in call.costs]
+        keys = [(call.tenant_id, cost.rate.bucket) for cost in call.costs]
         if call.refund:
             self._move(gcra.refunded, keys, call, now_us)
             return Answer()
@@ -27,7 +27,7 @@ class MemoryRates:
         if limited is None:
             self._move(gcra.spent, keys, call, now_us)
         levels = [
-            gcra.level(self._tats.get(key), now_us, cost.window_us) - now_us
+            gcra.level(self._tats.get(key), now_us, cost.rate.window_us) - now_us
             for key, cost in zip(keys, call.costs, strict=True)
         ]
         return Answer(limited, tuple(levels))

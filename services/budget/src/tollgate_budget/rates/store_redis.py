@@ -116,8 +116,8 @@ def _arguments(tenant_id: str, calls: Sequence[RateCall]) -> list[str]:
     for call in calls:
         line = [int(call.refund)]
         for cost in call.costs:
-            index = keys.setdefault(cost.bucket, len(keys) + 1)
-            line += (index, cost.take_us, cost.window_us)
+            index = keys.setdefault(cost.rate.bucket, len(keys) + 1)
+            line += (index, cost.take_us, cost.rate.window_us)
         told.append(line)
     # The braces are Redis Cluster's hash tag: all buckets of a tenant live on one node.
     names = [f"tollgate:rate:{{{tenant_id}}}:{bucket}" for bucket in keys]
