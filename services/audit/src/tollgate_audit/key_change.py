@@ -94,10 +94,11 @@ class KeyChange:
         anew = await signer_of(keyring, config)
         # What is not published yet was marked under it.
         if self._signer.verifier_key not in anew.signing_keys:
-            raise KeyLost("the newest key must stay beside a newer one until that one has signed")
+            raise self._refused("the newest key must stay beside a newer one until that has signed")
         lost = [key for key in self._signer.known_keys if key not in anew.known_keys]
         if lost:
-            raise KeyLost(f"former_keys must have what signed before: {', '.join(map(str, lost))}")
+            told = ", ".join(map(str, lost))
+            raise self._refused(f"former_keys must have what signed before: {told}")
         mac = EntryMac(*await anew.secrets())
         async with _bounded(_RELOAD_SECONDS):
             if len(anew.signing_keys) < len(self._signer.signing_keys):
@@ -107,6 +108,11 @@ class KeyChange:
             self._mac.take(mac)
             self._signer.take(anew)
             await self._told(config.log.verifier_key_path)
+
+    def _refused(self, why: str) -> KeyLost:
+        """Say it in the log, where the failed reload has its kind alone."""
+        self._log.error("log_key.refused", why=why)
+        return KeyLost(why)
 
     async def _told(self, path: Path) -> None:
         if self._is_untold or not await self._is_signed():
