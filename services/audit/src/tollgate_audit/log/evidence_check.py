@@ -107,7 +107,7 @@ class EvidenceCheck:
             return head
         try:
             head, _ = await asyncio.to_thread(
-                checkpoint.open_checkpoint, data, self._signer.known_keys, ed25519.verify
+                checkpoint.open_checkpoint, data, self._signer.signing_keys, ed25519.verify
             )
         except checkpoint.CheckpointError as error:
             self._log.error("evidence.checkpoint_refused", why=str(error))
