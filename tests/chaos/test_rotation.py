@@ -27,6 +27,7 @@ from tollgate_cli.suite.processes import probe
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.keyring.file import FileKeyring
+from tollgate_tlog import checkpoint, note
 
 PER_SECOND = 200
 BEFORE_S, AFTER_S = 1.0, 2.5
@@ -179,6 +180,26 @@ def test_pepper(own, key, model):
     assert keyrings.versions(home, "authz") == {"pepper": [2]}
     # A key of the old pepper is refused as any that is not good, and is no fault of the service.
     assert own.call(key, model).status_code == 401
+
+
+def test_log_key(own, key, model):
+    """Both sign, then the new one alone; the old one's thief adds nothing that verifiers accept."""
+    home = own.suite.home
+    (old,) = home.verifier_key.read_text().split()
+    with calls(own, key, model):
+        rotated(own, "log-key")
+    with calls(own, key, model):
+        rotated(own, "log-key", "--finish")
+    assert keyrings.versions(home.keyrings, "audit") == {"tlog": [2]}
+    new, former = home.verifier_key.read_text().split()
+    assert former == old
+    done = own.cli("audit", "verify")
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    # Who gives the old key the first place believes it for the end of the log: it did not sign that.
+    alone = own.cli("audit", "verify", "--key", old)
+    assert alone.returncode == 1
+    newest = note.parse((home.worm / checkpoint.LATEST_PATH).read_bytes())
+    assert {note.parse_key(new).key_id} == {line.key_id for line in newest.signatures}
 
 
 def test_upstream_key(own, key, model):

@@ -62,10 +62,12 @@ async def test_another_log_key_is_listed_first_and_then_the_log_goes_on(process)
         get_call = audit_pb2_grpc.AuditReceiptServiceStub(edge).GetCall
         assert 1 == len((await rpc_client.call(get_call, CALL, 5)).entries)
         append = audit_pb2_grpc.AuditServiceStub(edge).Append
-        assert [1] == list((await rpc_client.call(append, request(entry(2)), 5)).indices)
-        await published(process, 2)
+        # The change is an entry, and the new key is told only when it has signed that.
+        assert old == (process.directory / "log.vkey").read_text().splitlines()[1]
+        assert [2] == list((await rpc_client.call(append, request(entry(2)), 5)).indices)
+        await published(process, 3)
         async with process.channel("operator") as operator:
             listed = audit_pb2_grpc.AuditReadServiceStub(operator).ListEntries
             page = await rpc_client.call(listed, audit_pb2.ListEntriesRequest(page_size=9), 5)
-            assert [0, 1] == [row.index for row in page.entries]
-    assert [old] == (process.directory / "log.vkey").read_text().splitlines()[1:]
+            assert [0, 1, 2] == [row.index for row in page.entries]
+            assert "LOG_KEY_CHANGED" == json.loads(page.entries[1].leaf)["kind"]

@@ -18,6 +18,8 @@ from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.secret import Secret
+from tollgate_tlog import merkle, note
+from tollgate_tlog.checkpoint import Checkpoint
 
 KEYS = {
     "authz": {"pepper": "mac"},
@@ -109,12 +111,32 @@ async def test_the_logs_signer_and_subject_keys_work(made, tmp_path):
     """audit signs what its own public key verifies, marks entries the same twice, names people."""
     async with opened(made, tmp_path, "audit") as ring:
         signer = await Signer.open(ring, "example/log")
-        assert 64 == len(await signer.secret())
-        assert await signer.secret() == await signer.secret()
+        assert [64] == [len(secret) for secret in await signer.secrets()]
+        assert await signer.secrets() == await signer.secrets()
         text = await ring.encrypt(SUBJECT_KEYS, "tenant|t1", Secret(b"k" * 32))
         assert Secret(b"k" * 32) == await ring.decrypt(SUBJECT_KEYS, "tenant|t1", text)
         with pytest.raises(KeyringFault):
             await ring.decrypt(SUBJECT_KEYS, "tenant|t2", text)
+
+
+async def test_the_logs_key_is_rotated_and_the_old_one_ends(made, tmp_path):
+    """Both versions sign for a while, each its own; then Vault refuses to sign with the old one."""
+    vault, _ = made
+    transit = vault.root().secrets.transit
+    async with opened(made, tmp_path, "audit") as ring:
+        before = await Signer.open(ring, "example/log")
+        transit.rotate_key("tlog")
+        signer = await Signer.open(ring, "example/log", versions=(1, 2))
+        assert signer.known_keys[1:] == before.known_keys
+        head = Checkpoint("example/log", 0, merkle.EMPTY_ROOT)
+        signed = note.parse(await signer.sign(head)).signatures
+        assert [key.key_id for key in signer.known_keys] == [line.key_id for line in signed]
+        assert (await signer.secrets())[1:] == await before.secrets()
+        alone = await Signer.open(ring, "example/log", before.known_keys, versions=(2,))
+        transit.update_key_configuration("tlog", min_encryption_version=2)
+        assert 1 == len(note.parse(await alone.sign(head)).signatures)
+        with pytest.raises(KeyringFault):
+            await before.sign(head)
 
 
 async def test_a_start_that_fails_leaves_no_token(made, tmp_path):

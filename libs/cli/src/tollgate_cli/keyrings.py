@@ -20,13 +20,13 @@ _VERSION = re.compile(r"(.+?)(?:-([0-9]+))?")
 
 
 def versions(directory: Path, service: str) -> dict[str, list[int]]:
-    """The versions of each key for HMAC that a service's keyring has: two while it is rotated."""
+    """The versions of each key that has some in a service's keyring: two while it is rotated."""
     path, _ = files(directory, service)
     found = [_VERSION.fullmatch(name) for name in keyring_file.names(path)] if path.exists() else []
     there = {
         name: sorted(int(one[2] or 1) for one in found if one and one[1] == name)
         for name, kind in KEYS[service].items()
-        if kind == "mac"
+        if kind in {"mac", "ed25519"}
     }
     return {name: numbers for name, numbers in there.items() if numbers}
 

@@ -114,7 +114,7 @@ class KeyringConfig:
     path: Path | None = None
     unlock_file: Path | None = None
     vault: VaultConfig | None = None
-    # The versions of a key for HMAC that are in use, by its name: two while it is rotated.
+    # The versions of a key for HMAC, or of the log's, that are in use: two while it is rotated.
     versions: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     def versions_of(self, name: str) -> tuple[int, ...]:

@@ -41,7 +41,8 @@ def check(
 ) -> Report:
     """Everything that can be checked about the log in ``directory``.
 
-    ``kept``: checkpoints from elsewhere that the log must extend, each with where it is from.
+    ``keys``: what signs now, then what signed before. ``kept``: checkpoints from elsewhere that
+    the log must extend, each with where it is from.
     """
     report = Report()
     ledger_check = LedgerCheck()
@@ -102,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
         "--key",
         required=True,
         action="append",
-        help="verifier key (name+id+key), or a file with one a line; repeat after a key change",
+        help="verifier key (name+id+key), or a file with one a line; repeat after a key change: "
+        "what signs now first, then what signed before",
     )
     parser.add_argument(
         "--ledger", type=Path, help="JSON list of posted transfers to compare with the log"

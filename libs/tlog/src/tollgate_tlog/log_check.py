@@ -30,7 +30,10 @@ class LogCheck:
         report: Report,
         kept: Sequence[tuple[str, checkpoint.Checkpoint]] = (),
     ) -> None:
-        """`kept`: checkpoints that the caller has from elsewhere, each with where it is from."""
+        """`keys`: the one that signs now, then those that did before the log's key was changed.
+
+        `kept`: checkpoints that the caller has from elsewhere, each with where it is from.
+        """
         self._root = root
         self._keys = keys
         self._verify = verify
@@ -84,6 +87,7 @@ class LogCheck:
             head = self._heads[max(self._heads)]
             self._report.facts["origin"] = head.origin
             self._report.facts["root"] = head.root.hex()
+            self._check_signed_now(head.path, newest_bytes)
         self._check_chain()
         self._read_latest(newest_bytes)
 
@@ -109,6 +113,14 @@ class LogCheck:
             self._fault("checkpoint", path, str(error))
             return None
         return head
+
+    def _check_signed_now(self, path: str, newest: bytes) -> None:
+        """Former keys sign what was: whoever has a copy of one must not be able to add to it."""
+        try:
+            checkpoint.open_checkpoint(newest, self._keys[:1], self._verify)
+        except checkpoint.CheckpointError:
+            told = "only a former key signed it; the key that signs now must be given first"
+            self._fault("former_key", path, told)
 
     def _check_chain(self) -> None:
         """Each checkpoint names the one before it: that one was deleted if it is not there."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
 
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
@@ -18,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tollgate.audit.v1 import audit_pb2_grpc
 from tollgate_audit import rights
 from tollgate_audit.config import AuditConfig
+from tollgate_audit.key_change import KeyChange, signer_of
 from tollgate_audit.log.batcher import Batcher
 from tollgate_audit.log.entry_mac import EntryMac
 from tollgate_audit.log.evidence_check import EvidenceCheck
@@ -38,7 +38,7 @@ from tollgate_kit.clock import Clock, SystemClock
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring.base import Keyring
-from tollgate_kit.keyring.open import open_keyring
+from tollgate_kit.keyring.open import at_reload, names_of, open_keyring
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -55,14 +55,13 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     clock = SystemClock()
     metrics = Metrics("audit")
     keyring = await _keyring(settings, clock, metrics, log, life)
-    signer = await Signer.open(keyring, settings.log.origin, settings.log.known_formerly())
-    _show_key(settings.log.verifier_key_path, "".join(f"{key}\n" for key in signer.known_keys))
+    signer = await signer_of(keyring, settings)
 
     pool = await pg.open_pool(settings.postgres, name=POOL_NAME, check=False)
     life.on_stop("pool", pool.close)
     await pg.check_schema(pool, package=PACKAGE)
     await rights.check_writer(pool)
-    mac = EntryMac(await signer.secret())
+    mac = EntryMac(*await signer.secrets())
     store = PostgresStore(pool, mac=mac, unpublished_max=settings.log.unpublished_entries_max)
     life.on_stop("store", store.close)
 
@@ -85,12 +84,15 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     )
     batcher.start()
     life.on_stop("batcher", batcher.stop)
+    change = KeyChange(signer, mac, store, batcher.submit, worm, clock=clock, log=log)
+    await change.begin(settings.log.verifier_key_path)
+    at_reload(keyring, change.take, life=life, metrics=metrics)
 
     subject_keys = SubjectKeys(store, keyring, ids=Ids(clock), clock=clock)
     servicer = AuditServicer(batcher, subject_keys, metrics=metrics, log=log)
     server = RpcServer(settings.rpc, metrics=metrics, log=log)
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, servicer)
-    evidence = EvidenceCheck(worm, signer.known_keys, mac, metrics=metrics, log=log)
+    evidence = EvidenceCheck(worm, signer, mac, metrics=metrics, log=log)
     receipts = AuditReceiptServicer(store, evidence)
     reads = AuditReadServicer(store, worm, evidence)
     server.add(audit_pb2_grpc.add_AuditReceiptServiceServicer_to_server, receipts)
@@ -111,7 +113,7 @@ async def _keyring(
 ) -> Keyring:
     return await open_keyring(
         settings.keyring,
-        {LOG_KEY: "ed25519", SUBJECT_KEYS_KEY: "aes256"},
+        {**names_of(settings.keyring, LOG_KEY, "ed25519"), SUBJECT_KEYS_KEY: "aes256"},
         clock=clock,
         metrics=metrics,
         log=log,
@@ -122,14 +124,7 @@ async def _keyring(
 async def _signer(settings: AuditConfig, log: Log, life: Lifecycle) -> Signer:
     """For a command that signs or shows the key, and ends."""
     keyring = await _keyring(settings, SystemClock(), Metrics("audit"), log, life)
-    return await Signer.open(keyring, settings.log.origin)
-
-
-def _show_key(path: Path, text: str) -> None:
-    """Write the verifier keys for auditors; one that stands there is left alone (a full disk)."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    path.write_text(text, encoding="utf-8")
+    return await signer_of(keyring, settings)
 
 
 async def _vkey(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
@@ -148,7 +143,7 @@ async def _migrate(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
         # a Vault, whose secret-id is the service's own to use up.
         if MARKS in applied and await rights.has_unpublished(connection):
             signer = await _signer(settings, log, life)
-            marked = await rights.mark_unpublished(connection, EntryMac(await signer.secret()))
+            marked = await rights.mark_unpublished(connection, EntryMac(*await signer.secrets()))
             log.info("marked", entries=marked)
     log.info("migrated", applied=applied)
 

@@ -15,14 +15,14 @@ from psycopg import AsyncConnection
 
 from tollgate_audit import rights
 from tollgate_audit.config import AuditConfig
+from tollgate_audit.key_change import signer_of
 from tollgate_audit.log.entry_mac import EntryMac
 from tollgate_audit.log.signer import KEYRING_KEY as LOG_KEY
-from tollgate_audit.log.signer import Signer
 from tollgate_audit.subject_keys import KEYRING_KEY, encryption_context
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.keyring.base import Keyring
 from tollgate_kit.keyring.move import Row, move
-from tollgate_kit.keyring.open import open_keyring
+from tollgate_kit.keyring.open import names_of, open_keyring
 from tollgate_kit.keyring.progress import Bar
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
@@ -40,8 +40,8 @@ class LogKeyChanges(Exception):  # noqa: N818 - it is what was found
 async def rekey(former: AuditConfig, config: AuditConfig, log: Log, life: Lifecycle) -> None:
     """Do it once. Raises LogKeyChanges, InUse, KeyringFault, RowsLeft, Altered, psycopg.Error."""
     old, new = [await _opened(one, log, life) for one in (former, config)]
-    old_signer = await Signer.open(old, former.log.origin)
-    new_signer = await Signer.open(new, config.log.origin, config.log.known_formerly())
+    old_signer = await signer_of(old, former)
+    new_signer = await signer_of(new, config)
     if old_signer.verifier_key not in new_signer.known_keys:
         raise LogKeyChanges(
             "the log's key changes; list the former one, so that what it signed can be verified: "
@@ -54,7 +54,7 @@ async def rekey(former: AuditConfig, config: AuditConfig, log: Log, life: Lifecy
         moved = await move(rows, KEYRING_KEY, former=old, keyring=new, progress=bar)
         marked = 0
         if old_signer.verifier_key != new_signer.verifier_key:
-            old_mac, new_mac = [EntryMac(await one.secret()) for one in (old_signer, new_signer)]
+            old_mac, new_mac = [EntryMac(*await one.secrets()) for one in (old_signer, new_signer)]
             marked = await rights.mark_anew(connection, old_mac, new_mac)
     log.info("rekeyed", key=KEYRING_KEY, moved=moved, marked=marked)
 
@@ -62,7 +62,7 @@ async def rekey(former: AuditConfig, config: AuditConfig, log: Log, life: Lifecy
 async def _opened(config: AuditConfig, log: Log, life: Lifecycle) -> Keyring:
     return await open_keyring(
         config.keyring,
-        {LOG_KEY: "ed25519", KEYRING_KEY: "aes256"},
+        {**names_of(config.keyring, LOG_KEY, "ed25519"), KEYRING_KEY: "aes256"},
         clock=SystemClock(),
         # Each its own: two keyrings of one kind count the same things.
         metrics=Metrics("audit"),

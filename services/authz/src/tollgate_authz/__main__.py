@@ -16,7 +16,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, take_at_reload
+from tollgate_kit.keyring.open import mac_keys, names_of, open_keyring, take_at_reload
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -38,7 +38,7 @@ async def _peppers(
 ) -> Peppers:
     keyring = await open_keyring(
         config.keyring,
-        mac_names(config.keyring, PEPPER),
+        names_of(config.keyring, PEPPER, "mac"),
         clock=clock,
         metrics=metrics,
         log=log,

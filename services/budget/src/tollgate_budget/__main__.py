@@ -21,7 +21,7 @@ from tollgate_kit import service_process
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.evidence import open_evidence
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, take_at_reload
+from tollgate_kit.keyring.open import mac_keys, names_of, open_keyring, take_at_reload
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -57,7 +57,7 @@ async def _tokens(
 ) -> TokenMaker:
     keyring = await open_keyring(
         config.keyring,
-        mac_names(config.keyring, RESERVATION_KEY),
+        names_of(config.keyring, RESERVATION_KEY, "mac"),
         clock=clock,
         metrics=metrics,
         log=log,

@@ -15,7 +15,7 @@ from tollgate_kit.evidence import open_evidence
 from tollgate_kit.hmac_key import HmacKeys
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring.base import Keyring, Kind
-from tollgate_kit.keyring.open import mac_keys, mac_names, open_keyring, take_at_reload
+from tollgate_kit.keyring.open import mac_keys, names_of, open_keyring, take_at_reload
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -115,7 +115,7 @@ async def serve(config: Config, log: Log, life: Lifecycle) -> None:
 
 async def _keyring(config: Config, common: _Common, life: Lifecycle) -> tuple[Keyring, HmacKeys]:
     """The keyring, and the keys by which a token is known for budget's."""
-    names = {**mac_names(config.keyring, RESERVATION_KEY), **KEYS}
+    names = {**names_of(config.keyring, RESERVATION_KEY, "mac"), **KEYS}
     keyring = await open_keyring(config.keyring, names, **common, life=life)
     signers = HmacKeys(await mac_keys(keyring, config.keyring, RESERVATION_KEY))
     take_at_reload(keyring, RESERVATION_KEY, signers.take, life=life, metrics=common["metrics"])

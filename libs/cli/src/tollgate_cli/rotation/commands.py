@@ -122,6 +122,26 @@ def rotate_pepper(
     print(f"deleted: version {', '.join(map(str, mac_keys.delete_old(running, name))) or 'none'}")
 
 
+@rotations.command("log-key")
+def rotate_log_key(
+    finish: Annotated[
+        bool, typer.Option("--finish", help="The older key signs no more, and is deleted.")
+    ] = False,
+) -> None:
+    """Sign the log with another key, beside the older one until --finish.
+
+    Before that, everybody who verifies the log needs the new line, above the one that they have.
+    """
+    from tollgate_cli.rotation import log_key
+
+    running = _running()
+    if not finish:
+        print(f"the log is signed with this key, too:\n{log_key.begin(running)}")
+        print(f"{running.home.verifier_key} has all lines for those who verify; then --finish")
+        return
+    print("\n".join(["these sign no more:", *log_key.finish(running)]))
+
+
 def _running() -> "Running":
     from tollgate_cli.rotation.running import Running
 

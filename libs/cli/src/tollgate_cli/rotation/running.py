@@ -8,6 +8,7 @@ import os
 import signal
 import time
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tollgate_cli import state_file
@@ -58,8 +59,11 @@ class Running:
     def superuser_password(self) -> Path:
         return self.home.secrets / "postgres-superuser"
 
-    def configure(self, name: str) -> None:
-        """Write a service's configuration for what its keyring holds now. Raises Fault."""
+    def configure(self, name: str, versions: Mapping[str, Sequence[int]] | None = None) -> None:
+        """Write a service's configuration for what its keyring holds now. Raises Fault.
+
+        `versions`: of a key those that it is to use, where these are not all that are there.
+        """
         path = self.home.config / f"{name}.toml"
         try:
             document = tomllib.loads(state_file.read_text(path, _REMEDY))
@@ -67,6 +71,10 @@ class Running:
             raise Fault(f"{path} was altered: it is no TOML", _REMEDY) from None
         places = service_configs.LocalPlaces(self.home, self.address, self._metrics)
         document["keyring"] = places.keyring(name)
+        if versions:
+            document["keyring"]["versions"] |= versions
+        if "log" in document:
+            document["log"]["former_keys"] = list(places.former_log_keys)
         write_private(path, toml_text.render(document))
 
     def reload(self, name: str) -> None:

@@ -5,7 +5,7 @@ A service that lacks a key fails before it listens, not in the call that first n
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tollgate_kit.clock import Clock
@@ -48,9 +48,9 @@ def versioned(name: str, version: int) -> str:
     return name if version == 1 else f"{name}-{version}"
 
 
-def mac_names(config: KeyringConfig, name: str) -> dict[str, Kind]:
-    """What the versions of a key for HMAC are called that are in use."""
-    return {versioned(name, version): "mac" for version in config.versions_of(name)}
+def names_of(config: KeyringConfig, name: str, kind: Kind) -> dict[str, Kind]:
+    """What the versions of a key are called that are in use."""
+    return {versioned(name, version): kind for version in config.versions_of(name)}
 
 
 async def mac_keys(keyring: Keyring, config: KeyringConfig, name: str) -> dict[int, Secret]:
@@ -80,13 +80,27 @@ def take_at_reload(
     metrics: Metrics,
 ) -> None:
     """At each SIGHUP, read the versions of a key for HMAC anew and give them to `take`. Counted."""
+
+    async def taken(found: Keyring, anew: Any) -> None:
+        take(await mac_keys(found, anew.keyring, name))
+
+    at_reload(keyring, taken, life=life, metrics=metrics)
+
+
+def at_reload(
+    keyring: Keyring,
+    take: Callable[[Keyring, Any], Awaitable[None]],
+    *,
+    life: Lifecycle,
+    metrics: Metrics,
+) -> None:
+    """At each SIGHUP, give `take` the keyring and the configuration as they are now. Counted."""
     total = metrics.counter(
         "reloads_total", "Times that the configuration was read anew.", ("result",)
     )
 
     async def taken(anew: Any) -> None:
-        found = _anew(keyring, anew.keyring)
-        take(await mac_keys(found, anew.keyring, name))
+        await take(_anew(keyring, anew.keyring), anew)
 
     life.on_reload(taken, lambda result: total.labels(result).inc())
 

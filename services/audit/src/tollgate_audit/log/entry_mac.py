@@ -34,14 +34,28 @@ class Altered(Exception):  # noqa: N818 - it is what was found
 class EntryMac:
     """Makes and checks marks."""
 
-    def __init__(self, secret: bytes) -> None:
-        """`secret` is known to this log's audit processes alone, and the same for all of them."""
-        self._key = HmacKey(hashlib.sha256(b"tollgate entry mark\n" + secret).digest())
+    def __init__(self, *secrets: bytes) -> None:
+        """Marks under the first secret; what any of them marked holds.
+
+        They are known to this log's audit processes alone, and the same for all of them.
+        """
+        self._keys = [
+            HmacKey(hashlib.sha256(b"tollgate entry mark\n" + secret).digest())
+            for secret in secrets
+        ]
+
+    def take(self, other: EntryMac) -> None:
+        """Go on with the other's secrets."""
+        self._keys = other._keys
 
     def mark(self, index: int, leaf: bytes) -> bytes:
-        return self._key.digest(index.to_bytes(8) + leaf)[:_MAC_BYTES]
+        return _mark(self._keys[0], index, leaf)
 
     def holds(self, row: Row) -> bool:
-        return row.mac is not None and hmac.compare_digest(
-            self.mark(row.log_index, row.leaf), row.mac
+        return row.mac is not None and any(
+            hmac.compare_digest(_mark(key, row.log_index, row.leaf), row.mac) for key in self._keys
         )
+
+
+def _mark(key: HmacKey, index: int, leaf: bytes) -> bytes:
+    return key.digest(index.to_bytes(8) + leaf)[:_MAC_BYTES]

@@ -14,12 +14,13 @@ import grpc
 
 from tollgate_audit.log import inclusion
 from tollgate_audit.log.entry_mac import Altered, EntryMac, Row
+from tollgate_audit.log.signer import Signer
 from tollgate_audit.log.store_postgres import StoreUnavailable
 from tollgate_audit.worm.base import Worm, WormFault
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc.failure import Failure, store_unavailable
-from tollgate_tlog import checkpoint, ed25519, merkle, note
+from tollgate_tlog import checkpoint, ed25519, merkle
 from tollgate_tlog.checkpoint import Checkpoint
 from tollgate_tlog.tiles import Tile
 
@@ -47,18 +48,18 @@ class EvidenceCheck:
     def __init__(
         self,
         worm: Worm,
-        keys: Sequence[note.VerifierKey],
+        signer: Signer,
         mac: EntryMac,
         *,
         metrics: Metrics,
         log: Log,
     ) -> None:
-        """`keys` are the log's: the one that signs now, then those that did."""
         self._worm = worm
-        self._keys = keys
+        self._signer = signer
         self._mac = mac
         self._log = log
-        self._head: tuple[bytes, Checkpoint] = (b"", Checkpoint(keys[0].name, 0, merkle.EMPTY_ROOT))
+        empty = Checkpoint(signer.verifier_key.name, 0, merkle.EMPTY_ROOT)
+        self._head: tuple[bytes, Checkpoint] = (b"", empty)
         self._altered = metrics.counter(
             "evidence_altered_total", "Entries read that are not what was sequenced: an alarm."
         )
@@ -106,7 +107,7 @@ class EvidenceCheck:
             return head
         try:
             head, _ = await asyncio.to_thread(
-                checkpoint.open_checkpoint, data, self._keys, ed25519.verify
+                checkpoint.open_checkpoint, data, self._signer.signing_keys, ed25519.verify
             )
         except checkpoint.CheckpointError as error:
             self._log.error("evidence.checkpoint_refused", why=str(error))

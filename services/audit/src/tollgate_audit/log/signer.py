@@ -1,4 +1,6 @@
-"""Signs checkpoints with the log's Ed25519 key and names the key for verifiers.
+"""Signs checkpoints with the log's Ed25519 keys and names them for verifiers.
+
+There is one key, or two while it is rotated: each checkpoint then has both signatures.
 
 Promises: a note it returns was verified with the public key first, by the auditors' own code.
 Never decides whether a checkpoint may be signed: publisher.py does.
@@ -6,9 +8,10 @@ Never decides whether a checkpoint may be signed: publisher.py does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tollgate_kit.keyring.base import Keyring, KeyringFault
+from tollgate_kit.keyring.open import versioned
 from tollgate_tlog import ed25519, note
 from tollgate_tlog.checkpoint import Checkpoint
 
@@ -22,36 +25,61 @@ class Signer:
     def __init__(
         self,
         keyring: Keyring,
-        verifier_key: note.VerifierKey,
+        keys: Mapping[str, note.VerifierKey],
         former_keys: Iterable[note.VerifierKey] = (),
     ) -> None:
-        """`former_keys` signed earlier checkpoints of this log: they are read, and sign no more."""
+        """`keys` sign, newest first, by their names in the keyring.
+
+        `former_keys` signed earlier checkpoints of this log: they are read, and sign no more.
+        """
         self._keyring = keyring
-        self.verifier_key = verifier_key
-        others = (key for key in former_keys if key != verifier_key)
-        self.known_keys = (verifier_key, *others)
+        self._keys = dict(keys)
+        # As verifiers get them: what signs now, then what signed before.
+        self.known_keys = tuple(dict.fromkeys((*self._keys.values(), *former_keys)))
 
     @classmethod
     async def open(
-        cls, keyring: Keyring, origin: str, former_keys: Iterable[note.VerifierKey] = ()
+        cls,
+        keyring: Keyring,
+        origin: str,
+        former_keys: Iterable[note.VerifierKey] = (),
+        *,
+        versions: Iterable[int] = (1,),
     ) -> Signer:
         """The signer of the log ``origin``. Raises KeyringFault, NoteError."""
-        public_key = await keyring.public_key(KEYRING_KEY)
-        return cls(keyring, note.VerifierKey(origin, public_key), former_keys)
+        names = [versioned(KEYRING_KEY, version) for version in sorted(versions, reverse=True)]
+        keys = {name: note.VerifierKey(origin, await keyring.public_key(name)) for name in names}
+        return cls(keyring, keys, former_keys)
 
-    async def secret(self) -> bytes:
-        """A secret of the log that needs no key of its own: what entries are marked under.
+    @property
+    def verifier_key(self) -> note.VerifierKey:
+        """Of the newest key."""
+        return self.known_keys[0]
+
+    @property
+    def signing_keys(self) -> tuple[note.VerifierKey, ...]:
+        """Of the keys that sign now, newest first."""
+        return tuple(self._keys.values())
+
+    def take(self, other: Signer) -> None:
+        """Go on with the other's keys."""
+        self._keyring, self._keys, self.known_keys = other._keyring, other._keys, other.known_keys
+
+    async def secrets(self) -> list[bytes]:
+        """The log's secrets, newest first, that need no key of their own: entries' marks.
 
         An Ed25519 signature is a function of key and message (RFC 8032); one of this text, which
         is no checkpoint's, leaves the process nowhere. Raises KeyringFault.
         """
-        return await self._keyring.sign(KEYRING_KEY, _SECRET_OF)
+        return [await self._keyring.sign(name, _SECRET_OF) for name in self._keys]
 
     async def sign(self, head: Checkpoint) -> bytes:
         """The signed note. Raises KeyringFault."""
         text = head.text.encode()
-        signature = await self._keyring.sign(KEYRING_KEY, text)
-        key = self.verifier_key
-        if not ed25519.verify(key.public_key, text, signature):
-            raise KeyringFault("the log's signature does not verify with its own public key")
-        return note.encode(head.text, [note.Signature(key.name, key.key_id, signature)])
+        keyring, lines = self._keyring, []
+        for name, key in self._keys.items():
+            signature = await keyring.sign(name, text)
+            if not ed25519.verify(key.public_key, text, signature):
+                raise KeyringFault("the log's signature does not verify with its own public key")
+            lines.append(note.Signature(key.name, key.key_id, signature))
+        return note.encode(head.text, lines)

@@ -3,7 +3,7 @@
 A name of a key is the name of a transit key. A context is its derivation context, in base64. A
 key for HMAC is 32 bytes that transit wraps: its ciphertext stands in a file, and is unwrapped once,
 into memory; "pepper-2" is wrapped by "pepper". What is signed is signed with one version of its key
-for as long as the process lives, the one whose public key it gave.
+for as long as the process lives, the one whose public key it gave; "tlog-2" is version 2 of "tlog".
 """
 
 import asyncio
@@ -36,8 +36,8 @@ LOST_SECONDS = 58.0
 _PART = "keyring"
 _MAC_BYTES = 32
 _SIGNATURE = re.compile(r"vault:v(\d+):(.+)")
-# The number of a pepper is not in the name of the key that wraps it.
-_NUMBER = re.compile(r"-\d+$")
+# The number of a version is not in the name of the key at Vault.
+_NUMBER = re.compile(r"-(\d+)$")
 _PROBE = "vault:v1:AAAA"
 # A standby passes on what it is asked: it is well.
 _HEALTH = "sys/health?standbyok=true&perfstandbyok=true"
@@ -151,7 +151,7 @@ class VaultKeyring:
     async def sign(self, name: str, message: bytes) -> bytes:
         version, _ = await self._signing(name)
         body = {"input": encoded(message), "key_version": version}
-        found = await self._transit(self._reader, "sign", name, body)
+        found = await self._transit(self._reader, "sign", _NUMBER.sub("", name), body)
         signed = _SIGNATURE.fullmatch(str(found.get("signature")))
         if signed is None or int(signed[1]) != version:
             raise KeyringFault(f"Vault did not sign with version {version} of {name}")
@@ -163,9 +163,11 @@ class VaultKeyring:
     async def _signing(self, name: str) -> tuple[int, bytes]:
         """The version of a key that signs here, and its public half."""
         if name not in self._public:
-            path = f"{self._config.transit}/keys/{name}"
+            path = f"{self._config.transit}/keys/{_NUMBER.sub('', name)}"
             found = (await self._reader.request("read_key", "GET", path)).part("data")
             version = self._config.key_versions.get(name) or found.get("latest_version")
+            if number := _NUMBER.search(name):
+                version = int(number[1])
             one = found.get("keys", {}).get(str(version))
             if found.get("type") != "ed25519" or not isinstance(version, int) or one is None:
                 raise KeyMissing(f"Vault has no ed25519 key named {name} of this version")
