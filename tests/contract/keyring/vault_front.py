@@ -1,4 +1,4 @@
-"""What stands between a process and Vault: a relay that may be slow, or answer 500 in its place."""
+"""What stands between a process and Vault: a relay that may be slow, or answer in its place."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,14 @@ from tests.vault.server import VaultServer
 BODY = b'{"errors":["canary-of-a-body"]}'
 
 
+def answer(status: bytes, body: bytes, *headers: bytes) -> bytes:
+    """One of HTTP/1.1, as bytes."""
+    length = b"Content-Length: %d" % len(body)
+    return b"\r\n".join((b"HTTP/1.1 " + status, *headers, length, b"", body))
+
+
 class Front:
-    """Relays TCP to Vault. `delay_s` holds back what Vault answers; `failing` answers itself."""
+    """Relays TCP to Vault. `delay_s` holds back what Vault answers; failing, it answers itself."""
 
     def __init__(self, server: VaultServer) -> None:
         self._vault_port = server.port
@@ -20,6 +26,8 @@ class Front:
         self._tasks: set[asyncio.Task[None]] = set()
         self.delay_s = 0.0
         self.is_failing = False
+        # What it says in Vault's place.
+        self.answer = answer(b"500 Internal Server Error", BODY)
         self.port = 0
 
     @property
@@ -27,7 +35,7 @@ class Front:
         return f"https://127.0.0.1:{self.port}"
 
     def fail(self, *, is_failing: bool) -> None:
-        """From now on: Vault's answers, or 500. Open connections end, for they are Vault's."""
+        """From now on: Vault's answers, or its own. Open connections end, for they are Vault's."""
         self.is_failing = is_failing
         for writer in self._connections:
             writer.close()
@@ -63,17 +71,16 @@ class Front:
                 await writer.drain()
         writer.close()
 
-    async def answer_500(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer_itself(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._own()
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 if b"content-length:" in head:
                     await reader.readexactly(int(head.split(b"content-length:")[1].split()[0]))
-                writer.write(
-                    b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: %d\r\n\r\n" % len(BODY)
-                    + BODY
-                )
+                writer.write(self.answer)
         writer.close()
 
     def _own(self) -> None:
@@ -91,7 +98,7 @@ class Front:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         place = server.directory / "tls"
         tls.load_cert_chain(place / "vault.pem", place / "vault-key.pem")
-        failing = await asyncio.start_server(self.answer_500, "127.0.0.1", 0, ssl=tls)
+        failing = await asyncio.start_server(self.answer_itself, "127.0.0.1", 0, ssl=tls)
         self._failing_port = failing.sockets[0].getsockname()[1]
         relay = await asyncio.start_server(self.relay, "127.0.0.1", 0)
         self.port = relay.sockets[0].getsockname()[1]

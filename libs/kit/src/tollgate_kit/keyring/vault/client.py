@@ -30,6 +30,8 @@ CONNECT_SECONDS = 2.0
 SLOW_SECONDS = 1.0
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 _CONNECTIONS_MAX = 16
+# An exchange ends by its own bounds well before; a connect, with its handshake, always does.
+_EXCHANGE_SECONDS_MAX = REQUEST_SECONDS + 3 * CONNECT_SECONDS
 # What uses something up. All else is asked once more: a connection that stood idle may have ended.
 _ONCE = frozenset({"unwrap", "login"})
 _KEEPALIVE_SECONDS = 60.0
@@ -65,10 +67,17 @@ class Answer:
     def is_ok(self) -> bool:
         return self.status < HTTPStatus.MULTIPLE_CHOICES
 
-    def part(self, name: str) -> dict[str, Any]:
-        """A member that is an object; empty where it is not there."""
-        found = self.document.get(name)
+    def part(self, *names: str) -> dict[str, Any]:
+        """A member of a member that is an object; empty where it is not there."""
+        found: object = self.document
+        for name in names:
+            found = found.get(name) if isinstance(found, dict) else None
         return found if isinstance(found, dict) else {}
+
+    def says(self, words: str) -> bool:
+        """Whether one of its errors has these words."""
+        errors = self.document.get("errors")
+        return isinstance(errors, list) and any(words in str(error) for error in errors)
 
 
 class VaultClient:
@@ -103,6 +112,8 @@ class VaultClient:
         self._clock = clock
         self._measures = measures
         self.state = state
+        self._free = asyncio.Semaphore(_CONNECTIONS_MAX)
+        self._under_way: set[asyncio.Task[Answer | Condition | None]] = set()
 
     async def request(
         self,
@@ -122,14 +133,54 @@ class VaultClient:
         met: Condition | Answer | None
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                met = await self._exchanged(method, path, headers, content)
-                if met is None and operation not in _ONCE:
-                    met = await self._exchanged(method, path, headers, content)
+                await self._free.acquire()
+                met = await asyncio.shield(self._begun(operation, method, path, headers, content))
         except TimeoutError:
             met = Condition.SLOW
         # Raised out here: an exception of httpx, which holds the request, is no part of it.
         seconds = self._clock.monotonic() - began
         return self._judged(operation, seconds, met or Condition.UNREACHABLE)
+
+    def _begun(
+        self, operation: str, method: str, path: str, headers: dict[str, str], content: bytes | None
+    ) -> asyncio.Task[Answer | Condition | None]:
+        """An exchange that goes on though who wanted it leaves.
+
+        Cancelled, it may leave a connection behind that httpx neither uses nor closes, and that
+        counts among those that it may have.
+        """
+        work = self._asked(method, path, headers, content, is_once=operation in _ONCE)
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Answer | Condition | None]) -> None:
+        self._under_way.discard(task)
+        self._free.release()
+        if not task.cancelled():
+            task.exception()  # who waited for it was told
+
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        content: bytes | None,
+        *,
+        is_once: bool,
+    ) -> Answer | Condition | None:
+        """Ask, and once more where the connection broke; bounded, whoever waits for it."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + REQUEST_SECONDS
+        try:
+            async with asyncio.timeout(_EXCHANGE_SECONDS_MAX):
+                met = await self._exchanged(method, path, headers, content)
+                if met is None and not is_once and loop.time() < until:
+                    met = await self._exchanged(method, path, headers, content)
+        except TimeoutError:
+            return Condition.SLOW
+        return met
 
     async def _exchanged(
         self, method: str, path: str, headers: dict[str, str], content: bytes | None
@@ -179,7 +230,10 @@ class VaultClient:
         return met
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; nobody waits for an answer any more."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._http.aclose()
 
 
@@ -204,5 +258,5 @@ def _unix_s(date: str) -> float | None:
     """An HTTP date; None where it is none."""
     try:
         return parsedate_to_datetime(date).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -8,7 +8,6 @@ for as long as the process lives, the one whose public key it gave; "tlog-2" is 
 
 import asyncio
 import base64
-import binascii
 import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -164,14 +163,15 @@ class VaultKeyring:
         """The version of a key that signs here, and its public half."""
         if name not in self._public:
             path = f"{self._config.transit}/keys/{_NUMBER.sub('', name)}"
-            found = (await self._reader.request("read_key", "GET", path)).part("data")
+            answer = await self._reader.request("read_key", "GET", path)
+            found = answer.part("data")
             version = self._config.key_versions.get(name) or found.get("latest_version")
             if number := _NUMBER.search(name):
                 version = int(number[1])
-            one = found.get("keys", {}).get(str(version))
+            one = answer.part("data", "keys", str(version)).get("public_key")
             if found.get("type") != "ed25519" or not isinstance(version, int) or one is None:
                 raise KeyMissing(f"Vault has no ed25519 key named {name} of this version")
-            self._public[name] = (version, _decoded(one["public_key"], name).reveal_bytes())
+            self._public[name] = (version, _decoded(one, name).reveal_bytes())
         return self._public[name]
 
     async def _unwrapped(self, name: str) -> Secret:
@@ -195,7 +195,7 @@ class VaultKeyring:
         body = {"ciphertext": _PROBE, "context": encoded(b"-")}
         path = f"{self._config.transit}/decrypt/{name}"
         answer = await self._reader.request("decrypt", "POST", path, body)
-        if any("not found" in str(error) for error in answer.document.get("errors", ())):
+        if answer.says("not found"):
             raise KeyMissing(f"Vault has no key named {name}")
         if self._writer is not None:
             await self.encrypt(name, "-", Secret(b""))
@@ -281,5 +281,5 @@ def _result(name: str, result: object) -> Secret | KeyringFault:
 def _decoded(text: object, name: str) -> Secret:
     try:
         return Secret(base64.b64decode(str(text), validate=True))
-    except binascii.Error:
+    except ValueError:
         raise KeyringFault(f"Vault's answer for {name} is not base64") from None

@@ -48,13 +48,13 @@ class SecretIds:
         if self._held is not None:
             return self._held
         if not self._is_wrapped:
-            return read_private(self._file) if is_needed else None
+            return self._read() if is_needed else None
         try:
             if not self._file.exists():
                 return None
         except OSError as error:
             raise KeyringFault(f"{self._file}: {type(error).__name__}") from None
-        wrapping = read_private(self._file)
+        wrapping = self._read()
         if wrapping == self._used:
             return None
         try:
@@ -66,6 +66,13 @@ class SecretIds:
         self._used = wrapping
         self._remove()
         return self._held
+
+    def _read(self) -> Secret:
+        """What stands in the file, which goes into a header. Raises KeyringFault."""
+        found = read_private(self._file)
+        if not found.reveal_bytes().isascii():
+            raise KeyringFault(f"{self._file} holds no secret-id")
+        return found
 
     def judged(self) -> None:
         """Vault has answered a login with what was taken."""

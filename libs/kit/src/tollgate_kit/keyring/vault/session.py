@@ -206,6 +206,8 @@ class Session:
         value, life = granted.get("client_token"), granted.get("lease_duration")
         if not isinstance(value, str) or not isinstance(life, int) or life <= 0:
             raise KeyringFault(f"Vault gave {self.role} no token that ends")
+        if not value.isascii() or not value.isprintable():
+            raise KeyringFault(f"Vault gave {self.role} a token that cannot stand in a header")
         old = self._token
         is_same = old is not None and old.value == Secret(value)
         whole = old.whole_life if old is not None and is_same else float(life)
