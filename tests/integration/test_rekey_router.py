@@ -61,13 +61,18 @@ async def test_a_run_that_was_killed_is_begun_again(world):
 
 
 async def test_a_row_that_nothing_opens_stays_and_is_named(world):
-    """It ends with 1 and says which; every other row is moved, and that one is as it was."""
+    """Nothing is moved and it is named; or, if that was said, all others are, and it is as it was."""
     rows = await world.fill(texts(2))
     spoilt = await world.ring.encrypt(NAME, CONTEXT.format("other"), Secret(CANARY))
     with psycopg.connect(world.dsn) as connection:
         world.insert(connection, "spoilt", spoilt, 50)
-    code, said = await world.rekey("file", "vault")
-    assert (1, True) == (code, "spoilt is opened by neither keyring" in said), said
+    before = world.rows()
+    for step in ("rekey-check", "rekey"):
+        code, said = await world.rekey("file", "vault", step)
+        assert (1, True) == (code, "spoilt is opened by neither keyring" in said), said
+        assert before == world.rows()
+    code, said = await world.rekey("file", "vault", "rekey-rest")
+    assert (0, True) == (code, "spoilt is opened by neither keyring" in said), said
     assert (set(rows), spoilt) == (set(_moved(world)), world.rows()["spoilt"])
     assert (CANARY in said, spoilt in said) == (False, False)
 

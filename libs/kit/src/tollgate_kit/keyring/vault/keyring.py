@@ -11,7 +11,7 @@ import base64
 import binascii
 import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +143,13 @@ class VaultKeyring:
             key = self._macs[name] = await self._unwrapped(name)
         return key
 
-    def wrap_with(self, wrapped: Mapping[str, Path]) -> None:
-        """Unwrap keys for HMAC from these files from now on; what was unwrapped is dropped."""
-        self._wrapped = dict(wrapped)
+    def read_anew(self, config: VaultConfig) -> None:
+        """Believe the authority of the file as it is now, and unwrap keys for HMAC anew.
+
+        Raises KeyringFault, and goes on as before.
+        """
+        self._client.trust(config.ca_file)
+        self._wrapped = dict(config.wrapped)
         self._macs.clear()
 
     async def sign(self, name: str, message: bytes) -> bytes:
