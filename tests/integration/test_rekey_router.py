@@ -77,6 +77,25 @@ async def test_a_row_that_nothing_opens_stays_and_is_named(world):
     assert (CANARY in said, spoilt in said) == (False, False)
 
 
+async def test_an_address_that_is_none_keeps_no_other_row_back(world):
+    """Its key is bound to nothing, is named, and stays; those that are asked with it are moved."""
+    rows = await world.fill(texts(3))
+    code, said = await world.rekey("file", "vault")
+    assert 0 == code, said
+    with psycopg.connect(world.dsn) as connection:
+        connection.execute(
+            "insert into provider (name, protocol, base_url, enabled, create_revision,"
+            " create_unix_ms) values ('q', 'openai.chat', 'no address', true, 3, 1)"
+        )
+        world.insert(connection, "lost", next(iter(world.rows().values())), 50)
+        connection.execute("update provider_key set provider = 'q' where key_id = 'lost'")
+    code, said = await world.rekey("vault", "file", "rekey-rest")
+    assert (0, True) == (code, "lost is opened by neither keyring" in said), said
+    with psycopg.connect(world.dsn) as connection:
+        connection.execute("delete from provider_key where key_id = 'lost'")
+    assert rows == await world.opened()
+
+
 @pytest.mark.parametrize(
     ("beside", "why"),
     [("router", "router is connected to its database: stop it first"), (None, "already")],

@@ -54,7 +54,9 @@ class How:
 
 
 def migrate(home: Home, to: str, logins: VaultLogins, say: Callable[[str], None], how: How) -> None:
-    """Move everything to the other keyring. Raises Fault."""
+    """Move everything to the other keyring. Raises Fault; of two at once, in one of them."""
+    if home.root.is_dir():
+        lock.alone(home.root / "move.lock", f"another move of the keys of {home.root} is under way")
     with lock.SuiteLock(home.lock):
         found = chosen_keyring.remembered(home)
         if found is None:
