@@ -2,6 +2,7 @@
 
 import json
 
+import psycopg
 import pytest
 
 from tests.e2e.test_vault_suite import VaultHome, usual_ports
@@ -69,3 +70,26 @@ def test_a_suite_goes_to_vault_and_comes_back(home, usual_ports):
     keys = (home.root / "audit.vkey").read_text().splitlines()
     assert (2, key.strip()) == (len(keys), keys[1]), "a new key, and the former one after it"
     assert "is file already" in migrated(home, "--from", "vault", "--to", "file")[1]
+
+
+@pytest.mark.timeout(400)
+def test_a_row_that_nothing_opens_is_named_before_anything_moves(home, usual_ports):
+    """The suite goes on with its files, as if nobody had tried; or all others are moved."""
+    there = ("--from", "file", "--to", "vault", "--replace-log-key")
+    with home.up():
+        dsn = (home.root / "secrets" / "router-dsn").read_text()
+        with psycopg.connect(dsn) as connection:
+            connection.execute(
+                "insert into provider_key (key_id, provider, tenant, sealed, create_revision,"
+                " create_unix_ms) select 'spoilt', provider, tenant, sealed, 900000,"
+                " create_unix_ms from provider_key limit 1"
+            )
+    code, said = migrated(home, *there)
+    named = "spoilt is opened by neither keyring"
+    assert (1, True, True) == (code, named in said, "--leave-unreadable" in said), said
+    assert "" == json.loads((home.root / "keyring.json").read_text())["moving"]
+    home.token = ""
+    serves(home)
+    code, said = migrated(home, *there, "--leave-unreadable")
+    assert (0, True) == (code, named in said), said
+    serves(home, *home.there)

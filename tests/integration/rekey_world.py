@@ -128,21 +128,23 @@ class Rekeyed:
             found[key_id] = base64.b64decode(answer["data"]["plaintext"]).decode()
         return found
 
-    async def spawn(self, former: str, present: str) -> asyncio.subprocess.Process:
+    async def spawn(
+        self, former: str, present: str, step: str = "rekey"
+    ) -> asyncio.subprocess.Process:
         """`rekey`, with fresh secret-ids."""
         for login in ("router", "router-admin"):
             setup.deliver(self.vault, login, self.directory)
         to, come_from = self.directory / f"{present}.toml", self.directory / f"{former}.toml"
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tollgate_router", "--config", str(to), "rekey"),
+            *(sys.executable, "-m", "tollgate_router", "--config", str(to), step),
             *("--from", str(come_from)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
 
-    async def rekey(self, former: str, present: str) -> tuple[int, str]:
+    async def rekey(self, former: str, present: str, step: str = "rekey") -> tuple[int, str]:
         """Its exit code, and what it said."""
-        process = await self.spawn(former, present)
+        process = await self.spawn(former, present, step)
         said, _ = await process.communicate()
         return process.returncode or 0, said.decode()
 

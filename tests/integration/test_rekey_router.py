@@ -61,15 +61,39 @@ async def test_a_run_that_was_killed_is_begun_again(world):
 
 
 async def test_a_row_that_nothing_opens_stays_and_is_named(world):
-    """It ends with 1 and says which; every other row is moved, and that one is as it was."""
+    """Nothing is moved and it is named; or, if that was said, all others are, and it is as it was."""
     rows = await world.fill(texts(2))
     spoilt = await world.ring.encrypt(NAME, CONTEXT.format("other"), Secret(CANARY))
     with psycopg.connect(world.dsn) as connection:
         world.insert(connection, "spoilt", spoilt, 50)
-    code, said = await world.rekey("file", "vault")
-    assert (1, True) == (code, "spoilt is opened by neither keyring" in said), said
+    before = world.rows()
+    for step in ("rekey-check", "rekey"):
+        code, said = await world.rekey("file", "vault", step)
+        assert (1, True) == (code, "spoilt is opened by neither keyring" in said), said
+        assert before == world.rows()
+    code, said = await world.rekey("file", "vault", "rekey-rest")
+    assert (0, True) == (code, "spoilt is opened by neither keyring" in said), said
     assert (set(rows), spoilt) == (set(_moved(world)), world.rows()["spoilt"])
     assert (CANARY in said, spoilt in said) == (False, False)
+
+
+async def test_an_address_that_is_none_keeps_no_other_row_back(world):
+    """Its key is bound to nothing, is named, and stays; those that are asked with it are moved."""
+    rows = await world.fill(texts(3))
+    code, said = await world.rekey("file", "vault")
+    assert 0 == code, said
+    with psycopg.connect(world.dsn) as connection:
+        connection.execute(
+            "insert into provider (name, protocol, base_url, enabled, create_revision,"
+            " create_unix_ms) values ('q', 'openai.chat', 'no address', true, 3, 1)"
+        )
+        world.insert(connection, "lost", next(iter(world.rows().values())), 50)
+        connection.execute("update provider_key set provider = 'q' where key_id = 'lost'")
+    code, said = await world.rekey("vault", "file", "rekey-rest")
+    assert (0, True) == (code, "lost is opened by neither keyring" in said), said
+    with psycopg.connect(world.dsn) as connection:
+        connection.execute("delete from provider_key where key_id = 'lost'")
+    assert rows == await world.opened()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.contract.keyring import every
 from tests.contract.keyring.every import NAME
 from tollgate_kit.keyring.base import DecryptFailed, KeyringAway
-from tollgate_kit.keyring.move import ROWS_AT_ONCE, Row, RowsLeft, move
+from tollgate_kit.keyring.move import ROWS_AT_ONCE, Row, RowsLeft, check, move
 from tollgate_kit.keyring.progress import Bar
 from tollgate_kit.secret import Secret
 
@@ -147,6 +147,19 @@ async def test_rows_left_are_named_up_to_a_bound_and_no_fault_is_hidden(pair):
     )
     with pytest.raises(DecryptFailed):
         await other.decrypt(NAME, *table.rows["000"])
+
+
+async def test_a_look_names_what_neither_opens_and_changes_nothing(pair):
+    """Rows of either keyring are well; one of none is named, and no row is replaced."""
+    file, other = pair
+    table = await Table().filled(file, {"a": b"1", "b": b"2"})
+    table.rows["b"] = ("c|b", await other.encrypt(NAME, "c|b", Secret("2")))
+    before = dict(table.rows)
+    await check(table, NAME, former=file, keyring=other, progress=quiet)
+    table.rows["a"] = before["a"] = ("moved", table.rows["a"][1])
+    with pytest.raises(RowsLeft, match=r"^upstream-keys: a is opened by neither keyring$"):
+        await check(table, NAME, former=file, keyring=other, progress=quiet)
+    assert (before, []) == (table.rows, table.replaced)
 
 
 def test_the_bar_is_a_line_a_tenth_without_a_terminal_and_one_line_on_one():

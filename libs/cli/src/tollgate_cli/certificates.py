@@ -83,11 +83,18 @@ def renew(directory: Path, identities: Iterable[str], clock: Clock) -> None:
 
 
 def next_authority(directory: Path, clock: Clock) -> None:
-    """Another authority, which signs from now on; the one before is believed beside it."""
+    """Another authority, which signs from now on; the one before is believed beside it.
+
+    Cut short between its two files, the one before goes on signing.
+    """
     now = dt.datetime.fromtimestamp(clock.unix_ms() / 1000, dt.UTC)
     before = state_file.read_bytes(directory / "ca.pem", "")
     authority = _new_authority(now)
-    _save(directory / "ca.pem", directory / "ca-key.pem", *authority, also=before)
+    certificate, key = pem(*authority)
+    # In this order: the key's certificate is among those that are believed, whichever key it is.
+    write_private(directory / "ca.pem", certificate + before)
+    (directory / "ca.pem").chmod(0o644)
+    write_private(directory / "ca-key.pem", key)
 
 
 def believe_one_authority(directory: Path) -> None:
@@ -205,14 +212,15 @@ def broken(ca: Path, cert: Path, key: Path) -> Path | None:
 
 def _load(cert: Path, key: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
     try:
-        certificate = x509.load_pem_x509_certificate(state_file.read_bytes(cert, ""))
+        found = x509.load_pem_x509_certificates(state_file.read_bytes(cert, ""))
         private = serialization.load_pem_private_key(state_file.read_bytes(key, ""), password=None)
     except _SPOILT:
         return None
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         return None
     # A crash between two writes may leave a certificate beside another one's key.
-    return (certificate, private) if certificate.public_key() == private.public_key() else None
+    public = private.public_key()
+    return next(((one, private) for one in found if one.public_key() == public), None)
 
 
 def pem(certificate: x509.Certificate, private: ec.EllipticCurvePrivateKey) -> tuple[bytes, bytes]:

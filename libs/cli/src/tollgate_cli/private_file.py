@@ -29,6 +29,21 @@ def write_private(path: Path, content: str | bytes) -> None:
         raise
 
 
+def before(path: Path) -> Path:
+    """Where a secret's former value stands while it is changed."""
+    return path.with_suffix(".before")
+
+
+def write_new(path: Path, content: str) -> None:
+    """As write_private(), but of several at once one succeeds. Raises FileExistsError."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        write_private(fresh, content)
+        os.link(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
 def kept_secret(path: Path, *, mode: int = 0o600) -> str:
     """The secret in a file; made at random when there is none yet. Raises Fault if it is spoilt."""
     # A link that leads nowhere is not "none yet": what it led to may hold the true one.

@@ -4,12 +4,14 @@ python -m tollgate_audit --config FILE            serve
 python -m tollgate_audit --config FILE migrate    bring the database to this program's version
 python -m tollgate_audit --config FILE vkey       print the log's verifier key
 python -m tollgate_audit --config FILE rekey --from FORMER_FILE    move to another keyring
+    (rekey-check only looks; rekey-rest leaves what nothing opens)
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
@@ -39,6 +41,7 @@ from tollgate_kit.config import PostgresConfig
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring.base import Keyring
 from tollgate_kit.keyring.open import at_reload, names_of, open_keyring
+from tollgate_kit.keyring.rekey import Step
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -150,7 +153,9 @@ async def _migrate(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
 
 def main() -> int:
     commands = {"serve": serve, "migrate": _migrate, "vkey": _vkey}
-    return service_process.run("audit", AuditConfig, commands, {"rekey": rekey})
+    return service_process.run(
+        "audit", AuditConfig, commands, {step.value: partial(rekey, step=step) for step in Step}
+    )
 
 
 if __name__ == "__main__":

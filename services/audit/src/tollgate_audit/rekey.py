@@ -8,7 +8,6 @@ before the former one is listed, for nobody could verify the checkpoints that it
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from psycopg import AsyncConnection
@@ -21,9 +20,9 @@ from tollgate_audit.log.signer import KEYRING_KEY as LOG_KEY
 from tollgate_audit.subject_keys import KEYRING_KEY, encryption_context
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.keyring.base import Keyring
-from tollgate_kit.keyring.move import Row, move
+from tollgate_kit.keyring.move import Row
 from tollgate_kit.keyring.open import names_of, open_keyring
-from tollgate_kit.keyring.progress import Bar
+from tollgate_kit.keyring.rekey import Step, rekey_rows
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -37,7 +36,9 @@ class LogKeyChanges(Exception):  # noqa: N818 - it is what was found
     """The present keyring has another log key, and the former one is not listed."""
 
 
-async def rekey(former: AuditConfig, config: AuditConfig, log: Log, life: Lifecycle) -> None:
+async def rekey(
+    former: AuditConfig, config: AuditConfig, log: Log, life: Lifecycle, *, step: Step
+) -> None:
     """Do it once. Raises LogKeyChanges, InUse, KeyringFault, RowsLeft, Altered, psycopg.Error."""
     old, new = [await _opened(one, log, life) for one in (former, config)]
     old_signer = await signer_of(old, former)
@@ -50,10 +51,11 @@ async def rekey(former: AuditConfig, config: AuditConfig, log: Log, life: Lifecy
     dsn = Secret(config.owner.dsn_path.read_text("utf-8").strip())
     async with alone(dsn, beside=POOL_NAME) as connection:
         rows = SubjectKeyRows(connection)
-        bar = Bar("subject keys", sys.stderr)
-        moved = await move(rows, KEYRING_KEY, former=old, keyring=new, progress=bar)
+        moved = await rekey_rows(
+            step, rows, KEYRING_KEY, former=old, keyring=new, title="subject keys"
+        )
         marked = 0
-        if old_signer.verifier_key != new_signer.verifier_key:
+        if step is not Step.CHECK and old_signer.verifier_key != new_signer.verifier_key:
             old_mac, new_mac = [EntryMac(*await one.secrets()) for one in (old_signer, new_signer)]
             marked = await rights.mark_anew(connection, old_mac, new_mac)
     log.info("rekeyed", key=KEYRING_KEY, moved=moved, marked=marked)

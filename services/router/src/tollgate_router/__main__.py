@@ -16,6 +16,7 @@ from tollgate_kit.hmac_key import HmacKeys
 from tollgate_kit.ids import Ids
 from tollgate_kit.keyring.base import Keyring, Kind
 from tollgate_kit.keyring.open import mac_keys, names_of, open_keyring, take_at_reload
+from tollgate_kit.keyring.rekey import Step
 from tollgate_kit.lifecycle import Lifecycle, core_task
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -172,7 +173,7 @@ def main() -> int:
         "router",
         Config,
         {"serve": serve, "migrate": partial(migrate, PACKAGE)},
-        {"rekey": rekey},
+        {step.value: partial(rekey, step=step) for step in Step},
     )
 
 

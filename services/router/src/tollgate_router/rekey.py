@@ -4,15 +4,14 @@ While router is stopped: it would go on with what its own keyring does not open.
 tollgate_kit.keyring.move; a run that was ended is begun again, and nothing is lost.
 """
 
-import sys
 from collections.abc import Sequence
 
 from psycopg import AsyncConnection
 
 from tollgate_kit.clock import SystemClock
-from tollgate_kit.keyring.move import Row, move
+from tollgate_kit.keyring.move import Row
 from tollgate_kit.keyring.open import open_keyring
-from tollgate_kit.keyring.progress import Bar
+from tollgate_kit.keyring.rekey import Step, rekey_rows
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
@@ -25,7 +24,7 @@ from tollgate_router.providers.provider_keys import KEYRING_KEY
 POOL_NAME = "router"
 
 
-async def rekey(former: Config, config: Config, log: Log, life: Lifecycle) -> None:
+async def rekey(former: Config, config: Config, log: Log, life: Lifecycle, *, step: Step) -> None:
     """Do it once. Raises InUse, KeyringFault, RowsLeft, or psycopg.OperationalError."""
     old, new = [
         await open_keyring(
@@ -41,8 +40,9 @@ async def rekey(former: Config, config: Config, log: Log, life: Lifecycle) -> No
     ]
     async with alone(config.postgres.dsn, beside=POOL_NAME) as connection:
         rows = ProviderKeyRows(connection)
-        bar = Bar("upstream keys", sys.stderr)
-        moved = await move(rows, KEYRING_KEY, former=old, keyring=new, progress=bar)
+        moved = await rekey_rows(
+            step, rows, KEYRING_KEY, former=old, keyring=new, title="upstream keys"
+        )
     log.info("rekeyed", key=KEYRING_KEY, moved=moved)
 
 

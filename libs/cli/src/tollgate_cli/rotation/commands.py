@@ -37,6 +37,10 @@ def rotate_upstream_key(
 
     What the old ones could do ends at the provider, where you delete them.
     """
+    # Two at once would each leave a key of their own. Of operators elsewhere this knows nothing.
+    from tollgate_cli.rotation.running import alone
+
+    alone(Home.from_environment())
 
     async def work(operator: Operator) -> tuple[str, list[str]]:
         return await upstream_keys.rotate(operator, name, key_file)

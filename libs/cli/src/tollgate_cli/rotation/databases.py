@@ -9,7 +9,8 @@ import secrets
 import psycopg
 from psycopg import sql
 
-from tollgate_cli.private_file import secret, write_private
+from tollgate_cli.fault import Fault
+from tollgate_cli.private_file import before, secret, write_private
 from tollgate_cli.rotation.running import Running
 from tollgate_cli.suite.engines import postgres
 
@@ -17,6 +18,9 @@ from tollgate_cli.suite.engines import postgres
 def rotate(running: Running) -> list[str]:
     """Give every role a new password; the names of the roles. Raises Fault, OperationalError."""
     home, port = running.home, running.port("postgres")
+    # What a run before was cut short in is put right.
+    if not running.postgres().ready():
+        raise Fault("PostgreSQL does not answer", "`tollgate status` shows how it is")
     done = []
     with psycopg.connect(running.postgres().dsn(), autocommit=True) as connection:
         for name in running.topology.database_owners:
@@ -36,14 +40,14 @@ def rotate(running: Running) -> list[str]:
 def _superuser(running: Running) -> None:
     """The password that only this command and the suite's start know."""
     path = running.superuser_password
-    before = path.with_suffix(".before")
-    write_private(before, secret(path))
+    former = before(path)
+    write_private(former, secret(path))
     password = secrets.token_urlsafe(32)
     with psycopg.connect(running.postgres().dsn()) as connection:
         _alter(connection, postgres.SUPERUSER, password)
         # Before the commit: a file that says the new one too early has a copy of the old beside it.
         write_private(path, password)
-    before.unlink()
+    former.unlink()
 
 
 def _alter(connection: psycopg.Connection, role: str, password: str) -> None:

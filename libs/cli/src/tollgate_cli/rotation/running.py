@@ -26,13 +26,19 @@ _POLL_S = 0.05
 _REMEDY = "`tollgate up` starts it; the command works on a running suite"
 
 
+def alone(home: Home) -> None:
+    """Be the only rotation of this home until this process ends. Raises Fault."""
+    if home.root.is_dir():
+        lock.alone(home.root / "rotation.lock", "another rotation is under way")
+
+
 class Running:
     """One running suite."""
 
     def __init__(self, home: Home) -> None:
         """Raises Fault when none runs."""
         # For as long as this process lives: two at once would each make a version of their own.
-        self._alone = lock.alone(home.root / "rotation.lock", "another rotation is under way")
+        alone(home)
         says = suite_status.described(home)
         if says.problem or not says.services:
             raise Fault(says.problem or f"no suite runs in {home.root}", _REMEDY)

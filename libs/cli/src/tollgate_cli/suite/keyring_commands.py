@@ -28,6 +28,10 @@ def keyring_migrate(
         bool,
         typer.Option("--replace-log-key", help="Vault's own log key has signed nothing."),
     ] = False,
+    leave_unreadable: Annotated[
+        bool,
+        typer.Option("--leave-unreadable", help="Rows that neither keyring opens stay, named."),
+    ] = False,
     address: Annotated[
         str | None, typer.Option("--vault-addr", help="Default: $VAULT_ADDR.")
     ] = None,
@@ -53,7 +57,8 @@ def keyring_migrate(
     logins = vault_logins.at_vault(before, asked)
     # No process that moves rows is to find an operator's token in its environment.
     os.environ.pop("VAULT_TOKEN", None)
-    keyring_migration.migrate(home, to, logins, print, replace=replace_log_key)
+    how = keyring_migration.How(replace_log_key, leave_unreadable)
+    keyring_migration.migrate(home, to, logins, print, how)
     print(hint.typed(f"the keys are in {to}; start it: `tollgate up --keyring {to}`"))
     if to == VAULT:
         print(

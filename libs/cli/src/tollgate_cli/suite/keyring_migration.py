@@ -35,6 +35,7 @@ from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring import file as keyring_file
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.keyring.file import FileKeyring
+from tollgate_kit.keyring.rekey import Step
 from tollgate_kit.secret import Secret
 
 _STORES = ("router", "audit")
@@ -42,10 +43,20 @@ _REKEY_TIMEOUT_S = 24 * 3600.0
 _MACS = {name: service for service in service_keys.KEYS for name in service_keys.wrapped(service)}
 
 
-def migrate(
-    home: Home, to: str, logins: VaultLogins, say: Callable[[str], None], *, replace: bool
-) -> None:
-    """Move everything to the other keyring. Raises Fault."""
+@dataclasses.dataclass(frozen=True)
+class How:
+    """What an operator allows."""
+
+    # Vault's own log key, which signed nothing, goes.
+    replace_log_key: bool
+    # Rows that neither keyring opens stay behind.
+    leave_unreadable: bool
+
+
+def migrate(home: Home, to: str, logins: VaultLogins, say: Callable[[str], None], how: How) -> None:
+    """Move everything to the other keyring. Raises Fault; of two at once, in one of them."""
+    if home.root.is_dir():
+        lock.alone(home.root / "move.lock", f"another move of the keys of {home.root} is under way")
     with lock.SuiteLock(home.lock):
         found = chosen_keyring.remembered(home)
         if found is None:
@@ -59,18 +70,25 @@ def migrate(
             say("going back: the keys that services keep in memory are there")
         elif to == VAULT:
             require_first_versions(home)
+            # An older home that did not say, and now has wrapped keys, would not be known again.
+            chosen_keyring.remember(home, found)
             say("moving the keys that services keep in memory")
-            _keys_to_vault(home, logins, replace=replace)
+            _keys_to_vault(home, logins, replace=how.replace_log_key)
         else:
             say("moving the keys that services keep in memory")
             _keys_to_files(home, logins)
-        if found.kind != to:
-            chosen_keyring.remember(home, dataclasses.replace(former, moving=to))
         with _postgres(home, logins) as ports:
+            if not how.leave_unreadable:
+                for name in _STORES:
+                    say(f"looking at what {name} stores")
+                    logins.deliver(home)
+                    _rekey(home, name, ports, former, present, Step.CHECK)
+            if found.kind != to:
+                chosen_keyring.remember(home, dataclasses.replace(former, moving=to))
             for name in _STORES:
                 say(f"moving what {name} stores")
                 logins.deliver(home)
-                _rekey(home, name, ports, former, present)
+                _rekey(home, name, ports, former, present, Step.REST)
         chosen_keyring.remember(home, present)
 
 
@@ -161,8 +179,10 @@ def _postgres(home: Home, logins: VaultLogins) -> Iterator[Ports]:
         child.stop(timeout_s=30)
 
 
-def _rekey(home: Home, name: str, ports: Ports, former: Chosen, present: Chosen) -> None:
-    """Has the service move what it stores, by its own rights; its bar is shown."""
+def _rekey(
+    home: Home, name: str, ports: Ports, former: Chosen, present: Chosen, step: Step
+) -> None:
+    """Has the service look at or move what it stores, by its own rights; its bar is shown."""
     paths = []
     for which, chosen in (("former", former), ("present", present)):
         places = LocalPlaces(home, ports.address, ports.metrics_address, chosen)
@@ -170,7 +190,7 @@ def _rekey(home: Home, name: str, ports: Ports, former: Chosen, present: Chosen)
         path = home.run / f"{name}-{which}.toml"
         write_private(path, toml_text.render(documents[name]))
         paths.append(str(path))
-    argv = [sys.executable, "-m", f"tollgate_{name}", "--config", paths[1], "rekey"]
+    argv = [sys.executable, "-m", f"tollgate_{name}", "--config", paths[1], step.value]
     log = home.log(f"{name}-rekey")
     with log.open("wb") as output:
         done = subprocess.run(
@@ -179,6 +199,12 @@ def _rekey(home: Home, name: str, ports: Ports, former: Chosen, present: Chosen)
             stdout=output,
             check=False,
             timeout=_REKEY_TIMEOUT_S,
+        )
+    if done.returncode and step is Step.CHECK:
+        raise Fault(
+            f"not all that {name} stores could be opened: no row was moved",
+            "put back the keyring or the rows that are named; or `--leave-unreadable` moves all "
+            f"others, and the named ones stay as they are; log: {log}",
         )
     if done.returncode:
         raise Fault(f"what {name} stores could not all be moved", f"run this again; log: {log}")

@@ -14,7 +14,7 @@ from hvac import exceptions
 
 from tollgate_cli import state_file
 from tollgate_cli.fault import Fault
-from tollgate_cli.private_file import write_private
+from tollgate_cli.private_file import write_new, write_private
 from tollgate_cli.vault import wanted
 
 # As the policies of delivery say.
@@ -66,19 +66,27 @@ def wrap_key(client: Any, name: str, out: Path, *, mount: str, key_file: Path | 
     if name not in wanted.WRAPPED_KEYS:
         raise Fault(f"{name} is no wrapped key", f"one of: {', '.join(wanted.WRAPPED_KEYS)}")
     if os.path.lexists(out):
-        raise Fault(
-            f"{out} is there already, and is not replaced",
-            "what its key authenticated would be lost: name another file, or move this one away",
-        )
+        raise _is_there(out)
     transit = client.secrets.transit
     if key_file is None:
         answer = transit.generate_data_key(name, key_type="wrapped", bits=256, mount_point=mount)
     else:
         text = base64.b64encode(_key(key_file)).decode()
         answer = transit.encrypt_data(name, plaintext=text, mount_point=mount)
-    write_private(out, answer["data"]["ciphertext"] + "\n")
+    try:
+        write_new(out, answer["data"]["ciphertext"] + "\n")
+    except FileExistsError:
+        # Another who wrapped one at the same time was first.
+        raise _is_there(out) from None
     # It says nothing to whom Vault does not open it.
     out.chmod(0o444)
+
+
+def _is_there(out: Path) -> Fault:
+    return Fault(
+        f"{out} is there already, and is not replaced",
+        "what its key authenticated would be lost: name another file, or move this one away",
+    )
 
 
 def _key(file: Path) -> bytes:

@@ -37,7 +37,8 @@ def unwrapped(client: Any, mount: str, name: str, ciphertext: str) -> Secret:
 def import_log_key(client: Any, mount: str, key: Secret, *, replace: bool) -> None:
     """Make Vault sign with the log's present key. Raises Fault.
 
-    `replace`: Vault has another that it made itself, and that has signed nothing.
+    `replace`: Vault has another that has signed nothing. One that was imported stays as a former
+    version of the key.
     """
     signing = Ed25519PrivateKey.from_private_bytes(key.reveal_bytes())
     path = f"/v1/{mount}/keys/{LOG_KEY}"
@@ -50,13 +51,14 @@ def import_log_key(client: Any, mount: str, key: Secret, *, replace: bool) -> No
         public = signing.public_key().public_bytes_raw()
         if base64.b64decode(newest) == public:
             return
-        if found.get("imported_key"):
+        if found.get("imported_key") and replace:
             _import(client, mount, f"{path}/import_version", signing, {})
             return
         if not replace:
             raise Fault(
-                f"Vault has a log key of its own, {mount}/{LOG_KEY}, which would be lost",
-                "if it has signed nothing (`tollgate vault init` made it): --replace-log-key",
+                f"Vault has another log key, {mount}/{LOG_KEY}, which would not sign any more",
+                "if it has signed nothing (`tollgate vault init` made it, or it was imported for a "
+                "suite that is gone): --replace-log-key",
             )
         client.adapter.post(f"{path}/config", json={"deletion_allowed": True})
         client.adapter.delete(path)

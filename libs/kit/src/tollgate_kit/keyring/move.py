@@ -2,12 +2,14 @@
 
 Promises: a row is replaced only by what the new keyring has opened to the same plaintext, and only
 while it is what was read; one that the new keyring opens already is left alone, so that a run that
-was ended in any way is begun again; a row that neither opens stays as it is, and is named.
+was ended in any way is begun again; a row that neither opens stays as it is, and is named, by
+`check` before anything is moved.
 Plaintexts are in this process's memory alone.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +17,7 @@ from tollgate_kit.keyring.base import DecryptFailed, Keyring, KeyringFault
 
 ROWS_AT_ONCE = 64
 _NAMED_MAX = 20
+_NEITHER = "is opened by neither keyring"
 # How many rows were looked at, and of how many.
 Progress = Callable[[int, int], None]
 
@@ -45,20 +48,53 @@ class Rows(Protocol):
 
 
 class RowsLeft(Exception):  # noqa: N818 - it is what was found
-    """Rows that neither keyring opens, or that changed meanwhile. All others were moved."""
+    """Rows that neither keyring opens, or that changed meanwhile; by their ids."""
+
+    def __init__(self, told: str, moved: int | None = None) -> None:
+        """`moved`: how many others were moved now, if these are left for being opened by none."""
+        super().__init__(told)
+        self.moved = moved
+
+
+async def check(
+    rows: Rows, name: str, *, former: Keyring, keyring: Keyring, progress: Progress
+) -> None:
+    """Open every row with either keyring, and change none. Raises KeyringFault, RowsLeft."""
+
+    async def opened(row: Row) -> int:
+        for one in (former, keyring):
+            with contextlib.suppress(DecryptFailed):
+                await one.decrypt(name, row.context, row.encrypted)
+                return 0
+        raise RowsLeft(_NEITHER)
+
+    await _each(rows, name, opened, progress)
 
 
 async def move(
     rows: Rows, name: str, *, former: Keyring, keyring: Keyring, progress: Progress
 ) -> int:
-    """Move every row of one key; how many were moved now. Raises KeyringFault, RowsLeft."""
-    total, seen, moved = await rows.count(), 0, 0
+    """Move every row of one key; how many were moved now. Raises KeyringFault, RowsLeft.
+
+    All rows but those left are moved by then.
+    """
+
+    async def moved(row: Row) -> int:
+        return int(await _moved(rows, row, name, former, keyring))
+
+    return await _each(rows, name, moved, progress)
+
+
+async def _each(
+    rows: Rows, name: str, visit: Callable[[Row], Awaitable[int]], progress: Progress
+) -> int:
+    """Visit every row, some at once; the sum. Raises RowsLeft once all were visited."""
+    total, seen, found = await rows.count(), 0, 0
     left: list[str] = []
     last: str | None = None
     progress(0, total)
     while batch := await rows.after(last, ROWS_AT_ONCE):
-        tries = (_moved(rows, row, name, former, keyring) for row in batch)
-        answers = await asyncio.gather(*tries, return_exceptions=True)
+        answers = await asyncio.gather(*map(visit, batch), return_exceptions=True)
         # All of a batch have ended before a fault ends the run: none is stored unseen.
         for row, answer in zip(batch, answers, strict=True):
             if isinstance(answer, RowsLeft):
@@ -66,13 +102,14 @@ async def move(
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                moved += answer
+                found += answer
         last, seen = batch[-1].row_id, seen + len(batch)
         progress(seen, max(seen, total))
     if left:
         more = f", and {len(left) - _NAMED_MAX} more" if len(left) > _NAMED_MAX else ""
-        raise RowsLeft(f"{name}: {', '.join(left[:_NAMED_MAX])}{more}")
-    return moved
+        told = f"{name}: {', '.join(left[:_NAMED_MAX])}{more}"
+        raise RowsLeft(told, found if all(one.endswith(_NEITHER) for one in left) else None)
+    return found
 
 
 async def _moved(rows: Rows, row: Row, name: str, former: Keyring, keyring: Keyring) -> bool:
@@ -86,7 +123,7 @@ async def _moved(rows: Rows, row: Row, name: str, former: Keyring, keyring: Keyr
     try:
         plaintext = await former.decrypt(name, row.context, row.encrypted)
     except DecryptFailed:
-        raise RowsLeft("is opened by neither keyring") from None
+        raise RowsLeft(_NEITHER) from None
     encrypted = await keyring.encrypt(name, row.context, plaintext)
     if await keyring.decrypt(name, row.context, encrypted) != plaintext:
         raise KeyringFault(f"what was encrypted with {name} opens to something else")

@@ -67,7 +67,7 @@ def _anew(keyring: Keyring, config: KeyringConfig) -> Keyring:
     if isinstance(keyring, FileKeyring):
         return FileKeyring.open(config)
     if isinstance(keyring, VaultKeyring) and config.vault is not None:
-        keyring.wrap_with(config.vault.wrapped)
+        keyring.read_anew(config.vault)
     return keyring
 
 

@@ -121,6 +121,10 @@ class EmbeddedPostgres:
                 connection.execute("SELECT 1")
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error) and self._holds_the_port():
+                if private_file.before(self._password_file).exists():
+                    # A change was cut short before its commit: the file says it too early.
+                    private_file.before(self._password_file).replace(self._password_file)
+                    return self.ready()
                 home = self._directory.parent
                 raise Fault(
                     f"{self._password_file} was altered: PostgreSQL refuses the password in it",

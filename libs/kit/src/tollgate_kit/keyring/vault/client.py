@@ -93,10 +93,31 @@ class VaultClient:
         state: ServerState,
     ) -> None:
         """Raises KeyringFault for an address or an authority that is none."""
+        self._address = address
+        self._authority = _read(ca_file)
+        self._http = self._opened(ca_file)
+        self._ending: set[asyncio.Task[None]] = set()
+        self._free = asyncio.Semaphore(_CONNECTIONS_MAX)
+        self._under_way: set[asyncio.Task[Answer | Condition | None]] = set()
+        self._clock = clock
+        self._measures = measures
+        self.state = state
+
+    def trust(self, ca_file: Path) -> None:
+        """Believe what stands in the file now, from the next request on. Raises KeyringFault."""
+        authority = _read(ca_file)
+        if authority == self._authority:
+            return
+        former, self._http, self._authority = self._http, self._opened(ca_file), authority
+        ending = asyncio.get_running_loop().create_task(_end(former))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    def _opened(self, ca_file: Path) -> httpx.AsyncClient:
         try:
             trusted = ssl.create_default_context(cafile=str(ca_file))
-            self._http = httpx.AsyncClient(
-                base_url=f"{address.rstrip('/')}/v1/",
+            return httpx.AsyncClient(
+                base_url=f"{self._address.rstrip('/')}/v1/",
                 verify=trusted,
                 trust_env=False,
                 # Shorter than the whole: a handshake that is cancelled leaves its socket open.
@@ -109,11 +130,6 @@ class VaultClient:
             raise KeyringFault(f"{ca_file}: {type(error).__name__}") from None
         except httpx.InvalidURL:
             raise KeyringFault("the address of Vault is no URL") from None
-        self._clock = clock
-        self._measures = measures
-        self.state = state
-        self._free = asyncio.Semaphore(_CONNECTIONS_MAX)
-        self._under_way: set[asyncio.Task[Answer | Condition | None]] = set()
 
     async def request(
         self,
@@ -231,10 +247,26 @@ class VaultClient:
 
     async def close(self) -> None:
         """Close every connection; nobody waits for an answer any more."""
-        for task in self._under_way:
+        tasks = (*self._under_way, *self._ending)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._http.aclose()
+
+
+def _read(ca_file: Path) -> bytes:
+    try:
+        return ca_file.read_bytes()
+    except OSError as error:
+        raise KeyringFault(f"{ca_file}: {type(error).__name__}") from None
+
+
+async def _end(former: httpx.AsyncClient) -> None:
+    """Close it once the last request that was given to it has ended; at once if cancelled."""
+    try:
+        await asyncio.sleep(REQUEST_SECONDS)
+    finally:
+        await former.aclose()
 
 
 def encoded(data: bytes) -> str:

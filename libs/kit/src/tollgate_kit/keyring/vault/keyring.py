@@ -10,7 +10,7 @@ import asyncio
 import base64
 import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +142,13 @@ class VaultKeyring:
             key = self._macs[name] = await self._unwrapped(name)
         return key
 
-    def wrap_with(self, wrapped: Mapping[str, Path]) -> None:
-        """Unwrap keys for HMAC from these files from now on; what was unwrapped is dropped."""
-        self._wrapped = dict(wrapped)
+    def read_anew(self, config: VaultConfig) -> None:
+        """Believe the authority of the file as it is now, and unwrap keys for HMAC anew.
+
+        Raises KeyringFault, and goes on as before.
+        """
+        self._client.trust(config.ca_file)
+        self._wrapped = dict(config.wrapped)
         self._macs.clear()
 
     async def sign(self, name: str, message: bytes) -> bytes:

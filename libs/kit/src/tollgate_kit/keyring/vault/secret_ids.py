@@ -2,7 +2,8 @@
 
 A wrapped one is good once, and for minutes. Promises: it is unwrapped only if Vault says that it
 was made by this role's own path, and lately; that it was unwrapped by somebody else is a fault that
-says so; its file is removed. What was unwrapped is kept only until Vault has judged a login by it.
+says so. Its file is removed, whoever used it up: who starts services sees that one is needed. What
+was unwrapped is kept only until Vault has judged a login by it.
 """
 
 import contextlib
@@ -61,10 +62,9 @@ class SecretIds:
             await self._check(wrapping)
             self._held = await self._unwrap(wrapping)
         except SecretIdTaken:
-            self._used = wrapping
+            self._used_up(wrapping)
             raise
-        self._used = wrapping
-        self._remove()
+        self._used_up(wrapping)
         return self._held
 
     def _read(self) -> Secret:
@@ -113,9 +113,13 @@ class SecretIds:
             f"{self._file} is good no more: somebody else has unwrapped it, or it came too late"
         )
 
-    def _remove(self) -> None:
+    def _used_up(self, wrapping: Secret) -> None:
+        self._used = wrapping
         try:
-            self._file.unlink(missing_ok=True)
+            # The next one may have been delivered meanwhile.
+            with contextlib.suppress(KeyringFault):
+                if read_private(self._file) == wrapping:
+                    self._file.unlink(missing_ok=True)
         except OSError as error:
             # A read-only mount: what stands in it is used up.
             self._log.warning("vault.secret_id_file_stays", error=type(error).__name__)

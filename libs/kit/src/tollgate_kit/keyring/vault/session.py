@@ -2,14 +2,15 @@
 
 Promises: a token is renewed at two thirds of its life; a fresh secret-id is taken up at once,
 without a restart, so that a token never has to reach its last end; who is refused asks whether its
-token is dead, and logs in once more if there is something to do it with. A token that was refused
+token is dead, and logs in once more if there is something to do it with; one that only may not be
+renewed is used until its end. A token that was refused
 is tried again until its end: its policy may come back. All of it is bounded, none ends the process.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tollgate_kit.clock import Clock
@@ -25,6 +26,8 @@ START_ATTEMPTS = 8
 START_RETRY_SECONDS = 1.0
 # After a login that Vault refused, with a secret-id that is not used up by it.
 LOGIN_RETRY_SECONDS = 10.0
+# After a renewal that was refused to a token that works.
+RENEW_RETRY_SECONDS = 10.0
 REVOKE_SECONDS = 2.0
 RENEW_AT = 2 / 3
 # Of a token's life: replicas that began together do not renew together.
@@ -228,7 +231,13 @@ class Session:
                 "renew", "POST", "auth/token/renew-self", token=token.value, body={}
             )
         except VaultRefused:
-            self._refuse(token)
+            if await self._is_dead(token):
+                self._refuse(token)
+            elif self._token is token:
+                # It works until its end: a fresh secret-id is wanted by then.
+                self._token = replace(token, renew_at=began + RENEW_RETRY_SECONDS)
+                self._is_last = True
+                self._say("vault.renewal_denied", ends_in_s=round(self.ttl_seconds()))
             return
         if self._token is not token:
             return

@@ -1,0 +1,109 @@
+"""`kill -9` after any step of a `tollgate rotate`: run again it ends well, and calls go on."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.chaos.steady import Steady
+from tests.chaos.test_rotation import provider_of
+from tests.integration.trust.test_stores import superuser
+from tests.live import Live, own_suite, wait_until
+
+TREE = Path(__file__).parents[2]
+STEPS_MAX = 80
+PER_SECOND = 20
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with own_suite(tmp_path_factory.mktemp("cut-short")) as live:
+        yield live
+
+
+@pytest.fixture(scope="module")
+def model(own: Live) -> str:
+    return own.model("demo-gpt")
+
+
+def cut_short(own: Live, after: int, *arguments: str, stdin: str) -> int:
+    """Ended after so many steps; its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.chaos.cut_short", str(after), "rotate", *arguments],
+        env={"TOLLGATE_HOME": str(own.suite.home.root), "PATH": "/usr/bin:/bin"},
+        cwd=TREE,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode in (0, -signal.SIGKILL), (after, done.stdout, done.stderr)
+    return done.returncode
+
+
+def reconnected(own: Live) -> None:
+    """Have the services connect to PostgreSQL anew, with what their files say."""
+    with superuser(own) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where usename <> current_user and usename is not null"
+        )
+
+
+# Another authority is waited for some seconds in each run: what is between its first steps and its
+# last is what the line above it does.
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("arguments", "steps"),
+    [
+        (("postgres-passwords",), STEPS_MAX),
+        (("redis-password",), STEPS_MAX),
+        (("certificates",), STEPS_MAX),
+        (("certificates", "--authority"), 5),
+        (("reservation",), STEPS_MAX),
+        (("pepper",), STEPS_MAX),
+        (("upstream-key",), STEPS_MAX),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
+)
+def test_run_again_it_ends_well(own, model, arguments, steps):
+    """Wherever it was cut: the same command once more ends with 0, and no call has failed."""
+    key = own.key(own.tenant(10_000), requests_per_minute=1_000_000)
+    stdin = ""
+    if arguments == ("upstream-key",):
+        arguments, stdin = (*arguments, provider_of(own, model)), own.provider_key
+    address = own.suite.address("edge-api")
+    cuts = 0
+    with Steady(address, key.text, model, per_second=PER_SECOND) as steady:
+        for after in range(1, steps + 1):
+            if cut_short(own, after, *arguments, stdin=stdin) == 0:
+                break
+            cuts = after
+            again = own.cli("rotate", *arguments, stdin=stdin)
+            assert 0 == again.returncode, (after, again.stdout, again.stderr)
+    assert cuts >= 3, "it was cut nowhere"
+    assert {"200"} == set(steady.ends), steady.ends
+    own.close()
+    reconnected(own)
+    wait_until(lambda: own.call(key, model).status_code == 200, 15)
+
+
+def test_a_password_that_was_not_committed_is_not_kept(own):
+    """Of the superuser: the file that says a password too early is put right by the next command."""
+    path = own.suite.home.secrets / "postgres-superuser"
+    good = path.read_text()
+    path.with_suffix(".before").write_text(good)
+    path.write_text("never-committed-" + "x" * 20)
+    with pytest.raises(psycopg.OperationalError), superuser(own):
+        pass
+    again = own.cli("rotate", "postgres-passwords")
+    assert 0 == again.returncode, again.stderr
+    assert not path.with_suffix(".before").exists()
+    assert path.read_text() != good
+    with superuser(own) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
