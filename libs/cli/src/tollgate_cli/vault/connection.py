@@ -8,6 +8,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def connected(place: Place) -> Iterator[Any]:
     )
     # What the environment says of proxies and of passwords by host is not meant for Vault.
     client.session.trust_env = False
-    client.session.hooks["response"] = [_stay]
+    client.session.hooks["response"] = [_stay, _is_vaults]
     try:
         yield client
     except exceptions.VaultError as error:
@@ -77,6 +78,22 @@ def _stay(response: Any, **_arguments: Any) -> None:
         raise Fault(
             f"Vault sends this request on to {response.headers['location']}",
             "name the active one with --address",
+        )
+
+
+def _is_vaults(response: Any, **_arguments: Any) -> None:
+    """What answers in words that are not Vault's is some other server. Raises Fault."""
+    if not response.ok or response.status_code == HTTPStatus.NO_CONTENT:
+        return
+    try:
+        document = response.json()
+    except (ValueError, RecursionError):
+        document = None
+    # Every answer that Vault gives to a request has an id; what there is to know is an object.
+    if not isinstance(document, dict) or "request_id" not in document:
+        raise Fault(
+            f"what answers at {response.url.partition('/v1/')[0]} is no Vault",
+            "name Vault itself with --address, not what stands before it or beside it",
         )
 
 
