@@ -86,7 +86,7 @@ def test_run_again_it_ends_well(own, model, arguments, steps):
             cuts = after
             again = own.cli("rotate", *arguments, stdin=stdin)
             assert 0 == again.returncode, (after, again.stdout, again.stderr)
-    assert cuts >= 3, "it was cut nowhere"
+    assert cuts >= 2, "it was cut nowhere"
     assert {"200"} == set(steady.ends), steady.ends
     own.close()
     reconnected(own)

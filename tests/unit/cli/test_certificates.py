@@ -83,3 +83,26 @@ def test_a_new_authority_replaces_everything(made: Path) -> None:
     assert ["ca", *IDENTITIES] == certificates.ensure(made, IDENTITIES, ManualClock())
     with pytest.raises(InvalidSignature):
         load(made / "authz.pem").verify_directly_issued_by(old)
+
+
+def test_another_authority_that_was_cut_short_between_its_files(made, monkeypatch) -> None:
+    """The one before goes on signing, and is believed: certificates can be renewed either way."""
+    write, written = certificates.write_private, []
+
+    def cut(path: Path, content: bytes) -> None:
+        if written:
+            raise InterruptedError
+        written.append(path)
+        write(path, content)
+
+    monkeypatch.setattr(certificates, "write_private", cut)
+    with pytest.raises(InterruptedError):
+        certificates.next_authority(made, ManualClock())
+    monkeypatch.undo()
+    certificates.renew(made, IDENTITIES, ManualClock())
+    authority = certificates.load_authority(made)
+    assert authority is not None
+    leaf = x509.load_pem_x509_certificate((made / "authz.pem").read_bytes())
+    leaf.verify_directly_issued_by(authority[0])
+    believed = x509.load_pem_x509_certificates((made / "ca.pem").read_bytes())
+    assert (2, True) == (len(believed), authority[0] in believed)
