@@ -69,7 +69,7 @@ def reconnected(own: Live) -> None:
         (("pepper",), ALL),
         (("upstream-key",), ALL),
     ],
-    ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
+    ids=lambda given: " ".join(given) if isinstance(given[0], str) else "",
 )
 def test_run_again_it_ends_well(own, model, arguments, steps):
     """Wherever it was cut: the same command once more ends with 0, and no call has failed."""

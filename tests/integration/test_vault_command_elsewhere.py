@@ -1,4 +1,4 @@
-"""`tollgate vault` where the address is some other server's: it says so, and writes nothing."""
+"""`tollgate vault` where the address is some other server's, or a Vault that is not ready."""
 
 import http.server
 import ssl
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.vault.server import VaultServer
+from tests.integration.test_vault_command import Command
+from tests.vault.server import VaultServer, vault_server
 from tollgate_cli import main
 
 ANSWERS = {"page": b"<html>welcome</html>", "object": b"{}", "list": b"[]", "empty": b""}
@@ -67,3 +68,12 @@ def test_another_server_is_named_as_what_it_is(
     assert (1, True) == (ended.value.code, "is no Vault" in told), told
     assert "hvs." not in told
     assert [] == list(tmp_path.iterdir())
+
+
+def test_a_sealed_vault_is_named(vault_program, tmp_path):
+    """Sealed, or without keys: said so, with the command that helps."""
+    with vault_server(tmp_path) as sealed:
+        wrap = Command(sealed, tmp_path)("wrap-key", "pepper", "--out", str(tmp_path / "p"), code=1)
+        assert "make it: tollgate vault init" in wrap
+        sealed.seal()
+        assert "is sealed" in Command(sealed, tmp_path)("init", code=1)

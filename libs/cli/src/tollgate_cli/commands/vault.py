@@ -38,7 +38,10 @@ Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 def vault_init(
     cidr: Annotated[
         list[str] | None,
-        typer.Option(help="Network that a service may log in from: SERVICE=CIDR. Repeatable."),
+        typer.Option(
+            help="Network that a service may log in from: SERVICE=CIDR, or SERVICE=any. Repeatable;"
+            " who is not named stays bound as before."
+        ),
     ] = None,
     audit_file: Annotated[
         list[Path] | None,
@@ -59,7 +62,7 @@ def vault_init(
     Shows every difference. What Vault cannot change is refused before anything is changed.
     """
     terms = wanted.LoginTerms(_networks(cidr or []), secret_id_days)
-    unbound = [service for service in wanted.SERVICES if service not in terms.cidrs]
+    unbound = [service for service in wanted.SERVICES if not terms.cidrs.get(service)]
     if secret_id_days and unbound:
         raise Fault(
             f"a secret-id of {secret_id_days} days must be bound to a network; none is given for: "
@@ -137,6 +140,9 @@ def _networks(options: list[str]) -> dict[str, tuple[str, ...]]:
         service, _, network = option.partition("=")
         if service not in wanted.SERVICES:
             wrong.append(f"--cidr {option}: there is no service {service!r}")
+            continue
+        if network == "any":
+            found[service] = ()
             continue
         try:
             text = str(ipaddress.ip_network(network))

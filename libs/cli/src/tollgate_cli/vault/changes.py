@@ -181,8 +181,16 @@ def _role(client: Any, service: str, terms: LoginTerms) -> Change | None:
         found = client.auth.approle.read_role(name)["data"]
     except exceptions.InvalidPath:
         return Change(title, _added(settings), make)
+    if service not in terms.cidrs:
+        settings |= {name: _there(name, found[name]) for name in wanted.BOUND_CIDRS}
     lines, different = _compared(settings, found)
     return Change(title, lines, make) if different else None
+
+
+def _there(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return sorted(map(_network if name in wanted.BOUND_CIDRS else str, value))
+    return value
 
 
 def _compared(
@@ -191,9 +199,7 @@ def _compared(
     """Each setting that differs as two lines, and the names of them."""
     lines, different = [], []
     for name, value in settings.items():
-        there = found.get(name)
-        if isinstance(there, list):
-            there = sorted(map(_network if name.endswith("_cidrs") else str, there))
+        there = _there(name, found.get(name))
         if (there or None) != (value or None):
             different.append(name)
             lines += [f"- {name} = {_shown(there)}", f"+ {name} = {_shown(value)}"]

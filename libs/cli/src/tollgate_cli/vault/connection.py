@@ -133,7 +133,10 @@ def _fault(error: exceptions.VaultError, address: str) -> Fault:
                 "is it the right token, not expired, and may it do that?",
             )
         case exceptions.VaultDown():
-            return Fault(f"Vault at {address} is sealed", "unseal it: vault operator unseal")
+            return Fault(
+                f"Vault at {address} is sealed",
+                "unseal it: vault operator unseal; a new one first: vault operator init",
+            )
         case exceptions.VaultNotInitialized():
             return Fault(f"Vault at {address} is new", "initialise it: vault operator init")
         case _:

@@ -68,11 +68,16 @@ def wrap_key(client: Any, name: str, out: Path, *, mount: str, key_file: Path | 
     if os.path.lexists(out):
         raise _is_there(out)
     transit = client.secrets.transit
-    if key_file is None:
-        answer = transit.generate_data_key(name, key_type="wrapped", bits=256, mount_point=mount)
-    else:
-        text = base64.b64encode(_key(key_file)).decode()
-        answer = transit.encrypt_data(name, plaintext=text, mount_point=mount)
+    text = None if key_file is None else base64.b64encode(_key(key_file)).decode()
+    try:
+        if text is None:
+            answer = transit.generate_data_key(
+                name, key_type="wrapped", bits=256, mount_point=mount
+            )
+        else:
+            answer = transit.encrypt_data(name, plaintext=text, mount_point=mount)
+    except (exceptions.InvalidPath, exceptions.InvalidRequest):
+        raise Fault(f"Vault has no key {mount}/{name}", "make it: tollgate vault init") from None
     try:
         write_new(out, answer["data"]["ciphertext"] + "\n")
     except FileExistsError:

@@ -6,6 +6,7 @@ Promises: what is not said here is not wanted; a policy's text has one source, i
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import Final
 
 MOUNT = "transit"
 PREFIX = "tollgate-"
@@ -56,11 +57,15 @@ KEYS = (
 class LoginTerms:
     """What an operator decides about logins."""
 
-    # Service -> the networks it may log in from and use its token from; none: from anywhere.
+    # Service -> the networks it may log in from and use its token from; none: from anywhere. A
+    # service that is not named keeps those that its role has.
     cidrs: Mapping[str, tuple[str, ...]]
     # For hosts on which nobody delivers a new secret-id at each start: how many days one is good
     # for, any number of times. 0: once, within ten minutes.
     secret_id_days: int = 0
+
+
+BOUND_CIDRS: Final = ("secret_id_bound_cidrs", "token_bound_cidrs")
 
 
 def role(service: str, terms: LoginTerms) -> dict[str, object]:
