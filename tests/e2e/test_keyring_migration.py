@@ -1,6 +1,10 @@
 """`tollgate keyring migrate` as a person uses it: a suite goes to a real Vault, and comes back."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -10,6 +14,7 @@ from tests.vault.server import vault_server
 from tests.vault.setup import set_up
 
 __all__ = ["usual_ports"]
+TREE = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -93,3 +98,53 @@ def test_a_row_that_nothing_opens_is_named_before_anything_moves(home, usual_por
     code, said = migrated(home, *there, "--leave-unreadable")
     assert (0, True) == (code, named in said), said
     serves(home, *home.there)
+
+
+def rotated(home: VaultHome, *arguments: str) -> None:
+    done = home.run("rotate", *arguments)
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def cut_short(home: VaultHome, after: int, *arguments: str) -> None:
+    """The command ends by kill -9 after so many steps."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.chaos.cut_short", str(after), "rotate", *arguments],
+        env=home.environment,
+        cwd=TREE,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert -signal.SIGKILL == done.returncode, done.stdout + done.stderr
+
+
+def wrapped(home: VaultHome) -> list[str]:
+    return sorted(path.stem for path in (home.root / "keyrings").glob("*.wrapped"))
+
+
+@pytest.mark.timeout(500)
+def test_every_version_goes_along_and_is_rotated_there(home, usual_ports):
+    """Clients' keys serve under each pepper; in Vault a rotation that kill -9 cut ends well."""
+    with home.up():
+        assert 200 == home.call()
+        rotated(home, "pepper")
+        rotated(home, "reservation")
+    code, said = migrated(home, "--from", "file", "--to", "vault", "--replace-log-key")
+    assert 0 == code, said
+    assert ["pepper", "pepper-2", "reservation-2"] == wrapped(home)
+    with home.up(*home.there):
+        assert 200 == home.call()
+        home.token = home.vault.root_token
+        for after in (1, 3):
+            cut_short(home, after, "reservation")
+            assert 200 == home.call()
+            rotated(home, "reservation")
+            assert 200 == home.call()
+        older = home.run("rotate", "pepper", "--finish")
+        assert 1 == older.returncode, "the demo's key stands under the first pepper"
+    assert ["pepper", "pepper-2", "reservation-4"] == wrapped(home)
+    serves(home, *home.there)
+    code, said = migrated(home, "--from", "vault", "--to", "file")
+    assert 0 == code, said
+    serves(home)

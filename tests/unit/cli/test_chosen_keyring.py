@@ -9,7 +9,7 @@ from tollgate_cli.chosen_keyring import FILE, VAULT, Chosen
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.private_file import secret
-from tollgate_cli.rotation import mac_keys
+from tollgate_cli.rotation import log_key
 from tollgate_cli.suite import keyring_migration, vault_logins
 from tollgate_cli.suite.processes import lock
 from tollgate_cli.suite.vault_logins import Asked
@@ -68,23 +68,24 @@ def test_a_home_of_vaults_that_lost_its_note_is_not_taken_for_files(home) -> Non
         chosen_keyring.remembered(home)
 
 
-def test_keys_in_vault_are_not_rotated_in_files(home) -> None:
-    """Those of before may still be there: a version made in them is nobody's."""
+def test_a_log_key_in_vault_is_not_rotated_in_files(home) -> None:
+    """The file of before may still be there: a version made in it is nobody's."""
     chosen_keyring.remember(home, AT)
-    with pytest.raises(Fault, match="are in Vault"):
-        mac_keys.require_files(home)
+    with pytest.raises(Fault, match="is in Vault"):
+        log_key.require_files(home)
     chosen_keyring.remember(home, Chosen())
-    mac_keys.require_files(home)
+    log_key.require_files(home)
 
 
-def test_a_key_that_was_rotated_is_not_left_behind(home) -> None:
-    """A move takes first versions; with another there it moves nothing."""
+def test_a_log_key_that_was_rotated_is_not_left_behind(home) -> None:
+    """A move takes its first version; with another there it moves nothing."""
     keyrings.ensure(home.keyrings)
-    keyring_migration.require_first_versions(home)
-    path, unlock = keyrings.files(home.keyrings, "authz")
-    keyring_file.change(path, Secret(secret(unlock)), add={"pepper-2": ("mac", Secret(b"k" * 32))})
-    with pytest.raises(Fault, match="authz has pepper in version 1, 2"):
-        keyring_migration.require_first_versions(home)
+    keyring_migration.require_first_log_key(home)
+    path, unlock = keyrings.files(home.keyrings, "audit")
+    added = {"tlog-2": ("ed25519", Secret(b"k" * 32))}
+    keyring_file.change(path, Secret(secret(unlock)), add=added)
+    with pytest.raises(Fault, match="the log's key as tlog, tlog-2"):
+        keyring_migration.require_first_log_key(home)
 
 
 def test_two_rotations_are_not_at_once(tmp_path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from tollgate_cli import state_file
@@ -11,7 +12,7 @@ from tollgate_cli.private_file import begin_anew, kept_secret
 from tollgate_cli.service_keys import KEYS, RESERVATION
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring import file as keyring_file
-from tollgate_kit.keyring.base import KeyringFault
+from tollgate_kit.keyring.base import KeyringFault, versioned
 from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.secret import Secret
 
@@ -22,7 +23,21 @@ _VERSION = re.compile(r"(.+?)(?:-([0-9]+))?")
 def versions(directory: Path, service: str) -> dict[str, list[int]]:
     """The versions of each key that has some in a service's keyring: two while it is rotated."""
     path, _ = files(directory, service)
-    found = [_VERSION.fullmatch(name) for name in keyring_file.names(path)] if path.exists() else []
+    return _numbers(service, keyring_file.names(path) if path.exists() else ())
+
+
+def wrapped_versions(directory: Path, service: str) -> dict[str, list[int]]:
+    """The same where the keys are in Vault: of each version there is a file that Vault wrapped."""
+    return _numbers(service, (path.stem for path in directory.glob("*.wrapped")))
+
+
+def wrapped_file(directory: Path, name: str, version: int) -> Path:
+    """Where one version stands as Vault wrapped it."""
+    return directory / f"{versioned(name, version)}.wrapped"
+
+
+def _numbers(service: str, names: Iterable[str]) -> dict[str, list[int]]:
+    found = [_VERSION.fullmatch(name) for name in names]
     there = {
         name: sorted(int(one[2] or 1) for one in found if one and one[1] == name)
         for name, kind in KEYS[service].items()

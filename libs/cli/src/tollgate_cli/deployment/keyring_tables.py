@@ -1,10 +1,12 @@
 """Makes a service's table [keyring]: its file, or Vault. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tollgate_cli import service_keys
 from tollgate_cli.deployment.toml_text import Value
+from tollgate_kit.keyring.base import versioned
 
 # As tollgate_cli.vault.wanted names AppRoles.
 _ROLE = "tollgate-"
@@ -22,8 +24,10 @@ class VaultPlaces:
     wrapped: str
 
 
-def vault(service: str, at: VaultPlaces) -> dict[str, Value]:
-    """The table of a service whose keys are Vault's."""
+def vault(
+    service: str, at: VaultPlaces, versions: Mapping[str, Sequence[int]] = MappingProxyType({})
+) -> dict[str, Value]:
+    """The table of a service whose keys are Vault's; `versions` of those that it only wraps."""
     first, *others = service_keys.logins(service)
     table: dict[str, Value] = {
         "address": at.address,
@@ -32,10 +36,12 @@ def vault(service: str, at: VaultPlaces) -> dict[str, Value]:
         "transit": at.mount,
     }
     if names := service_keys.wrapped(service):
-        table["wrapped"] = {name: f"{at.wrapped}/{name}.wrapped" for name in names}
+        used = [versioned(name, one) for name in names for one in versions.get(name, (1,))]
+        table["wrapped"] = {name: f"{at.wrapped}/{name}.wrapped" for name in used}
     for other in others:
         table["writer"] = _login(other, at)
-    return {"vault": table}
+    told: dict[str, Value] = {name: list(numbers) for name, numbers in versions.items()}
+    return {"vault": table, **({"versions": told} if told else {})}
 
 
 def _login(name: str, at: VaultPlaces) -> Mapping[str, Value]:

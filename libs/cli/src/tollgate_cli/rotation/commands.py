@@ -1,6 +1,7 @@
 """`tollgate rotate`: a new secret in place of an old one, while calls go on."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,10 @@ rotations = typer.Typer(
 
 # Processes look at their files once a second, and a connection is made in less.
 _SETTLE_S = 3.0
+VaultTokenFile = Annotated[
+    Path | None,
+    typer.Option(help="An operator's, where keys are in Vault; default: $VAULT_TOKEN."),
+]
 
 
 @rotations.command("upstream-key")
@@ -97,12 +102,13 @@ def rotate_reservation(
     wait_s: Annotated[
         int, typer.Option("--wait-s", min=1, max=3600, help="For calls of the old key to end.")
     ] = 300,
+    vault_token_file: VaultTokenFile = None,
 ) -> None:
     """Sign reservations with another key; the old one goes when no call needs it."""
     from tollgate_cli.rotation import mac_keys
 
     running, name = _running(), service_keys.RESERVATION
-    version = mac_keys.begin(running, name)
+    version = mac_keys.begin(running, name, vault_token_file)
     print(f"reservations are signed with version {version}; waiting for calls with an older one")
     mac_keys.wait_for_reservations(running, SystemClock(), seconds=wait_s)
     print(f"deleted: version {', '.join(map(str, mac_keys.delete_old(running, name)))}")
@@ -113,13 +119,14 @@ def rotate_pepper(
     finish: Annotated[
         bool, typer.Option("--finish", help="Delete the older ones; no key may need them.")
     ] = False,
+    vault_token_file: VaultTokenFile = None,
 ) -> None:
     """Store new keys of clients under another pepper; keys that are there keep theirs."""
     from tollgate_cli.rotation import mac_keys
 
     running, name = _running(), service_keys.PEPPER
     if not finish:
-        version = mac_keys.begin(running, name)
+        version = mac_keys.begin(running, name, vault_token_file)
         print(f"new keys are stored under version {version} of the pepper")
         return
     mac_keys.require_no_key_under(running, mac_keys.versions(running, name)[-1])

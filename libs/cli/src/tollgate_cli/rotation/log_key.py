@@ -6,20 +6,29 @@ Audit does the work at SIGHUP (tollgate_audit.key_change): a reload that is done
 import asyncio
 import secrets
 
-from tollgate_cli import keyrings
+from tollgate_cli import chosen_keyring, keyrings
+from tollgate_cli.chosen_keyring import FILE
+from tollgate_cli.fault import Fault
+from tollgate_cli.home import Home
 from tollgate_cli.private_file import secret, write_private
-from tollgate_cli.rotation.mac_keys import require_files
 from tollgate_cli.rotation.running import Running
 from tollgate_cli.suite.service_configs import ORIGIN
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring import file as keyring_file
+from tollgate_kit.keyring.base import versioned
 from tollgate_kit.keyring.file import FileKeyring
-from tollgate_kit.keyring.open import versioned
 from tollgate_kit.secret import Secret
 from tollgate_tlog.note import VerifierKey
 
 _AUDIT, _KEY = "audit", "tlog"
 _KEY_BYTES = 32
+
+
+def require_files(home: Home) -> None:
+    """Raises Fault where the keys are in Vault: former files may still be there, and are not it."""
+    found = chosen_keyring.remembered(home)
+    if found is not None and found.kind != FILE:
+        raise Fault("the log's key of this suite is in Vault", "docs/secrets.md says the steps")
 
 
 def begin(running: Running) -> str:

@@ -1,6 +1,7 @@
 """New versions of the keys for HMAC: the pepper, and the key that proves a reservation.
 
-Two versions are in use until nothing stands under the old one; then that one is deleted.
+Two versions are in use until nothing stands under the old one; then that one is deleted. They are
+in files, or Vault makes each of them and keeps only what wraps it.
 """
 
 import asyncio
@@ -12,16 +13,16 @@ from typing import LiteralString
 import psycopg
 
 from tollgate_cli import chosen_keyring, keyrings, service_keys
-from tollgate_cli.chosen_keyring import FILE
+from tollgate_cli.chosen_keyring import VAULT, Chosen
 from tollgate_cli.fault import Fault
-from tollgate_cli.home import Home
 from tollgate_cli.private_file import secret
 from tollgate_cli.rotation.running import Running
+from tollgate_cli.suite import vault_logins
 from tollgate_kit.clock import Clock
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring import file as keyring_file
+from tollgate_kit.keyring.base import versioned
 from tollgate_kit.keyring.file import FileKeyring
-from tollgate_kit.keyring.open import versioned
 from tollgate_kit.secret import Secret
 
 # Who verifies learns of a version before who signs with it, and forgets it after.
@@ -30,30 +31,22 @@ _KEY_BYTES = 32
 _POLL_S = 0.2
 
 
-def require_files(home: Home) -> None:
-    """Raises Fault where the keys are in Vault: former files may still be there, and are not it."""
-    found = chosen_keyring.remembered(home)
-    if found is not None and found.kind != FILE:
-        raise Fault("the keys of this suite are in Vault", "docs/secrets.md says the steps")
-
-
-def begin(running: Running, name: str) -> int:
+def begin(running: Running, name: str, token_file: Path | None) -> int:
     """Have a new version used beside the one that is there; its number. Raises Fault.
 
-    Interrupted, it may be done again, and goes on where it was.
+    Interrupted, it may be done again, and goes on where it was. `token_file`: an operator's token,
+    for Vault to make the version where the keys are there; else $VAULT_TOKEN.
     """
-    require_files(running.home)
-    first, *others = HOLDERS[name]
+    vault = _vault(running)
     # Who signs has it last.
-    *older, version = _versions(running, (first, *others)[-1], name)
+    *older, version = _versions(running, HOLDERS[name][-1], name)
     if not older:
         version += 1
-    written = versioned(name, version)
-    _add(running, first, written, Secret(secrets.token_bytes(_KEY_BYTES)))
-    running.configure(first)
-    running.reload(first)
-    for holder in others:
-        _add(running, holder, written, _key(running, first, written))
+    for holder in HOLDERS[name]:
+        if vault is None:
+            _add(running, holder, name, version)
+        else:
+            _wrap(running, vault, name, version, token_file)
         running.configure(holder)
         running.reload(holder)
     return version
@@ -92,16 +85,21 @@ def versions(running: Running, name: str) -> list[int]:
 
 def delete_old(running: Running, name: str) -> list[int]:
     """Delete all versions but the newest; their numbers. Raises Fault."""
-    require_files(running.home)
-    old = versions(running, name)[:-1]
+    *old, newest = versions(running, name)
     # Who signs forgets first.
     for holder in reversed(HOLDERS[name]):
+        running.configure(holder, {name: [newest]})
+        running.reload(holder)
+    # Last: a process that ends meanwhile finds all that its configuration names.
+    if _vault(running) is not None:
+        for one in old:
+            keyrings.wrapped_file(running.home.keyrings, name, one).unlink(missing_ok=True)
+        return old
+    for holder in HOLDERS[name]:
         mine = set(_versions(running, holder, name)) & set(old)
         path, unlock = _files(running, holder)
         if mine:
             keyring_file.change(path, unlock, remove=[versioned(name, one) for one in mine])
-        running.configure(holder)
-        running.reload(holder)
     return old
 
 
@@ -113,20 +111,40 @@ def _counted(running: Running, database: str, query: LiteralString, given: int) 
 
 
 def _versions(running: Running, holder: str, name: str) -> list[int]:
-    found = keyrings.versions(running.home.keyrings, holder).get(name)
+    look = keyrings.versions if _vault(running) is None else keyrings.wrapped_versions
+    found = look(running.home.keyrings, holder).get(name)
     if not found:
         raise Fault(
-            f"there is no file with {holder}'s keys in {running.home.keyrings}",
-            "if they are in Vault, docs/secrets.md says the steps",
+            f"there is no file with {holder}'s {name} in {running.home.keyrings}",
+            "put it back from a copy",
         )
     return found
 
 
-def _add(running: Running, holder: str, name: str, key: Secret) -> None:
-    """A key that is there already stays."""
+def _vault(running: Running) -> Chosen | None:
+    """Where the keys are, if not in files; former files may still be there, and are not it."""
+    found = chosen_keyring.remembered(running.home)
+    return found if found is not None and found.kind == VAULT else None
+
+
+def _wrap(
+    running: Running, vault: Chosen, name: str, version: int, token_file: Path | None
+) -> None:
+    """Have Vault make and wrap it, once for all holders; they open the same file."""
+    path = keyrings.wrapped_file(running.home.keyrings, name, version)
+    if not path.exists():
+        asked = vault_logins.Asked(token_file=token_file)
+        vault_logins.at_vault(vault, asked).wrap_version(path, name)
+
+
+def _add(running: Running, holder: str, name: str, version: int) -> None:
+    """A key that is there already stays; the first holder's is made, the others have it of that."""
     path, unlock = _files(running, holder)
-    if name not in keyring_file.names(path):
-        keyring_file.change(path, unlock, add={name: ("mac", key)})
+    written, first = versioned(name, version), HOLDERS[name][0]
+    if written not in keyring_file.names(path):
+        is_first = holder == first
+        key = Secret(secrets.token_bytes(_KEY_BYTES)) if is_first else _key(running, first, written)
+        keyring_file.change(path, unlock, add={written: ("mac", key)})
 
 
 def _key(running: Running, holder: str, name: str) -> Secret:

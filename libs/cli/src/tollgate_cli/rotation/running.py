@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tollgate_cli import state_file
+from tollgate_cli import chosen_keyring, state_file
 from tollgate_cli.deployment import toml_text, topology_file
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
@@ -75,10 +75,9 @@ class Running:
             document = tomllib.loads(state_file.read_text(path, _REMEDY))
         except tomllib.TOMLDecodeError:
             raise Fault(f"{path} was altered: it is no TOML", _REMEDY) from None
-        places = service_configs.LocalPlaces(self.home, self.address, self._metrics)
-        document["keyring"] = places.keyring(name)
-        if versions:
-            document["keyring"]["versions"] |= versions
+        chosen = chosen_keyring.remembered(self.home) or chosen_keyring.FILES
+        places = service_configs.LocalPlaces(self.home, self.address, self._metrics, chosen)
+        document["keyring"] = places.keyring(name, versions or {})
         if "log" in document:
             document["log"]["former_keys"] = list(places.former_log_keys)
         write_private(path, toml_text.render(document))

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,14 +33,14 @@ from tollgate_cli.vault.connection import Place, connected
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring import file as keyring_file
-from tollgate_kit.keyring.base import KeyringFault
+from tollgate_kit.keyring.base import KeyringFault, versioned
 from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.keyring.rekey import Step
 from tollgate_kit.secret import Secret
 
 _STORES = ("router", "audit")
 _REKEY_TIMEOUT_S = 24 * 3600.0
-_MACS = {name: service for service in service_keys.KEYS for name in service_keys.wrapped(service)}
+_Look = Callable[[Path, str], Mapping[str, list[int]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def migrate(home: Home, to: str, logins: VaultLogins, say: Callable[[str], None]
         if found.kind == to:
             say("going back: the keys that services keep in memory are there")
         elif to == VAULT:
-            require_first_versions(home)
+            require_first_log_key(home)
             # An older home that did not say, and now has wrapped keys, would not be known again.
             chosen_keyring.remember(home, found)
             say("moving the keys that services keep in memory")
@@ -92,54 +92,86 @@ def migrate(home: Home, to: str, logins: VaultLogins, say: Callable[[str], None]
         chosen_keyring.remember(home, present)
 
 
-def require_first_versions(home: Home) -> None:
-    """Raises Fault for keys that were rotated: only the first version of each can be moved yet."""
-    for service in service_keys.KEYS:
-        for name, numbers in keyrings.versions(home.keyrings, service).items():
-            if numbers != [1]:
-                told = ", ".join(map(str, numbers))
-                raise Fault(
-                    f"{service} has {name} in version {told}, and only a first one can be moved",
-                    "stay with files: docs/secrets.md, In Vault",
-                )
+def require_first_log_key(home: Home) -> None:
+    """Raises Fault for a log's key that was rotated: only its first version can be moved."""
+    path, _ = keyrings.files(home.keyrings, "audit")
+    found = [name for name in keyring_file.names(path) if name.startswith(key_moves.LOG_KEY)]
+    if found != [key_moves.LOG_KEY]:
+        raise Fault(
+            f"audit has the log's key as {', '.join(found)}, and only a first one can be moved",
+            "stay with files: docs/secrets.md, In Vault",
+        )
 
 
 def _keys_to_vault(home: Home, logins: VaultLogins, *, replace: bool) -> None:
     mount = logins.chosen.mount
     with connected(_place(logins)) as client:
-        for name, service in _MACS.items():
-            key = _opened(home, service).key_bytes(name, "mac")
-            path = home.keyrings / f"{name}.wrapped"
+        moved: set[Path] = set()
+        for service, name, version in _mac_versions(home, keyrings.versions):
+            key = _opened(home, service).key_bytes(versioned(name, version), "mac")
+            path = keyrings.wrapped_file(home.keyrings, name, version)
             if not path.exists():
                 write_private(path, key_moves.wrapped(client, mount, name, key) + "\n")
             elif key_moves.unwrapped(client, mount, name, path.read_text().strip()) != key:
                 raise Fault(f"{path} wraps another key", "move it away, and run this again")
+            moved.add(path)
+        # Of an earlier time in Vault: these versions were deleted since, and are not to come back.
+        for path in set(home.keyrings.glob("*.wrapped")) - moved:
+            path.unlink()
         log_key = _opened(home, "audit").key_bytes(key_moves.LOG_KEY, "ed25519")
         key_moves.import_log_key(client, mount, log_key, replace=replace)
 
 
 def _keys_to_files(home: Home, logins: VaultLogins) -> None:
     mount = logins.chosen.mount
-    macs: dict[str, Secret] = {}
+    macs: dict[str, dict[str, Secret]] = {service: {} for service in service_keys.KEYS}
     with connected(_place(logins)) as client:
-        for name in _MACS:
-            text = (home.keyrings / f"{name}.wrapped").read_text().strip()
-            macs[name] = key_moves.unwrapped(client, mount, name, text)
-    for service, keys in service_keys.KEYS.items():
-        path = home.keyrings / f"{service}.json"
-        unlock = Secret(kept_secret(home.keyrings / f"{service}.unlock", mode=0o400))
-        if not os.path.lexists(path):
-            fresh = path.with_suffix(".new")
-            fresh.unlink(missing_ok=True)
-            keyring_file.create(fresh, unlock, keys, given=macs)
-            fresh.rename(path)
-        for name in service_keys.wrapped(service):
-            if _opened(home, service).key_bytes(name, "mac") != macs[name]:
-                raise Fault(f"{path} has another {name}", "move it away, and run this again")
+        for service, name, version in _mac_versions(home, keyrings.wrapped_versions):
+            text = keyrings.wrapped_file(home.keyrings, name, version).read_text().strip()
+            key = key_moves.unwrapped(client, mount, name, text)
+            macs[service][versioned(name, version)] = key
+    for service, present in macs.items():
+        _keys_to_file(home, service, present)
     # The log's key stays in Vault: what it signed is verified with it, and the next with another.
     known = [home.former_log_keys, home.verifier_key]
     lines = [line for path in known if path.exists() for line in path.read_text().split()]
     write_private(home.former_log_keys, "".join(f"{line}\n" for line in dict.fromkeys(lines)))
+
+
+def _keys_to_file(home: Home, service: str, macs: Mapping[str, Secret]) -> None:
+    """These keys for HMAC and no others, beside the others that are there, or are made now."""
+    path, unlock_file = keyrings.files(home.keyrings, service)
+    unlock = Secret(kept_secret(unlock_file, mode=0o400))
+    others = {name: kind for name, kind in service_keys.KEYS[service].items() if kind != "mac"}
+    if not os.path.lexists(path):
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        keyring_file.create(fresh, unlock, {**others, **dict.fromkeys(macs, "mac")}, given=macs)
+        fresh.rename(path)
+    there = {
+        versioned(name, version)
+        for name, numbers in keyrings.versions(home.keyrings, service).items()
+        if name in service_keys.wrapped(service)
+        for version in numbers
+    }
+    for name in there & set(macs):
+        if _opened(home, service).key_bytes(name, "mac") != macs[name]:
+            raise Fault(f"{path} has another {name}", "move it away, and run this again")
+    if there != set(macs):
+        # Rotated while the keys were in Vault: what was deleted there is not to come back.
+        added = {name: ("mac", key) for name, key in macs.items() if name not in there}
+        keyring_file.change(path, unlock, add=added, remove=there - set(macs))
+
+
+def _mac_versions(home: Home, look: _Look) -> Iterator[tuple[str, str, int]]:
+    """Yield service, key and number of each version of a key for HMAC."""
+    for service in service_keys.KEYS:
+        found = look(home.keyrings, service)
+        for name in service_keys.wrapped(service):
+            if name not in found:
+                raise Fault(f"{service} has no {name}", "put it back from a copy")
+            for version in found[name]:
+                yield service, name, version
 
 
 def _place(logins: VaultLogins) -> Place:

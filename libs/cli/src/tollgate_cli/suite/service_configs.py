@@ -3,8 +3,9 @@
 Pure: the topology, addresses and paths in, documents out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tollgate_cli import certificates, keyrings
 from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
@@ -43,7 +44,8 @@ class LocalPlaces:
     def redis_url(self, _name: str) -> str:
         return str(self.home.redis_url)
 
-    def keyring(self, name: str) -> Table:
+    def keyring(self, name: str, only: Mapping[str, Sequence[int]] = MappingProxyType({})) -> Table:
+        """`only`: of a key the versions to use, where these are not all that are there."""
         if self.chosen.kind == VAULT:
             at = keyring_tables.VaultPlaces(
                 self.chosen.address,
@@ -52,10 +54,11 @@ class LocalPlaces:
                 logins=str(self.home.vault_logins),
                 wrapped=str(self.home.keyrings),
             )
-            return keyring_tables.vault(name, at)
+            found = keyrings.wrapped_versions(self.home.keyrings, name)
+            return keyring_tables.vault(name, at, {**found, **only})
         path, unlock_file = keyrings.files(self.home.keyrings, name)
         made: Table = {"path": str(path), "unlock_file": str(unlock_file)}
-        versions = keyrings.versions(self.home.keyrings, name)
+        versions = {**keyrings.versions(self.home.keyrings, name), **only}
         return {**made, "versions": versions} if versions else made
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 
 from hvac import exceptions
 
-from tollgate_cli import chosen_keyring, service_keys
+from tollgate_cli import chosen_keyring, keyrings, service_keys
 from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
@@ -74,10 +74,14 @@ class VaultLogins:
     def prepare(self, home: Home) -> None:
         """Wraps the keys that are missing, which is possible while nothing stands on them."""
         with connected(self._place) as client:
-            for path in _wrapped_files(home):
-                if not os.path.lexists(path):
-                    mount = self.chosen.mount
-                    delivery.wrap_key(client, path.stem, path, mount=mount, key_file=None)
+            for name in _unwrapped_keys(home):
+                out = keyrings.wrapped_file(home.keyrings, name, 1)
+                delivery.wrap_key(client, name, out, mount=self.chosen.mount, key_file=None)
+
+    def wrap_version(self, out: Path, name: str) -> None:
+        """Has Vault make and wrap one more version of a key, into a file that is not there yet."""
+        with connected(self._place) as client:
+            delivery.wrap_key(client, name, out, mount=self.chosen.mount, key_file=None)
 
     def deliver(self, home: Home) -> None:
         """Hands each login a wrapped secret-id, to be read within minutes."""
@@ -103,13 +107,12 @@ class VaultLogins:
                 yield f"it has no key {self.chosen.mount}/{key}", init
         paths = [f"auth/approle/role/{wanted.PREFIX}{login}/secret-id" for login in _LOGINS]
         has_data = chosen_keyring.remembered(home) is not None
-        for path in _wrapped_files(home):
-            if os.path.lexists(path):
-                continue
+        for name in _unwrapped_keys(home):
+            path = keyrings.wrapped_file(home.keyrings, name, 1)
             if has_data:
                 yield f"{path} is missing", f"put {path.name} back from a copy"
             else:
-                paths.append(f"{self.chosen.mount}/datakey/wrapped/{path.stem}")
+                paths.append(f"{self.chosen.mount}/datakey/wrapped/{name}")
         for refused in _refused(client, paths):
             yield f"the token may not write {refused}", "use a token that may"
 
@@ -169,9 +172,15 @@ def command(home: Home, login: str) -> str:
     return f"tollgate vault deliver {login} --out {secret_id_file(home, login)}"
 
 
-def _wrapped_files(home: Home) -> list[Path]:
-    names = dict.fromkeys(key for name in _SERVICES for key in service_keys.wrapped(name))
-    return [home.keyrings / f"{name}.wrapped" for name in names]
+def _unwrapped_keys(home: Home) -> list[str]:
+    """The keys that Vault is to wrap, and of which no version is in the home."""
+    lacking = [
+        key
+        for service in _SERVICES
+        for key in service_keys.wrapped(service)
+        if key not in keyrings.wrapped_versions(home.keyrings, service)
+    ]
+    return list(dict.fromkeys(lacking))
 
 
 def _role(client: Any, home: Home, login: str, init: str) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,11 @@ from tollgate_kit.secret import Secret
 Kind = Literal["aes256", "mac", "ed25519"]
 
 
+def versioned(name: str, version: int) -> str:
+    """A keyring's name of one version of a key: "pepper", then "pepper-2", and so on."""
+    return name if version == 1 else f"{name}-{version}"
+
+
 class KeyringFault(Exception):  # noqa: N818 - the base of a tree; its leaves say what happened
     """The keyring cannot answer. Carries no key material and no ciphertext."""
 

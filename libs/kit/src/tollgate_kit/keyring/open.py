@@ -10,7 +10,7 @@ from typing import Any
 
 from tollgate_kit.clock import Clock
 from tollgate_kit.config import KeyringConfig
-from tollgate_kit.keyring.base import KeyMissing, Keyring, Kind
+from tollgate_kit.keyring.base import KeyMissing, Keyring, Kind, versioned
 from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.keyring.vault.keyring import VaultKeyring
 from tollgate_kit.lifecycle import Lifecycle, core_task
@@ -41,11 +41,6 @@ async def open_keyring(
     if faults:
         raise KeyMissing("; ".join(faults))
     return keyring
-
-
-def versioned(name: str, version: int) -> str:
-    """A keyring's name of one version of a key: "pepper", then "pepper-2", and so on."""
-    return name if version == 1 else f"{name}-{version}"
 
 
 def names_of(config: KeyringConfig, name: str, kind: Kind) -> dict[str, Kind]:

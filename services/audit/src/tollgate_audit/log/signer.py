@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tollgate_kit.keyring.base import Keyring, KeyringFault
-from tollgate_kit.keyring.open import versioned
+from tollgate_kit.keyring.base import Keyring, KeyringFault, versioned
 from tollgate_tlog import ed25519, note
 from tollgate_tlog.checkpoint import Checkpoint
 
