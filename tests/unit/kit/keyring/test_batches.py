@@ -56,6 +56,22 @@ async def test_a_batch_that_fails_fails_for_all_who_wait(error):
     assert [error] * 4 == await asyncio.gather(*asked, return_exceptions=True)
 
 
+@pytest.mark.parametrize("item", [("", "t"), ("c", "t" * (2 << 20))], ids=["context", "length"])
+async def test_what_would_fail_a_whole_batch_is_not_sent(item):
+    """hashicorp/vault#13111: a row that somebody spoilt fails alone, not the keys beside it."""
+
+    async def send(_name, items):
+        assert item not in items
+        return [Secret("p")] * len(items)
+
+    sent = Batches(send)
+    good, spoilt = await asyncio.gather(
+        sent.decrypt("k", "c", "t"), sent.decrypt("k", *item), return_exceptions=True
+    )
+    assert Secret("p") == good
+    assert isinstance(spoilt, DecryptFailed)
+
+
 async def test_an_item_that_fails_fails_alone():
     """Its neighbours have their plaintexts."""
 

@@ -7,13 +7,16 @@ more than WAITING_MAX are unanswered; an item that fails fails alone.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from tollgate_kit.keyring.base import KeyringAway, KeyringFault
+from tollgate_kit.keyring.base import DecryptFailed, KeyringAway, KeyringFault
 from tollgate_kit.secret import Secret
 from tollgate_kit.work_queue import fail, resolve
 
 LINGER_SECONDS = 0.002
 BATCH_MAX = 128
 WAITING_MAX = 4096
+# Three times what the longest key of an upstream becomes. For an item beyond it, or without a
+# context, Vault refuses the whole batch: nothing that was encrypted here is one.
+CIPHERTEXT_MAX = 16 * 1024
 
 # A context and a ciphertext.
 Item = tuple[str, str]
@@ -32,6 +35,8 @@ class Batches:
 
     async def decrypt(self, name: str, context: str, ciphertext: str) -> Secret:
         """One of many. Raises KeyringFault."""
+        if len(ciphertext) > CIPHERTEXT_MAX or not context:
+            raise DecryptFailed("no ciphertext of this keyring is so long, or without a context")
         if self._unanswered >= WAITING_MAX:
             raise KeyringAway(f"{WAITING_MAX} decryptions wait for an answer")
         loop = asyncio.get_running_loop()
