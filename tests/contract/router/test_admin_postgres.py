@@ -14,6 +14,7 @@ from tollgate.audit.v1 import audit_pb2
 from tollgate.router.v1 import router_pb2
 from tollgate_kit.config import PostgresConfig
 from tollgate_kit.ids import Ids
+from tollgate_kit.keyring.base import KeyringAway
 from tollgate_kit.postgres import pool as pg
 from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.secret import Secret
@@ -141,6 +142,19 @@ async def test_the_key_is_stored_encrypted_only(tmp_path, postgres_dsn):
         said = dump + router.out.getvalue() + str(router.evidence.entries)
         assert SECRET not in said
         assert SECRET.encode().hex() not in said
+
+
+async def test_a_keyring_that_is_away_is_said(tmp_path, postgres_dsn, monkeypatch):
+    """Vault sealed: no key is added, the operator reads why, and no bug is told of."""
+
+    async def sealed(*_given):
+        raise KeyringAway("Vault is sealed")
+
+    async with router_on_postgres(tmp_path, postgres_dsn()) as router:
+        monkeypatch.setattr(router.keys._keyring, "encrypt", sealed)
+        with pytest.raises(Failure) as refused:
+            await provide(router, "https://api.example.com/v1")
+        assert {"store": "keyring"} == refused.value.metadata
 
 
 async def test_evidence_comes_before_the_effect(tmp_path, postgres_dsn):

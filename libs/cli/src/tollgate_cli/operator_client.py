@@ -184,7 +184,10 @@ def _down(_metadata: dict[str, str], service: str) -> tuple[str, str]:
 
 
 def _store(metadata: dict[str, str], service: str) -> tuple[str, str]:
-    return f"{service} cannot reach its store ({metadata.get('store', 'unknown')})", _MORE
+    store = metadata.get("store", "unknown")
+    if store == "keyring":
+        return f"{service} cannot reach its keyring", "is Vault up and unsealed? " + _MORE
+    return f"{service} cannot reach its store ({store})", _MORE
 
 
 def _audit(_metadata: dict[str, str], _service: str) -> tuple[str, str]:

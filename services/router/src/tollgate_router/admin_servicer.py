@@ -21,9 +21,9 @@ from tollgate_kit.changes.request import ChangeRequest
 from tollgate_kit.clock import Clock
 from tollgate_kit.evidence import OPERATOR_TENANT, EvidenceProducer
 from tollgate_kit.ids import Ids
-from tollgate_kit.keyring.base import KeyringFault
+from tollgate_kit.keyring.base import KeyringAway, KeyringFault
 from tollgate_kit.rpc.context import caller
-from tollgate_kit.rpc.failure import invalid_field, mismatch, not_found
+from tollgate_kit.rpc.failure import invalid_field, mismatch, not_found, store_unavailable
 from tollgate_kit.secret import Secret
 from tollgate_router import messages
 from tollgate_router.provider_test import ProviderTest
@@ -105,7 +105,10 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         # Whether the deployment allows it is asked on every use; encryption only needs its origin.
         address = base_url.parse(provider.base_url, allow_private=True)
         key_id = f"pk-{self._ids.base62(12)}"
-        encrypted = await self._keys.encrypt(SHARED_TENANT, key_id, address, secret)
+        try:
+            encrypted = await self._keys.encrypt(SHARED_TENANT, key_id, address, secret)
+        except KeyringFault:
+            raise store_unavailable("keyring") from None
 
         async def make(change: CatalogueChange) -> router_pb2.AddProviderKeyResponse:
             await change.add_key(provider.name, ProviderKey(key_id, SHARED_TENANT, encrypted))
@@ -247,6 +250,8 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
             same = key is not None and secret == await self._keys.decrypt(
                 key.tenant, key_id, address, key.encrypted
             )
+        except KeyringAway:
+            raise store_unavailable("keyring") from None
         except KeyringFault:
             same = False
         if not same:
