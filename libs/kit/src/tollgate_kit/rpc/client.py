@@ -11,6 +11,7 @@ import grpc
 from tollgate_kit.config import PeerConfig, TlsConfig
 from tollgate_kit.metrics import Metrics
 from tollgate_kit.rpc import errors as rpc_errors
+from tollgate_kit.rpc.failure import Failure
 from tollgate_kit.rpc.identity import Identity
 from tollgate_kit.rpc.measures import RpcMeasures
 from tollgate_kit.rpc.server import IDENTITY_SUFFIX, MESSAGE_BYTES_MAX
@@ -144,3 +145,9 @@ async def stream(rpc: Any, request: Any, timeout_s: float | None) -> AsyncIterat
             yield answer
     except grpc.RpcError as error:
         raise rpc_errors.from_rpc_error(error) from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody cancelled this task: the call outlived its channel, which was retired.
+        raise Failure(grpc.StatusCode.UNAVAILABLE, "SESSION_BROKEN") from None
