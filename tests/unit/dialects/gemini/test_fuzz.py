@@ -136,6 +136,16 @@ def test_bodies_are_bounded_or_refused(members, contents, limit):
     assert "model" not in orjson.loads(sent)
 
 
+def test_a_text_document_in_a_result_is_among_its_words():
+    """The parts of a function's response hold bytes and files; Google refuses a text there."""
+    blob = {"mimeType": "text/plain", "data": "QQ=="}
+    result = {"name": "f", "response": {"output": "one"}, "parts": [{"inlineData": blob}]}
+    request = TRANSLATION.read_request({"contents": [{"parts": [{"functionResponse": result}]}]})
+    document = TRANSLATION.write_request(request, Target("gemini-3-pro", None)).document
+    (part,) = document["contents"][0]["parts"]
+    assert {"name": "f", "response": {"output": "one\nA"}} == part["functionResponse"]
+
+
 @settings(max_examples=100, deadline=None)
 @given(CONTENTS)
 def test_what_is_written_once_is_written_again(contents):

@@ -227,8 +227,12 @@ class ContentsWriter:
         """Adds a result to its call's; gives back what it has no place for."""
         if result.cache or any(part.cache for part in result.parts):
             self._dropped.add("cache")
-        words = "\n".join(part.text for part in result.parts if isinstance(part, Text))
-        media = [self._media(part) for part in result.parts if isinstance(part, Media)]
+        # A document that is a text, too: the parts of a result have no place for one.
+        told = (part for part in result.parts if isinstance(part, Text) or part.text)
+        words = "\n".join(map(_words_of, told))
+        media = [
+            self._media(part) for part in result.parts if isinstance(part, Media) and not part.text
+        ]
         called = self._called(result)
         response = _value(words)
         if result.is_error:
@@ -249,8 +253,7 @@ class ContentsWriter:
         if part.kind in ("audio", "video"):
             raise Untranslatable(part.kind, "Sound and film have no price yet.")
         if part.text:
-            name = f"{part.name}\n\n" if part.name else ""
-            return {"text": f"{name}{part.text}"}
+            return {"text": _words_of(part)}
         usual = "image/png" if part.kind == "image" else "application/pdf"
         if part.data:
             return {"inlineData": {"mimeType": part.media_type or usual, "data": part.data}}
@@ -259,6 +262,12 @@ class ContentsWriter:
         guessed, _ = mimetypes.guess_type(urlsplit(part.url).path)
         kind = part.media_type or guessed or ("image/jpeg" if part.kind == "image" else usual)
         return {"fileData": {"mimeType": kind, "fileUri": part.url}}
+
+
+def _words_of(part: Text | Media) -> str:
+    """What a part says in words; a document that is a text has its name above it."""
+    name = f"{part.name}\n\n" if isinstance(part, Media) and part.text and part.name else ""
+    return f"{name}{part.text}"
 
 
 def _mark_foreign(contents: Sequence[dict[str, Any]]) -> None:
