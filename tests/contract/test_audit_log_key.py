@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.contract.test_audit_rights import dsns, process, published
-from tests.contract.test_audit_service import entry, request
+from tests.contract.test_audit_service import entry, request, said_until
 from tollgate.audit.v1 import audit_pb2_grpc
 from tollgate_audit.log.publish_right import _LOCK
 from tollgate_kit.keyring import file as keyring_file
@@ -38,13 +38,7 @@ def configure(process, versions, former=()):
 async def reload(running) -> str:
     """SIGHUP; its log up to the line that says what became of it."""
     running.send_signal(signal.SIGHUP)
-    said = ""
-    async with asyncio.timeout(35):
-        while '"reload.' not in said:
-            line = await running.stdout.readline()
-            assert line, f"audit ended: {said}"
-            said += line.decode()
-    return said
+    return await said_until(running, '"reload.', 35)
 
 
 def lines(process):

@@ -91,17 +91,23 @@ publish_interval_ms = 100
         code, said = await self.run("migrate")
         assert code == 0, said
         running = await self.spawn()
-        assert running.stdout is not None
-        said = ""
-        async with asyncio.timeout(20):
-            while '"ready"' not in said:
-                line = await running.stdout.readline()
-                assert line, f"audit ended before it was ready: {said}"
-                said += line.decode()
+        await said_until(running, '"ready"', 20)
         return running
 
     def channel(self, caller: str) -> grpc.aio.Channel:
         return rpc_client.open_channel(self.peer, self.mesh.tls(caller))
+
+
+async def said_until(running: asyncio.subprocess.Process, words: str, seconds: float) -> str:
+    """Read a process's log up to the line with these words; what was read."""
+    assert running.stdout is not None
+    said = ""
+    async with asyncio.timeout(seconds):
+        while words not in said:
+            line = await running.stdout.readline()
+            assert line, f"audit ended: {said}"
+            said += line.decode()
+    return said
 
 
 @pytest.fixture

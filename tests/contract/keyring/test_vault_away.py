@@ -8,19 +8,11 @@ import asyncio
 import pytest
 
 from tests.contract.keyring.vault_front import BODY, front
-from tests.contract.keyring.vault_world import World
+from tests.contract.keyring.vault_world import CANARY, CONTEXT, NAME, World
 from tests.vault.server import vault_server
 from tollgate_kit.keyring.base import KeyringAway, KeyringFault
 from tollgate_kit.keyring.vault import client, keyring, server_state, session
 from tollgate_kit.secret import Secret
-
-NAME, CONTEXT = "upstream-keys", "t1|k1|https://api.example:443"
-CANARY = b"sk-canary-51c9d2"
-
-
-@pytest.fixture
-def world(vault, tmp_path):
-    return World(vault, tmp_path)
 
 
 @pytest.fixture

@@ -4,19 +4,14 @@ import shutil
 
 import pytest
 
-from tests.contract.keyring.test_vault_tokens import CONTEXT, NAME, works
-from tests.contract.keyring.vault_world import World
+from tests.contract.keyring.test_vault_tokens import works
+from tests.contract.keyring.vault_world import CONTEXT, NAME
 from tollgate_cli import certificates
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.keyring.vault.secret_ids import SecretIdTaken
 
 RENEW = "auth/token/renew-self"
-
-
-@pytest.fixture
-def world(vault, tmp_path):
-    return World(vault, tmp_path)
 
 
 @pytest.fixture

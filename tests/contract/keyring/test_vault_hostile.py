@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.contract.keyring.vault_front import answer, front
-from tests.contract.keyring.vault_world import World
+from tests.contract.keyring.vault_world import CANARY, CONTEXT, NAME
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.secret import Secret
 
-NAME, CONTEXT = "upstream-keys", "t1|k1|https://api.example:443"
-CANARY = b"sk-canary-7b60d3"
 ODD_TEXT = "\u00e9\u00e9"
 
 
@@ -52,16 +50,6 @@ NONSENSE = {
     "no_gzip": answer(b"200 OK", b"xxxxx", b"Content-Encoding: gzip"),
     "no_http": b"\xff" * 300 + b"\r\n\r\n",
 }
-
-
-@pytest.fixture
-def world(vault, tmp_path):
-    return World(vault, tmp_path)
-
-
-@pytest.fixture
-def ciphertext(world):
-    return world.encrypted(NAME, CANARY, CONTEXT)
 
 
 def descriptors() -> int:

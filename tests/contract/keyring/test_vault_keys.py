@@ -5,18 +5,12 @@ import asyncio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.contract.keyring.vault_world import World
+from tests.contract.keyring.vault_world import NAME
 from tollgate_kit.keyring.base import DecryptFailed, KeyMissing, KeyringFault
 from tollgate_kit.secret import Secret
 
 KEY = Secret("sk-canary-7f3a")
 CONTEXT = "t1|k1|https://api.example:443"
-NAME = "upstream-keys"
-
-
-@pytest.fixture
-def world(vault, tmp_path):
-    return World(vault, tmp_path)
 
 
 async def test_what_the_writer_encrypts_the_reader_alone_decrypts(world):

@@ -8,24 +8,11 @@ import asyncio
 import hvac
 import pytest
 
-from tests.contract.keyring.vault_world import World
+from tests.contract.keyring.vault_world import CANARY, CONTEXT, NAME
 from tollgate_kit.keyring.base import KeyringAway, KeyringFault
 from tollgate_kit.keyring.vault import keyring
 from tollgate_kit.keyring.vault.client import VaultRefused
 from tollgate_kit.secret import Secret
-
-NAME, CONTEXT = "upstream-keys", "t1|k1|https://api.example:443"
-CANARY = b"sk-canary-9e07b1"
-
-
-@pytest.fixture
-def world(vault, tmp_path):
-    return World(vault, tmp_path)
-
-
-@pytest.fixture
-def ciphertext(world):
-    return world.encrypted(NAME, CANARY, CONTEXT)
 
 
 async def works(ring, ciphertext) -> bool:

@@ -27,6 +27,8 @@ from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
 
 READER, WRITER = "reader", "writer"
+NAME, CONTEXT = "upstream-keys", "t1|k1|https://api.example:443"
+CANARY = b"sk-canary-9e07b1"
 _serial = itertools.count(1)
 
 

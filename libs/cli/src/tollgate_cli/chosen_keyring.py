@@ -55,6 +55,15 @@ def remembered(home: Home) -> Chosen | None:
     return Chosen(**told)
 
 
+def in_vault(home: Home) -> Chosen | None:
+    """The Vault with a home's keys; None where they are in files. Raises Fault.
+
+    Files of a time before may lie beside it: they are not the home's keys.
+    """
+    found = remembered(home)
+    return found if found is not None and found.kind == VAULT else None
+
+
 def remember(home: Home, chosen: Chosen) -> None:
     """From now on, what this home holds is of this keyring."""
     write_private(home.keyring_json, json.dumps(asdict(chosen), indent=1) + "\n")

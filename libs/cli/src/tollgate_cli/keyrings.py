@@ -32,7 +32,7 @@ def wrapped_versions(directory: Path, service: str) -> dict[str, list[int]]:
 
 
 def wrapped_file(directory: Path, name: str, version: int) -> Path:
-    """Where one version stands as Vault wrapped it."""
+    """Return the path of the file with one version of a key, as Vault wrapped it."""
     return directory / f"{versioned(name, version)}.wrapped"
 
 
@@ -65,12 +65,14 @@ def ensure(directory: Path) -> None:
             state_file.discard(fresh)
             keyring_file.create(fresh, unlock, keys, given=shared)
             fresh.rename(path)
-        keyring = _open(path, unlock_file)
+        keyring = opened(directory, service)
         if RESERVATION in keyring_file.names(path) and not shared:
             shared[RESERVATION] = asyncio.run(keyring.mac_key(RESERVATION))
 
 
-def _open(path: Path, unlock_file: Path) -> FileKeyring:
+def opened(directory: Path, service: str) -> FileKeyring:
+    """Open a service's keyring. Raises Fault for one that is spoilt or missing."""
+    path, unlock_file = files(directory, service)
     remedy = _remedy(path, unlock_file)
     try:
         state_file.read_text(path, remedy)

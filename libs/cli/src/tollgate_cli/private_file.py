@@ -30,7 +30,7 @@ def write_private(path: Path, content: str | bytes) -> None:
 
 
 def before(path: Path) -> Path:
-    """Where a secret's former value stands while it is changed."""
+    """Return the path of the copy of a secret that is kept while it is changed."""
     return path.with_suffix(".before")
 
 

@@ -7,16 +7,13 @@ import asyncio
 import secrets
 
 from tollgate_cli import chosen_keyring, keyrings
-from tollgate_cli.chosen_keyring import FILE
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.private_file import secret, write_private
 from tollgate_cli.rotation.running import Running
 from tollgate_cli.suite.service_configs import ORIGIN
-from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring import file as keyring_file
 from tollgate_kit.keyring.base import versioned
-from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.secret import Secret
 from tollgate_tlog.note import VerifierKey
 
@@ -26,8 +23,7 @@ _KEY_BYTES = 32
 
 def require_files(home: Home) -> None:
     """Raises Fault where the keys are in Vault: former files may still be there, and are not it."""
-    found = chosen_keyring.remembered(home)
-    if found is not None and found.kind != FILE:
+    if chosen_keyring.in_vault(home):
         raise Fault("the log's key of this suite is in Vault", "docs/secrets.md says the steps")
 
 
@@ -75,6 +71,6 @@ def _versions(running: Running) -> list[int]:
 
 
 def _line(running: Running, version: int) -> str:
-    keyring = FileKeyring.open(KeyringConfig(*keyrings.files(running.home.keyrings, _AUDIT)))
+    keyring = keyrings.opened(running.home.keyrings, _AUDIT)
     public = asyncio.run(keyring.public_key(versioned(_KEY, version)))
     return str(VerifierKey(ORIGIN, public))

@@ -13,16 +13,14 @@ from typing import LiteralString
 import psycopg
 
 from tollgate_cli import chosen_keyring, keyrings, service_keys
-from tollgate_cli.chosen_keyring import VAULT, Chosen
+from tollgate_cli.chosen_keyring import Chosen
 from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import secret
 from tollgate_cli.rotation.running import Running
 from tollgate_cli.suite import vault_logins
 from tollgate_kit.clock import Clock
-from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring import file as keyring_file
 from tollgate_kit.keyring.base import versioned
-from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.secret import Secret
 
 # Who verifies learns of a version before who signs with it, and forgets it after.
@@ -37,7 +35,7 @@ def begin(running: Running, name: str, token_file: Path | None) -> int:
     Interrupted, it may be done again, and goes on where it was. `token_file`: an operator's token,
     for Vault to make the version where the keys are there; else $VAULT_TOKEN.
     """
-    vault = _vault(running)
+    vault = chosen_keyring.in_vault(running.home)
     # Who signs has it last.
     *older, version = _versions(running, HOLDERS[name][-1], name)
     if not older:
@@ -91,7 +89,7 @@ def delete_old(running: Running, name: str) -> list[int]:
         running.configure(holder, {name: [newest]})
         running.reload(holder)
     # Last: a process that ends meanwhile finds all that its configuration names.
-    if _vault(running) is not None:
+    if chosen_keyring.in_vault(running.home) is not None:
         for one in old:
             keyrings.wrapped_file(running.home.keyrings, name, one).unlink(missing_ok=True)
         return old
@@ -111,7 +109,8 @@ def _counted(running: Running, database: str, query: LiteralString, given: int) 
 
 
 def _versions(running: Running, holder: str, name: str) -> list[int]:
-    look = keyrings.versions if _vault(running) is None else keyrings.wrapped_versions
+    is_file = chosen_keyring.in_vault(running.home) is None
+    look = keyrings.versions if is_file else keyrings.wrapped_versions
     found = look(running.home.keyrings, holder).get(name)
     if not found:
         raise Fault(
@@ -119,12 +118,6 @@ def _versions(running: Running, holder: str, name: str) -> list[int]:
             "put it back from a copy",
         )
     return found
-
-
-def _vault(running: Running) -> Chosen | None:
-    """Where the keys are, if not in files; former files may still be there, and are not it."""
-    found = chosen_keyring.remembered(running.home)
-    return found if found is not None and found.kind == VAULT else None
 
 
 def _wrap(
@@ -148,9 +141,7 @@ def _add(running: Running, holder: str, name: str, version: int) -> None:
 
 
 def _key(running: Running, holder: str, name: str) -> Secret:
-    path, unlock_file = keyrings.files(running.home.keyrings, holder)
-    keyring = FileKeyring.open(KeyringConfig(path, unlock_file))
-    return asyncio.run(keyring.mac_key(name))
+    return asyncio.run(keyrings.opened(running.home.keyrings, holder).mac_key(name))
 
 
 def _files(running: Running, holder: str) -> tuple[Path, Secret]:

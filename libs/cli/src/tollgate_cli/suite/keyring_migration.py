@@ -31,10 +31,8 @@ from tollgate_cli.suite.vault_logins import VaultLogins
 from tollgate_cli.vault import key_moves
 from tollgate_cli.vault.connection import Place, connected
 from tollgate_kit.clock import SystemClock
-from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring import file as keyring_file
-from tollgate_kit.keyring.base import KeyringFault, versioned
-from tollgate_kit.keyring.file import FileKeyring
+from tollgate_kit.keyring.base import versioned
 from tollgate_kit.keyring.rekey import Step
 from tollgate_kit.secret import Secret
 
@@ -45,7 +43,7 @@ _Look = Callable[[Path, str], Mapping[str, list[int]]]
 
 @dataclasses.dataclass(frozen=True)
 class How:
-    """What an operator allows."""
+    """The losses that an operator agrees to."""
 
     # Vault's own log key, which signed nothing, goes.
     replace_log_key: bool
@@ -108,7 +106,7 @@ def _keys_to_vault(home: Home, logins: VaultLogins, *, replace: bool) -> None:
     with connected(_place(logins)) as client:
         moved: set[Path] = set()
         for service, name, version in _mac_versions(home, keyrings.versions):
-            key = _opened(home, service).key_bytes(versioned(name, version), "mac")
+            key = keyrings.opened(home.keyrings, service).key_bytes(versioned(name, version), "mac")
             path = keyrings.wrapped_file(home.keyrings, name, version)
             if not path.exists():
                 write_private(path, key_moves.wrapped(client, mount, name, key) + "\n")
@@ -118,7 +116,7 @@ def _keys_to_vault(home: Home, logins: VaultLogins, *, replace: bool) -> None:
         # Of an earlier time in Vault: these versions were deleted since, and are not to come back.
         for path in set(home.keyrings.glob("*.wrapped")) - moved:
             path.unlink()
-        log_key = _opened(home, "audit").key_bytes(key_moves.LOG_KEY, "ed25519")
+        log_key = keyrings.opened(home.keyrings, "audit").key_bytes(key_moves.LOG_KEY, "ed25519")
         key_moves.import_log_key(client, mount, log_key, replace=replace)
 
 
@@ -155,7 +153,7 @@ def _keys_to_file(home: Home, service: str, macs: Mapping[str, Secret]) -> None:
         for version in numbers
     }
     for name in there & set(macs):
-        if _opened(home, service).key_bytes(name, "mac") != macs[name]:
+        if keyrings.opened(home.keyrings, service).key_bytes(name, "mac") != macs[name]:
             raise Fault(f"{path} has another {name}", "move it away, and run this again")
     if there != set(macs):
         # Rotated while the keys were in Vault: what was deleted there is not to come back.
@@ -176,16 +174,6 @@ def _mac_versions(home: Home, look: _Look) -> Iterator[tuple[str, str, int]]:
 
 def _place(logins: VaultLogins) -> Place:
     return Place(logins.chosen.address, Path(logins.chosen.ca_file), token=logins.token)
-
-
-def _opened(home: Home, service: str) -> FileKeyring:
-    path = home.keyrings / service
-    try:
-        return FileKeyring.open(
-            KeyringConfig(path.with_suffix(".json"), path.with_suffix(".unlock"))
-        )
-    except KeyringFault as fault:
-        raise Fault(f"the keyring does not open: {fault}", "put it back from a copy") from fault
 
 
 @contextmanager

@@ -176,6 +176,7 @@ def _role(client: Any, service: str, terms: LoginTerms) -> Change | None:
     name = wanted.PREFIX + service
     settings = wanted.role(service, terms)
     title = f"role {name}"
+    # Of the settings as they are in the end: bindings that stay are filled in below.
     make = partial(client.adapter.post, f"/v1/auth/approle/role/{name}", json=settings)
     try:
         found = client.auth.approle.read_role(name)["data"]

@@ -82,7 +82,7 @@ def _stay(response: Any, **_arguments: Any) -> None:
 
 
 def _is_vaults(response: Any, **_arguments: Any) -> None:
-    """What answers in words that are not Vault's is some other server. Raises Fault."""
+    """Check that an answer has the form of Vault's. Raises Fault for another server."""
     if not response.ok or response.status_code == HTTPStatus.NO_CONTENT:
         return
     try:

@@ -44,7 +44,7 @@ async def open_keyring(
 
 
 def names_of(config: KeyringConfig, name: str, kind: Kind) -> dict[str, Kind]:
-    """What the versions of a key are called that are in use."""
+    """Return the keyring's names of those versions of a key that are in use, with their kind."""
     return {versioned(name, version): kind for version in config.versions_of(name)}
 
 

@@ -36,7 +36,7 @@ class Batches:
     async def decrypt(self, name: str, context: str, ciphertext: str) -> Secret:
         """One of many. Raises KeyringFault."""
         if len(ciphertext) > CIPHERTEXT_MAX or not context:
-            raise DecryptFailed("no ciphertext of this keyring is so long, or without a context")
+            raise DecryptFailed(f"cannot decrypt with key {name}")
         if self._unanswered >= WAITING_MAX:
             raise KeyringAway(f"{WAITING_MAX} decryptions wait for an answer")
         loop = asyncio.get_running_loop()
