@@ -22,10 +22,14 @@ def dumps(value: Any) -> bytes:
     """The canonical bytes of a value. Raises ValueError outside the subset."""
     _check(value)
     try:
-        return orjson.dumps(value, option=_OPTIONS)
+        data = orjson.dumps(value, option=_OPTIONS)
     except orjson.JSONEncodeError as error:
-        # A lone surrogate, an integer that is to be written as a string, or nested beyond a reader.
+        # A lone surrogate, a name or an integer that is to be written as a string, or nested beyond
+        # a reader.
         raise ValueError("not in the canonical subset") from error
+    if not data.isascii():  # else no name is outside of it
+        _check_names(value)
+    return data
 
 
 def loads_canonical(data: bytes) -> Any:
@@ -57,8 +61,6 @@ def _check(value: Any) -> None:
     members: Iterable[Any]
     if type(value) is dict:
         members = value.values()
-        if not ({str}.issuperset(map(type, value)) and "".join(value).isascii()):
-            raise ValueError("object names are ASCII strings")
     elif type(value) in _CONTAINERS:
         members = value
     else:
@@ -70,3 +72,14 @@ def _check(value: Any) -> None:
         for member in members:
             if type(member) in _CONTAINERS:
                 _check(member)
+
+
+def _check_names(value: Any) -> None:
+    """Raise ValueError unless the names of a value that orjson has written are ASCII."""
+    if type(value) is dict:
+        if not "".join(value).isascii():
+            raise ValueError("object names are ASCII strings")
+        value = value.values()
+    if type(value) is not str and isinstance(value, Iterable):
+        for member in value:
+            _check_names(member)

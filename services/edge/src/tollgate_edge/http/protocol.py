@@ -10,13 +10,14 @@ connection ends. ADR 0020 says why this server.
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tollgate_edge.api.exchange import CONNECTION, LINGER_BYTES_MAX, LINGER_SECONDS, Connection
 from tollgate_edge.config import ListenConfig
+from tollgate_edge.http.answer_cycle import AnswerCycle, CloseDelimitedCycle
 from tollgate_edge.http.connections import Connections
 from tollgate_edge.http.turn_transport import TurnTransport
 
@@ -34,21 +35,6 @@ _FRAMING_PER_BODY_BYTE = 8
 
 class NotHttpError(ValueError):
     """Raised for bytes that the parser accepts and RFC 9112, or a bound of ours, forbids."""
-
-
-class CloseDelimitedCycle(RequestResponseCycle):
-    """The answer to an HTTP/1.0 client: it knows no chunks, its body ends with the connection.
-
-    RFC 9112 section 6.1. Answers with a content-length keep it.
-    """
-
-    async def send(self, message: Any) -> None:
-        """Pass on, without the framing that uvicorn would choose."""
-        if message["type"] == "http.response.start":
-            self.chunked_encoding = False
-        else:
-            self.expected_content_length = len(message.get("body", b""))
-        await super().send(message)
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -240,9 +226,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self.pipeline:
             self._answering = self.cycle
         self._tell_whole()
-        if version == "1.0":
-            # uvicorn has no seam for the class of its cycles; this one adds no state.
-            self.cycle.__class__ = CloseDelimitedCycle
+        # uvicorn has no seam for the class of its cycles; these add no state.
+        self.cycle.__class__ = CloseDelimitedCycle if version == "1.0" else AnswerCycle
 
     def on_body(self, body: bytes) -> None:
         self._framing_bytes = max(0, self._framing_bytes - _FRAMING_PER_BODY_BYTE * len(body))

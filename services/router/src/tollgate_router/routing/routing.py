@@ -119,8 +119,9 @@ class KeyHealth:
     ) -> None:
         """Feed one attempt's result."""
         if result is Result.OK:
-            for name in _names(candidate, way):
-                self._marks.pop(name, None)
+            if self._marks:
+                for name in _names(candidate, way):
+                    self._marks.pop(name, None)
             return
         if result not in _FAULT_OF_KEY:
             return
