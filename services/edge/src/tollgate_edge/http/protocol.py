@@ -193,12 +193,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self.scope[CONNECTION] = self._connection  # type: ignore[literal-required]
 
     def on_url(self, url: bytes) -> None:
-        self._count(url)
+        self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(name)
-        self._count(value)
+        self._count(len(name) + len(value))
         self._fields += 1
         if self._fields > FIELDS_MAX:
             raise NotHttpError("more fields than any client sends")
@@ -295,8 +294,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """The request that is answered has come whole if another is behind it."""
         self._connection.whole = bool(self.pipeline) or not self.cycle.more_body
 
-    def _count(self, part: bytes) -> None:
-        self._head_bytes += len(part)
+    def _count(self, size_bytes: int) -> None:
+        self._head_bytes += size_bytes
         if self._head_bytes > self.http.header_bytes_max:
             raise ValueError("head too large")
 

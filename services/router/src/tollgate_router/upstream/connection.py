@@ -42,6 +42,9 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._done = done
         self._lost = lost
+        # The parser gives the body's chunks to the list itself: a stream has one for each token.
+        self._chunks: list[bytes] = []
+        self.on_body = self._chunks.append
         self._parser = httptools.HttpResponseParser(self)
         # Line ends and spaces after a chunk's size as lax as other clients take them from servers.
         self._parser.set_dangerous_leniencies(
@@ -177,8 +180,10 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._take_body()
             self._fail(Fault.BROKEN)
             return
+        self._take_body()
         if self._answer is None:
             return
         framing = self._received - self._body
@@ -239,7 +244,12 @@ class Connection(asyncio.Protocol):
             self._answer.status = status
             self._answer.headers = self._headers
 
-    def on_body(self, data: bytes) -> None:
+    def _take_body(self) -> None:
+        """Hand over what was found of the body since."""
+        if not self._chunks:
+            return
+        data = b"".join(self._chunks)
+        self._chunks.clear()
         self._body += len(data)
         if self._answer is None:
             return
@@ -251,6 +261,7 @@ class Connection(asyncio.Protocol):
                 self._fail(Fault.OVERSIZE)
 
     def on_message_complete(self) -> None:
+        self._take_body()
         answer = self._answer
         if answer is None:
             return
