@@ -1,4 +1,4 @@
-"""Router's composition root: `python -m tollgate_router --config FILE [serve|migrate|rekey]`."""
+"""Router's composition root: `python -m tollgate_router --config FILE COMMAND`."""
 
 import asyncio
 import sys
@@ -33,6 +33,7 @@ from tollgate_router.providers.provider_keys import KEYRING_KEY as PROVIDER_KEYS
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import PostgresStore
 from tollgate_router.rekey import POOL_NAME, rekey
+from tollgate_router.renew import renew
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.servicer import RouterServicer
 from tollgate_router.stored.recorder import Recorder
@@ -172,7 +173,7 @@ def main() -> int:
     return service_process.run(
         "router",
         Config,
-        {"serve": serve, "migrate": partial(migrate, PACKAGE)},
+        {"serve": serve, "migrate": partial(migrate, PACKAGE), "renew-keys": renew},
         {step.value: partial(rekey, step=step) for step in Step},
     )
 

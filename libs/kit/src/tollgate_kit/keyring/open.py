@@ -60,7 +60,7 @@ def _anew(keyring: Keyring, config: KeyringConfig) -> Keyring:
     Raises KeyringFault.
     """
     if isinstance(keyring, FileKeyring):
-        return FileKeyring.open(config)
+        return keyring.anew(config)
     if isinstance(keyring, VaultKeyring) and config.vault is not None:
         keyring.read_anew(config.vault)
     return keyring
@@ -95,7 +95,11 @@ def at_reload(
     )
 
     async def taken(anew: Any) -> None:
-        await take(_anew(keyring, anew.keyring), anew)
+        found = _anew(keyring, anew.keyring)
+        await take(found, anew)
+        # Last: what could not be taken over changes nothing for who encrypts and decrypts.
+        if isinstance(keyring, FileKeyring) and isinstance(found, FileKeyring):
+            keyring.take_over(found)
 
     life.on_reload(taken, lambda result: total.labels(result).inc())
 
