@@ -25,9 +25,6 @@ rotations = typer.Typer(
 
 # Processes look at their files once a second, and a connection is made in less.
 _SETTLE_S = 3.0
-WaitS = Annotated[
-    int, typer.Option("--wait-s", min=1, max=3600, help="For calls of the old key to end.")
-]
 VaultTokenFile = Annotated[
     Path | None,
     typer.Option(help="An operator's, where keys are in Vault; default: $VAULT_TOKEN."),
@@ -58,7 +55,7 @@ def rotate_upstream_key(
 
 
 @rotations.command("upstream-keys")
-def rotate_upstream_keys(wait_s: WaitS = 300, vault_token_file: VaultTokenFile = None) -> None:
+def rotate_upstream_keys(vault_token_file: VaultTokenFile = None) -> None:
     """Encrypt all keys of upstreams with another version of their key; the old one goes."""
     from tollgate_cli.rotation import encryption_keys
 
@@ -66,7 +63,7 @@ def rotate_upstream_keys(wait_s: WaitS = 300, vault_token_file: VaultTokenFile =
     version = key.begin()
     print(f"keys of upstreams are encrypted with version {version}")
     key.renew()
-    key.wait_for_calls(SystemClock(), seconds=wait_s)
+    key.wait_until_read(SystemClock())
     print(f"decrypts no more: version {', '.join(map(str, key.delete_old(version)))}")
 
 
@@ -114,7 +111,12 @@ def rotate_certificates(
 
 
 @rotations.command("reservation")
-def rotate_reservation(wait_s: WaitS = 300, vault_token_file: VaultTokenFile = None) -> None:
+def rotate_reservation(
+    wait_s: Annotated[
+        int, typer.Option("--wait-s", min=1, max=3600, help="For calls of the old key to end.")
+    ] = 300,
+    vault_token_file: VaultTokenFile = None,
+) -> None:
     """Sign reservations with another key; the old one goes when no call needs it."""
     from tollgate_cli.rotation import mac_keys
 

@@ -17,7 +17,6 @@ from tollgate_cli import chosen_keyring, keyrings, service_keys
 from tollgate_cli.deployment import toml_text
 from tollgate_cli.fault import Fault
 from tollgate_cli.private_file import secret, write_private
-from tollgate_cli.rotation import mac_keys
 from tollgate_cli.rotation.running import Running
 from tollgate_cli.suite import vault_logins
 from tollgate_cli.vault.connection import connected
@@ -103,8 +102,8 @@ class EncryptionKey:
                 f"mend or remove the rows that are named, and run this again; log: {log}",
             )
 
-    def wait_for_calls(self, clock: Clock, *, seconds: float) -> None:
-        """Until no call has what was read before. Raises Fault after that long."""
+    def wait_until_read(self, clock: Clock) -> None:
+        """Until calls open what is stored now, those that began before too. Raises Fault."""
         running = self._running
         revision = running.counted("router", "select revision from catalogue_revision")
 
@@ -114,11 +113,6 @@ class EncryptionKey:
         if running.wait(unread, clock, seconds=_READ_S):
             raise Fault(
                 "router does not read what was changed", f"log: {running.home.log('router')}"
-            )
-        if count := mac_keys.calls_left(running, clock, seconds=seconds):
-            raise Fault(
-                f"{count} calls still go on that began with the older version",
-                f"`tollgate rotate {self._rows.name}` once more goes on from here",
             )
 
     def delete_old(self, newest: int) -> list[int]:

@@ -50,18 +50,15 @@ def wait_for_reservations(running: Running, clock: Clock, *, seconds: float) -> 
     """Until none is pending that the older key may have signed. Raises Fault after that long."""
     # Whoever signs does so with the newest from here on, whatever was interrupted before.
     running.reload("budget")
-    if count := calls_left(running, clock, seconds=seconds):
+    query: LiteralString = "select count(*) from transfer where state = 1 and create_unix_ms <= %s"
+    now_ms = clock.unix_ms()
+    if count := running.wait(
+        lambda: running.counted("budget", query, now_ms), clock, seconds=seconds
+    ):
         raise Fault(
             f"{count} calls still go on with a reservation that the older key signed",
             f"`tollgate rotate {service_keys.RESERVATION}` once more goes on from here",
         )
-
-
-def calls_left(running: Running, clock: Clock, *, seconds: float) -> int:
-    """How many calls of those that go on now go on after that long; none: at once."""
-    now_ms = clock.unix_ms()
-    query: LiteralString = "select count(*) from transfer where state = 1 and create_unix_ms <= %s"
-    return running.wait(lambda: running.counted("budget", query, now_ms), clock, seconds=seconds)
 
 
 def require_no_key_under(running: Running, newest: int) -> None:
