@@ -14,7 +14,7 @@ from tollgate_kit.keyring.move import renew
 from tollgate_kit.postgres.durability import connect_durable
 from tollgate_kit.secret import Secret
 from tollgate_router.providers.provider_keys import KEYRING_KEY
-from tollgate_router.renew import RunningRows
+from tollgate_router.rekey import RunningRows
 
 FIRST, SECOND = ("aes256", Secret(b"1" * 32)), ("aes256", Secret(b"2" * 32))
 ONE = FileKeyring({KEYRING_KEY: FIRST})

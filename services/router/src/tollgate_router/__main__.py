@@ -32,8 +32,7 @@ from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.providers.provider_keys import KEYRING_KEY as PROVIDER_KEYS_KEY
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import PostgresStore
-from tollgate_router.rekey import POOL_NAME, rekey
-from tollgate_router.renew import renew
+from tollgate_router.rekey import POOL_NAME, rekey, renew
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.servicer import RouterServicer
 from tollgate_router.stored.recorder import Recorder
