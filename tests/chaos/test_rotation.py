@@ -25,6 +25,7 @@ from tests.integration.trust.test_stores import superuser
 from tests.live import Key, Live, own_suite, wait_until
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
+from tollgate_audit import subject_keys
 from tollgate_cli import certificates, keyrings
 from tollgate_cli.suite.processes import probe
 from tollgate_kit.config import KeyringConfig
@@ -248,6 +249,52 @@ def test_upstream_keys(own, key, model):
         with pytest.raises(DecryptFailed):
             asyncio.run(ring.decrypt("upstream-keys", context, sealed))
     well(own, key, model)
+
+
+def test_subject_keys(own, key, model):
+    """Those of tenants that begin meanwhile, too; pseudonyms stay, and the old version opens none."""
+    own.call(key, model)
+    before = pseudonym_keys(own)
+    ring = FileKeyring.open(KeyringConfig(*keyrings.files(own.suite.home.keyrings, "audit")))
+    keys = {tenant: asyncio.run(ring.decrypt(*found)) for tenant, found in before.items()}
+    ended = threading.Event()
+    with ThreadPoolExecutor() as pool, calls(own, key, model):
+        beginning = pool.submit(begin_tenants, own, model, ended)
+        try:
+            said = rotated(own, "subject-keys")
+        finally:
+            ended.set()
+        begun = beginning.result(timeout=30)
+    assert "decrypts no more: version 1" in said
+    ring = FileKeyring.open(KeyringConfig(*keyrings.files(own.suite.home.keyrings, "audit")))
+    after = pseudonym_keys(own)
+    assert begun > 3
+    assert begun + len(before) == len(after)
+    for tenant, found in after.items():
+        opened = asyncio.run(ring.decrypt(*found))
+        assert (True, opened) == (found[2].startswith("tg2.2."), keys.get(tenant, opened))
+    for found in before.values():
+        with pytest.raises(DecryptFailed):
+            asyncio.run(ring.decrypt(*found))
+
+
+def pseudonym_keys(own: Live) -> dict[str, tuple[str, str, str]]:
+    """Tenant -> the name, context and ciphertext of its subject key."""
+    with own.database("audit") as connection:
+        found = connection.execute("select tenant_id, sealed from subject_key").fetchall()
+    return {
+        tenant: ("subject-keys", subject_keys.encryption_context(tenant), sealed)
+        for tenant, sealed in found
+    }
+
+
+def begin_tenants(own: Live, model: str, ended: threading.Event) -> int:
+    """Have one tenant after the other make its first call; how many."""
+    for number in itertools.count(1):
+        assert own.call(own.key(own.tenant()), model).status_code == 200
+        if ended.wait(0.1):
+            return number
+    raise AssertionError
 
 
 def stored_keys(own: Live, provider: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from tollgate_cli.rotation import upstream_keys
 from tollgate_kit.clock import SystemClock
 
 if TYPE_CHECKING:
+    from tollgate_cli.rotation.encryption_keys import Rows
     from tollgate_cli.rotation.running import Running
 
 rotations = typer.Typer(
@@ -59,12 +60,15 @@ def rotate_upstream_keys(vault_token_file: VaultTokenFile = None) -> None:
     """Encrypt all keys of upstreams with another version of their key; the old one goes."""
     from tollgate_cli.rotation import encryption_keys
 
-    key = encryption_keys.EncryptionKey(_running(), encryption_keys.UPSTREAM_KEYS, vault_token_file)
-    version = key.begin()
-    print(f"keys of upstreams are encrypted with version {version}")
-    key.renew()
-    key.wait_until_read(SystemClock())
-    print(f"decrypts no more: version {', '.join(map(str, key.delete_old(version)))}")
+    _encrypt_anew(encryption_keys.UPSTREAM_KEYS, vault_token_file)
+
+
+@rotations.command("subject-keys")
+def rotate_subject_keys(vault_token_file: VaultTokenFile = None) -> None:
+    """Encrypt the keys of all pseudonyms with another version of their key; the old one goes."""
+    from tollgate_cli.rotation import encryption_keys
+
+    _encrypt_anew(encryption_keys.SUBJECT_KEYS, vault_token_file)
 
 
 @rotations.command("postgres-passwords")
@@ -164,6 +168,17 @@ def rotate_log_key(
         print(f"{running.home.verifier_key} has all lines for those who verify; then --finish")
         return
     print("\n".join(["these sign no more:", *log_key.finish(running)]))
+
+
+def _encrypt_anew(rows: "Rows", vault_token_file: Path | None) -> None:
+    from tollgate_cli.rotation.encryption_keys import EncryptionKey
+
+    key = EncryptionKey(_running(), rows, vault_token_file)
+    version = key.begin()
+    print(f"{rows.name}: version {version} encrypts")
+    key.renew()
+    key.wait_until_read(SystemClock())
+    print(f"decrypts no more: version {', '.join(map(str, key.delete_old(version)))}")
 
 
 def _running() -> "Running":

@@ -9,6 +9,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import LiteralString
@@ -29,6 +30,7 @@ _KEY_BYTES = 32
 _RENEW_TIMEOUT_S = 24 * 3600.0
 # Routers look once in half a second.
 _READ_S = 15.0
+_SETTLE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ UPSTREAM_KEYS = Rows(
     "upstream-keys",
     "router",
     "select count(*) from provider_key where not starts_with(sealed, %s)",
+)
+SUBJECT_KEYS = Rows(
+    "subject-keys",
+    "audit",
+    "select count(*) from subject_key where not starts_with(sealed, %s)",
 )
 
 
@@ -105,6 +112,10 @@ class EncryptionKey:
     def wait_until_read(self, clock: Clock) -> None:
         """Until calls open what is stored now, those that began before too. Raises Fault."""
         running = self._running
+        if self._rows is not UPSTREAM_KEYS:
+            # Read anew whenever one is decrypted: what was read before is decrypted at once.
+            time.sleep(_SETTLE_S)
+            return
         revision = running.counted("router", "select revision from catalogue_revision")
 
         def unread() -> int:

@@ -88,8 +88,12 @@ def at_reload(
     *,
     life: Lifecycle,
     metrics: Metrics,
+    settle: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """At each SIGHUP, give `take` the keyring and the configuration as they are now. Counted."""
+    """At each SIGHUP, give `take` the keyring and the configuration as they are now. Counted.
+
+    `settle` waits for what began with the keys before; it is done when that has ended.
+    """
     total = metrics.counter(
         "reloads_total", "Times that the configuration was read anew.", ("result",)
     )
@@ -100,6 +104,8 @@ def at_reload(
         # Last: what could not be taken over changes nothing for who encrypts and decrypts.
         if isinstance(keyring, FileKeyring) and isinstance(found, FileKeyring):
             keyring.take_over(found)
+        if settle is not None:
+            await settle()
 
     life.on_reload(taken, lambda result: total.labels(result).inc())
 
