@@ -1,4 +1,4 @@
-# What the operator's token needs for `tollgate vault init`, `deliver` and `wrap-key`; write it once, by
+# What the operator's token needs for `tollgate vault init`, `deliver`, `wrap-key` and `rotate`; write it once, by
 # hand: vault policy write tollgate-operator operator.hcl. It opens nothing that is encrypted, and gets
 # no secret-id but a wrapped one. Whoever may write policies can of course write one that does:
 # use it for set-up and upgrades, and a delivery's own token at each start. Audit devices want more
@@ -19,10 +19,16 @@ path "transit/keys/upstream-keys" {
 path "transit/keys/upstream-keys/config" {
   capabilities = ["update"]
 }
+path "transit/keys/upstream-keys/rotate" {
+  capabilities = ["update"]
+}
 path "transit/keys/subject-keys" {
   capabilities = ["create", "read", "update"]
 }
 path "transit/keys/subject-keys/config" {
+  capabilities = ["update"]
+}
+path "transit/keys/subject-keys/rotate" {
   capabilities = ["update"]
 }
 path "transit/keys/pepper" {

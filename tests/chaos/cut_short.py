@@ -3,7 +3,7 @@
 python -m tests.chaos.cut_short N COMMAND…
 
 A step is what others can see: a file replaced or removed, a signal, a statement or commit at
-PostgreSQL, a change of Redis's users, an RPC. A command of fewer steps ends by itself.
+PostgreSQL, a change of Redis's users, an RPC, rows that were renewed. A command of fewer steps ends by itself.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ import psycopg
 import redis
 
 from tollgate_cli.operator_client import Operator
+from tollgate_cli.rotation.encryption_keys import EncryptionKey
 
 _STEPS = (
     (os, "replace"),
@@ -26,6 +27,7 @@ _STEPS = (
     (psycopg.Connection, "execute"),
     (psycopg.Connection, "commit"),
     (redis.Redis, "acl_setuser"),
+    (EncryptionKey, "renew"),
     (Operator, "call"),
 )
 

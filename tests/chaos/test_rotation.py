@@ -5,11 +5,14 @@ And afterwards the old secret is of no use, which is tried. `-s` shows the table
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -22,11 +25,15 @@ from tests.integration.trust.test_stores import superuser
 from tests.live import Key, Live, own_suite, wait_until
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
+from tollgate_audit import subject_keys
 from tollgate_cli import certificates, keyrings
 from tollgate_cli.suite.processes import probe
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.hmac_key import HmacKey
+from tollgate_kit.keyring.base import DecryptFailed
 from tollgate_kit.keyring.file import FileKeyring
+from tollgate_router.providers import base_url
+from tollgate_router.providers.catalogue import encryption_context
 from tollgate_tlog import checkpoint, note
 
 PER_SECOND = 200
@@ -217,6 +224,103 @@ def test_upstream_key(own, key, model):
     with own.database("router") as connection:
         query = "select count(*) from provider_key where key_id = %s"
         assert connection.execute(query, (before,)).fetchone() == (0,)
+
+
+def test_upstream_keys(own, key, model):
+    """Every row is under the new version, those that were added meanwhile too; the old one opens none."""
+    name = provider_of(own, model)
+    before = stored_keys(own, name)
+    ended = threading.Event()
+    with ThreadPoolExecutor() as pool, calls(own, key, model):
+        adding = pool.submit(add_keys, own, name, ended)
+        try:
+            said = rotated(own, "upstream-keys")
+        finally:
+            ended.set()
+        added = adding.result(timeout=10)
+    assert "decrypts no more: version 1" in said
+    after = stored_keys(own, name)
+    assert (True, len(before) + added) == (added > 5, len(after))
+    ring = FileKeyring.open(KeyringConfig(*keyrings.files(own.suite.home.keyrings, "router")))
+    for context, sealed in after.items():
+        opened = asyncio.run(ring.decrypt("upstream-keys", context, sealed))
+        assert (True, own.provider_key) == (sealed.startswith("tg2.2."), opened.reveal())
+    for context, sealed in before.items():
+        with pytest.raises(DecryptFailed):
+            asyncio.run(ring.decrypt("upstream-keys", context, sealed))
+    well(own, key, model)
+
+
+def test_subject_keys(own, key, model):
+    """Those of tenants that begin meanwhile, too; pseudonyms stay, and the old version opens none."""
+    own.call(key, model)
+    before = pseudonym_keys(own)
+    ring = FileKeyring.open(KeyringConfig(*keyrings.files(own.suite.home.keyrings, "audit")))
+    keys = {tenant: asyncio.run(ring.decrypt(*found)) for tenant, found in before.items()}
+    ended = threading.Event()
+    with ThreadPoolExecutor() as pool, calls(own, key, model):
+        beginning = pool.submit(begin_tenants, own, model, ended)
+        try:
+            said = rotated(own, "subject-keys")
+        finally:
+            ended.set()
+        begun = beginning.result(timeout=30)
+    assert "decrypts no more: version 1" in said
+    ring = FileKeyring.open(KeyringConfig(*keyrings.files(own.suite.home.keyrings, "audit")))
+    after = pseudonym_keys(own)
+    assert begun > 3
+    assert begun + len(before) == len(after)
+    for tenant, found in after.items():
+        opened = asyncio.run(ring.decrypt(*found))
+        assert (True, opened) == (found[2].startswith("tg2.2."), keys.get(tenant, opened))
+    for found in before.values():
+        with pytest.raises(DecryptFailed):
+            asyncio.run(ring.decrypt(*found))
+
+
+def pseudonym_keys(own: Live) -> dict[str, tuple[str, str, str]]:
+    """Tenant -> the name, context and ciphertext of its subject key."""
+    with own.database("audit") as connection:
+        found = connection.execute("select tenant_id, sealed from subject_key").fetchall()
+    return {
+        tenant: ("subject-keys", subject_keys.encryption_context(tenant), sealed)
+        for tenant, sealed in found
+    }
+
+
+def begin_tenants(own: Live, model: str, ended: threading.Event) -> int:
+    """Have one tenant after the other make its first call; how many."""
+    for number in itertools.count(1):
+        assert own.call(own.key(own.tenant()), model).status_code == 200
+        if ended.wait(0.1):
+            return number
+    raise AssertionError
+
+
+def stored_keys(own: Live, provider: str) -> dict[str, str]:
+    """Context -> ciphertext of a provider's keys."""
+    with own.database("router") as connection:
+        found = connection.execute(
+            "select tenant, key_id, base_url, sealed from provider_key"
+            " join provider on name = provider where name = %s",
+            (provider,),
+        )
+        return {
+            encryption_context(tenant, key_id, base_url.parse(url, allow_private=True)): sealed
+            for tenant, key_id, url, sealed in found
+        }
+
+
+def add_keys(own: Live, provider: str, ended: threading.Event) -> int:
+    """Add one key after the other; how many."""
+    for number in itertools.count():
+        request = router_pb2.AddProviderKeyRequest(
+            request_id=f"r-{provider}-{number}", provider=provider, secret=own.provider_key
+        )
+        own.router_admin.AddProviderKey(request, timeout=10)
+        if ended.wait(0.2):
+            return number + 1
+    raise AssertionError
 
 
 def shown(own: Live, service: str) -> str:

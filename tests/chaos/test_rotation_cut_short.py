@@ -68,6 +68,7 @@ def reconnected(own: Live) -> None:
         (("reservation",), ALL),
         (("pepper",), ALL),
         (("upstream-key",), ALL),
+        (("upstream-keys",), (1, 4, 9)),
     ],
     ids=lambda given: " ".join(given) if isinstance(given[0], str) else "",
 )

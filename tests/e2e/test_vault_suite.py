@@ -5,8 +5,10 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -73,6 +75,11 @@ class VaultHome(Home):
             f"{dev['api_url']}/v1/chat/completions",
             json=body, headers={"authorization": f"Bearer {dev['demo_key']}"}, timeout=30,
         ).status_code  # fmt: skip
+
+    def call_until(self, ended: threading.Event, answers: list[int]) -> None:
+        """One call after the other."""
+        while not ended.is_set():
+            answers.append(self.call())
 
     def logged_in(self) -> set[str]:
         """Who has a token at Vault."""
@@ -157,6 +164,35 @@ def test_a_service_that_crashed_waits_for_the_secret_id_that_the_log_asks_for(ho
             done = home.run("vault", "deliver", login, "--out", out, *at)
             assert 0 == done.returncode, done.stderr
         wait_until(lambda: "running" == home.status()["state"], 30, every=0.5)
+
+
+def test_what_encrypts_upstreams_keys_is_rotated_while_calls_go_on(home):
+    """By Vault, and rows by router's own login: the old version opens nothing; no secret-id is left."""
+    token = home.token
+    transit = home.vault.root().secrets.transit
+    with home.up(*home.there):
+        home.token = token
+        answers: list[int] = []
+        ended = threading.Event()
+        with ThreadPoolExecutor() as pool:
+            calling = pool.submit(home.call_until, ended, answers)
+            try:
+                done = [home.run("rotate", f"{name}-keys") for name in ("upstream", "subject")]
+            finally:
+                ended.set()
+            calling.result(timeout=60)
+        assert [0, 0] == [one.returncode for one in done], [one.stderr for one in done]
+        for name in ("upstream-keys", "subject-keys"):
+            found = transit.read_key(name)["data"]
+            assert (2, 2) == (found["latest_version"], found["min_decryption_version"])
+        assert (True, {200}) == (len(answers) > 5, set(answers))
+        assert [] == home.holding(token)
+        assert [] == [*home.root.rglob("*.secret-id")]
+        assert LOGINS == home.logged_in()
+        home.token = ""
+        no_token = home.run("rotate", "upstream-keys")
+        assert (1, True) == (no_token.returncode, "no token to ask Vault with" in no_token.stderr)
+    assert set() == home.logged_in()
 
 
 def test_a_second_start_needs_a_token_alone_and_has_the_same_keys(home):

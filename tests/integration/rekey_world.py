@@ -132,12 +132,15 @@ class Rekeyed:
         self, former: str, present: str, step: str = "rekey"
     ) -> asyncio.subprocess.Process:
         """`rekey`, with fresh secret-ids."""
+        return await self.start(present, step, "--from", str(self.directory / f"{former}.toml"))
+
+    async def start(self, present: str, *command: str) -> asyncio.subprocess.Process:
+        """A command of router, with fresh secret-ids."""
         for login in ("router", "router-admin"):
             setup.deliver(self.vault, login, self.directory)
-        to, come_from = self.directory / f"{present}.toml", self.directory / f"{former}.toml"
+        config = self.directory / f"{present}.toml"
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tollgate_router", "--config", str(to), step),
-            *("--from", str(come_from)),
+            *(sys.executable, "-m", "tollgate_router", "--config", str(config), *command),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

@@ -28,6 +28,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     # Upstream keys: what opens them cannot take one in, what takes them in can open none.
     ("POST", "transit/decrypt/upstream-keys", ("router",)),
     ("POST", "transit/rewrap/upstream-keys", ("router",)),
+    ("POST", "transit/rewrap/subject-keys", ("audit",)),
     ("POST", "transit/encrypt/upstream-keys", ("router-admin",)),
     # The key that budget and router share.
     ("POST", "transit/decrypt/reservation", ("router", "budget")),

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,18 +11,22 @@ from tollgate_cli.private_file import begin_anew, kept_secret
 from tollgate_cli.service_keys import KEYS, RESERVATION
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring import file as keyring_file
-from tollgate_kit.keyring.base import KeyringFault, versioned
+from tollgate_kit.keyring.base import KeyringFault, unversioned, versioned
 from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.secret import Secret
-
-# "pepper", "pepper-2", and so on.
-_VERSION = re.compile(r"(.+?)(?:-([0-9]+))?")
 
 
 def versions(directory: Path, service: str) -> dict[str, list[int]]:
     """The versions of each key that has some in a service's keyring: two while it is rotated."""
     path, _ = files(directory, service)
     return _numbers(service, keyring_file.names(path) if path.exists() else ())
+
+
+def encryption_versions(directory: Path, service: str, name: str) -> list[int]:
+    """The versions of a key that encrypts: the newest does so, all of them decrypt."""
+    path, _ = files(directory, service)
+    found = map(unversioned, keyring_file.names(path))
+    return sorted(version for key, version in found if key == name)
 
 
 def wrapped_versions(directory: Path, service: str) -> dict[str, list[int]]:
@@ -37,9 +40,9 @@ def wrapped_file(directory: Path, name: str, version: int) -> Path:
 
 
 def _numbers(service: str, names: Iterable[str]) -> dict[str, list[int]]:
-    found = [_VERSION.fullmatch(name) for name in names]
+    found = [unversioned(name) for name in names]
     there = {
-        name: sorted(int(one[2] or 1) for one in found if one and one[1] == name)
+        name: sorted(version for key, version in found if key == name)
         for name, kind in KEYS[service].items()
         if kind in {"mac", "ed25519"}
     }

@@ -5,6 +5,7 @@ python -m tollgate_audit --config FILE migrate    bring the database to this pro
 python -m tollgate_audit --config FILE vkey       print the log's verifier key
 python -m tollgate_audit --config FILE rekey --from FORMER_FILE    move to another keyring
     (rekey-check only looks; rekey-rest leaves what nothing opens)
+python -m tollgate_audit --config FILE renew-keys    leave older versions of the subject keys' key
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tollgate_audit.log.signer import Signer
 from tollgate_audit.log.store_postgres import PostgresStore
 from tollgate_audit.read_servicer import AuditReadServicer
 from tollgate_audit.receipt_servicer import AuditReceiptServicer
-from tollgate_audit.rekey import POOL_NAME, rekey
+from tollgate_audit.rekey import POOL_NAME, rekey, renew
 from tollgate_audit.servicer import AuditServicer
 from tollgate_audit.subject_keys import KEYRING_KEY as SUBJECT_KEYS_KEY
 from tollgate_audit.subject_keys import SubjectKeys
@@ -89,9 +90,8 @@ async def serve(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
     life.on_stop("batcher", batcher.stop)
     change = KeyChange(signer, mac, store, batcher.submit, worm, clock=clock, log=log)
     await change.begin(settings.log.verifier_key_path)
-    at_reload(keyring, change.take, life=life, metrics=metrics)
-
     subject_keys = SubjectKeys(store, keyring, ids=Ids(clock), clock=clock)
+    at_reload(keyring, change.take, life=life, metrics=metrics, settle=subject_keys.settled)
     servicer = AuditServicer(batcher, subject_keys, metrics=metrics, log=log)
     server = RpcServer(settings.rpc, metrics=metrics, log=log)
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, servicer)
@@ -152,7 +152,7 @@ async def _migrate(settings: AuditConfig, log: Log, life: Lifecycle) -> None:
 
 
 def main() -> int:
-    commands = {"serve": serve, "migrate": _migrate, "vkey": _vkey}
+    commands = {"serve": serve, "migrate": _migrate, "vkey": _vkey, "renew-keys": renew}
     return service_process.run(
         "audit", AuditConfig, commands, {step.value: partial(rekey, step=step) for step in Step}
     )

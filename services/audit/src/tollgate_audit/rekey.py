@@ -2,6 +2,8 @@
 
 The subject keys, row by row, as tollgate_kit.keyring.move; and, where the log's key is another, the
 marks of what is not published yet. While audit is stopped, as the owner of its database.
+`renew-keys`, as the owner too and while audit runs, has the subject keys leave the older versions
+of their key, once audit has reloaded with the newest.
 Promises: a run that was ended is begun again, and nothing is lost; a log's key is not changed
 before the former one is listed, for nobody could verify the checkpoints that it signed.
 """
@@ -22,11 +24,12 @@ from tollgate_kit.clock import SystemClock
 from tollgate_kit.keyring.base import Keyring
 from tollgate_kit.keyring.move import Row
 from tollgate_kit.keyring.open import names_of, open_keyring
-from tollgate_kit.keyring.rekey import Step, rekey_rows
+from tollgate_kit.keyring.rekey import Step, rekey_rows, renew_rows
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.postgres.alone import alone
+from tollgate_kit.postgres.alone import CONNECT_TIMEOUT_S, alone
+from tollgate_kit.postgres.durability import connect_durable
 from tollgate_kit.secret import Secret
 
 POOL_NAME = "tollgate-audit"
@@ -48,8 +51,7 @@ async def rekey(
             "the log's key changes; list the former one, so that what it signed can be verified: "
             f'[log] former_keys = ["{old_signer.verifier_key}"]'
         )
-    dsn = Secret(config.owner.dsn_path.read_text("utf-8").strip())
-    async with alone(dsn, beside=POOL_NAME) as connection:
+    async with alone(_owner(config), beside=POOL_NAME) as connection:
         rows = SubjectKeyRows(connection)
         moved = await rekey_rows(
             step, rows, KEYRING_KEY, former=old, keyring=new, title="subject keys"
@@ -59,6 +61,24 @@ async def rekey(
             old_mac, new_mac = [EntryMac(*await one.secrets()) for one in (old_signer, new_signer)]
             marked = await rights.mark_anew(connection, old_mac, new_mac)
     log.info("rekeyed", key=KEYRING_KEY, moved=moved, marked=marked)
+
+
+async def renew(config: AuditConfig, log: Log, life: Lifecycle) -> None:
+    """Do it once. Raises KeyringFault, RowsLeft, or psycopg.OperationalError."""
+    keyring = await _opened(config, log, life)
+    async with await connect_durable(
+        _owner(config),
+        application_name=f"{POOL_NAME}-renew",
+        connect_timeout=CONNECT_TIMEOUT_S,
+    ) as connection:
+        renewed = await renew_rows(
+            SubjectKeyRows(connection), KEYRING_KEY, keyring=keyring, title="subject keys"
+        )
+    log.info("renewed", key=KEYRING_KEY, renewed=renewed)
+
+
+def _owner(config: AuditConfig) -> Secret:
+    return Secret(config.owner.dsn_path.read_text("utf-8").strip())
 
 
 async def _opened(config: AuditConfig, log: Log, life: Lifecycle) -> Keyring:

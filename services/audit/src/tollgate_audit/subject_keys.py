@@ -55,6 +55,8 @@ class SubjectKeys:
         self._clock = clock
         self._cache: OrderedDict[str, _Kept] = OrderedDict()
         self._refreshing: dict[str, asyncio.Task[None]] = {}
+        # One for each key that is encrypted and not stored yet.
+        self._adding: set[asyncio.Future[None]] = set()
 
     async def key(self, tenant_id: str) -> bytes:
         """The tenant's key. Raises StoreUnavailable or KeyringFault."""
@@ -67,12 +69,25 @@ class SubjectKeys:
             return kept.key.reveal_bytes()
         encrypted = await self._store.subject_key(tenant_id)
         if encrypted is None:
-            fresh = Secret(self._ids.random(_KEY_BYTES))
-            encrypted = await self._store.add_subject_key(
-                tenant_id,
-                await self._keyring.encrypt(KEYRING_KEY, encryption_context(tenant_id), fresh),
-            )
+            encrypted = await self._added(tenant_id)
         return (await self._opened(tenant_id, encrypted)).reveal_bytes()
+
+    async def settled(self) -> None:
+        """Until every key is stored that is encrypted by now."""
+        if self._adding:
+            await asyncio.wait(set(self._adding))
+
+    async def _added(self, tenant_id: str) -> str:
+        ended = asyncio.get_running_loop().create_future()
+        self._adding.add(ended)
+        try:
+            fresh = Secret(self._ids.random(_KEY_BYTES))
+            context = encryption_context(tenant_id)
+            encrypted = await self._keyring.encrypt(KEYRING_KEY, context, fresh)
+            return await self._store.add_subject_key(tenant_id, encrypted)
+        finally:
+            self._adding.discard(ended)
+            ended.set_result(None)
 
     def ready(self, is_ready: bool) -> None:  # noqa: FBT001 - what readiness calls
         """Without a keyring nothing that it guards stays in memory."""

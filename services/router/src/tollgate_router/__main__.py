@@ -1,4 +1,4 @@
-"""Router's composition root: `python -m tollgate_router --config FILE [serve|migrate|rekey]`."""
+"""Router's composition root: `python -m tollgate_router --config FILE COMMAND`."""
 
 import asyncio
 import sys
@@ -32,7 +32,7 @@ from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.providers.provider_keys import KEYRING_KEY as PROVIDER_KEYS_KEY
 from tollgate_router.providers.provider_keys import ProviderKeys
 from tollgate_router.providers.store_postgres import PostgresStore
-from tollgate_router.rekey import POOL_NAME, rekey
+from tollgate_router.rekey import POOL_NAME, rekey, renew
 from tollgate_router.reservation import UsedReservations
 from tollgate_router.servicer import RouterServicer
 from tollgate_router.stored.recorder import Recorder
@@ -172,7 +172,7 @@ def main() -> int:
     return service_process.run(
         "router",
         Config,
-        {"serve": serve, "migrate": partial(migrate, PACKAGE)},
+        {"serve": serve, "migrate": partial(migrate, PACKAGE), "renew-keys": renew},
         {step.value: partial(rekey, step=step) for step in Step},
     )
 

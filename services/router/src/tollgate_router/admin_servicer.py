@@ -105,12 +105,13 @@ class RouterAdminServicer(router_pb2_grpc.RouterAdminServiceServicer):
         # Whether the deployment allows it is asked on every use; encryption only needs its origin.
         address = base_url.parse(provider.base_url, allow_private=True)
         key_id = f"pk-{self._ids.base62(12)}"
-        try:
-            encrypted = await self._keys.encrypt(SHARED_TENANT, key_id, address, secret)
-        except KeyringFault:
-            raise store_unavailable("keyring") from None
 
         async def make(change: CatalogueChange) -> router_pb2.AddProviderKeyResponse:
+            # Inside the change: who waits for its end knows the version that it encrypts with.
+            try:
+                encrypted = await self._keys.encrypt(SHARED_TENANT, key_id, address, secret)
+            except KeyringFault:
+                raise store_unavailable("keyring") from None
             await change.add_key(provider.name, ProviderKey(key_id, SHARED_TENANT, encrypted))
             await self._intend(asked, "add_provider_key", provider=provider.name, key_id=key_id)
             return router_pb2.AddProviderKeyResponse(key_id=key_id)

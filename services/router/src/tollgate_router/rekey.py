@@ -1,7 +1,9 @@
-"""`rekey --from FILE`: moves the upstream keys from a former keyring to the present one.
+"""Encrypts the upstream keys otherwise; nothing is lost, and a run that was ended is begun again.
 
-While router is stopped: it would go on with what its own keyring does not open. Promises: as
-tollgate_kit.keyring.move; a run that was ended is begun again, and nothing is lost.
+`rekey --from FILE` moves them from a former keyring to the present one, while router is stopped: it
+would go on with what its own keyring does not open. `renew-keys` has them leave the older versions
+of their key, while router runs and once every router encrypts with the newest: every router reads
+what was changed. With Vault no key is readable here then: Vault does it.
 """
 
 from collections.abc import Sequence
@@ -11,17 +13,20 @@ from psycopg import AsyncConnection
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.keyring.move import Row
 from tollgate_kit.keyring.open import open_keyring
-from tollgate_kit.keyring.rekey import Step, rekey_rows
+from tollgate_kit.keyring.rekey import Step, rekey_rows, renew_rows
 from tollgate_kit.lifecycle import Lifecycle
 from tollgate_kit.logs import Log
 from tollgate_kit.metrics import Metrics
-from tollgate_kit.postgres.alone import alone
+from tollgate_kit.postgres.alone import CONNECT_TIMEOUT_S, alone
+from tollgate_kit.postgres.durability import connect_durable
 from tollgate_router.config import Config
 from tollgate_router.providers.base_url import BadBaseUrl, parse
 from tollgate_router.providers.catalogue import encryption_context
 from tollgate_router.providers.provider_keys import KEYRING_KEY
 
 POOL_NAME = "router"
+# An operator's change that is under way ends well before.
+_LOCK_TIMEOUT = "-c lock_timeout=60s"
 
 
 async def rekey(former: Config, config: Config, log: Log, life: Lifecycle, *, step: Step) -> None:
@@ -44,6 +49,30 @@ async def rekey(former: Config, config: Config, log: Log, life: Lifecycle, *, st
             step, rows, KEYRING_KEY, former=old, keyring=new, title="upstream keys"
         )
     log.info("rekeyed", key=KEYRING_KEY, moved=moved)
+
+
+async def renew(config: Config, log: Log, life: Lifecycle) -> None:
+    """Do it once. Raises KeyringFault, RowsLeft, or psycopg.OperationalError."""
+    keyring = await open_keyring(
+        config.keyring,
+        {KEYRING_KEY: "aes256"},
+        clock=SystemClock(),
+        metrics=Metrics("router"),
+        log=log,
+        life=life,
+    )
+    async with await connect_durable(
+        config.postgres.dsn,
+        application_name="router-renew",
+        connect_timeout=CONNECT_TIMEOUT_S,
+        options=_LOCK_TIMEOUT,
+    ) as connection:
+        # A change that began before routers had the newest version may store an older one's.
+        await connection.execute("select from catalogue_revision for update")
+        renewed = await renew_rows(
+            RunningRows(connection), KEYRING_KEY, keyring=keyring, title="upstream keys"
+        )
+    log.info("renewed", key=KEYRING_KEY, renewed=renewed)
 
 
 class ProviderKeyRows:
@@ -74,6 +103,19 @@ class ProviderKeyRows:
         # The column's name is an older word for encrypted.
         cursor = await self._connection.execute(
             "update provider_key set sealed = %s where key_id = %s and sealed = %s",
+            (encrypted, row.row_id, row.encrypted),
+        )
+        return cursor.rowcount == 1
+
+
+class RunningRows(ProviderKeyRows):
+    """The table of provider keys, of which routers keep what they have read."""
+
+    async def replace(self, row: Row, encrypted: str) -> bool:
+        # The revision's row is locked first, as by every writer: two never wait for each other.
+        cursor = await self._connection.execute(
+            "with changed as (update catalogue_revision set revision = revision + 1 returning 1)"
+            " update provider_key set sealed = %s from changed where key_id = %s and sealed = %s",
             (encrypted, row.row_id, row.encrypted),
         )
         return cursor.rowcount == 1

@@ -1,6 +1,7 @@
 """Keys in use are decrypted anew ahead of their end: calls neither wait for the keyring nor fail with it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -146,3 +147,16 @@ async def test_without_a_keyring_nothing_stays():
     assert 1 == len(world.keys)
     world.keys.ready(False)
     assert (0, None) == (len(world.keys), world.keys.at_hand(candidate))
+
+
+async def test_a_call_that_began_before_a_key_was_encrypted_anew_opens_what_is_stored_now():
+    """The ciphertext that it has may open no more; one that is not in the catalogue is its own."""
+    world = World()
+    began = await world.candidate()
+    anew = (await world.candidate()).key.encrypted
+    world.keys.follow({CONTEXT: anew})
+    used = replace(began, key=replace(began.key, encrypted="opens no more"))
+    assert await world.use(used) is await world.use(began)
+    assert 1 == world.keyring.asked
+    world.keys.follow({})
+    assert await world.use(began)

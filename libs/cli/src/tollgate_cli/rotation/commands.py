@@ -16,6 +16,7 @@ from tollgate_cli.rotation import upstream_keys
 from tollgate_kit.clock import SystemClock
 
 if TYPE_CHECKING:
+    from tollgate_cli.rotation.encryption_keys import Rows
     from tollgate_cli.rotation.running import Running
 
 rotations = typer.Typer(
@@ -52,6 +53,22 @@ def rotate_upstream_key(
 
     added, old = session.run(config, work)
     print(f"provider {name} is called with {added}; removed: {', '.join(old) or 'none'}")
+
+
+@rotations.command("upstream-keys")
+def rotate_upstream_keys(vault_token_file: VaultTokenFile = None) -> None:
+    """Encrypt all keys of upstreams with another version of their key; the old one goes."""
+    from tollgate_cli.rotation import encryption_keys
+
+    _encrypt_anew(encryption_keys.UPSTREAM_KEYS, vault_token_file)
+
+
+@rotations.command("subject-keys")
+def rotate_subject_keys(vault_token_file: VaultTokenFile = None) -> None:
+    """Encrypt the keys of all pseudonyms with another version of their key; the old one goes."""
+    from tollgate_cli.rotation import encryption_keys
+
+    _encrypt_anew(encryption_keys.SUBJECT_KEYS, vault_token_file)
 
 
 @rotations.command("postgres-passwords")
@@ -151,6 +168,17 @@ def rotate_log_key(
         print(f"{running.home.verifier_key} has all lines for those who verify; then --finish")
         return
     print("\n".join(["these sign no more:", *log_key.finish(running)]))
+
+
+def _encrypt_anew(rows: "Rows", vault_token_file: Path | None) -> None:
+    from tollgate_cli.rotation.encryption_keys import EncryptionKey
+
+    key = EncryptionKey(_running(), rows, vault_token_file)
+    version = key.begin()
+    print(f"{rows.name}: version {version} encrypts")
+    key.renew()
+    key.wait_until_read(SystemClock())
+    print(f"decrypts no more: version {', '.join(map(str, key.delete_old(version)))}")
 
 
 def _running() -> "Running":

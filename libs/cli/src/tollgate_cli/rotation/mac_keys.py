@@ -6,11 +6,8 @@ in files, or Vault makes each of them and keeps only what wraps it.
 
 import asyncio
 import secrets
-import time
 from pathlib import Path
 from typing import LiteralString
-
-import psycopg
 
 from tollgate_cli import chosen_keyring, keyrings, service_keys
 from tollgate_cli.chosen_keyring import Chosen
@@ -26,7 +23,6 @@ from tollgate_kit.secret import Secret
 # Who verifies learns of a version before who signs with it, and forgets it after.
 HOLDERS = {service_keys.RESERVATION: ("router", "budget"), service_keys.PEPPER: ("authz",)}
 _KEY_BYTES = 32
-_POLL_S = 0.2
 
 
 def begin(running: Running, name: str, token_file: Path | None) -> int:
@@ -54,21 +50,21 @@ def wait_for_reservations(running: Running, clock: Clock, *, seconds: float) -> 
     """Until none is pending that the older key may have signed. Raises Fault after that long."""
     # Whoever signs does so with the newest from here on, whatever was interrupted before.
     running.reload("budget")
-    now_ms, until = clock.unix_ms(), clock.monotonic() + seconds
-    query = "select count(*) from transfer where state = 1 and create_unix_ms <= %s"
-    while count := _counted(running, "budget", query, now_ms):
-        if clock.monotonic() > until:
-            raise Fault(
-                f"{count} calls still go on with a reservation that the older key signed",
-                f"`tollgate rotate {service_keys.RESERVATION}` once more goes on from here",
-            )
-        time.sleep(_POLL_S)
+    query: LiteralString = "select count(*) from transfer where state = 1 and create_unix_ms <= %s"
+    now_ms = clock.unix_ms()
+    if count := running.wait(
+        lambda: running.counted("budget", query, now_ms), clock, seconds=seconds
+    ):
+        raise Fault(
+            f"{count} calls still go on with a reservation that the older key signed",
+            f"`tollgate rotate {service_keys.RESERVATION}` once more goes on from here",
+        )
 
 
 def require_no_key_under(running: Running, newest: int) -> None:
     """Raises Fault while a client's key that is not revoked stands under an older pepper."""
     query = "select count(*) from virtual_key where pepper_version < %s and state <> 'revoked'"
-    if count := _counted(running, "authz", query, newest):
+    if count := running.counted("authz", query, newest):
         raise Fault(
             f"{count} keys of clients are stored under an older pepper",
             "issue each anew and revoke it (`tollgate key`), then do it again",
@@ -99,13 +95,6 @@ def delete_old(running: Running, name: str) -> list[int]:
         if mine:
             keyring_file.change(path, unlock, remove=[versioned(name, one) for one in mine])
     return old
-
-
-def _counted(running: Running, database: str, query: LiteralString, given: int) -> int:
-    with psycopg.connect(running.postgres().dsn(database)) as connection:
-        row = connection.execute(query, (given,)).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _versions(running: Running, holder: str, name: str) -> list[int]:

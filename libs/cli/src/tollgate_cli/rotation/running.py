@@ -8,11 +8,16 @@ import os
 import signal
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import LiteralString
+
+import psycopg
 
 from tollgate_cli import chosen_keyring, state_file
 from tollgate_cli.deployment import toml_text, topology_file
+from tollgate_cli.deployment.configs import Document
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.private_file import write_private
@@ -20,9 +25,11 @@ from tollgate_cli.suite import service_configs
 from tollgate_cli.suite import status as suite_status
 from tollgate_cli.suite.engines.postgres import EmbeddedPostgres
 from tollgate_cli.suite.processes import lock, probe, process
+from tollgate_kit.clock import Clock
 
 _RELOAD_TIMEOUT_S = 35.0
 _POLL_S = 0.05
+_WAIT_POLL_S = 0.2
 _REMEDY = "`tollgate up` starts it; the command works on a running suite"
 
 
@@ -70,17 +77,46 @@ class Running:
 
         `versions`: of a key those that it is to use, where these are not all that are there.
         """
+        document = self.document(name, versions or {})
+        write_private(self.home.config / f"{name}.toml", toml_text.render(document))
+
+    def document(
+        self,
+        name: str,
+        versions: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        *,
+        logins: Path | None = None,
+    ) -> Document:
+        """That configuration; `logins`: where other secret-ids are than its own. Raises Fault."""
         path = self.home.config / f"{name}.toml"
         try:
             document = tomllib.loads(state_file.read_text(path, _REMEDY))
         except tomllib.TOMLDecodeError:
             raise Fault(f"{path} was altered: it is no TOML", _REMEDY) from None
         chosen = chosen_keyring.remembered(self.home) or chosen_keyring.FILES
-        places = service_configs.LocalPlaces(self.home, self.address, self._metrics, chosen)
-        document["keyring"] = places.keyring(name, versions or {})
+        places = service_configs.LocalPlaces(self.home, self.address, self._metrics, chosen, logins)
+        document["keyring"] = places.keyring(name, versions)
         if "log" in document:
             document["log"]["former_keys"] = list(places.former_log_keys)
-        write_private(path, toml_text.render(document))
+        return document
+
+    def counted(self, database: str, query: LiteralString, *given: object) -> int:
+        """What a query of one number finds."""
+        with psycopg.connect(self.postgres().dsn(database)) as connection:
+            row = connection.execute(query, given).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def metric(self, name: str, metric: str) -> float:
+        """A gauge of a process; 0 if it does not answer."""
+        return probe.metric(self._metrics(name), metric) or 0.0
+
+    def wait(self, left: Callable[[], int], clock: Clock, *, seconds: float) -> int:
+        """Until none is left, or for so long; how many are left."""
+        until = clock.monotonic() + seconds
+        while (count := left()) and clock.monotonic() < until:
+            time.sleep(_WAIT_POLL_S)
+        return count
 
     def reload(self, name: str) -> None:
         """Have a process take over its configuration. Raises Fault if it did not."""

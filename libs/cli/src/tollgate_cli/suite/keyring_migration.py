@@ -29,7 +29,7 @@ from tollgate_cli.suite.processes.ports import Ports
 from tollgate_cli.suite.service_configs import LocalPlaces
 from tollgate_cli.suite.vault_logins import VaultLogins
 from tollgate_cli.vault import key_moves
-from tollgate_cli.vault.connection import Place, connected
+from tollgate_cli.vault.connection import connected
 from tollgate_kit.clock import SystemClock
 from tollgate_kit.keyring import file as keyring_file
 from tollgate_kit.keyring.base import versioned
@@ -103,7 +103,7 @@ def require_first_log_key(home: Home) -> None:
 
 def _keys_to_vault(home: Home, logins: VaultLogins, *, replace: bool) -> None:
     mount = logins.chosen.mount
-    with connected(_place(logins)) as client:
+    with connected(logins.place) as client:
         moved: set[Path] = set()
         for service, name, version in _mac_versions(home, keyrings.versions):
             key = keyrings.opened(home.keyrings, service).key_bytes(versioned(name, version), "mac")
@@ -123,7 +123,7 @@ def _keys_to_vault(home: Home, logins: VaultLogins, *, replace: bool) -> None:
 def _keys_to_files(home: Home, logins: VaultLogins) -> None:
     mount = logins.chosen.mount
     macs: dict[str, dict[str, Secret]] = {service: {} for service in service_keys.KEYS}
-    with connected(_place(logins)) as client:
+    with connected(logins.place) as client:
         for service, name, version in _mac_versions(home, keyrings.wrapped_versions):
             text = keyrings.wrapped_file(home.keyrings, name, version).read_text().strip()
             key = key_moves.unwrapped(client, mount, name, text)
@@ -170,10 +170,6 @@ def _mac_versions(home: Home, look: _Look) -> Iterator[tuple[str, str, int]]:
                 raise Fault(f"{service} has no {name}", "put it back from a copy")
             for version in found[name]:
                 yield service, name, version
-
-
-def _place(logins: VaultLogins) -> Place:
-    return Place(logins.chosen.address, Path(logins.chosen.ca_file), token=logins.token)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Pure: the topology, addresses and paths in, documents out.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from tollgate_cli import certificates, keyrings
@@ -27,6 +28,8 @@ class LocalPlaces:
     address: Callable[[str], str]
     metrics_address: Callable[[str], str]
     chosen: Chosen = FILES
+    # Where secret-ids are delivered to, where it is not where services look for theirs.
+    logins: Path | None = None
 
     def listen(self, name: str) -> str:
         return self.address(name)
@@ -51,7 +54,7 @@ class LocalPlaces:
                 self.chosen.address,
                 self.chosen.ca_file,
                 self.chosen.mount,
-                logins=str(self.home.vault_logins),
+                logins=str(self.logins or self.home.vault_logins),
                 wrapped=str(self.home.keyrings),
             )
             found = keyrings.wrapped_versions(self.home.keyrings, name)

@@ -7,7 +7,7 @@ role or a policy, or replaces a wrapped key.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class VaultLogins:
 
     def check(self, home: Home) -> None:
         """Raises Fault with everything that this Vault, this token or the home lacks."""
-        with connected(self._place) as client:
+        with connected(self.place) as client:
             # Of a Vault that is sealed, new, or refuses the token, this is all there is to say.
             client.auth.token.lookup_self()
             lacks = [*self._lacking(client, home)]
@@ -73,25 +73,29 @@ class VaultLogins:
 
     def prepare(self, home: Home) -> None:
         """Wraps the keys that are missing, which is possible while nothing stands on them."""
-        with connected(self._place) as client:
+        with connected(self.place) as client:
             for name in _unwrapped_keys(home):
                 out = keyrings.wrapped_file(home.keyrings, name, 1)
                 delivery.wrap_key(client, name, out, mount=self.chosen.mount, key_file=None)
 
     def wrap_version(self, out: Path, name: str) -> None:
         """Has Vault make and wrap one more version of a key, into a file that is not there yet."""
-        with connected(self._place) as client:
+        with connected(self.place) as client:
             delivery.wrap_key(client, name, out, mount=self.chosen.mount, key_file=None)
 
     def deliver(self, home: Home) -> None:
         """Hands each login a wrapped secret-id, to be read within minutes."""
-        with connected(self._place) as client:
-            for login in _LOGINS:
-                out = secret_id_file(home, login)
+        self.deliver_to(home.vault_logins, _LOGINS)
+
+    def deliver_to(self, directory: Path, logins: Iterable[str]) -> None:
+        """Hands a wrapped secret-id to each of some logins, in a directory."""
+        with connected(self.place) as client:
+            for login in logins:
+                out = _secret_id_file(directory, login)
                 delivery.deliver(client, login, out, ttl_s=delivery.WRAPPED_AT_MOST_S)
 
     @property
-    def _place(self) -> Place:
+    def place(self) -> Place:
         return Place(self.chosen.address, Path(self.chosen.ca_file), token=self.token)
 
     def _lacking(self, client: Any, home: Home) -> Iterator[tuple[str, str]]:
@@ -154,7 +158,11 @@ def at_vault(before: Chosen, options: Asked) -> VaultLogins:
 
 def secret_id_file(home: Home, login: str) -> Path:
     """Where a login's secret-id is delivered to."""
-    return home.vault_logins / f"{login}.secret-id"
+    return _secret_id_file(home.vault_logins, login)
+
+
+def _secret_id_file(directory: Path, login: str) -> Path:
+    return directory / f"{login}.secret-id"
 
 
 def undelivered(home: Home, service: str) -> list[str]:

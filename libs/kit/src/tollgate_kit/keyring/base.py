@@ -9,17 +9,25 @@ KeyringFault            the keyring cannot answer
  └ KeyringAway          it may answer later: what it stands on is away, or lets nobody in
 """
 
-from typing import Literal, Protocol
+import re
+from typing import Literal, Protocol, runtime_checkable
 
 from tollgate_kit.secret import Secret
 
 # What a key is for: encrypt and decrypt, HMAC-SHA256, or sign. One key serves one of them.
 Kind = Literal["aes256", "mac", "ed25519"]
+_VERSIONED = re.compile(r"(.+?)(?:-([0-9]+))?")
 
 
 def versioned(name: str, version: int) -> str:
     """A keyring's name of one version of a key: "pepper", then "pepper-2", and so on."""
     return name if version == 1 else f"{name}-{version}"
+
+
+def unversioned(name: str) -> tuple[str, int]:
+    """The key and the version that a keyring's name is of: what versioned() was given."""
+    found = _VERSIONED.fullmatch(name)
+    return (name, 1) if found is None else (found[1], int(found[2] or 1))
 
 
 class KeyringFault(Exception):  # noqa: N818 - the base of a tree; its leaves say what happened
@@ -63,4 +71,17 @@ class Keyring(Protocol):
 
     async def public_key(self, name: str) -> bytes:
         """The Ed25519 public key of a signing key, 32 bytes."""
+        ...
+
+
+@runtime_checkable
+class Versioned(Keyring, Protocol):
+    """A keyring that tells a key's versions apart, so that rows can leave an older one."""
+
+    async def newest(self, name: str) -> str:
+        """How each ciphertext of the key's newest version begins, and none of an older one."""
+        ...
+
+    async def renewed(self, name: str, context: str, ciphertext: str) -> str:
+        """The same plaintext, encrypted under the newest version."""
         ...

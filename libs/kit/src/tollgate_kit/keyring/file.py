@@ -3,12 +3,14 @@
 The wrapping key is scrypt(unlock, salt) (RFC 7914, N=2^15, r=8, p=1: ~100 ms and 32 MB once at
 start). Each key is wrapped alone, bound to its name and kind. Ciphertexts are
 "tg1.<base64url nonce>.<base64url ciphertext>" under a key derived per context with HKDF
-(RFC 5869), so that a ciphertext moved to another row does not decrypt.
+(RFC 5869), so that a ciphertext moved to another row does not decrypt; of a later version of the
+key, "upstream-keys-2", they are "tg2.<version>.<nonce>.<ciphertext>". The newest version encrypts.
 """
 
 import base64
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +23,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from tollgate_kit.config import KeyringConfig
-from tollgate_kit.keyring.base import DecryptFailed, KeyMissing, KeyringFault, Kind
+from tollgate_kit.keyring.base import (
+    DecryptFailed,
+    KeyMissing,
+    KeyringFault,
+    Kind,
+    unversioned,
+    versioned,
+)
 from tollgate_kit.keyring.private_file import read_private
 from tollgate_kit.secret import Secret
 
@@ -29,7 +38,7 @@ KINDS = get_args(Kind)
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _FORMAT = "tollgate-keyring-1"
-_PREFIX = "tg1"
+_CIPHERTEXT = re.compile(r"(?:tg1|tg2\.([1-9][0-9]{0,8}))\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]*)")
 
 
 def create(
@@ -121,6 +130,12 @@ class FileKeyring:
 
     def __init__(self, keys: Mapping[str, tuple[str, Secret]]) -> None:
         self._keys = dict(keys)
+        # Of each key that encrypts, the newest version.
+        self._newest: dict[str, int] = {}
+        for written, (kind, _) in keys.items():
+            name, version = unversioned(written)
+            if kind == "aes256":
+                self._newest[name] = max(version, self._newest.get(name, 0))
 
     @classmethod
     def open(cls, config: KeyringConfig) -> "FileKeyring":
@@ -142,28 +157,52 @@ class FileKeyring:
             raise KeyringFault("; ".join(faults))
         return cls(_unwrap(document, unlock, path))
 
+    def anew(self, config: KeyringConfig) -> "FileKeyring":
+        """The keyring as its file is now. Raises KeyringFault, also where a key is gone."""
+        found = FileKeyring.open(config)
+        if gone := self.ciphers - found.ciphers:
+            raise KeyMissing(f"the keyring has no key any more named {', '.join(sorted(gone))}")
+        return found
+
+    @property
+    def ciphers(self) -> frozenset[str]:
+        """Its keys that encrypt and decrypt."""
+        return frozenset(self._newest)
+
+    def take_over(self, anew: "FileKeyring") -> None:
+        """Go on with the keys of another one."""
+        vars(self).update(vars(anew))
+
     def key_bytes(self, name: str, kind: Kind) -> Secret:
         """The key itself, for the step that brings it into another keyring. Raises KeyMissing."""
         return self._key(name, kind)
 
     async def check(self, name: str, kind: Kind) -> None:
-        self._key(name, kind)
+        self._key(versioned(name, self._newest.get(name, 1)) if kind == "aes256" else name, kind)
 
     async def encrypt(self, name: str, context: str, plaintext: Secret) -> str:
         nonce = os.urandom(_NONCE_BYTES)
-        box = self._cipher(name, context)
+        box = self._cipher(versioned(name, self._newest.get(name, 1)), context)
         data = box.encrypt(nonce, plaintext.reveal_bytes(), context.encode())
-        return f"{_PREFIX}.{_b64(nonce)}.{_b64(data)}"
+        return f"{await self.newest(name)}{_b64(nonce)}.{_b64(data)}"
 
     async def decrypt(self, name: str, context: str, ciphertext: str) -> Secret:
+        await self.check(name, "aes256")
+        found = _CIPHERTEXT.fullmatch(ciphertext)
         try:
-            prefix, nonce, data = ciphertext.split(".")
-            if prefix != _PREFIX:
-                raise ValueError(prefix)  # noqa: TRY301 - one exit for every malformed text
-            box = self._cipher(name, context)
-            return Secret(box.decrypt(_unb64(nonce), _unb64(data), context.encode()))
-        except (InvalidTag, ValueError):
+            if found is None:
+                raise ValueError(name)  # noqa: TRY301 - one exit for all that does not open
+            box = self._cipher(versioned(name, int(found[1] or 1)), context)
+            return Secret(box.decrypt(_unb64(found[2]), _unb64(found[3]), context.encode()))
+        except (InvalidTag, ValueError, KeyMissing):
             raise DecryptFailed(f"cannot decrypt with key {name}") from None
+
+    async def newest(self, name: str) -> str:
+        version = self._newest.get(name, 1)
+        return "tg1." if version == 1 else f"tg2.{version}."
+
+    async def renewed(self, name: str, context: str, ciphertext: str) -> str:
+        return await self.encrypt(name, context, await self.decrypt(name, context, ciphertext))
 
     async def mac_key(self, name: str) -> Secret:
         return self._key(name, "mac")

@@ -1,4 +1,4 @@
-"""Moves stored ciphertexts from one keyring to another, row by row, in place.
+"""Moves stored ciphertexts to another keyring, or to a newer version of their key, in place.
 
 Promises: a row is replaced only by what the new keyring has opened to the same plaintext, and only
 while it is what was read; one that the new keyring opens already is left alone, so that a run that
@@ -13,11 +13,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tollgate_kit.keyring.base import DecryptFailed, Keyring, KeyringFault
+from tollgate_kit.keyring.base import DecryptFailed, Keyring, KeyringFault, Versioned
 
 ROWS_AT_ONCE = 64
 _NAMED_MAX = 20
 _NEITHER = "is opened by neither keyring"
+# Rows that somebody else changed meanwhile are looked at again.
+_PASSES_MAX = 5
 # How many rows were looked at, and of how many.
 Progress = Callable[[int, int], None]
 
@@ -83,6 +85,33 @@ async def move(
         return int(await _moved(rows, row, name, former, keyring))
 
     return await _each(rows, name, moved, progress)
+
+
+async def renew(rows: Rows, name: str, keyring: Versioned, progress: Progress) -> int:
+    """Encrypt every row under the key's newest version; how many were not. While rows change.
+
+    Raises KeyringFault, RowsLeft.
+    """
+    begins, total = await keyring.newest(name), 0
+    for _ in range(_PASSES_MAX):
+        lost = 0
+
+        async def renewed(row: Row) -> int:
+            nonlocal lost
+            if row.encrypted.startswith(begins):
+                return 0
+            try:
+                encrypted = await keyring.renewed(name, row.context, row.encrypted)
+            except DecryptFailed:
+                raise RowsLeft("is opened by no version of its key") from None
+            is_stored = await rows.replace(row, encrypted)
+            lost += not is_stored
+            return int(is_stored)
+
+        total += await _each(rows, name, renewed, progress)
+        if not lost:
+            return total
+    raise RowsLeft(f"{name}: {lost} rows change again and again: run this again")
 
 
 async def _each(

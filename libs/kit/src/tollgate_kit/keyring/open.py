@@ -60,7 +60,7 @@ def _anew(keyring: Keyring, config: KeyringConfig) -> Keyring:
     Raises KeyringFault.
     """
     if isinstance(keyring, FileKeyring):
-        return FileKeyring.open(config)
+        return keyring.anew(config)
     if isinstance(keyring, VaultKeyring) and config.vault is not None:
         keyring.read_anew(config.vault)
     return keyring
@@ -88,14 +88,24 @@ def at_reload(
     *,
     life: Lifecycle,
     metrics: Metrics,
+    settle: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """At each SIGHUP, give `take` the keyring and the configuration as they are now. Counted."""
+    """At each SIGHUP, give `take` the keyring and the configuration as they are now. Counted.
+
+    `settle` waits for what began with the keys before; it is done when that has ended.
+    """
     total = metrics.counter(
         "reloads_total", "Times that the configuration was read anew.", ("result",)
     )
 
     async def taken(anew: Any) -> None:
-        await take(_anew(keyring, anew.keyring), anew)
+        found = _anew(keyring, anew.keyring)
+        await take(found, anew)
+        # Last: what could not be taken over changes nothing for who encrypts and decrypts.
+        if isinstance(keyring, FileKeyring) and isinstance(found, FileKeyring):
+            keyring.take_over(found)
+        if settle is not None:
+            await settle()
 
     life.on_reload(taken, lambda result: total.labels(result).inc())
 

@@ -7,8 +7,8 @@ stay; they are named on standard error by their ids, never by what is in them.
 import enum
 import sys
 
-from tollgate_kit.keyring.base import Keyring
-from tollgate_kit.keyring.move import Rows, RowsLeft, check, move
+from tollgate_kit.keyring.base import Keyring, KeyringFault, Versioned
+from tollgate_kit.keyring.move import Rows, RowsLeft, check, move, renew
 from tollgate_kit.keyring.progress import Bar
 
 
@@ -39,4 +39,15 @@ async def rekey_rows(
         sys.stderr.write(f"{title}: {left}\n")
         if step is Step.REST and left.moved is not None:
             return left.moved
+        raise
+
+
+async def renew_rows(rows: Rows, name: str, *, keyring: Keyring, title: str) -> int:
+    """How many rows were encrypted anew now. Raises KeyringFault, RowsLeft."""
+    if not isinstance(keyring, Versioned):
+        raise KeyringFault(f"this keyring does not tell the versions of {name} apart")
+    try:
+        return await renew(rows, name, keyring, Bar(title, sys.stderr))
+    except RowsLeft as left:
+        sys.stderr.write(f"{title}: {left}\n")
         raise

@@ -99,8 +99,8 @@ class Snapshot:
     models: tuple[ListedModel, ...]
     prices: Mapping[tuple[str, int], Price]
     key_ids: frozenset[str]
-    # What the keys in use are encrypted for.
-    key_contexts: frozenset[str]
+    # The keys in use, encrypted, by what they are encrypted for.
+    key_contexts: Mapping[str, str]
     # By provider and key: one of the ways that there are.
     ways: Mapping[tuple[str, str], Candidate]
     # Names of providers whose address this deployment does not allow.
@@ -194,7 +194,7 @@ def build(
         providers=by_name,
         models=tuple(listed.values()),
         prices=by_version,
-        key_contexts=frozenset(way.key_context for ways in routes.values() for way in ways),
+        key_contexts={w.key_context: w.key.encrypted for ways in routes.values() for w in ways},
         ways={(w.provider, w.key_id): w for ways in routes.values() for w in ways},
         key_ids=frozenset(key.key_id for p in by_name.values() for key in p.keys),
         barred=tuple(barred),

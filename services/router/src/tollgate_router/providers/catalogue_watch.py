@@ -61,7 +61,7 @@ class CatalogueWatch:
                 vocabulary.load()
             self.snapshot = snapshot
             self._health.keep_only(snapshot.key_ids)
-            self._keys.sweep(keep=snapshot.key_contexts)
+            self._keys.follow(snapshot.key_contexts)
             self._revision.set(snapshot.revision)
             self._log.info("catalogue.loaded", revision=snapshot.revision)
 

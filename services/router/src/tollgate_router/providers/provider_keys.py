@@ -10,7 +10,7 @@ before its end, and got anew once for however many calls wait.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias, TypeVar
@@ -80,6 +80,8 @@ class ProviderKeys:
         # The same of the token before: good until its end, though it was renewed or refused.
         self._former: dict[str, tuple[str, float, Secret]] = {}
         self._opening: dict[str, asyncio.Task[OpenKey]] = {}
+        # Context -> ciphertext, as the catalogue has it now.
+        self._stored: Mapping[str, str] = {}
 
     async def encrypt(self, tenant: str, key_id: str, address: BaseUrl, key: Secret) -> str:
         """Encrypt a key for one origin. Raises KeyringFault."""
@@ -95,7 +97,7 @@ class ProviderKeys:
     def at_hand(self, candidate: Candidate) -> OpenKey | None:
         """The key when it is open already: the hot path, which awaits nothing."""
         found = self._open.get(candidate.key_context)
-        if found is None or found[0] != candidate.key.encrypted:
+        if found is None or found[0] != self._encrypted(candidate):
             return None
         return None if self._clock.monotonic() >= found[1] else found[2]
 
@@ -110,7 +112,7 @@ class ProviderKeys:
             opening.add_done_callback(_looked_at)
             self._opening[context] = opening
         found = self._open.get(context)
-        is_same = found is not None and found[0] == candidate.key.encrypted
+        is_same = found is not None and found[0] == self._encrypted(candidate)
         if found is not None and is_same and self._clock.monotonic() < found[2].ends:
             return found[2]  # the next one is on its way
         # Shared by all who come meanwhile: who leaves does not end it for the others.
@@ -127,7 +129,7 @@ class ProviderKeys:
             del self._opening[context]
 
     async def _decrypted(self, candidate: Candidate) -> OpenKey:
-        context, encrypted = candidate.key_context, candidate.key.encrypted
+        context, encrypted = candidate.key_context, self._encrypted(candidate)
         spoken = UPSTREAM_DIALECTS[candidate.protocol].endpoint
         began = self._clock.monotonic()
         secret = await self._keyring.decrypt(KEYRING_KEY, context, encrypted)
@@ -156,6 +158,10 @@ class ProviderKeys:
         _make_room(self._open)
         self._open[context] = (encrypted, min(until, began + REFRESH_SECONDS), opened)
         return opened
+
+    def _encrypted(self, candidate: Candidate) -> str:
+        """Its ciphertext of now: the key may have been encrypted anew since the call began."""
+        return self._stored.get(candidate.key_context, candidate.key.encrypted)
 
     def _postpone(self, context: str) -> None:
         """Go on with a key that could not be decrypted anew, and try again soon."""
@@ -207,6 +213,11 @@ class ProviderKeys:
         _make_room(self._former)
         self._former[context] = retired
         return True
+
+    def follow(self, stored: Mapping[str, str]) -> None:
+        """The keys in use as the catalogue has them now: ciphertexts by their contexts."""
+        self._stored = stored
+        self.sweep(keep=frozenset(stored))
 
     def sweep(self, *, keep: frozenset[str] | None = None) -> None:
         """Drop keys and tokens whose time is over, and those whose context is not in keep."""

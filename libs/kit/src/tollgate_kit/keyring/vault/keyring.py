@@ -37,6 +37,7 @@ _MAC_BYTES = 32
 _SIGNATURE = re.compile(r"vault:v(\d+):(.+)")
 # The number of a version is not in the name of the key at Vault.
 _NUMBER = re.compile(r"-(\d+)$")
+_BEGINNING = re.compile(r"vault:v\d+:")
 _PROBE = "vault:v1:AAAA"
 # A standby passes on what it is asked: it is well.
 _HEALTH = "sys/health?standbyok=true&perfstandbyok=true"
@@ -135,6 +136,20 @@ class VaultKeyring:
 
     async def decrypt(self, name: str, context: str, ciphertext: str) -> Secret:
         return await self._batches.decrypt(name, context, ciphertext)
+
+    async def newest(self, name: str) -> str:
+        found = _BEGINNING.match(await self.encrypt(name, "-", Secret(b"")))
+        if found is None:
+            raise KeyringFault(f"Vault does not say the version of {name}")
+        return found[0]
+
+    async def renewed(self, name: str, context: str, ciphertext: str) -> str:
+        """By Vault itself: the plaintext does not leave it."""
+        body = {"ciphertext": ciphertext, "context": encoded(context.encode())}
+        renewed = (await self._transit(self._reader, "rewrap", name, body)).get("ciphertext")
+        if not isinstance(renewed, str):
+            raise DecryptFailed(f"cannot decrypt with key {name}")
+        return renewed
 
     async def mac_key(self, name: str) -> Secret:
         key = self._macs.get(name)
