@@ -7,10 +7,12 @@ import http.client
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from tollgate_cli import chosen_keyring, service_keys
 from tollgate_cli.chosen_keyring import FILE, VAULT
+from tollgate_cli.deadline import within
 from tollgate_cli.home import Home
 from tollgate_cli.suite import vault_logins
 from tollgate_cli.suite.processes import probe
@@ -57,17 +59,22 @@ def look(home: Home, metrics: Mapping[str, str | None]) -> KeyringStatus:
 
 
 def _state(address: str, ca_file: str) -> str:
-    at = urlsplit(address)
     try:
-        trust = ssl.create_default_context(cafile=ca_file)
-        connection = http.client.HTTPSConnection(
-            at.hostname or "", at.port, timeout=_TIMEOUT_S, context=trust
-        )
-        try:
-            connection.request("GET", _HEALTH)
-            status = connection.getresponse().status
-        finally:
-            connection.close()
+        # The connection's own bound is of each read.
+        status = within(2 * _TIMEOUT_S, partial(_health, address, ca_file))
     except (OSError, ValueError, http.client.HTTPException):
         return "does not answer"
     return _STATES.get(status, f"answers {status}")
+
+
+def _health(address: str, ca_file: str) -> int:
+    at = urlsplit(address)
+    trust = ssl.create_default_context(cafile=ca_file)
+    connection = http.client.HTTPSConnection(
+        at.hostname or "", at.port, timeout=_TIMEOUT_S, context=trust
+    )
+    try:
+        connection.request("GET", _HEALTH)
+        return connection.getresponse().status
+    finally:
+        connection.close()
