@@ -111,7 +111,8 @@ def vault_deliver(
     with connected(Place(address, ca_file, token_file)) as client:
         delivery.deliver(client, service, out, ttl_s=ttl_s, is_wrapped=not unwrapped)
     within = "" if unwrapped else f", once, within {ttl_s} s"
-    print(f"{out}: to be read by {service} alone{within}")
+    beside = delivery.role_id_file(out).name
+    print(f"{out}: to be read by {service} alone{within}; its role-id is in {beside}")
 
 
 @vaults.command("wrap-key")
