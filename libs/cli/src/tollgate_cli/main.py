@@ -21,10 +21,13 @@ def main() -> None:
         # Most of a second, in which Ctrl-C would meet modules that are half loaded.
         from tollgate_cli.application import app
         from tollgate_cli.suite import failure_text
+        from tollgate_kit.keyring.base import KeyringFault
     try:
         app()
     except Fault as fault:
         _fail(fault)
+    except KeyringFault as fault:
+        _fail(Fault(str(fault)))
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
