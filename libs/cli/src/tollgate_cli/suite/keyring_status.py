@@ -1,4 +1,4 @@
-"""Reads for `tollgate status` the state of a Vault and the time left of each service's token.
+"""What `tollgate status` says of keys: a Vault's state, what is left of tokens, an unfinished move.
 
 Asks Vault itself, and each service by its metrics. Never: logs in.
 """
@@ -36,13 +36,17 @@ class KeyringStatus:
     tokens: Mapping[str, int]
     # The commands by which an operator hands a service the login that it will need.
     remedies: tuple[str, ...] = ()
+    # Of a move of the keys that was cut short: where to, and the command that ends it.
+    moving: str = ""
+    go_on: str = ""
 
 
 def look(home: Home, metrics: Mapping[str, str | None]) -> KeyringStatus:
     """`metrics` has the address of each running process's metrics. Raises Fault."""
-    chosen = chosen_keyring.remembered(home)
-    if chosen is None or chosen.kind != VAULT:
-        return KeyringStatus(FILE, "", "", {})
+    chosen = chosen_keyring.remembered(home) or chosen_keyring.FILES
+    moving, go_on = chosen.moving, chosen_keyring.go_on(chosen) if chosen.moving else ""
+    if chosen.kind != VAULT:
+        return KeyringStatus(FILE, "", "", {}, moving=moving, go_on=go_on)
     tokens = {
         name: int(left)
         for name, at in metrics.items()
@@ -55,7 +59,8 @@ def look(home: Home, metrics: Mapping[str, str | None]) -> KeyringStatus:
         for login in service_keys.logins(name)
     ]
     state = _state(chosen.address, chosen.ca_file)
-    return KeyringStatus(VAULT, chosen.address, state, tokens, tuple(remedies))
+    at = chosen.address
+    return KeyringStatus(VAULT, at, state, tokens, tuple(remedies), moving, go_on)
 
 
 def _state(address: str, ca_file: str) -> str:
