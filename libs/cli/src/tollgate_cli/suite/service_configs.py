@@ -4,7 +4,7 @@ Pure: the topology, addresses and paths in, documents out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tollgate_cli import certificates, keyrings
@@ -27,6 +27,8 @@ class LocalPlaces:
     address: Callable[[str], str]
     metrics_address: Callable[[str], str]
     chosen: Chosen = FILES
+    # In Vault: the versions with which keys go on to sign.
+    signing: Mapping[str, int] = field(default_factory=dict)
 
     def listen(self, name: str) -> str:
         return self.address(name)
@@ -53,6 +55,7 @@ class LocalPlaces:
                 self.chosen.mount,
                 logins=str(self.home.vault_logins),
                 wrapped=str(self.home.keyrings),
+                signing=self.signing,
             )
             found = keyrings.wrapped_versions(self.home.keyrings, name)
             return keyring_tables.vault(name, at, {**found, **only})
