@@ -309,17 +309,6 @@ def test_a_delivery_is_wrapped_and_only_its_owner_reads_it(ready, own, tmp_path)
     assert ["tollgate-audit"] == answer["auth"]["token_policies"]
 
 
-def test_an_unwrapped_delivery_is_the_secret_id(ready, own, tmp_path):
-    """For hosts without deliveries: what is in the file logs in as it is, and is not shown."""
-    out = tmp_path / "budget.secret-id"
-    said = ready("deliver", "budget", "--out", str(out), "--unwrapped")
-    secret_id = out.read_text().strip()
-    assert (0o400, False) == (stat.S_IMODE(out.stat().st_mode), secret_id in said)
-    role_id = out.with_suffix(".role-id").read_text().strip()
-    answer = own.client().auth.approle.login(role_id, secret_id)
-    assert ["tollgate-budget"] == answer["auth"]["token_policies"]
-
-
 def test_a_token_that_may_only_deliver_delivers(ready, own, tmp_path):
     """With the delivery policy alone: refused until the role-id is there, then written."""
     out = tmp_path / "authz.secret-id"

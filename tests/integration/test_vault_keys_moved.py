@@ -9,14 +9,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.contract.keyring.vault_world import World
+from tollgate_cli import chosen_keyring
+from tollgate_cli.chosen_keyring import VAULT, Chosen
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.rotation.running import alone
-from tollgate_cli.suite import keyring_commands, keyring_migration
+from tollgate_cli.suite import keyring_commands, keyring_migration, vault_logins
 from tollgate_cli.suite.keyring_migration import How
 from tollgate_cli.suite.processes import lock
+from tollgate_cli.suite.service_configs import ORIGIN
+from tollgate_cli.suite.vault_logins import VaultLogins
 from tollgate_cli.vault import delivery, key_moves
 from tollgate_kit.secret import Secret
+from tollgate_tlog.note import VerifierKey
 
 
 @pytest.fixture
@@ -111,3 +116,40 @@ def test_a_move_leaves_no_token_to_its_children(tmp_path, monkeypatch):
             come_from="file", to="vault", address="https://v:1", ca_file=tmp_path / "ca.pem"
         )
     assert "VAULT_TOKEN" not in os.environ
+
+
+def test_the_version_that_signed_goes_on_to_sign(world, tmp_path):
+    """Found by the line that verifiers have; the newest where that is a former one, or of another."""
+    home = Home(tmp_path / "home")
+    home.make()
+    chosen = Chosen(VAULT, world.server.address, str(world.server.ca_file), world.transit)
+    logins = VaultLogins(chosen, Secret(world.server.root_token))
+    assert {} == logins.signing(home)
+    first = str(VerifierKey(ORIGIN, signs(world)))
+    home.verifier_key.write_text(f"{first}\n")
+    world.rotate("tlog")
+    assert {"tlog": 1} == logins.signing(home)
+    home.former_log_keys.write_text(f"{first}\n")
+    assert {} == logins.signing(home)
+    for line in (VerifierKey(ORIGIN, bytes(32)), "nonsense"):
+        home.verifier_key.write_text(f"{line}\n")
+        assert {} == logins.signing(home)
+
+
+def test_what_a_service_lacks_is_named_with_the_whole_command(tmp_path):
+    """A secret-id that was used up leaves no file: who delivers another need know nothing else."""
+    home = Home(tmp_path / "a home")
+    home.make()
+    (home.root / "postgres" / "data").mkdir(parents=True)
+    chosen_keyring.remember(home, Chosen(VAULT, "https://127.0.0.1:8200", "/ca.pem", "transit"))
+    out = vault_logins.secret_id_file(home, "audit")
+    command = (
+        f"tollgate vault deliver audit --out '{out}' --address https://127.0.0.1:8200 "
+        "--ca-file /ca.pem"
+    )
+    assert ([command], []) == (
+        vault_logins.undelivered(home, "audit"), vault_logins.undelivered(home, "edge-api")
+    )  # fmt: skip
+    out.parent.mkdir(exist_ok=True)
+    out.touch()
+    assert [] == vault_logins.undelivered(home, "audit")

@@ -82,6 +82,20 @@ async def test_a_signature_has_the_version_whose_public_key_was_given(world):
         )
 
 
+async def test_a_version_that_may_sign_no_more_is_told_as_that(world):
+    """Not as a Vault that fails: what the key's setting is, and the command that undoes it."""
+    async with world.keyring() as ring:
+        await ring.public_key("tlog")
+        world.rotate("tlog")
+        world.set("tlog", min_encryption_version=2)
+        setting = f"vault write {world.transit}/keys/tlog/config min_encryption_version=1"
+        with pytest.raises(KeyMissing, match=f"version 1 of tlog.*; {setting} "):
+            await ring.sign("tlog", b"note")
+        world.set("tlog", min_encryption_version=1)
+        assert await ring.sign("tlog", b"note")
+    assert ["vault.logged_in"] == world.events()
+
+
 async def test_a_key_for_hmac_is_unwrapped_once(world):
     """From the file that is named, by the key of its name without a number."""
     wrapped = {

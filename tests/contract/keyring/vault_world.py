@@ -157,6 +157,9 @@ class World:
     def rotate(self, name: str) -> None:
         self._transit("POST", f"keys/{name}/rotate", {})
 
+    def set(self, name: str, **settings: Any) -> None:
+        self._transit("POST", f"keys/{name}/config", settings)
+
     def config(self, **changes: Any) -> VaultConfig:
         settings: dict[str, Any] = {
             "address": self.address,

@@ -192,6 +192,16 @@ def test_a_spoilt_keyring_is_named(home: Home, spoil, name: str, keyring_files) 
         keyrings.ensure(home.keyrings)
 
 
+@pytest.mark.parametrize("name", ["router.json", "router.unlock"])
+def test_a_keyring_that_others_can_read_is_refused(home: Home, name: str) -> None:
+    """Both halves of it are private: the remedy is their mode, and no home is begun anew for it."""
+    keyrings.ensure(home.keyrings)
+    (home.keyrings / name).chmod(0o644)
+    with pytest.raises(Fault, match=f"{name} can be read by others") as fault:
+        keyrings.ensure(home.keyrings)
+    assert f"chmod 0400 '{home.keyrings / name}'" == fault.value.remedy
+
+
 @pytest.mark.parametrize("service", sorted(service_keys.KEYS))
 def test_a_keyring_that_is_gone_is_not_made_anew_beside_data(home, service, keyring_files) -> None:
     """Its keys are in the log, in keys and in upstream keys: new ones would open none of them."""

@@ -69,13 +69,18 @@ def remember(home: Home, chosen: Chosen) -> None:
     write_private(home.keyring_json, json.dumps(asdict(chosen), indent=1) + "\n")
 
 
+def go_on(found: Chosen) -> str:
+    """Return the command that ends a move which was cut short."""
+    return f"tollgate keyring migrate --from {found.kind} --to {found.moving}"
+
+
 def check_same(home: Home, kind: str) -> None:
     """Raises Fault if what the home holds is of another kind of keyring, or of both."""
     found = remembered(home)
     if found is not None and found.moving:
         raise Fault(
             f"a move of the keys of {home.root} from {found.kind} to {found.moving} has not ended",
-            f"`tollgate keyring migrate --from {found.kind} --to {found.moving}` goes on with it",
+            f"`{go_on(found)}` goes on with it",
         )
     if found is not None and found.kind != kind:
         raise Fault(

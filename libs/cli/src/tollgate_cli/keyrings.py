@@ -83,8 +83,14 @@ def opened(directory: Path, service: str) -> FileKeyring:
     except FileNotFoundError:
         raise Fault(f"{path} is a link that leads nowhere", remedy) from None
     except KeyringFault as fault:
+        loose = [f"chmod 0400 '{file}'" for file in (path, unlock_file) if _is_loose(file)]
+        remedy = "; ".join(loose) or remedy
         what = f"the keyring does not open: {fault} (what unlocks it is in {unlock_file})"
         raise Fault(what, remedy) from fault
+
+
+def _is_loose(file: Path) -> bool:
+    return file.exists() and bool(file.stat().st_mode & 0o077)
 
 
 def _remedy(path: Path, unlock_file: Path) -> str:

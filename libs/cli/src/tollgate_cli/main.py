@@ -1,80 +1,33 @@
-"""The `tollgate` command: what it can do, and how it fails (two lines, no traceback, exit 1)."""
+"""The `tollgate` command: how it begins, and how it fails (two lines, no traceback, exit 1)."""
 
+import contextlib
 import os
+import signal
 import sys
-from typing import Annotated, NoReturn
-
-import typer
+from collections.abc import Iterator
+from typing import NoReturn
 
 from tollgate_cli import hint
-from tollgate_cli.commands.audit import audits
-from tollgate_cli.commands.budget import budgets
-from tollgate_cli.commands.key import keys
-from tollgate_cli.commands.price import prices
-from tollgate_cli.commands.provider import providers
-from tollgate_cli.commands.tenant import groups, tenants
-from tollgate_cli.commands.vault import vaults
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
-from tollgate_cli.rotation.commands import rotations
-from tollgate_cli.suite import commands as commands_suite
-from tollgate_cli.suite import failure_text
-from tollgate_cli.suite import status as suite_status
-from tollgate_cli.suite.keyring_commands import keyring
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
-def _print_version(asked: bool) -> None:
-    if asked:
-        print(f"tollgate {suite_status.version()}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    *,
-    _version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    """Tollgate: an AI API gateway with a hard dollar cap and evidence."""
-
-
-for command in (
-    commands_suite.up,
-    commands_suite.down,
-    commands_suite.status,
-    commands_suite.logs,
-):
-    app.command()(command)
-for name, group in {
-    "tenant": tenants,
-    "group": groups,
-    "key": keys,
-    "provider": providers,
-    "price": prices,
-    "budget": budgets,
-    "audit": audits,
-    "vault": vaults,
-    "rotate": rotations,
-    "keyring": keyring,
-}.items():
-    app.add_typer(group, name=name)
+# As shells have it for a program that Ctrl-C ended.
+_INTERRUPTED = 130
 
 
 def main() -> None:
     """The entry point."""
+    with _ended_at_once():
+        # Most of a second, in which Ctrl-C would meet modules that are half loaded.
+        from tollgate_cli.application import app
+        from tollgate_cli.suite import failure_text
+        from tollgate_kit.keyring.base import KeyringFault
     try:
         app()
     except Fault as fault:
         _fail(fault)
+    except KeyringFault as fault:
+        _fail(Fault(str(fault)))
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,8 +35,29 @@ def main() -> None:
     except OSError as error:
         # Whatever the system refuses is about a file, and no bug of this program.
         _fail(failure_text.of_os_error(error, Home.from_environment().root))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except SystemExit as ended:
+        # It is typer that meets the interrupt, and says nothing.
+        if ended.code == _INTERRUPTED:
+            print("tollgate: interrupted", file=sys.stderr)
+        raise
+
+
+@contextlib.contextmanager
+def _ended_at_once() -> Iterator[None]:
+    """Ctrl-C ends the process without further ado; not where it is ignored, or heard otherwise."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(_number: int, _frame: object) -> NoReturn:
+    os.write(2, b"tollgate: interrupted\n")
+    os._exit(_INTERRUPTED)
 
 
 def _fail(fault: Fault) -> NoReturn:

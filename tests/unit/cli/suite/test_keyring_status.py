@@ -1,15 +1,18 @@
-"""`tollgate status` on Vault: whose token ends soon, and the command that helps."""
+"""`tollgate status` on keys: whose token ends soon, which move was cut short, and what helps."""
 
+import dataclasses
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 
 import pytest
+import typer
 
 from tollgate_cli import chosen_keyring
-from tollgate_cli.chosen_keyring import VAULT, Chosen
+from tollgate_cli.chosen_keyring import FILE, VAULT, Chosen
 from tollgate_cli.home import Home
-from tollgate_cli.suite import keyring_status
+from tollgate_cli.suite import commands, keyring_status
 from tollgate_cli.suite.processes.ports import free_port
 
 
@@ -67,3 +70,23 @@ def test_files_have_no_state(home):
     """Nothing is asked where keyrings are files."""
     chosen_keyring.remember(home, Chosen())
     assert keyring_status.KeyringStatus("file", "", "", {}) == keyring_status.look(home, {})
+
+
+@pytest.mark.parametrize(("kind", "to"), [(FILE, VAULT), (VAULT, FILE)])
+def test_a_move_that_was_cut_short_is_said(home, monkeypatch, capsys, kind, to):
+    """Until it has ended no suite starts: status names it, and the command that ends it."""
+    before = chosen_keyring.remembered(home)
+    former = Chosen() if kind == FILE else before
+    chosen_keyring.remember(home, dataclasses.replace(former, moving=to))
+    monkeypatch.setenv("TOLLGATE_HOME", str(home.root))
+    command = f"tollgate keyring migrate --from {kind} --to {to}"
+    for as_json in (False, True):
+        with pytest.raises(typer.Exit):
+            commands.status(as_json=as_json)
+        said = capsys.readouterr().out
+        assert command in said, said
+    assert (to, command) == tuple(json.loads(said)["keyring"][name] for name in ("moving", "go_on"))
+    chosen_keyring.remember(home, before)
+    with pytest.raises(typer.Exit):
+        commands.status()
+    assert "migrate" not in capsys.readouterr().out

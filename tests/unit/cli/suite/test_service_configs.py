@@ -50,7 +50,8 @@ def test_no_process_is_told_of_anothers_secrets(written) -> None:
 def test_on_vault_each_service_has_its_own_logins_and_wrapped_keys(tmp_path: Path) -> None:
     """Each table is one that the services read; router alone logs in twice."""
     chosen = Chosen("vault", "https://127.0.0.1:8200", "/ca.pem", "mine")
-    places = LocalPlaces(Home(tmp_path), lambda _: "127.0.0.1:1", lambda _: "127.0.0.1:2", chosen)
+    address, metrics = (lambda _: "127.0.0.1:1"), (lambda _: "127.0.0.1:2")
+    places = LocalPlaces(Home(tmp_path), address, metrics, chosen, {"tlog": 3})
     topology = topology_file.packaged()
     made = service_configs.documents(topology, places, ["edge-api"], demo=False)
     wrapped = {
@@ -68,6 +69,7 @@ def test_on_vault_each_service_has_its_own_logins_and_wrapped_keys(tmp_path: Pat
             vault.role, vault.address, vault.ca_file, vault.transit,
         )  # fmt: skip
         assert keys == set(vault.wrapped)
+        assert ({"tlog": 3} if name == "audit" else {}) == vault.key_versions
         assert Home(tmp_path).vault_logins / f"{name}.secret-id" == vault.secret_id_file
         assert ("tollgate-router-admin" if name == "router" else None) == (
             vault.writer and vault.writer.role

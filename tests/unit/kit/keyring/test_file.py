@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from tollgate_kit.config import KeyringConfig
@@ -86,6 +88,19 @@ def test_wrong_passphrase_loose_file_and_overwriting_are_refused(place, tmp_path
         FileKeyring.open(KeyringConfig(place / "absent.json", wrong))
     with pytest.raises(FileExistsError):
         create(place / "ring.json", Secret("x"), KEYS)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o644])
+def test_a_keyring_that_others_can_read_is_refused(place, tmp_path, mode):
+    """It is named, with what to do, and opens again afterwards: as what unlocks it, and any secret."""
+    loose = tmp_path / "router.json"
+    shutil.copy(place / "ring.json", loose)
+    loose.chmod(mode)
+    for read in (names, lambda path: FileKeyring.open(KeyringConfig(path, place / "unlock"))):
+        with pytest.raises(KeyringFault, match=r"router\.json can be read by others: chmod 0400$"):
+            read(loose)
+    loose.chmod(0o400)
+    assert FileKeyring.open(KeyringConfig(loose, place / "unlock"))
 
 
 async def test_a_keyring_gets_keys_and_loses_them(tmp_path):

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,7 @@ Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 
 @vaults.command("init")
 def vault_init(
+    *,
     cidr: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,6 +53,10 @@ def vault_init(
         int,
         typer.Option(min=0, max=30, help="Secret-ids good for N days, not once. Wants --cidr."),
     ] = 0,
+    replace_mount: Annotated[
+        bool,
+        typer.Option("--replace-mount", help="Policies of another engine become those of --mount."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show, and change nothing.")] = False,
     mount: Mount = wanted.MOUNT,
     address: Address = None,
@@ -62,15 +68,16 @@ def vault_init(
     Shows every difference. What Vault cannot change is refused before anything is changed.
     """
     terms = wanted.LoginTerms(_networks(cidr or []), secret_id_days)
-    unbound = [service for service in wanted.SERVICES if not terms.cidrs.get(service)]
-    if secret_id_days and unbound:
-        raise Fault(
-            f"a secret-id of {secret_id_days} days must be bound to a network; none is given for: "
-            + ", ".join(unbound),
-            "give --cidr SERVICE=CIDR for each, or deliver secret-ids that are good once",
-        )
+    files = audit_file or []
+    _check(terms, files)
     with connected(Place(address, ca_file, token_file)) as client:
-        found = changes.difference(client, mount=mount, terms=terms, audit_files=audit_file or [])
+        found = changes.difference(
+            client,
+            mount=mount,
+            terms=terms,
+            audit_files=files,
+            replaces_mount=replace_mount,
+        )
         for change in found:
             print("\n".join((f"{change.title}:", *(f"  {line}" for line in change.lines))))
         refused = [change.refusal for change in found if change.refusal]
@@ -111,7 +118,8 @@ def vault_deliver(
     with connected(Place(address, ca_file, token_file)) as client:
         delivery.deliver(client, service, out, ttl_s=ttl_s, is_wrapped=not unwrapped)
     within = "" if unwrapped else f", once, within {ttl_s} s"
-    print(f"{out}: to be read by {service} alone{within}")
+    beside = delivery.role_id_file(out).name
+    print(f"{out}: to be read by {service} alone{within}; its role-id is in {beside}")
 
 
 @vaults.command("wrap-key")
@@ -130,6 +138,22 @@ def vault_wrap_key(
     with connected(Place(address, ca_file, token_file)) as client:
         delivery.wrap_key(client, name, out, mount=mount, key_file=key_file)
     print(f"{out}: the key {name}, wrapped")
+
+
+def _check(terms: wanted.LoginTerms, audit_files: Sequence[Path]) -> None:
+    """Raises Fault for what no Vault need be asked about."""
+    unbound = [service for service in wanted.SERVICES if not terms.cidrs.get(service)]
+    if terms.secret_id_days and unbound:
+        raise Fault(
+            f"a secret-id of {terms.secret_id_days} days must be bound to a network; none is given "
+            f"for: {', '.join(unbound)}",
+            "give --cidr SERVICE=CIDR for each, or deliver secret-ids that are good once",
+        )
+    if len(set(audit_files)) < len(audit_files):
+        raise Fault(
+            "--audit-file names one file twice: two audit devices are for when one blocks",
+            "give two files, on two disks",
+        )
 
 
 def _networks(options: list[str]) -> dict[str, tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """Makes a service's table [keyring]: its file, or Vault. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tollgate_cli import service_keys
@@ -22,6 +22,8 @@ class VaultPlaces:
     # Secret-ids and role-ids, and the wrapped keys.
     logins: str
     wrapped: str
+    # The versions with which keys go on to sign; of one that is not named, the newest.
+    signing: Mapping[str, int] = field(default_factory=dict)
 
 
 def vault(
@@ -38,6 +40,10 @@ def vault(
     if names := service_keys.wrapped(service):
         used = [versioned(name, one) for name in names for one in versions.get(name, (1,))]
         table["wrapped"] = {name: f"{at.wrapped}/{name}.wrapped" for name in used}
+    if signing := {
+        name: at.signing[name] for name in service_keys.KEYS[service] if name in at.signing
+    }:
+        table["key_versions"] = signing
     for other in others:
         table["writer"] = _login(other, at)
     told: dict[str, Value] = {name: list(numbers) for name, numbers in versions.items()}

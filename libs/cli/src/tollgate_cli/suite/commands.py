@@ -191,6 +191,9 @@ def status(as_json: AsJson = False) -> None:
             print(f"the last suite in the background failed; its log: {found.failed_log}")
         if keyring.kind == VAULT:
             print(f"keyring: Vault at {keyring.address}, {keyring.state}")
+        if keyring.moving:
+            told = f"a move of the keys from {keyring.kind} to {keyring.moving} has not ended"
+            print(hint.typed(f"{told}, and no suite starts before: `{keyring.go_on}` goes on"))
         if found.processes:
             print(f"API: {says.text('api_url')}")
             rows = [_row(*entry, keyring.tokens) for entry in found.processes.items()]

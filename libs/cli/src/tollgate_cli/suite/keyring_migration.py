@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tollgate_cli import chosen_keyring, keyrings, service_keys
@@ -75,18 +76,20 @@ def migrate(home: Home, to: str, logins: VaultLogins, say: Callable[[str], None]
         else:
             say("moving the keys that services keep in memory")
             _keys_to_files(home, logins)
+        signing = logins.signing(home)
         with _postgres(home, logins) as ports:
+            rekey = partial(_rekey, home, ports, (former, present), signing)
             if not how.leave_unreadable:
                 for name in _STORES:
                     say(f"looking at what {name} stores")
                     logins.deliver(home)
-                    _rekey(home, name, ports, former, present, Step.CHECK)
+                    rekey(name, Step.CHECK)
             if found.kind != to:
                 chosen_keyring.remember(home, dataclasses.replace(former, moving=to))
             for name in _STORES:
                 say(f"moving what {name} stores")
                 logins.deliver(home)
-                _rekey(home, name, ports, former, present, Step.REST)
+                rekey(name, Step.REST)
         chosen_keyring.remember(home, present)
 
 
@@ -196,12 +199,20 @@ def _postgres(home: Home, logins: VaultLogins) -> Iterator[Ports]:
 
 
 def _rekey(
-    home: Home, name: str, ports: Ports, former: Chosen, present: Chosen, step: Step
+    home: Home,
+    ports: Ports,
+    keyrings_of: tuple[Chosen, Chosen],
+    signing: Mapping[str, int],
+    name: str,
+    step: Step,
 ) -> None:
-    """Has the service look at or move what it stores, by its own rights; its bar is shown."""
+    """Has the service look at or move what it stores, by its own rights; its bar is shown.
+
+    `keyrings_of` it: the former and the present one.
+    """
     paths = []
-    for which, chosen in (("former", former), ("present", present)):
-        places = LocalPlaces(home, ports.address, ports.metrics_address, chosen)
+    for which, chosen in zip(("former", "present"), keyrings_of, strict=True):
+        places = LocalPlaces(home, ports.address, ports.metrics_address, chosen, signing)
         documents = service_configs.documents(topology_file.packaged(), places, (), demo=False)
         path = home.run / f"{name}-{which}.toml"
         write_private(path, toml_text.render(documents[name]))

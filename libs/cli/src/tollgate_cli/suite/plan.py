@@ -113,7 +113,10 @@ class Plan:
     def write_configs(self) -> None:
         """config/<process>.toml for each process, and operator.toml."""
         ports = self._ports
-        places = LocalPlaces(self._home, ports.address, ports.metrics_address, self._chosen)
+        signing = {} if self._vault is None else self._vault.signing(self._home)
+        places = LocalPlaces(
+            self._home, ports.address, ports.metrics_address, self._chosen, signing
+        )
         documents = service_configs.documents(self._topology, places, self._edges, demo=self._demo)
         operator = documents.pop("operator")
         for name, document in documents.items():

@@ -4,7 +4,7 @@ Pure: the topology, addresses and paths in, documents out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -30,6 +30,8 @@ class LocalPlaces:
     chosen: Chosen = FILES
     # Where secret-ids are delivered to, where it is not where services look for theirs.
     logins: Path | None = None
+    # In Vault: the versions with which keys go on to sign.
+    signing: Mapping[str, int] = field(default_factory=dict)
 
     def listen(self, name: str) -> str:
         return self.address(name)
@@ -56,6 +58,7 @@ class LocalPlaces:
                 self.chosen.mount,
                 logins=str(self.logins or self.home.vault_logins),
                 wrapped=str(self.home.keyrings),
+                signing=self.signing,
             )
             found = keyrings.wrapped_versions(self.home.keyrings, name)
             return keyring_tables.vault(name, at, {**found, **only})

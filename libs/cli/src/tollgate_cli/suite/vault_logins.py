@@ -7,6 +7,7 @@ role or a policy, or replaces a wrapped key.
 """
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from tollgate_cli import chosen_keyring, keyrings, service_keys
 from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
-from tollgate_cli.vault import delivery, wanted
+from tollgate_cli.vault import delivery, key_moves, wanted
 from tollgate_cli.vault.connection import Place, connected, operator_token
 from tollgate_kit.secret import Secret
 
@@ -93,6 +94,18 @@ class VaultLogins:
             for login in logins:
                 out = _secret_id_file(directory, login)
                 delivery.deliver(client, login, out, ttl_s=delivery.WRAPPED_AT_MOST_S)
+
+    def signing(self, home: Home) -> dict[str, int]:
+        """The version of the log's key that has signed so far, of several: it goes on to sign.
+
+        None where its line is among the former ones: whoever put it there wants the newest.
+        """
+        lines = _lines(home.verifier_key)
+        if not lines or lines[0] in _lines(home.former_log_keys):
+            return {}
+        with connected(self.place) as client:
+            version = key_moves.log_key_version(client, self.chosen.mount, lines[0])
+        return {} if version is None else {key_moves.LOG_KEY: version}
 
     @property
     def place(self) -> Place:
@@ -177,7 +190,13 @@ def undelivered(home: Home, service: str) -> list[str]:
 
 def command(home: Home, login: str) -> str:
     """How an operator delivers a secret-id to a login of this home."""
-    return f"tollgate vault deliver {login} --out {secret_id_file(home, login)}"
+    at, out = chosen_keyring.in_vault(home), shlex.quote(str(secret_id_file(home, login)))
+    place = f" --address {at.address} --ca-file {shlex.quote(at.ca_file)}" if at else ""
+    return f"tollgate vault deliver {login} --out {out}{place}"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8").split() if path.exists() else []
 
 
 def _unwrapped_keys(home: Home) -> list[str]:

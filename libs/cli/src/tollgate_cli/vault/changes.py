@@ -1,12 +1,15 @@
 """What stands between a Vault and what Tollgate wants of it, and making it so.
 
 Promises: a look changes nothing; what is right already is no change, so that a second run makes
-none; what Vault cannot change is refused before anything is changed. Never: removes a key.
+none; what Vault cannot change is refused before anything is changed, and so is what would take
+another engine from those who use it. Never: removes a key.
 """
 
 import contextlib
 import difflib
 import ipaddress
+import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +24,8 @@ from tollgate_cli.vault.wanted import Key, LoginTerms
 _KEY_SETTINGS = ("deletion_allowed", "auto_rotate_period")
 # What Vault lets one turn on, and never off again, or not change at all.
 _KEY_FOR_EVER = ("type", "derived", "exportable", "allow_plaintext_backup")
+# The engine of a path that a policy names.
+_ENGINE_OF = re.compile(r'"([^"]+)/(?:encrypt|decrypt|sign|rewrap|keys|datakey/\w+)/[^"/]+"')
 
 
 @dataclass(frozen=True)
@@ -35,14 +40,22 @@ class Change:
 
 
 def difference(
-    client: Any, *, mount: str, terms: LoginTerms, audit_files: Sequence[Path]
+    client: Any,
+    *,
+    mount: str,
+    terms: LoginTerms,
+    audit_files: Sequence[Path],
+    replaces_mount: bool = False,
 ) -> list[Change]:
-    """Every change that is needed, in the order in which they are to be made."""
+    """Every change that is needed, in the order in which they are to be made.
+
+    `replaces_mount`: the policies that are of another engine may become those of this one.
+    """
     return [
         *_audit_devices(client, audit_files),
         *_mounts(client, mount),
         *(change for key in wanted.KEYS if (change := _key(client, mount, key))),
-        *_policies(client, mount),
+        *_policies(client, mount, replaces_mount=replaces_mount),
         *(change for service in wanted.SERVICES if (change := _role(client, service, terms))),
     ]
 
@@ -83,16 +96,14 @@ def _audit_devices(client: Any, files: Sequence[Path]) -> Iterator[Change]:
         return
     enabled = client.sys.list_enabled_audit_devices()["data"]
     known = {device["options"].get("file_path") for device in enabled.values()}
-    for number, file in enumerate(files, 1):
-        if str(file) in known:
-            continue
-        make = partial(
-            client.sys.enable_audit_device,
-            "file",
-            path=f"{wanted.PREFIX}{number}",
-            options={"file_path": str(file)},
-        )
-        yield Change(f"audit device {wanted.PREFIX}{number}", (f"+ file {file}",), make)
+    numbered = (f"{wanted.PREFIX}{number}" for number in itertools.count(1))
+    free = (name for name in numbered if f"{name}/" not in enabled)
+    for file in map(str, files):
+        if file not in known:
+            name = next(free)
+            options = {"file_path": file}
+            make = partial(client.sys.enable_audit_device, "file", path=name, options=options)
+            yield Change(f"audit device {name}", (f"+ file {file}",), make)
 
 
 def _mounts(client: Any, mount: str) -> Iterator[Change]:
@@ -157,7 +168,11 @@ def _key(client: Any, mount: str, key: Key) -> Change | None:
     return Change(title, lines, make, refusal)
 
 
-def _policies(client: Any, mount: str) -> Iterator[Change]:
+def _policies(client: Any, mount: str, *, replaces_mount: bool) -> Iterator[Change]:
+    others: set[str] = set()
+    if not replaces_mount:
+        engines = client.sys.list_mounted_secrets_engines()["data"]
+        others = {name.rstrip("/") for name in engines} - {mount}
     for name, text in wanted.policies(mount).items():
         try:
             found = client.sys.read_policy(name)["data"]["rules"]
@@ -169,7 +184,17 @@ def _policies(client: Any, mount: str) -> Iterator[Change]:
             found.splitlines(), text.splitlines(), "in Vault", "wanted", lineterm=""
         )
         make = partial(client.sys.create_or_update_policy, name, text)
-        yield Change(f"policy {name}", tuple(lines), make)
+        lost, refusal = others & set(_ENGINE_OF.findall(found)), ""
+        if lost:
+            # Said once, not for each policy.
+            others = set()
+            refusal = (
+                f"the policies in this Vault are of the engine {', '.join(sorted(lost))}, and "
+                f"{mount} in their place would take its keys from every service that runs on it; "
+                f"--mount {min(lost)} goes on with it; if nothing uses it any more: "
+                "--replace-mount"
+            )
+        yield Change(f"policy {name}", tuple(lines), make, refusal)
 
 
 def _role(client: Any, service: str, terms: LoginTerms) -> Change | None:

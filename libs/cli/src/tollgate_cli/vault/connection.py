@@ -1,13 +1,15 @@
 """A connection to Vault as an operator, and what a person is told when Vault refuses.
 
 Promises: the operator's token is in this process's memory alone: never printed, never stored, and
-sent to nobody but the address that was named.
+sent to nobody but the address that was named. Each request ends within _EXCHANGE_S, and an answer
+that is not of Vault's form is one sentence.
 """
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ import hvac
 from hvac import exceptions
 
 from tollgate_cli import state_file
+from tollgate_cli.deadline import within
 from tollgate_cli.fault import Fault
 from tollgate_kit.secret import Secret
 
-_TIMEOUT_S = 30
+# The whole of it: the timeout of requests is only of each read.
+_EXCHANGE_S = 30.0
 _TOKEN_REMEDY = "give --token-file FILE, or set VAULT_TOKEN"  # noqa: S105 (no secret)
 
 
@@ -50,11 +54,12 @@ def connected(place: Place) -> Iterator[Any]:
         url=address,
         token=(place.token or operator_token(place.token_file)).reveal(),
         verify=str(ca_file) if ca_file else True,
-        timeout=_TIMEOUT_S,
+        timeout=_EXCHANGE_S,
     )
     # What the environment says of proxies and of passwords by host is not meant for Vault.
     client.session.trust_env = False
     client.session.hooks["response"] = [_stay, _is_vaults]
+    client.session.send = _bounded(client.session.send, address)
     try:
         yield client
     except exceptions.VaultError as error:
@@ -66,6 +71,9 @@ def connected(place: Place) -> Iterator[Any]:
             f"Vault at {address} does not answer: {_reason(error)}",
             "is it running, and is --ca-file the authority that signed its certificate?",
         ) from None
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        # What is done here with answers is to look for what Vault has in them.
+        raise _no_vault(address) from error
     finally:
         client.adapter.close()
 
@@ -83,18 +91,42 @@ def _stay(response: Any, **_arguments: Any) -> None:
 
 def _is_vaults(response: Any, **_arguments: Any) -> None:
     """Check that an answer has the form of Vault's. Raises Fault for another server."""
-    if not response.ok or response.status_code == HTTPStatus.NO_CONTENT:
+    if response.status_code == HTTPStatus.NO_CONTENT:
         return
     try:
         document = response.json()
     except (ValueError, RecursionError):
         document = None
-    # Every answer that Vault gives to a request has an id; what there is to know is an object.
-    if not isinstance(document, dict) or "request_id" not in document:
-        raise Fault(
-            f"what answers at {response.url.partition('/v1/')[0]} is no Vault",
-            "name Vault itself with --address, not what stands before it or beside it",
-        )
+    if response.ok:
+        # Every answer that Vault gives to a request has an id; what there is to know is an object.
+        is_vaults = isinstance(document, dict) and "request_id" in document
+    else:
+        # What stands before Vault may refuse in words of its own; what looks like Vault's is read.
+        errors = document.get("errors", []) if isinstance(document, dict) else document
+        are_texts = isinstance(errors, list) and all(isinstance(one, str) for one in errors)
+        is_vaults = document is None or are_texts
+    if not is_vaults:
+        raise _no_vault(response.url.partition("/v1/")[0])
+
+
+def _no_vault(address: str) -> Fault:
+    return Fault(
+        f"what answers at {address} is no Vault",
+        "name Vault itself with --address, not what stands before it or beside it",
+    )
+
+
+def _bounded(send: Callable[..., Any], address: str) -> Callable[..., Any]:
+    def sent(*arguments: Any, **named: Any) -> Any:
+        try:
+            return within(_EXCHANGE_S, partial(send, *arguments, **named))
+        except TimeoutError:
+            raise Fault(
+                f"Vault at {address} did not finish an answer within {_EXCHANGE_S:.0f} s",
+                "look at Vault and at what stands before it, then run this again",
+            ) from None
+
+    return sent
 
 
 def operator_token(file: Path | None) -> Secret:

@@ -25,8 +25,8 @@ _KEY_REMEDY = f"a key is {_KEY_BYTES} bytes and nothing else, in a file of mode 
 
 
 def role_id_file(out: Path) -> Path:
-    """Where the role-id stands that belongs to a delivered secret-id."""
-    return out.with_suffix(".role-id")
+    """Where the role-id stands that belongs to a delivered secret-id: each has its own."""
+    return out.with_name(out.name.removesuffix(".secret-id") + ".role-id")
 
 
 def deliver(client: Any, service: str, out: Path, *, ttl_s: int, is_wrapped: bool = True) -> None:
@@ -55,7 +55,15 @@ def deliver(client: Any, service: str, out: Path, *, ttl_s: int, is_wrapped: boo
     delivered = answer["wrap_info"]["token"]
     if not is_wrapped:
         client.token = delivered
-        delivered = client.sys.unwrap()["data"]["secret_id"]
+        made = client.sys.unwrap()["data"]
+        if made["secret_id_num_uses"]:
+            raise Fault(
+                f"a secret-id of {name} is good once, and --unwrapped is for those that serve "
+                "again and again: nothing was written",
+                "without --unwrapped it is delivered; or first `tollgate vault init "
+                "--secret-id-days 30 --cidr SERVICE=CIDR …`",
+            )
+        delivered = made["secret_id"]
     if role_id:
         _write(beside, role_id)
     _write(out, delivered)

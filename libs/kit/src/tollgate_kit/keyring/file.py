@@ -1,4 +1,4 @@
-"""The keyring in a file: keys wrapped with AES-256-GCM under a passphrase or a 0400 key file.
+"""The keyring in a private file: keys wrapped with AES-256-GCM under a passphrase or a key file.
 
 The wrapping key is scrypt(unlock, salt) (RFC 7914, N=2^15, r=8, p=1: ~100 ms and 32 MB once at
 start). Each key is wrapped alone, bound to its name and kind. Ciphertexts are
@@ -115,10 +115,11 @@ def _write(path: Path, document: Mapping[str, object]) -> None:
 
 
 def _document(path: Path) -> Any:
-    """What stands in a keyring's file. Raises KeyringFault."""
+    """What stands in a keyring's file, which nobody else can read. Raises KeyringFault."""
+    data = read_private(path).reveal_bytes()
     try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
         raise KeyringFault(f"{path}: {type(error).__name__}") from None
     if not isinstance(document, dict) or not isinstance(document.get("keys"), dict):
         raise KeyringFault(f"{path}: not a keyring file")

@@ -40,6 +40,8 @@ _KEEPALIVE_SECONDS = 60.0
 _STANDBY = frozenset({307, 412, 472, 473})
 # A 503 without it is of what stands before Vault; "sealed" is what /sys/health says.
 _SEALED = b"sealed"
+# A 500, and yet the answer to what was asked: the key has no such version to sign with.
+_NOT_THIS_VERSION = b"requested version for signing"
 
 
 class VaultAway(KeyringAway):
@@ -283,6 +285,7 @@ def _condition(status: int, data: bytearray) -> Condition | None:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Condition.BUSY
     is_asked = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    is_asked |= status == HTTPStatus.INTERNAL_SERVER_ERROR and _NOT_THIS_VERSION in data
     return None if is_asked or status < HTTPStatus.MULTIPLE_CHOICES else Condition.FAILING
 
 

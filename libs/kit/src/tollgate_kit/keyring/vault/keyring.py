@@ -168,9 +168,17 @@ class VaultKeyring:
 
     async def sign(self, name: str, message: bytes) -> bytes:
         version, _ = await self._signing(name)
-        body = {"input": encoded(message), "key_version": version}
-        found = await self._transit(self._reader, "sign", _NUMBER.sub("", name), body)
-        signed = _SIGNATURE.fullmatch(str(found.get("signature")))
+        body, key = {"input": encoded(message), "key_version": version}, _NUMBER.sub("", name)
+        path = f"{self._config.transit}/sign/{key}"
+        answer = await self._reader.request("sign", "POST", path, body)
+        if answer.says("less than the minimum"):
+            raise KeyMissing(
+                f"Vault signs no more with version {version} of {key}: it is below the key's "
+                f"min_encryption_version; vault write {self._config.transit}/keys/{key}/config "
+                f"min_encryption_version={version} allows it again; to change the log's key, see "
+                "docs/secrets.md"
+            )
+        signed = _SIGNATURE.fullmatch(str(answer.part("data").get("signature")))
         if signed is None or int(signed[1]) != version:
             raise KeyringFault(f"Vault did not sign with version {version} of {name}")
         return _decoded(signed[2], name).reveal_bytes()
