@@ -9,6 +9,7 @@ import itertools
 import shutil
 import socket
 import ssl
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -26,11 +27,11 @@ from tests.live import Key, Live, own_suite, wait_until
 from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
 from tollgate_audit import subject_keys
-from tollgate_cli import certificates, keyrings
+from tollgate_cli import certificates, keyrings, private_file, service_keys
 from tollgate_cli.suite.processes import probe
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.hmac_key import HmacKey
-from tollgate_kit.keyring.base import DecryptFailed
+from tollgate_kit.keyring.base import DecryptFailed, KeyringFault
 from tollgate_kit.keyring.file import FileKeyring
 from tollgate_router.providers import base_url
 from tollgate_router.providers.catalogue import encryption_context
@@ -248,6 +249,23 @@ def test_upstream_keys(own, key, model):
     for context, sealed in before.items():
         with pytest.raises(DecryptFailed):
             asyncio.run(ring.decrypt("upstream-keys", context, sealed))
+    well(own, key, model)
+
+
+def test_keyring_unlock(own, key, model):
+    """Each keyring is unlocked by another file; the old text opens none, and a start finds its keys."""
+    home = own.suite.home.keyrings
+    old = {service: keyrings.files(home, service)[1].read_text() for service in service_keys.KEYS}
+    with calls(own, key, model):
+        rotated(own, "keyring-unlock")
+    for service, text in old.items():
+        path, unlock_file = keyrings.files(home, service)
+        assert 0o400 == stat.S_IMODE(unlock_file.stat().st_mode)
+        tried = home.parent / f"{service}.old"
+        private_file.write_private(tried, text)
+        with pytest.raises(KeyringFault, match="wrong passphrase"):
+            FileKeyring.open(KeyringConfig(path, tried))
+    own.suite.restart("router")
     well(own, key, model)
 
 

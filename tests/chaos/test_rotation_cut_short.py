@@ -69,6 +69,7 @@ def reconnected(own: Live) -> None:
         (("pepper",), ALL),
         (("upstream-key",), ALL),
         (("upstream-keys",), (1, 4, 9)),
+        (("keyring-unlock",), (1, 2, 3, 4, 5)),
     ],
     ids=lambda given: " ".join(given) if isinstance(given[0], str) else "",
 )

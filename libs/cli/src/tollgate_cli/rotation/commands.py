@@ -150,6 +150,15 @@ def rotate_pepper(
     print(f"deleted: version {', '.join(map(str, mac_keys.delete_old(running, name))) or 'none'}")
 
 
+@rotations.command("keyring-unlock")
+def rotate_keyring_unlock() -> None:
+    """Have another text unlock the keyring file of each service; the keys in it stay."""
+    from tollgate_cli.rotation import keyring_unlock
+
+    done = keyring_unlock.rotate(_running())
+    print(f"{len(done)} keyrings are unlocked by another file each: {', '.join(done)}")
+
+
 @rotations.command("log-key")
 def rotate_log_key(
     finish: Annotated[

@@ -212,7 +212,7 @@ def _rekey(
     """
     paths = []
     for which, chosen in zip(("former", "present"), keyrings_of, strict=True):
-        places = LocalPlaces(home, ports.address, ports.metrics_address, chosen, signing)
+        places = LocalPlaces(home, ports.address, ports.metrics_address, chosen, signing=signing)
         documents = service_configs.documents(topology_file.packaged(), places, (), demo=False)
         path = home.run / f"{name}-{which}.toml"
         write_private(path, toml_text.render(documents[name]))

@@ -115,7 +115,7 @@ class Plan:
         ports = self._ports
         signing = {} if self._vault is None else self._vault.signing(self._home)
         places = LocalPlaces(
-            self._home, ports.address, ports.metrics_address, self._chosen, signing
+            self._home, ports.address, ports.metrics_address, self._chosen, signing=signing
         )
         documents = service_configs.documents(self._topology, places, self._edges, demo=self._demo)
         operator = documents.pop("operator")

@@ -8,6 +8,7 @@ key, "upstream-keys-2", they are "tg2.<version>.<nonce>.<ciphertext>". The newes
 """
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -37,7 +38,10 @@ from tollgate_kit.secret import Secret
 KINDS = get_args(Kind)
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+_SALT_BYTES = 16
 _FORMAT = "tollgate-keyring-1"
+# The same keys, under what is to unlock them next.
+_NEXT = "next"
 _CIPHERTEXT = re.compile(r"(?:tg1|tg2\.([1-9][0-9]{0,8}))\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]*)")
 
 
@@ -53,7 +57,7 @@ def create(
 
     Raises FileExistsError: a keyring is never overwritten, for what it encrypted would be lost.
     """
-    salt = random_bytes(16)
+    salt = random_bytes(_SALT_BYTES)
     wrap = AESGCM(_wrapping_key(unlock, salt))
     entries = {}
     for name, kind in keys.items():
@@ -79,17 +83,37 @@ def change(
     By rename: who opens it meanwhile has the old one or the new one. A key that is there is never
     replaced. Raises KeyringFault.
     """
-    document = _document(path)
-    _unwrap(document, unlock, path)
-    wrap = AESGCM(_wrapping_key(unlock, bytes.fromhex(document["salt"])))
-    keys = {name: entry for name, entry in document["keys"].items() if name not in remove}
+    found, _ = _unlocked(_document(path), unlock, path)
+    wrap = AESGCM(_wrapping_key(unlock, bytes.fromhex(found["salt"])))
+    keys = {name: entry for name, entry in found["keys"].items() if name not in remove}
     for name, (kind, key) in (add or {}).items():
         if name in keys:
             raise KeyringFault(f"{path} has a key named {name}")
         keys[name] = _entry(wrap, name, kind, key, os.urandom)
+    _replace(path, {"salt": found["salt"], "keys": keys})
+
+
+def lock_anew(path: Path, unlock: Secret, fresh: Secret, keep: Callable[[], None]) -> None:
+    """Have `fresh` unlock a keyring, and what did so until now no more. Raises KeyringFault.
+
+    `keep` puts `fresh` in the place of `unlock`, at once or not at all. Whenever this ends, what
+    stands in that place opens the keyring: in between, both do.
+    """
+    found, keys = _unlocked(_document(path), unlock, path)
+    salt = os.urandom(_SALT_BYTES)
+    wrap = AESGCM(_wrapping_key(fresh, salt))
+    entries = {n: _entry(wrap, n, kind, key, os.urandom) for n, (kind, key) in keys.items()}
+    locked = {"salt": salt.hex(), "keys": entries}
+    _replace(path, {**found, _NEXT: locked})
+    keep()
+    _replace(path, locked)
+
+
+def _replace(path: Path, document: Mapping[str, object]) -> None:
+    """Write a keyring by rename."""
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
-    _write(fresh, {**document, "keys": keys})
+    _write(fresh, {"format": _FORMAT, **document})
     fresh.replace(path)
 
 
@@ -156,7 +180,7 @@ class FileKeyring:
             faults.append(str(fault))
         if unlock is None or faults:
             raise KeyringFault("; ".join(faults))
-        return cls(_unwrap(document, unlock, path))
+        return cls(_unlocked(document, unlock, path)[1])
 
     def anew(self, config: KeyringConfig) -> "FileKeyring":
         """The keyring as its file is now. Raises KeyringFault, also where a key is gone."""
@@ -234,20 +258,29 @@ class FileKeyring:
         return key
 
 
-def _unwrap(document: Any, unlock: Secret, path: Path) -> dict[str, tuple[str, Secret]]:
+def _unlocked(
+    document: Any, unlock: Secret, path: Path
+) -> tuple[dict[str, Any], dict[str, tuple[str, Secret]]]:
+    """The salt and the entries that this opens, whichever while the lock changes; and the keys."""
     try:
         if document["format"] != _FORMAT:
             raise KeyringFault(f"{path}: not a keyring of this version")
-        wrap = AESGCM(_wrapping_key(unlock, bytes.fromhex(document["salt"])))
-        keys = {}
-        for name, entry in document["keys"].items():
-            nonce, wrapped = bytes.fromhex(entry["nonce"]), bytes.fromhex(entry["wrapped"])
-            key = wrap.decrypt(nonce, wrapped, f"{name}|{entry['kind']}".encode())
-            keys[name] = (entry["kind"], Secret(key))
-    except InvalidTag:
-        raise KeyringFault(f"{path}: wrong passphrase, or the file was altered") from None
+        for lock in (document, document[_NEXT]) if _NEXT in document else (document,):
+            with contextlib.suppress(InvalidTag):
+                return {"salt": lock["salt"], "keys": lock["keys"]}, _keys(lock, unlock)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise KeyringFault(f"{path}: not a keyring file") from None
+    raise KeyringFault(f"{path}: wrong passphrase, or the file was altered")
+
+
+def _keys(lock: Any, unlock: Secret) -> dict[str, tuple[str, Secret]]:
+    """Raises InvalidTag, or what reading a wrong document raises."""
+    wrap = AESGCM(_wrapping_key(unlock, bytes.fromhex(lock["salt"])))
+    keys = {}
+    for name, entry in lock["keys"].items():
+        nonce, wrapped = bytes.fromhex(entry["nonce"]), bytes.fromhex(entry["wrapped"])
+        key = wrap.decrypt(nonce, wrapped, f"{name}|{entry['kind']}".encode())
+        keys[name] = (entry["kind"], Secret(key))
     return keys
 
 
