@@ -51,7 +51,7 @@ def test_on_vault_each_service_has_its_own_logins_and_wrapped_keys(tmp_path: Pat
     """Each table is one that the services read; router alone logs in twice."""
     chosen = Chosen("vault", "https://127.0.0.1:8200", "/ca.pem", "mine")
     address, metrics = (lambda _: "127.0.0.1:1"), (lambda _: "127.0.0.1:2")
-    places = LocalPlaces(Home(tmp_path), address, metrics, chosen, {"tlog": 3})
+    places = LocalPlaces(Home(tmp_path), address, metrics, chosen, signing={"tlog": 3})
     topology = topology_file.packaged()
     made = service_configs.documents(topology, places, ["edge-api"], demo=False)
     wrapped = {

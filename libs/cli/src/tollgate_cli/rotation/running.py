@@ -94,7 +94,9 @@ class Running:
         except tomllib.TOMLDecodeError:
             raise Fault(f"{path} was altered: it is no TOML", _REMEDY) from None
         chosen = chosen_keyring.remembered(self.home) or chosen_keyring.FILES
-        places = service_configs.LocalPlaces(self.home, self.address, self._metrics, chosen, logins)
+        places = service_configs.LocalPlaces(
+            self.home, self.address, self._metrics, chosen, logins=logins
+        )
         document["keyring"] = places.keyring(name, versions)
         if "log" in document:
             document["log"]["former_keys"] = list(places.former_log_keys)

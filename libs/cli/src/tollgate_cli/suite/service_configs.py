@@ -4,7 +4,7 @@ Pure: the topology, addresses and paths in, documents out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,6 +28,7 @@ class LocalPlaces:
     address: Callable[[str], str]
     metrics_address: Callable[[str], str]
     chosen: Chosen = FILES
+    _: KW_ONLY
     # Where secret-ids are delivered to, where it is not where services look for theirs.
     logins: Path | None = None
     # In Vault: the versions with which keys go on to sign.
