@@ -3,7 +3,7 @@
 python -m tests.chaos.cut_short N COMMAND…
 
 A step is what others can see: a file replaced or removed, a signal, a statement or commit at
-PostgreSQL, a change of Redis's users, an RPC. A command of fewer steps ends by itself.
+PostgreSQL, a change of Redis's users or of a key at Vault, an RPC. A command of fewer steps ends by itself.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import redis
+from hvac.api.secrets_engines import Transit
 
 from tollgate_cli.operator_client import Operator
 
@@ -27,6 +28,8 @@ _STEPS = (
     (psycopg.Connection, "commit"),
     (redis.Redis, "acl_setuser"),
     (Operator, "call"),
+    (Transit, "rotate_key"),
+    (Transit, "update_key_configuration"),
 )
 
 

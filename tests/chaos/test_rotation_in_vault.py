@@ -3,9 +3,13 @@
 An operator's token with deploy/vault's policy is all that the commands are given.
 """
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hvac
 import pytest
 
 from tests.chaos.test_rotation import calls, well
@@ -17,12 +21,15 @@ from tollgate.budget.v1 import budget_pb2
 from tollgate.router.v1 import router_pb2
 from tollgate_cli import keyrings
 from tollgate_cli.chosen_keyring import VAULT, Chosen
+from tollgate_cli.suite import vault_logins
 from tollgate_cli.suite.vault_logins import VaultLogins
-from tollgate_cli.vault import key_moves, wanted
+from tollgate_cli.vault import delivery, key_moves, wanted
 from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.secret import Secret
+from tollgate_tlog import checkpoint, note
 
-OPERATOR = Path(__file__).parents[2] / "deploy" / "vault" / "operator.hcl"
+TREE = Path(__file__).parents[2]
+OPERATOR = TREE / "deploy" / "vault" / "operator.hcl"
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +82,24 @@ def rotated(own: Live, token_file: Path):
     return rotate
 
 
+@pytest.fixture
+def cut_short(own: Live, token_file: Path):
+    """The command, ended by kill -9 after so many steps."""
+
+    def run(after: int, *arguments: str) -> None:
+        argv = [sys.executable, "-m", "tests.chaos.cut_short", str(after), "rotate", *arguments]
+        done = subprocess.run(
+            [*argv, "--vault-token-file", str(token_file)],
+            env={"TOLLGATE_HOME": str(own.suite.home.root), "PATH": "/usr/bin:/bin"},
+            cwd=TREE, capture_output=True, text=True, timeout=90, check=False,
+        )  # fmt: skip
+        assert -signal.SIGKILL == done.returncode, (after, done.stdout, done.stderr)
+
+    return run
+
+
 def versions(own: Live, service: str) -> dict[str, list[int]]:
-    return keyrings.wrapped_versions(own.suite.home.keyrings, service)
+    return keyrings.versions_in_vault(own.suite.home.keyrings, service)
 
 
 def test_reservation_key(own, vault, key, model, rotated):
@@ -111,3 +134,47 @@ def test_pepper(own, key, model, rotated):
         rotated("pepper", "--finish")
     assert {"pepper": [2]} == versions(own, "authz")
     assert own.call(key, model).status_code == 401
+
+
+def restarted(own: Live, vault: VaultServer) -> None:
+    """Audit, killed and started as its configuration says now."""
+    home = own.suite.home
+    out = vault_logins.secret_id_file(home, "audit")
+    delivery.deliver(vault.root(), "audit", out, ttl_s=120)
+    own.suite.kill("audit")
+    own.suite.start_one("audit")
+
+
+@pytest.mark.timeout(200)
+def test_log_key(own, vault, key, model, rotated, cut_short):
+    """Both versions sign, then the new one alone, and Vault signs with the old one no more.
+
+    Cut short after any of its steps, audit starts with what signed so far, and verifiers with the
+    old line refuse nothing before --finish.
+    """
+    home = own.suite.home
+    (old,) = home.verifier_key.read_text().split()
+    for after in (1, 2, 3, 3):
+        cut_short(after, "log-key")
+    restarted(own, vault)
+    assert own.cli("audit", "verify", "--key", old).returncode == 0
+    with calls(own, key, model):
+        said = rotated("log-key")
+    new, former = home.verifier_key.read_text().split()
+    assert (former, True) == (old, new in said)
+    assert {"tlog": [1, 2]} == versions(own, "audit")
+    restarted(own, vault)
+    assert own.cli("audit", "verify", "--key", old).returncode == 0
+    with calls(own, key, model):
+        rotated("log-key", "--finish")
+    assert {"tlog": [2]} == versions(own, "audit")
+    assert [new, old] == home.verifier_key.read_text().split()
+    done = own.cli("audit", "verify")
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert own.cli("audit", "verify", "--key", old).returncode == 1
+    newest = note.parse((home.worm / checkpoint.LATEST_PATH).read_bytes())
+    assert {note.parse_key(new).key_id} == {line.key_id for line in newest.signatures}
+    with pytest.raises(hvac.exceptions.VaultError, match="less than the minimum"):
+        vault.root().secrets.transit.sign_data("tlog", "eA==", key_version=1)
+    restarted(own, vault)
+    well(own, key, model)

@@ -27,7 +27,10 @@ class VaultPlaces:
 def vault(
     service: str, at: VaultPlaces, versions: Mapping[str, Sequence[int]] = MappingProxyType({})
 ) -> dict[str, Value]:
-    """The table of a service whose keys are Vault's; `versions` of those that it only wraps."""
+    """The table of a service whose keys are Vault's.
+
+    `versions`: of those that it only wraps, and of one that signs, once that was rotated.
+    """
     first, *others = service_keys.logins(service)
     table: dict[str, Value] = {
         "address": at.address,
@@ -38,6 +41,9 @@ def vault(
     if names := service_keys.wrapped(service):
         used = [versioned(name, one) for name in names for one in versions.get(name, (1,))]
         table["wrapped"] = {name: f"{at.wrapped}/{name}.wrapped" for name in used}
+    if signing := versions.keys() - set(names):
+        # A name without a number would mean the newest.
+        table["key_versions"] = dict.fromkeys(sorted(signing), 1)
     for other in others:
         table["writer"] = _login(other, at)
     told: dict[str, Value] = {name: list(numbers) for name, numbers in versions.items()}

@@ -61,7 +61,7 @@ class VaultLogins:
 
     def check(self, home: Home) -> None:
         """Raises Fault with everything that this Vault, this token or the home lacks."""
-        with connected(self._place) as client:
+        with connected(self.place) as client:
             # Of a Vault that is sealed, new, or refuses the token, this is all there is to say.
             client.auth.token.lookup_self()
             lacks = [*self._lacking(client, home)]
@@ -73,25 +73,26 @@ class VaultLogins:
 
     def prepare(self, home: Home) -> None:
         """Wraps the keys that are missing, which is possible while nothing stands on them."""
-        with connected(self._place) as client:
+        with connected(self.place) as client:
             for name in _unwrapped_keys(home):
                 out = keyrings.wrapped_file(home.keyrings, name, 1)
                 delivery.wrap_key(client, name, out, mount=self.chosen.mount, key_file=None)
 
     def wrap_version(self, out: Path, name: str) -> None:
         """Has Vault make and wrap one more version of a key, into a file that is not there yet."""
-        with connected(self._place) as client:
+        with connected(self.place) as client:
             delivery.wrap_key(client, name, out, mount=self.chosen.mount, key_file=None)
 
     def deliver(self, home: Home) -> None:
         """Hands each login a wrapped secret-id, to be read within minutes."""
-        with connected(self._place) as client:
+        with connected(self.place) as client:
             for login in _LOGINS:
                 out = secret_id_file(home, login)
                 delivery.deliver(client, login, out, ttl_s=delivery.WRAPPED_AT_MOST_S)
 
     @property
-    def _place(self) -> Place:
+    def place(self) -> Place:
+        """Where this Vault is, and who asks it. Raises Fault once the token was dropped."""
         return Place(self.chosen.address, Path(self.chosen.ca_file), token=self.token)
 
     def _lacking(self, client: Any, home: Home) -> Iterator[tuple[str, str]]:
@@ -178,7 +179,7 @@ def _unwrapped_keys(home: Home) -> list[str]:
         key
         for service in _SERVICES
         for key in service_keys.wrapped(service)
-        if key not in keyrings.wrapped_versions(home.keyrings, service)
+        if key not in keyrings.versions_in_vault(home.keyrings, service)
     ]
     return list(dict.fromkeys(lacking))
 
