@@ -22,6 +22,7 @@ from tollgate.authz.v1 import authz_pb2, authz_pb2_grpc
 from tollgate.budget.v1 import budget_pb2, budget_pb2_grpc
 from tollgate.router.v1 import router_pb2, router_pb2_grpc
 from tollgate_cli.suite.suite import Options, Suite
+from tollgate_cli.suite.vault_logins import VaultLogins
 
 NANO_PER_USD = 1_000_000_000
 OPENAI = router_pb2.CLIENT_PROTOCOL_OPENAI_CHAT
@@ -369,9 +370,9 @@ class Live:
 
 
 @contextlib.contextmanager
-def own_suite(home: Path, *, edges: int = 1) -> Iterator[Live]:
+def own_suite(home: Path, *, edges: int = 1, vault: VaultLogins | None = None) -> Iterator[Live]:
     """A suite that a test may stop, kill and starve; the shared one is the `live` fixture."""
-    suite = Suite(home, Options(edges=edges, usual_ports=False))
+    suite = Suite(home, Options(edges=edges, usual_ports=False, vault=vault))
     suite.start()
     live = Live(suite)
     try:

@@ -4,12 +4,12 @@ import contextlib
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import httpx
 import redis
 
+from tests import memory
 from tests.live import Key, Live
 
 UUID7 = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -35,7 +35,7 @@ def sinks(live: Live) -> Iterator[tuple[str, bytes]]:
             yield f"worm {path.relative_to(live.suite.home.worm)}", path.read_bytes()
     for name in live.suite.names:
         for part in ("cmdline", "environ"):
-            yield f"{name} {part}", Path(f"/proc/{live.suite.pid(name)}/{part}").read_bytes()
+            yield f"{name} {part}", memory.told_of(live.suite.pid(name), part)
 
 
 def holding(live: Live, needles: Mapping[str, str]) -> list[str]:

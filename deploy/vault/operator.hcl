@@ -55,6 +55,9 @@ path "transit/keys/tlog" {
 path "transit/keys/tlog/config" {
   capabilities = ["update"]
 }
+path "transit/keys/tlog/rotate" {
+  capabilities = ["update"]
+}
 path "transit/datakey/wrapped/pepper" {
   capabilities = ["update"]
 }

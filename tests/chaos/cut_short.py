@@ -3,7 +3,8 @@
 python -m tests.chaos.cut_short N COMMAND…
 
 A step is what others can see: a file replaced or removed, a signal, a statement or commit at
-PostgreSQL, a change of Redis's users, an RPC, rows that were renewed. A command of fewer steps ends by itself.
+PostgreSQL, a change of Redis's users or of a key at Vault, an RPC, rows that were renewed. A command
+of fewer steps ends by itself.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Any
 
 import psycopg
 import redis
+from hvac.api.secrets_engines import Transit
 
 from tollgate_cli.operator_client import Operator
 from tollgate_cli.rotation.encryption_keys import EncryptionKey
@@ -29,6 +31,8 @@ _STEPS = (
     (redis.Redis, "acl_setuser"),
     (EncryptionKey, "renew"),
     (Operator, "call"),
+    (Transit, "rotate_key"),
+    (Transit, "update_key_configuration"),
 )
 
 

@@ -143,8 +143,14 @@ def test_every_version_goes_along_and_is_rotated_there(home, usual_ports):
             assert 200 == home.call()
         older = home.run("rotate", "pepper", "--finish")
         assert 1 == older.returncode, "the demo's key stands under the first pepper"
+        rotated(home, "log-key")
+        rotated(home, "log-key", "--finish")
     assert ["pepper", "pepper-2", "reservation-4"] == wrapped(home)
     serves(home, *home.there)
+    new, old = (home.root / "audit.vkey").read_text().split()
     code, said = migrated(home, "--from", "vault", "--to", "file")
     assert 0 == code, said
     serves(home)
+    newest, *former = (home.root / "audit.vkey").read_text().split()
+    assert newest not in (new, old), "the file has the first key yet, which may be stolen"
+    assert {new, old} == {*former}

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import memory
 from tests.integration.test_up import TOLLGATE, Home, usual_ports
 from tests.live import wait_until
 from tests.vault.server import VaultServer, vault_server
@@ -92,11 +93,13 @@ class VaultHome(Home):
 
     def holding(self, secret: str) -> list[str]:
         """Files of the home, and environments and arguments of its processes, with a text."""
-        pids = [service["pid"] for service in self.dev()["services"].values()]
         places = [f for f in self.root.rglob("*") if f.is_file() and not f.is_symlink()]
+        told = {str(place): place.read_bytes() for place in places}
+        pids = [service["pid"] for service in self.dev()["services"].values()]
         for pid in (*pids, self.dev()["supervisor_pid"]):
-            places += [Path(f"/proc/{pid}/environ"), Path(f"/proc/{pid}/cmdline")]
-        return [str(place) for place in places if secret.encode() in place.read_bytes()]
+            for part in ("environ", "cmdline"):
+                told[f"{part} of {pid}"] = memory.told_of(pid, part)
+        return [place for place, text in told.items() if secret.encode() in text]
 
 
 @pytest.fixture

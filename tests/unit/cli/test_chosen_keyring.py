@@ -9,7 +9,6 @@ from tollgate_cli.chosen_keyring import FILE, VAULT, Chosen
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
 from tollgate_cli.private_file import secret
-from tollgate_cli.rotation import log_key
 from tollgate_cli.suite import keyring_migration, vault_logins
 from tollgate_cli.suite.processes import lock
 from tollgate_cli.suite.vault_logins import Asked
@@ -66,15 +65,6 @@ def test_a_home_of_vaults_that_lost_its_note_is_not_taken_for_files(home) -> Non
     (home.keyrings / "pepper.wrapped").write_text("vault:v1:x")
     with pytest.raises(Fault, match=r"keyring\.json is missing"):
         chosen_keyring.remembered(home)
-
-
-def test_a_log_key_in_vault_is_not_rotated_in_files(home) -> None:
-    """The file of before may still be there: a version made in it is nobody's."""
-    chosen_keyring.remember(home, AT)
-    with pytest.raises(Fault, match="is in Vault"):
-        log_key.require_files(home)
-    chosen_keyring.remember(home, Chosen())
-    log_key.require_files(home)
 
 
 def test_a_log_key_that_was_rotated_is_not_left_behind(home) -> None:

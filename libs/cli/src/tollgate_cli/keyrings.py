@@ -29,14 +29,24 @@ def encryption_versions(directory: Path, service: str, name: str) -> list[int]:
     return sorted(version for key, version in found if key == name)
 
 
-def wrapped_versions(directory: Path, service: str) -> dict[str, list[int]]:
-    """The same where the keys are in Vault: of each version there is a file that Vault wrapped."""
-    return _numbers(service, (path.stem for path in directory.glob("*.wrapped")))
+def versions_in_vault(directory: Path, service: str) -> dict[str, list[int]]:
+    """The same where the keys are in Vault: of each version there is a file.
+
+    It is what Vault wrapped, or the public line of one that signs. Of a log's key that was never
+    rotated there is none.
+    """
+    paths = (*directory.glob("*.wrapped"), *directory.glob("*.vkey"))
+    return _numbers(service, (path.stem for path in paths))
 
 
 def wrapped_file(directory: Path, name: str, version: int) -> Path:
     """Return the path of the file with one version of a key, as Vault wrapped it."""
     return directory / f"{versioned(name, version)}.wrapped"
+
+
+def signing_file(directory: Path, name: str, version: int) -> Path:
+    """Return the path of the file with the public line of one version that signs in Vault."""
+    return directory / f"{versioned(name, version)}.vkey"
 
 
 def _numbers(service: str, names: Iterable[str]) -> dict[str, list[int]]:

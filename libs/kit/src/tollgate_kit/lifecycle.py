@@ -9,11 +9,17 @@ SIGHUP has a process that can do so take over what its configuration file says t
 A core task is a loop without which the process is of no use. Whoever of them ends while the process
 is not stopping ends the process, with a line that names it: a supervisor starts it again, whereas a
 process that lives on without it would refuse every call until somebody looks.
+
+What a process has in memory, keys among it, stays there: the kernel writes no core file of it, and
+lets no other process look that is not root's.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import gc
+import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -31,6 +37,7 @@ RELOAD_SECONDS = 30.0
 # A call makes some hundred objects that reference counting frees; the default (700, 10, 10) would
 # have the cycle collector look at them some times a call: a tenth of a hot process's time.
 GC_THRESHOLDS = (20_000, 20, 50)
+_PR_SET_DUMPABLE = 4  # of prctl(2)
 
 
 class CoreTaskEnded(Exception):  # noqa: N818 - it is what happened
@@ -269,8 +276,24 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - the operator's terminal
 
 
+def _close_memory() -> None:
+    """Keep this process's memory from core files, and from its user's other processes.
+
+    Raises OSError, ValueError: without it no key may be opened here.
+    """
+    # For what is started from here: the flag below ends where another program begins.
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+    # Whatever the limit is: a kernel that hands cores to a program does not ask for it.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
 def run(main: Callable[[Lifecycle], Awaitable[None]], log: Log) -> int:
     """Run a process to its end on uvloop; its exit code."""
+    _close_memory()
     capture_standard_library(log)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -76,6 +76,25 @@ def test_on_vault_each_service_has_its_own_logins_and_wrapped_keys(tmp_path: Pat
         )
 
 
+def test_on_vault_a_log_key_that_was_rotated_keeps_its_versions(tmp_path: Path) -> None:
+    """A start goes by the lines in the home, and "tlog" is no name of the newest any more."""
+    chosen = Chosen("vault", "https://127.0.0.1:8200", "/ca.pem", "transit")
+    home = Home(tmp_path)
+    places = LocalPlaces(home, lambda _: "127.0.0.1:1", lambda _: "127.0.0.1:2", chosen)
+    home.keyrings.mkdir()
+    for names, versions in ((("tlog", "tlog-2"), (1, 2)), (("tlog-4",), (4,))):
+        for path in home.keyrings.iterdir():
+            path.unlink()
+        for name in names:
+            (home.keyrings / f"{name}.vkey").write_text("a line\n")
+        path = tmp_path / "audit.toml"
+        path.write_text(toml_text.render(places.keyring("audit")))
+        keyring = config.load(path, KeyringConfig)
+        assert versions == keyring.versions_of("tlog")
+        assert keyring.vault is not None
+        assert {"tlog": 1} == keyring.vault.key_versions
+
+
 def test_the_edge_has_no_store(written) -> None:
     """Nothing of a database or a keyring is in the edge's configuration."""
     tables = {"tls", "api", "metrics", "authz", "budget", "router", "audit"}

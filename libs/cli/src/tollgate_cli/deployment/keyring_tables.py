@@ -29,7 +29,10 @@ class VaultPlaces:
 def vault(
     service: str, at: VaultPlaces, versions: Mapping[str, Sequence[int]] = MappingProxyType({})
 ) -> dict[str, Value]:
-    """The table of a service whose keys are Vault's; `versions` of those that it only wraps."""
+    """The table of a service whose keys are Vault's.
+
+    `versions`: of those that it only wraps, and of one that signs, once that was rotated.
+    """
     first, *others = service_keys.logins(service)
     table: dict[str, Value] = {
         "address": at.address,
@@ -40,10 +43,11 @@ def vault(
     if names := service_keys.wrapped(service):
         used = [versioned(name, one) for name in names for one in versions.get(name, (1,))]
         table["wrapped"] = {name: f"{at.wrapped}/{name}.wrapped" for name in used}
-    if signing := {
-        name: at.signing[name] for name in service_keys.KEYS[service] if name in at.signing
-    }:
-        table["key_versions"] = signing
+    pinned = {name: at.signing[name] for name in service_keys.KEYS[service] if name in at.signing}
+    # A name without a number would mean the newest.
+    pinned |= dict.fromkeys(sorted(versions.keys() - set(names)), 1)
+    if pinned:
+        table["key_versions"] = pinned
     for other in others:
         table["writer"] = _login(other, at)
     told: dict[str, Value] = {name: list(numbers) for name, numbers in versions.items()}

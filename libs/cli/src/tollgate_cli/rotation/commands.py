@@ -162,8 +162,9 @@ def rotate_keyring_unlock() -> None:
 @rotations.command("log-key")
 def rotate_log_key(
     finish: Annotated[
-        bool, typer.Option("--finish", help="The older key signs no more, and is deleted.")
+        bool, typer.Option("--finish", help="The older key signs no more, and is ended.")
     ] = False,
+    vault_token_file: VaultTokenFile = None,
 ) -> None:
     """Sign the log with another key, beside the older one until --finish.
 
@@ -173,10 +174,10 @@ def rotate_log_key(
 
     running = _running()
     if not finish:
-        print(f"the log is signed with this key, too:\n{log_key.begin(running)}")
+        print(f"the log is signed with this key, too:\n{log_key.begin(running, vault_token_file)}")
         print(f"{running.home.verifier_key} has all lines for those who verify; then --finish")
         return
-    print("\n".join(["these sign no more:", *log_key.finish(running)]))
+    print("\n".join(["these sign no more:", *log_key.finish(running, vault_token_file)]))
 
 
 def _encrypt_anew(rows: "Rows", vault_token_file: Path | None) -> None:

@@ -99,7 +99,7 @@ def delete_old(running: Running, name: str) -> list[int]:
 
 def _versions(running: Running, holder: str, name: str) -> list[int]:
     is_file = chosen_keyring.in_vault(running.home) is None
-    look = keyrings.versions if is_file else keyrings.wrapped_versions
+    look = keyrings.versions if is_file else keyrings.versions_in_vault
     found = look(running.home.keyrings, holder).get(name)
     if not found:
         raise Fault(

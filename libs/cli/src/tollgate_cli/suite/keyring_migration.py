@@ -6,11 +6,12 @@ starts between. The files of the former keyring stay;
 who runs the suite removes them. Never: two keyrings at work at once.
 """
 
+import asyncio
 import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -36,9 +37,11 @@ from tollgate_kit.keyring import file as keyring_file
 from tollgate_kit.keyring.base import versioned
 from tollgate_kit.keyring.rekey import Step
 from tollgate_kit.secret import Secret
+from tollgate_tlog.note import VerifierKey
 
 _STORES = ("router", "audit")
 _REKEY_TIMEOUT_S = 24 * 3600.0
+_KEY_BYTES = 32
 _Look = Callable[[Path, str], Mapping[str, list[int]]]
 
 
@@ -117,7 +120,8 @@ def _keys_to_vault(home: Home, logins: VaultLogins, *, replace: bool) -> None:
                 raise Fault(f"{path} wraps another key", "move it away, and run this again")
             moved.add(path)
         # Of an earlier time in Vault: these versions were deleted since, and are not to come back.
-        for path in set(home.keyrings.glob("*.wrapped")) - moved:
+        former = {*home.keyrings.glob("*.wrapped"), *home.keyrings.glob("*.vkey")}
+        for path in former - moved:
             path.unlink()
         log_key = keyrings.opened(home.keyrings, "audit").key_bytes(key_moves.LOG_KEY, "ed25519")
         key_moves.import_log_key(client, mount, log_key, replace=replace)
@@ -127,7 +131,7 @@ def _keys_to_files(home: Home, logins: VaultLogins) -> None:
     mount = logins.chosen.mount
     macs: dict[str, dict[str, Secret]] = {service: {} for service in service_keys.KEYS}
     with connected(logins.place) as client:
-        for service, name, version in _mac_versions(home, keyrings.wrapped_versions):
+        for service, name, version in _mac_versions(home, keyrings.versions_in_vault):
             text = keyrings.wrapped_file(home.keyrings, name, version).read_text().strip()
             key = key_moves.unwrapped(client, mount, name, text)
             macs[service][versioned(name, version)] = key
@@ -137,6 +141,19 @@ def _keys_to_files(home: Home, logins: VaultLogins) -> None:
     known = [home.former_log_keys, home.verifier_key]
     lines = [line for path in known if path.exists() for line in path.read_text().split()]
     write_private(home.former_log_keys, "".join(f"{line}\n" for line in dict.fromkeys(lines)))
+    _end_former_log_key(home, lines)
+
+
+def _end_former_log_key(home: Home, known: Sequence[str]) -> None:
+    """A key of before, which the log left while it was in Vault, is not to sign again."""
+    path, unlock_file = keyrings.files(home.keyrings, "audit")
+    public = asyncio.run(keyrings.opened(home.keyrings, "audit").public_key(key_moves.LOG_KEY))
+    line = str(VerifierKey(service_configs.ORIGIN, public))
+    signing = home.verifier_key.read_text("utf-8").split()[:1] if home.verifier_key.exists() else []
+    if line in known and [line] != signing:
+        another = {key_moves.LOG_KEY: ("ed25519", Secret(os.urandom(_KEY_BYTES)))}
+        unlock = Secret(kept_secret(unlock_file, mode=0o400))
+        keyring_file.change(path, unlock, add=another, remove=[key_moves.LOG_KEY])
 
 
 def _keys_to_file(home: Home, service: str, macs: Mapping[str, Secret]) -> None:

@@ -61,7 +61,7 @@ class LocalPlaces:
                 wrapped=str(self.home.keyrings),
                 signing=self.signing,
             )
-            found = keyrings.wrapped_versions(self.home.keyrings, name)
+            found = keyrings.versions_in_vault(self.home.keyrings, name)
             return keyring_tables.vault(name, at, {**found, **only})
         path, unlock_file = keyrings.files(self.home.keyrings, name)
         made: Table = {"path": str(path), "unlock_file": str(unlock_file)}

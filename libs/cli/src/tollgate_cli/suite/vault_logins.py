@@ -109,6 +109,7 @@ class VaultLogins:
 
     @property
     def place(self) -> Place:
+        """Where this Vault is, and who asks it. Raises Fault once the token was dropped."""
         return Place(self.chosen.address, Path(self.chosen.ca_file), token=self.token)
 
     def _lacking(self, client: Any, home: Home) -> Iterator[tuple[str, str]]:
@@ -205,7 +206,7 @@ def _unwrapped_keys(home: Home) -> list[str]:
         key
         for service in _SERVICES
         for key in service_keys.wrapped(service)
-        if key not in keyrings.wrapped_versions(home.keyrings, service)
+        if key not in keyrings.versions_in_vault(home.keyrings, service)
     ]
     return list(dict.fromkeys(lacking))
 

@@ -1,0 +1,27 @@
+"""The versions of the log's key at Vault, as an operator changes them."""
+
+import base64
+from typing import Any
+
+from tollgate_cli.vault.key_moves import LOG_KEY
+
+
+def public_keys(client: Any, mount: str) -> dict[int, bytes]:
+    """The public half of each version that may still verify, oldest first."""
+    found = client.secrets.transit.read_key(LOG_KEY, mount_point=mount)["data"]["keys"]
+    return {
+        number: base64.b64decode(found[str(number)]["public_key"])
+        for number in sorted(map(int, found))
+    }
+
+
+def rotate(client: Any, mount: str) -> None:
+    """Have Vault make one version more."""
+    client.secrets.transit.rotate_key(LOG_KEY, mount_point=mount)
+
+
+def end_before(client: Any, mount: str, version: int) -> None:
+    """From now on Vault signs with no version before this one; it verifies with all."""
+    client.secrets.transit.update_key_configuration(
+        LOG_KEY, min_encryption_version=version, mount_point=mount
+    )
