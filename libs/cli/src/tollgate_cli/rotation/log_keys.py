@@ -112,9 +112,10 @@ class VaultKeys:
         """The version whose line audit shows first. Raises Fault."""
         shown = self._running.home.verifier_key
         (first, *_) = shown.read_text("utf-8").split() if shown.exists() else ("",)
-        for version, line in self._lines().items():
-            if line == first:
-                return version
+        with connected(self._place) as client:
+            version = log_key.version_of(client, self._mount, first)
+        if version is not None:
+            return version
         raise Fault(
             f"no version of {self._mount}/{KEY} at Vault is the key that signs the log",
             f"its line is in {shown}",

@@ -19,7 +19,7 @@ from tollgate_cli import chosen_keyring, keyrings, service_keys
 from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
-from tollgate_cli.vault import delivery, key_moves, wanted
+from tollgate_cli.vault import delivery, key_moves, log_key, wanted
 from tollgate_cli.vault.connection import Place, connected, operator_token
 from tollgate_kit.secret import Secret
 
@@ -104,7 +104,7 @@ class VaultLogins:
         if not lines or lines[0] in _lines(home.former_log_keys):
             return {}
         with connected(self.place) as client:
-            version = key_moves.log_key_version(client, self.chosen.mount, lines[0])
+            version = log_key.version_of(client, self.chosen.mount, lines[0])
         return {} if version is None else {key_moves.LOG_KEY: version}
 
     @property

@@ -17,7 +17,6 @@ from hvac import exceptions
 
 from tollgate_cli.fault import Fault
 from tollgate_kit.secret import Secret
-from tollgate_tlog import note
 
 LOG_KEY = "tlog"
 
@@ -33,17 +32,6 @@ def unwrapped(client: Any, mount: str, name: str, ciphertext: str) -> Secret:
     """The key for HMAC that Vault wrapped."""
     answer = client.secrets.transit.decrypt_data(name, ciphertext, mount_point=mount)
     return Secret(base64.b64decode(answer["data"]["plaintext"]))
-
-
-def log_key_version(client: Any, mount: str, line: str) -> int | None:
-    """Which version of Vault's log key a verifier's line is of; None: of none that is there."""
-    try:
-        public = note.parse_key(line).public_key
-        found = client.secrets.transit.read_key(LOG_KEY, mount_point=mount)["data"]["keys"]
-    except (note.NoteError, exceptions.InvalidPath):
-        return None
-    halves = {base64.b64decode(one["public_key"]): int(number) for number, one in found.items()}
-    return halves.get(public)
 
 
 def import_log_key(client: Any, mount: str, key: Secret, *, replace: bool) -> None:

@@ -3,7 +3,10 @@
 import base64
 from typing import Any
 
+from hvac import exceptions
+
 from tollgate_cli.vault.key_moves import LOG_KEY
+from tollgate_tlog import note
 
 
 def public_keys(client: Any, mount: str) -> dict[int, bytes]:
@@ -13,6 +16,16 @@ def public_keys(client: Any, mount: str) -> dict[int, bytes]:
         number: base64.b64decode(found[str(number)]["public_key"])
         for number in sorted(map(int, found))
     }
+
+
+def version_of(client: Any, mount: str, line: str) -> int | None:
+    """Which version a verifier's line is of; None: of none that is there."""
+    try:
+        public = note.parse_key(line).public_key
+        found = public_keys(client, mount)
+    except (note.NoteError, exceptions.InvalidPath):
+        return None
+    return next((version for version, half in found.items() if half == public), None)
 
 
 def rotate(client: Any, mount: str) -> None:
