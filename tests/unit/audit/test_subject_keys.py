@@ -95,3 +95,28 @@ async def test_without_a_keyring_nothing_stays():
     assert 1 == world.keyring.asked
     world.keys.ready(False)
     assert (key, 2) == (await world.key(), world.keyring.asked)
+
+
+async def test_who_waits_for_what_was_encrypted_knows_that_it_is_stored():
+    """settled() ends when the store has answered for each key that was being added, however it did."""
+    world, stored = World(), asyncio.Event()
+    add = world.rows.add_subject_key
+
+    async def slow(tenant_id, encrypted):
+        await stored.wait()
+        if tenant_id == "t2":
+            raise KeyringAway("the store is away")
+        return await add(tenant_id, encrypted)
+
+    world.rows.add_subject_key = slow
+    await world.keys.settled()
+    adding = [asyncio.create_task(world.key(tenant)) for tenant in ("t1", "t2")]
+    settled = asyncio.create_task(world.keys.settled())
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert not settled.done()
+    stored.set()
+    await settled
+    assert {"t1"} == set(world.rows)
+    await asyncio.gather(*adding, return_exceptions=True)
+    await world.keys.settled()
