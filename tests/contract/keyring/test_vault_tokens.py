@@ -332,3 +332,48 @@ async def test_each_reason_is_said(world):
     first, second = (line for line in world.lines() if line["event"] == "vault.not_logged_in")
     assert "can be read by others" in first["reason"]
     assert "somebody else has unwrapped it" in second["reason"]
+
+
+async def test_a_token_and_its_successor_are_revoked(world, monkeypatch):
+    """Who met both dead is served by the next one; a token that never lives is given up."""
+    world.make_role("reader", secret_id_num_uses=0, secret_id_ttl="720h")
+    world.deliver_bare()
+    async with world.reopened(is_wrapped=False) as ring:
+        await ring.public_key("tlog")
+        anew, lives = ring._reader._anew, 3
+
+        async def unlucky(dead):
+            fresh = await anew(dead)
+            if world.requests("login") < lives:
+                world.revoke()
+            return fresh
+
+        monkeypatch.setattr(ring._reader, "_anew", unlucky)
+        world.revoke()
+        assert 64 == len(await ring.sign("tlog", b"note"))
+        assert 3 == world.requests("login")
+        lives = 99
+        world.revoke()
+        with pytest.raises(KeyringAway, match="each at once"):
+            await ring.sign("tlog", b"note")
+
+
+async def test_who_comes_during_a_login_is_served_by_it(world, monkeypatch):
+    """A revoked token refuses nobody for whom another is on its way."""
+    async with world.keyring() as ring:
+        await ring.public_key("tlog")
+        world.revoke()
+        world.deliver()
+        took, take = asyncio.Event(), ring._reader._secret_ids.take
+
+        async def slowly(**how):
+            took.set()
+            await asyncio.sleep(0.1)
+            return await take(**how)
+
+        monkeypatch.setattr(ring._reader._secret_ids, "take", slowly)
+        first = asyncio.create_task(ring.sign("tlog", b"1"))
+        await took.wait()
+        others = [ring.sign("tlog", b"%d" % n) for n in range(20)]
+        assert [64] * 21 == [len(one) for one in await asyncio.gather(first, *others)]
+        assert 2 == world.requests("login")

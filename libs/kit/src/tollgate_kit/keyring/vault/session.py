@@ -9,14 +9,20 @@ is tried again until its end: its policy may come back. All of it is bounded, no
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tollgate_kit.clock import Clock
 from tollgate_kit.config import VaultLoginConfig
 from tollgate_kit.keyring.base import KeyringAway, KeyringFault
-from tollgate_kit.keyring.vault.client import Answer, VaultAway, VaultClient, VaultRefused
+from tollgate_kit.keyring.vault.client import (
+    REQUEST_SECONDS,
+    Answer,
+    VaultAway,
+    VaultClient,
+    VaultRefused,
+)
 from tollgate_kit.keyring.vault.secret_ids import SecretIds
 from tollgate_kit.logs import Log
 from tollgate_kit.secret import Secret
@@ -29,6 +35,8 @@ LOGIN_RETRY_SECONDS = 10.0
 # After a renewal that was refused to a token that works.
 RENEW_RETRY_SECONDS = 10.0
 REVOKE_SECONDS = 2.0
+# A request meets so many dead tokens, one after the other, before it is given up.
+TOKENS_MAX = 3
 RENEW_AT = 2 / 3
 # Of a token's life: replicas that began together do not renew together.
 JITTER = 0.1
@@ -110,22 +118,27 @@ class Session:
     ) -> Answer:
         """Ask as this role. Raises KeyringAway, VaultRefused."""
         token = self._token
+        if token is not None and self._is_refused and self._one_login.locked():
+            # The login that is under way serves this request, too.
+            token = await self._anew(token)
         if token is None or self._is_refused or self._clock.monotonic() >= token.ends:
             raise KeyringAway(f"{self.role} has no token at Vault")
-        try:
-            answer = await self._client.request(
-                operation, method, path, token=token.value, body=body
-            )
-        except VaultRefused:
-            if not await self._is_dead(token):
-                self._deny(path)
-                raise
-            fresh = await self._anew(token)
-            return await self._client.request(operation, method, path, token=fresh.value, body=body)
-        if path in self._denied:
-            self._denied.discard(path)
-            self._log.info("vault.allowed", role=self.role, path=path)
-        return answer
+        for _ in range(TOKENS_MAX):
+            try:
+                answer = await self._client.request(
+                    operation, method, path, token=token.value, body=body
+                )
+            except VaultRefused:
+                if not await self._is_dead(token):
+                    self._deny(path)
+                    raise
+                token = await self._anew(token)
+                continue
+            if path in self._denied:
+                self._denied.discard(path)
+                self._log.info("vault.allowed", role=self.role, path=path)
+            return answer
+        raise KeyringAway(f"{TOKENS_MAX} tokens of {self.role} were refused, each at once")
 
     async def tick(self) -> None:
         """See to the token: what is due now. Raises VaultAway."""
@@ -171,7 +184,7 @@ class Session:
 
         One of many who met the same dead token does it for all. Raises KeyringFault, VaultAway.
         """
-        async with self._one_login:
+        async with self._alone():
             if dead is not None and self._token is not dead:
                 return True
             began = self._clock.monotonic()
@@ -196,6 +209,19 @@ class Session:
         if former is not None:
             await self._revoke(former)
         return True
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """One login at a time; who waits for many that fail waits no longer than for an answer."""
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                await self._one_login.acquire()
+        except TimeoutError:
+            raise KeyringAway(f"a login of {self.role} takes too long") from None
+        try:
+            yield
+        finally:
+            self._one_login.release()
 
     def _role_id(self) -> str:
         try:
@@ -258,10 +284,11 @@ class Session:
 
     async def _anew(self, dead: _Token) -> _Token:
         """Another token in the place of a dead one. Raises KeyringAway."""
-        if self._token is dead:
-            self._refuse(dead)
+        current = self._token
+        if current is not None and (current is dead or self._is_refused):
+            self._refuse(current)
             try:
-                await self._log_in(is_needed=True, dead=dead)
+                await self._log_in(is_needed=True, dead=current)
             except VaultAway:
                 raise
             except KeyringFault as fault:
