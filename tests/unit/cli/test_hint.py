@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from tollgate_cli import hint
+from tollgate_cli.application import app
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,13 @@ def test_a_hint_names_the_home_that_is_not_the_usual_one(
     # A process that was started by `up --detach`: its parent spells what it says.
     monkeypatch.setattr("sys.argv", ["/x/tollgate_cli/main.py"])
     assert "`tollgate down`" == hint.typed("`tollgate down`")
+
+
+def test_every_command_is_spelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was left out would be told so that it cannot be typed in a checkout."""
+    monkeypatch.setattr("sys.argv", ["/x/tollgate"])
+    monkeypatch.setenv("TOLLGATE_HOME", "")
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert len(commands) > 10
+    for name in commands:
+        assert f"/x/tollgate {name} x" == hint.typed(f"tollgate {name} x")

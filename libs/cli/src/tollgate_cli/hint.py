@@ -15,7 +15,8 @@ from tollgate_cli.home import VARIABLE, Home
 _NAME = "tollgate"
 _COMMAND = re.compile(
     r"(?<![\w./-])tollgate"
-    r"(?= (?:up|down|status|logs|tenant|group|key|provider|price|budget|audit|vault|keyring)\b)"
+    r"(?= (?:up|down|status|logs|tenant|group|key|provider|price|budget|audit|vault|keyring)\b"
+    r"| rotate\b)"
 )
 
 
