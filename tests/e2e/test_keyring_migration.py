@@ -54,6 +54,21 @@ def turned_back(home: VaultHome) -> None:
     assert present == json.loads(ended.read_text())
 
 
+def turned_back_to_vault(home: VaultHome, key: str) -> None:
+    """The other way, where the files have another log key by then: it leaves no line behind."""
+    chosen = home.root / "keyring.json"
+    present = json.loads(chosen.read_text())
+    code, said = migrated(home, "--from", "vault", "--to", "file")
+    assert 0 == code, said
+    chosen.write_text(json.dumps({**present, "moving": "file"}))
+    code, said = migrated(home, "--from", "file", "--to", "vault")
+    assert (0, True) == (code, "going back" in said), said
+    assert (present, "") == (
+        json.loads(chosen.read_text()), (home.root / "audit-former.vkey").read_text()
+    )  # fmt: skip
+    assert key == (home.root / "audit.vkey").read_text()
+
+
 @pytest.mark.timeout(500)
 def test_a_suite_goes_to_vault_and_comes_back(home, usual_ports):
     """Keys, pseudonyms, log: all serve on as before. Back, where the log's key cannot come, too."""
@@ -69,6 +84,7 @@ def test_a_suite_goes_to_vault_and_comes_back(home, usual_ports):
     for path in (home.root / "keyrings").iterdir():
         if path.suffix in (".json", ".unlock"):
             path.unlink()
+    turned_back_to_vault(home, key)
     code, said = migrated(home, "--from", "vault", "--to", "file")
     assert 0 == code, said
     serves(home)

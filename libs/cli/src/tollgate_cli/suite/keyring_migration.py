@@ -1,7 +1,7 @@
 """Moves a stopped suite from its file keyrings to a Vault, or back.
 
 Promises: keys first, then rows, then the home says which keyring it has: so a run that was ended
-anywhere is begun again, or gone back from to files, and nothing is lost or made twice; no suite
+anywhere is begun again, or gone back from, and nothing is lost or made twice; no suite
 starts between. The files of the former keyring stay;
 who runs the suite removes them. Never: two keyrings at work at once.
 """
@@ -28,7 +28,7 @@ from tollgate_cli.suite.plan import Plan
 from tollgate_cli.suite.processes import lock
 from tollgate_cli.suite.processes.child import Child
 from tollgate_cli.suite.processes.ports import Ports
-from tollgate_cli.suite.service_configs import LocalPlaces
+from tollgate_cli.suite.service_configs import ORIGIN, LocalPlaces
 from tollgate_cli.suite.vault_logins import VaultLogins
 from tollgate_cli.vault import key_moves
 from tollgate_cli.vault.connection import connected
@@ -70,6 +70,9 @@ def migrate(home: Home, to: str, logins: VaultLogins, say: Callable[[str], None]
         present, former = (vault, FILES) if to == VAULT else (FILES, vault)
         if found.kind == to:
             say("going back: the keys that services keep in memory are there")
+            if to == VAULT:
+                # What waits to be published may have been marked by it.
+                _list_former(home, add=[_log_line(home)])
         elif to == VAULT:
             require_first_log_key(home)
             # An older home that did not say, and now has wrapped keys, would not be known again.
@@ -79,7 +82,7 @@ def migrate(home: Home, to: str, logins: VaultLogins, say: Callable[[str], None]
         else:
             say("moving the keys that services keep in memory")
             _keys_to_files(home, logins)
-        signing = logins.signing(home)
+        signing = logins.signed(home)
         with _postgres(home, logins) as ports:
             rekey = partial(_rekey, home, ports, (former, present), signing)
             if not how.leave_unreadable:
@@ -93,6 +96,9 @@ def migrate(home: Home, to: str, logins: VaultLogins, say: Callable[[str], None]
                 say(f"moving what {name} stores")
                 logins.deliver(home)
                 rekey(name, Step.REST)
+        # What signs from now on is no former key, nor what a move that was gone back from had made.
+        signs_on = _lines(home.verifier_key)[:1] if to == VAULT else []
+        _list_former(home, remove=[_log_line(home), *signs_on])
         chosen_keyring.remember(home, present)
 
 
@@ -138,22 +144,35 @@ def _keys_to_files(home: Home, logins: VaultLogins) -> None:
     for service, present in macs.items():
         _keys_to_file(home, service, present)
     # The log's key stays in Vault: what it signed is verified with it, and the next with another.
-    known = [home.former_log_keys, home.verifier_key]
-    lines = [line for path in known if path.exists() for line in path.read_text().split()]
-    write_private(home.former_log_keys, "".join(f"{line}\n" for line in dict.fromkeys(lines)))
-    _end_former_log_key(home, lines)
+    _list_former(home, add=_lines(home.verifier_key))
+    _end_former_log_key(home)
 
 
-def _end_former_log_key(home: Home, known: Sequence[str]) -> None:
+def _end_former_log_key(home: Home) -> None:
     """A key of before, which the log left while it was in Vault, is not to sign again."""
-    path, unlock_file = keyrings.files(home.keyrings, "audit")
-    public = asyncio.run(keyrings.opened(home.keyrings, "audit").public_key(key_moves.LOG_KEY))
-    line = str(VerifierKey(service_configs.ORIGIN, public))
-    signing = home.verifier_key.read_text("utf-8").split()[:1] if home.verifier_key.exists() else []
-    if line in known and [line] != signing:
+    line, signing = _log_line(home), _lines(home.verifier_key)[:1]
+    if line in _lines(home.former_log_keys) and [line] != signing:
+        path, unlock_file = keyrings.files(home.keyrings, "audit")
         another = {key_moves.LOG_KEY: ("ed25519", Secret(os.urandom(_KEY_BYTES)))}
         unlock = Secret(kept_secret(unlock_file, mode=0o400))
         keyring_file.change(path, unlock, add=another, remove=[key_moves.LOG_KEY])
+
+
+def _log_line(home: Home) -> str:
+    """The verifier's line of the log key that the files have."""
+    keyring = keyrings.opened(home.keyrings, "audit")
+    return str(VerifierKey(ORIGIN, asyncio.run(keyring.public_key(key_moves.LOG_KEY))))
+
+
+def _list_former(home: Home, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
+    """Change which keys count as former ones of the log."""
+    lines = dict.fromkeys([*_lines(home.former_log_keys), *add])
+    kept = [line for line in lines if line not in remove]
+    write_private(home.former_log_keys, "".join(f"{line}\n" for line in kept))
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8").split() if path.exists() else []
 
 
 def _keys_to_file(home: Home, service: str, macs: Mapping[str, Secret]) -> None:

@@ -96,12 +96,17 @@ class VaultLogins:
                 delivery.deliver(client, login, out, ttl_s=delivery.WRAPPED_AT_MOST_S)
 
     def signing(self, home: Home) -> dict[str, int]:
-        """The version of the log's key that has signed so far, of several: it goes on to sign.
+        """The version of the log's key that goes on to sign: the one that signed so far.
 
         None where its line is among the former ones: whoever put it there wants the newest.
         """
+        is_former = {*_lines(home.verifier_key)[:1]} & {*_lines(home.former_log_keys)}
+        return {} if is_former else self.signed(home)
+
+    def signed(self, home: Home) -> dict[str, int]:
+        """The version of the log's key that signed so far; none of a key that is not Vault's."""
         lines = _lines(home.verifier_key)
-        if not lines or lines[0] in _lines(home.former_log_keys):
+        if not lines:
             return {}
         with connected(self.place) as client:
             version = log_key.version_of(client, self.chosen.mount, lines[0])
