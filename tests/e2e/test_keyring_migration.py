@@ -69,7 +69,7 @@ def turned_back_to_vault(home: VaultHome, key: str) -> None:
     assert key == (home.root / "audit.vkey").read_text()
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(700)
 def test_a_suite_goes_to_vault_and_comes_back(home, usual_ports):
     """Keys, pseudonyms, log: all serve on as before. Back, where the log's key cannot come, too."""
     serves(home)
