@@ -227,8 +227,9 @@ def test_upstream_key(own, key, model):
         assert connection.execute(query, (before,)).fetchone() == (0,)
 
 
-def test_upstream_keys(own, key, model):
+def test_upstream_keys(own, key):
     """Every row is under the new version, those that were added meanwhile too; the old one opens none."""
+    model = own.model("demo-gpt")  # its provider gets more keys
     name = provider_of(own, model)
     before = stored_keys(own, name)
     ended = threading.Event()
@@ -241,7 +242,7 @@ def test_upstream_keys(own, key, model):
         added = adding.result(timeout=10)
     assert "decrypts no more: version 1" in said
     after = stored_keys(own, name)
-    assert (True, len(before) + added) == (added > 5, len(after))
+    assert (True, len(before) + added) == (added > 3, len(after))
     ring = FileKeyring.open(KeyringConfig(*keyrings.files(own.suite.home.keyrings, "router")))
     for context, sealed in after.items():
         opened = asyncio.run(ring.decrypt("upstream-keys", context, sealed))
@@ -286,7 +287,7 @@ def test_subject_keys(own, key, model):
     assert "decrypts no more: version 1" in said
     ring = FileKeyring.open(KeyringConfig(*keyrings.files(own.suite.home.keyrings, "audit")))
     after = pseudonym_keys(own)
-    assert begun > 3
+    assert begun > 2
     assert begun + len(before) == len(after)
     for tenant, found in after.items():
         opened = asyncio.run(ring.decrypt(*found))
@@ -310,7 +311,7 @@ def begin_tenants(own: Live, model: str, ended: threading.Event) -> int:
     """Have one tenant after the other make its first call; how many."""
     for number in itertools.count(1):
         assert own.call(own.key(own.tenant()), model).status_code == 200
-        if ended.wait(0.1):
+        if ended.wait(0.5):
             return number
     raise AssertionError
 
@@ -336,7 +337,7 @@ def add_keys(own: Live, provider: str, ended: threading.Event) -> int:
             request_id=f"r-{provider}-{number}", provider=provider, secret=own.provider_key
         )
         own.router_admin.AddProviderKey(request, timeout=10)
-        if ended.wait(0.2):
+        if ended.wait(0.5):
             return number + 1
     raise AssertionError
 
