@@ -107,6 +107,20 @@ async def test_a_run_that_ended_anywhere_is_begun_again(place):
     assert TEXTS == await table.opened(place.ring)
 
 
+async def test_a_row_of_the_newest_version_is_opened_too(place):
+    """A copy of the keyring from before makes the same number again: what it cannot open is named."""
+    table = await Table().filled(place.ring, TEXTS)
+    place.rotate()
+    assert len(TEXTS) == await renew(table, NAME, place.ring, quiet)
+    context, text = table.rows["r004"]
+    head, dot, data = text.rpartition(".")
+    spoilt = head + dot + data[::-1] if dot else text[:-8] + "AAAAAAA="
+    table.rows["r004"] = context, spoilt
+    with pytest.raises(RowsLeft, match="r004 is opened by no version of its key$"):
+        await renew(table, NAME, place.ring, quiet)
+    assert table.rows["r004"] == (context, spoilt)
+
+
 class Changing(Table):
     """Somebody changes one row and removes another when they are about to be replaced."""
 

@@ -106,7 +106,8 @@ class EncryptionKey:
         if done.returncode:
             raise Fault(
                 f"not all that {service} stores could be encrypted anew, and no version is gone",
-                f"mend or remove the rows that are named, and run this again; log: {log}",
+                f"if {service}'s keyring is an older copy, put the newest back; else mend or remove"
+                f" the rows that are named. Then run this again; log: {log}",
             )
 
     def wait_until_read(self, clock: Clock) -> None:
