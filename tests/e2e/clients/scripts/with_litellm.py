@@ -57,6 +57,9 @@ for part in sys.argv[1:]:
         ask(part, "Too much.")
     except litellm.BadRequestError as refusal:
         printed["refusal"] = str(refusal)
-    chunks = stream(part, [{"role": "user", "content": "Count."}])
-    printed["cancelled"] = next(text for one in chunks if (text := one.choices[0].delta.content))
+    # Left to the garbage collector, a stream may be ended inside httpcore's own lock, for ever
+    # (encode/httpcore#996): whoever leaves one closes it.
+    with stream(part, [{"role": "user", "content": "Count."}]) as chunks:
+        said = (text for one in chunks if (text := one.choices[0].delta.content))
+        printed["cancelled"] = next(said)
     print(json.dumps(printed))
