@@ -1,14 +1,17 @@
 """A suite, a scripted upstream behind it, and clients as processes in front of it."""
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import grpc
 
 from tests.e2e.clients import bedrock, chat, dashscope, gemini, messages, responses
 from tests.e2e.clients.answer import Answer, Said, Turns
@@ -27,6 +30,9 @@ from tests.live import (
 from tests.upstream import Upstream
 
 CLIENT_TIMEOUT_S = 240
+# A client that is aborted shows where its threads are, and has kept back nothing of what it said.
+PYTHON = {"PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
+ABORT_TIMEOUT_S = 5
 # In pico-USD a token, so that a reader can do the sums: $1 a million read, $2 produced, $0.1 cached.
 PRICE = {
     "input_pico_usd": 1_000_000, "output_pico_usd": 2_000_000, "cache_read_pico_usd": 100_000,
@@ -134,6 +140,31 @@ def _cost_nano_usd(said: Said) -> int:
     return usage.read * 1000 + usage.cached * 100 + usage.produced * 2000
 
 
+def _in_flight(live: Live) -> dict[str, str] | grpc.RpcError:
+    """Calls that were admitted and have not finished: by trace, what was asked for."""
+    try:
+        leaves = [json.loads(entry.leaf) for entry in live.entries()]
+    except grpc.RpcError as fault:  # a finding too
+        return fault
+    finished = {leaf["trace_id"] for leaf in leaves if leaf["kind"] == "CALL_FINISHED"}
+    admitted = [leaf for leaf in leaves if leaf["kind"] == "CALL_ADMITTED"]
+    return {
+        leaf["trace_id"]: leaf["payload"]["model"]
+        for leaf in admitted
+        if leaf["trace_id"] not in finished
+    }
+
+
+def _aborted(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """Ends a client that hangs, and all that it started; what it had said, and at last its stack."""
+    process.send_signal(signal.SIGABRT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(ABORT_TIMEOUT_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.communicate(timeout=ABORT_TIMEOUT_S)
+
+
 class Stage:
     """Plays scripts to clients that run beside it."""
 
@@ -162,10 +193,21 @@ class Stage:
         key = self._live.key(self._live.tenant())
         return Play(self._live, key, self._models[label], vendor, turns)
 
-    def run(self, command: Sequence[str], **environment: str) -> "subprocess.CompletedProcess[str]":
-        """A client to its end, in a home of its own."""
+    def run(
+        self, command: Sequence[str], timeout_s: float = CLIENT_TIMEOUT_S, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """A client to its end, in a home of its own; one that hangs says where."""
         with self._started(command, environment) as process:
-            said, complaints = process.communicate(timeout=CLIENT_TIMEOUT_S)
+            try:
+                said, complaints = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                in_flight = _in_flight(self._live)
+                said, complaints = _aborted(process)
+                raise AssertionError(
+                    f"{Path(command[0]).name} did not end within {timeout_s} s\n"
+                    f"calls in flight: {in_flight}\nit printed:\n{said[-6000:]}\n"
+                    f"its complaints, and where it was:\n{complaints[-12000:]}"
+                ) from None
         return subprocess.CompletedProcess(command, process.returncode, said, complaints)
 
     def kill_when(
@@ -176,14 +218,14 @@ class Stage:
             wait_until(condition, CLIENT_TIMEOUT_S)
             assert process.poll() is None, process.communicate()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _started(
         self, command: Sequence[str], environment: dict[str, str]
     ) -> Iterator["subprocess.Popen[str]"]:
         path = f"{self.installed.node.parent}:/usr/bin:/bin"
         process = subprocess.Popen(
             command,
-            env={"PATH": path, "HOME": str(self.home), "LANG": "C.UTF-8", **environment},
+            env={"PATH": path, "HOME": str(self.home), "LANG": "C.UTF-8", **PYTHON, **environment},
             cwd=self.home,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
