@@ -212,8 +212,11 @@ def test_a_crashed_service_is_reported_and_started_again(home: Home) -> None:
     """kill -9 of one service: the log says so, loudly, and it serves again."""
     with home.foreground("--no-demo") as supervisor:
         before = home.dev()["services"]["authz"]["pid"]
+        # Else it may have been started again before it is looked at.
+        supervisor.send_signal(signal.SIGSTOP)
         os.kill(before, signal.SIGKILL)
         assert 1 == home.run("status").returncode
+        supervisor.send_signal(signal.SIGCONT)
         wait_until(lambda: "AUTHZ ENDED BY ITSELF (signal 9)" in home.printed(), 10)
         wait_until(lambda: home.dev()["services"].get("authz", {}).get("pid", before) != before, 10)
         wait_until(lambda: home.run("tenant", "list").returncode == 0, 20)
