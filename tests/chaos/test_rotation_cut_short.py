@@ -1,20 +1,19 @@
 """`kill -9` after any step of a `tollgate rotate`: run again it ends well, and calls go on."""
 
+import functools
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 
+from tests.chaos.cut_short import commands
 from tests.chaos.steady import Steady
 from tests.chaos.test_rotation import provider_of
 from tests.integration.trust.test_stores import superuser
 from tests.live import Live, own_suite, wait_until
 
-TREE = Path(__file__).parents[2]
 ALL = range(1, 81)
 PER_SECOND = 20
 
@@ -30,20 +29,12 @@ def model(own: Live) -> str:
     return own.model("demo-gpt")
 
 
-def cut_short(own: Live, after: int, *arguments: str, stdin: str) -> int:
-    """Ended after so many steps; its exit code."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos.cut_short", str(after), "rotate", *arguments],
-        env={"TOLLGATE_HOME": str(own.suite.home.root), "PATH": "/usr/bin:/bin"},
-        cwd=TREE,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode in (0, -signal.SIGKILL), (after, done.stdout, done.stderr)
-    return done.returncode
+@pytest.fixture(scope="module")
+def rotate(own: Live) -> Iterator[Callable[..., "subprocess.CompletedProcess[str]"]]:
+    """Runs a `tollgate rotate`."""
+    environment = {"TOLLGATE_HOME": str(own.suite.home.root), "PATH": "/usr/bin:/bin"}
+    with commands() as run:
+        yield functools.partial(run.run, "rotate", environment=environment)
 
 
 def reconnected(own: Live) -> None:
@@ -73,7 +64,7 @@ def reconnected(own: Live) -> None:
     ],
     ids=lambda given: " ".join(given) if isinstance(given[0], str) else "",
 )
-def test_run_again_it_ends_well(own, model, arguments, steps):
+def test_run_again_it_ends_well(own, model, rotate, arguments, steps):
     """Wherever it was cut: the same command once more ends with 0, and no call has failed."""
     key = own.key(own.tenant(10_000), requests_per_minute=1_000_000)
     stdin = ""
@@ -83,10 +74,12 @@ def test_run_again_it_ends_well(own, model, arguments, steps):
     cuts = 0
     with Steady(address, key.text, model, per_second=PER_SECOND) as steady:
         for after in steps:
-            if cut_short(own, after, *arguments, stdin=stdin) == 0:
+            ended = rotate(*arguments, stdin=stdin, cut_after=after)
+            assert ended.returncode in (0, -signal.SIGKILL), (after, ended.stdout, ended.stderr)
+            if ended.returncode == 0:
                 break
             cuts = after
-            again = own.cli("rotate", *arguments, stdin=stdin)
+            again = rotate(*arguments, stdin=stdin)
             assert 0 == again.returncode, (after, again.stdout, again.stderr)
     assert cuts >= 2, "it was cut nowhere"
     assert {"200"} == set(steady.ends), steady.ends
