@@ -1,6 +1,7 @@
 """Vault is taken away from a router under calls, in every way, and given back: nothing is restarted.
 
-The process is a real one, its times a third of what they are; Vault is real, its policies ours.
+The process is a real one, its times less than a third of what they are; Vault is real, its policies
+ours.
 `-s` shows the table of what happened, as docs/failures.md has it.
 """
 
@@ -27,7 +28,7 @@ from tollgate_kit.rpc import client as rpc_client
 
 __all__ = ["demo_provider"]
 
-KEEP_S, REFRESH_S, LOST_S = 20.0, 6.0, 18.0
+KEEP_S, REFRESH_S, LOST_S = 18.0, 3.0, 16.0
 AWAY_S = REFRESH_S + 3
 CALLS_PER_SECOND = 40
 # The process of `-m tollgate_router` with shorter times, and to its keyring the machine's clock is
