@@ -4,14 +4,13 @@ An operator's token with deploy/vault's policy is all that the commands are give
 """
 
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hvac
 import pytest
 
+from tests.chaos.cut_short import commands
 from tests.chaos.test_rotation import calls, well
 from tests.integration.trust.test_routes import execute, refused, reserve
 from tests.live import Key, Live, own_suite
@@ -83,19 +82,18 @@ def rotated(own: Live, token_file: Path):
 
 
 @pytest.fixture
-def cut_short(own: Live, token_file: Path):
+def cut_short(own: Live, token_file: Path) -> Iterator[Callable[..., None]]:
     """The command, ended by kill -9 after so many steps."""
 
-    def run(after: int, *arguments: str) -> None:
-        argv = [sys.executable, "-m", "tests.chaos.cut_short", str(after), "rotate", *arguments]
-        done = subprocess.run(
-            [*argv, "--vault-token-file", str(token_file)],
-            env={"TOLLGATE_HOME": str(own.suite.home.root), "PATH": "/usr/bin:/bin"},
-            cwd=TREE, capture_output=True, text=True, timeout=90, check=False,
-        )  # fmt: skip
-        assert -signal.SIGKILL == done.returncode, (after, done.stdout, done.stderr)
+    environment = {"TOLLGATE_HOME": str(own.suite.home.root), "PATH": "/usr/bin:/bin"}
+    with commands() as command:
 
-    return run
+        def run(after: int, *arguments: str) -> None:
+            told = ("rotate", *arguments, "--vault-token-file", str(token_file))
+            done = command.run(*told, environment=environment, cut_after=after)
+            assert -signal.SIGKILL == done.returncode, (after, done.stdout, done.stderr)
+
+        yield run
 
 
 def versions(own: Live, service: str) -> dict[str, list[int]]:

@@ -116,7 +116,7 @@ async def test_a_row_of_the_newest_version_is_opened_too(place):
     head, dot, data = text.rpartition(".")
     spoilt = head + dot + data[::-1] if dot else text[:-8] + "AAAAAAA="
     table.rows["r004"] = context, spoilt
-    with pytest.raises(RowsLeft, match="r004 is opened by no version of its key$"):
+    with pytest.raises(RowsLeft, match=r"r004 is opened by no version of its key$"):
         await renew(table, NAME, place.ring, quiet)
     assert table.rows["r004"] == (context, spoilt)
 
