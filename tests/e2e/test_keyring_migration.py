@@ -2,19 +2,16 @@
 
 import json
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.chaos.cut_short import commands
 from tests.e2e.test_vault_suite import VaultHome, usual_ports
 from tests.vault.server import vault_server
 from tests.vault.setup import set_up
 
 __all__ = ["usual_ports"]
-TREE = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -123,15 +120,8 @@ def rotated(home: VaultHome, *arguments: str) -> None:
 
 def cut_short(home: VaultHome, after: int, *arguments: str) -> None:
     """The command ends by kill -9 after so many steps."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos.cut_short", str(after), "rotate", *arguments],
-        env=home.environment,
-        cwd=TREE,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    with commands() as run:
+        done = run.run("rotate", *arguments, environment=home.environment, cut_after=after)
     assert -signal.SIGKILL == done.returncode, done.stdout + done.stderr
 
 
