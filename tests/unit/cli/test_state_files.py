@@ -192,6 +192,29 @@ def test_a_spoilt_keyring_is_named(home: Home, spoil, name: str, keyring_files) 
         keyrings.ensure(home.keyrings)
 
 
+def test_a_directory_in_its_place_is_no_loose_mode(home: Home) -> None:
+    """What is no file is put back from a copy: another mode would not mend it."""
+    keyrings.ensure(home.keyrings)
+    (home.keyrings / "router.unlock").unlink()
+    (home.keyrings / "router.unlock").mkdir(mode=0o755)
+    with pytest.raises(Fault, match=r"router\.unlock") as fault:
+        keyrings.opened(home.keyrings, "router")
+    assert fault.value.remedy.startswith("put router.json and router.unlock back from a copy")
+
+
+def test_a_spoilt_keyring_has_no_versions(home: Home, spoil) -> None:
+    """A rotation names a keyring that does not open, or lacks the key, and says what to do."""
+    keyrings.ensure(home.keyrings)
+    assert keyrings.encryption_versions(home.keyrings, "audit", "subject-keys") == [1]
+    with pytest.raises(Fault, match=r"audit\.json has no key upstream-keys") as fault:
+        keyrings.encryption_versions(home.keyrings, "audit", "upstream-keys")
+    assert "from a copy" in fault.value.remedy
+    spoil(home.keyrings / "audit.json")
+    with pytest.raises(Fault, match=r"audit\.json") as fault:
+        keyrings.encryption_versions(home.keyrings, "audit", "subject-keys")
+    assert "from a copy" in fault.value.remedy or "chmod 0400" in fault.value.remedy
+
+
 @pytest.mark.parametrize("name", ["router.json", "router.unlock"])
 def test_a_keyring_that_others_can_read_is_refused(home: Home, name: str) -> None:
     """Both halves of it are private: the remedy is their mode, and no home is begun anew for it."""

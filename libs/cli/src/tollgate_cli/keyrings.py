@@ -23,10 +23,14 @@ def versions(directory: Path, service: str) -> dict[str, list[int]]:
 
 
 def encryption_versions(directory: Path, service: str, name: str) -> list[int]:
-    """The versions of a key that encrypts: the newest does so, all of them decrypt."""
-    path, _ = files(directory, service)
+    """The versions of a key that encrypts: the newest does so, all of them decrypt. Raises Fault."""
+    path, unlock_file = files(directory, service)
+    opened(directory, service)
     found = map(unversioned, keyring_file.names(path))
-    return sorted(version for key, version in found if key == name)
+    there = sorted(version for key, version in found if key == name)
+    if not there:
+        raise Fault(f"the keyring {path} has no key {name}", _remedy(path, unlock_file))
+    return there
 
 
 def versions_in_vault(directory: Path, service: str) -> dict[str, list[int]]:
@@ -100,7 +104,7 @@ def opened(directory: Path, service: str) -> FileKeyring:
 
 
 def _is_loose(file: Path) -> bool:
-    return file.exists() and bool(file.stat().st_mode & 0o077)
+    return file.is_file() and bool(file.stat().st_mode & 0o077)
 
 
 def _remedy(path: Path, unlock_file: Path) -> str:
