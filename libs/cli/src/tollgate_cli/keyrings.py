@@ -23,7 +23,7 @@ def versions(directory: Path, service: str) -> dict[str, list[int]]:
 
 
 def encryption_versions(directory: Path, service: str, name: str) -> list[int]:
-    """The versions of a key that encrypts: the newest does so, all of them decrypt. Raises Fault."""
+    """The versions of a key that encrypts: the newest does so, all decrypt. Raises Fault."""
     path, unlock_file = files(directory, service)
     opened(directory, service)
     found = map(unversioned, keyring_file.names(path))
