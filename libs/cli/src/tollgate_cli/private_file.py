@@ -8,13 +8,14 @@ from pathlib import Path
 
 from tollgate_cli import state_file
 from tollgate_cli.fault import Fault
+from tollgate_kit.keyring.private_file import settle
 
 # At least: older homes have secrets of 24 random bytes.
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
 def write_private(path: Path, content: str | bytes) -> None:
-    """Writes a 0600 file by rename: a reader sees the old content or the new one."""
+    """Writes a 0600 file by rename, durably: a reader sees the old content or the new one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -24,6 +25,7 @@ def write_private(path: Path, content: str | bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         Path(name).replace(path)
+        settle(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

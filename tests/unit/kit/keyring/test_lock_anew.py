@@ -1,9 +1,12 @@
 """A keyring file under another unlock: the same keys, and at any moment one file opens it."""
 
 import os
+import stat
+from pathlib import Path
 
 import pytest
 
+from tollgate_cli.private_file import write_private
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring.base import KeyringFault
 from tollgate_kit.keyring.file import FileKeyring, change, create, lock_anew, names
@@ -89,3 +92,23 @@ def test_a_wrong_unlock_locks_nothing(place):
     with pytest.raises(KeyringFault):
         lock_anew(place / "ring.json", NEW, NEW, lambda: pytest.fail("kept"))
     assert before == (place / "ring.json").read_bytes()
+
+
+def test_each_rename_is_durable_before_the_next(place, monkeypatch):
+    """A loss of power leaves a pair that opens: the folder is synced after every rename."""
+    steps = []
+    rename, sync = os.replace, os.fsync
+
+    def renamed(source, target, **given):
+        rename(source, target, **given)
+        steps.append(Path(target).name)
+
+    def synced(descriptor):
+        sync(descriptor)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            steps.append("folder")
+
+    monkeypatch.setattr(os, "replace", renamed)
+    monkeypatch.setattr(os, "fsync", synced)
+    lock_anew(place / "ring.json", OLD, NEW, lambda: write_private(place / "unlock", NEW.reveal()))
+    assert steps == ["ring.json", "folder", "unlock", "folder", "ring.json", "folder"]

@@ -156,7 +156,7 @@ def rotate_keyring_unlock() -> None:
     from tollgate_cli.rotation import keyring_unlock
 
     done = keyring_unlock.rotate(_running())
-    print(f"{len(done)} keyrings are unlocked by another file each: {', '.join(done)}")
+    print(f"{len(done)} keyrings are unlocked by another text each: {', '.join(done)}")
 
 
 @rotations.command("log-key")

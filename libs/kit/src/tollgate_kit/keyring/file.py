@@ -32,7 +32,7 @@ from tollgate_kit.keyring.base import (
     unversioned,
     versioned,
 )
-from tollgate_kit.keyring.private_file import read_private
+from tollgate_kit.keyring.private_file import read_private, settle
 from tollgate_kit.secret import Secret
 
 KINDS = get_args(Kind)
@@ -110,11 +110,12 @@ def lock_anew(path: Path, unlock: Secret, fresh: Secret, keep: Callable[[], None
 
 
 def _replace(path: Path, document: Mapping[str, object]) -> None:
-    """Write a keyring by rename."""
+    """Write a keyring by rename, durably: the next thing done is what needs the new one."""
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     _write(fresh, {"format": _FORMAT, **document})
     fresh.replace(path)
+    settle(path.parent)
 
 
 def _entry(
