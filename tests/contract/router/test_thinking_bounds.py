@@ -72,7 +72,7 @@ async def test_the_dearest_of_several_upstreams_decides(tmp_path):
     async with fake_upstream() as up, harness(tmp_path) as router:
         await router.provide(up.url, up.url, upstream_model="qwq-plus", **FREE_INPUT)
         await router.provide(up.url, upstream_model="gpt-4o", keep=True, **FREE_INPUT)
-        known = [each.model for each in router.watch.snapshot.upstreams("m")]
+        known = [each.model for each in router.watch.snapshot.listed("m").upstreams]
         assert ["gpt-4o", "qwq-plus"] == known
         with pytest.raises(Failure):
             short = router.token(amount_nano_usd=(LIMIT + MODEL_MAX) * NANO_USD - 1)

@@ -138,11 +138,12 @@ class UpstreamDialect:
     answer: AnswerRules
     endpoint: UpstreamEndpoint
     translation: UpstreamTranslation
+    # The protocol whose requests and answers pass here as they are.
+    words: Protocol = field(init=False)
 
-    @property
-    def words(self) -> Protocol:
-        """The protocol whose requests and answers pass here as they are."""
-        return self.words_of or self.protocol
+    def __post_init__(self) -> None:
+        # Every call asks some times: a property costs more than what it would say.
+        object.__setattr__(self, "words", self.words_of or self.protocol)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -155,8 +156,9 @@ class Dialect(UpstreamDialect):
     translation: Translation
     # The protocol of providers that serve it as well, below the same base URL; None: its own.
     beside: Protocol | None = None
+    # The protocol of its providers.
+    provider: Protocol = field(init=False)
 
-    @property
-    def provider(self) -> Protocol:
-        """The protocol of its providers."""
-        return self.beside or self.protocol
+    def __post_init__(self) -> None:
+        UpstreamDialect.__post_init__(self)
+        object.__setattr__(self, "provider", self.beside or self.protocol)

@@ -159,8 +159,9 @@ class Attempts:
         )
         if call.account is not None:
             served = tuple(c for c in served if (c.provider, c.key_id) == call.account)
-        order = self.health.order(served, now_ms=self._now_ms(), way=_way(call.asked.variants))
-        resting = _resting(order.wait_ms)
+        way = _way(call.asked.variants) if call.asked.variants else ()
+        order = self.health.order(served, now_ms=self._now_ms(), way=way)
+        resting = _resting(order.wait_ms) if order.wait_ms else None
         if resting and not order.candidates:
             return resting
         failed = _Failed(resting)
@@ -186,8 +187,9 @@ class Attempts:
             call.candidate = candidate
             call.dropped = body.dropped
             head = _head(call, candidate, key, upstream, body)
-            way = _way(translation.asked_of(call, upstream).variants)
-            attempt = _Attempt(candidate, key, upstream, way, candidate.key_id in renewed)
+            # Of another protocol's upstream none is asked for.
+            told = _way(translation.asked_of(call, upstream).variants) if way else ()
+            attempt = _Attempt(candidate, key, upstream, told, candidate.key_id in renewed)
             outcome, result = await self._try(attempt, head, body.data)
             if isinstance(outcome, Opened):
                 return outcome
@@ -240,7 +242,7 @@ class Attempts:
         now_ms = self._now_ms()
         if way is not None:
             self.health.record(candidate, result, now_ms=now_ms, retry_after_ms=wait_ms, way=way)
-        self._attempts.labels(candidate.provider, result.value).inc()
+        self._attempts.labels(candidate.provider, result._value_).inc()
 
     async def _open_key(self, candidate: Candidate, way: _Way | None = ()) -> OpenKey | None:
         try:

@@ -90,10 +90,11 @@ UNHEARD = Charge(NOTHING, UsageSource.NONE, 0, is_unknown=True)
 
 def seen(meter: BodyMeter | StreamMeter) -> Seen:
     """The facts of a meter that bear on a charge."""
+    source = meter.usage_source
     return Seen(
-        meter.usage,
-        meter.usage_source,
-        meter.has_final_usage,
+        meter.usage_of(source),
+        source,
+        meter.is_final and source is UsageSource.UPSTREAM,
         meter.produced,
         meter.is_failure_told,
     )

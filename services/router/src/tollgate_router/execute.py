@@ -189,8 +189,9 @@ class Executor:
         # What passes as it came was sought through above.
         if told.joins(data) if data is sought else told.leaks(data):
             return self._withheld(call, opened, EndReason.UPSTREAM_ERROR)
-        self._finished(call, reason, charged, meter.flag)
-        await self._keep(call, meter.kept_as, charged, meter.flag)
+        flag = meter.flag
+        self._finished(call, reason, charged, flag)
+        await self._keep(call, meter.kept_as, charged, flag)
         if reason is not EndReason.COMPLETED:
             self._attempts.broke(opened.candidate, meter.error)
             return messages.not_opened(call, broken_answer(reason, meter.error), charged)
@@ -291,7 +292,8 @@ class Executor:
         """Count a call; one canonical line, always for one that did not complete."""
         provider = call.candidate.provider if call.candidate else ""
         seconds = self._clock.monotonic() - call.began
-        self._calls.labels(reason.value, charged.source.value).inc()
+        # The sunder name: `value` is a property that runs in Python, and every call comes here.
+        self._calls.labels(reason._value_, charged.source._value_).inc()
         self._seconds.labels(provider).observe(seconds)
         if not self._execute.log_calls and reason is EndReason.COMPLETED:
             return

@@ -31,6 +31,7 @@ from tollgate_kit.rpc.session_server import SessionServer
 from tollgate_router import messages, reservation
 from tollgate_router.call import Account, UpstreamCall
 from tollgate_router.execute import Executor
+from tollgate_router.providers.catalogue import ListedModel
 from tollgate_router.providers.catalogue_watch import CatalogueWatch
 from tollgate_router.reservation import Claims, TokenDenial, UsedReservations
 from tollgate_router.stored.requests import Asker, StoredRequests
@@ -51,6 +52,8 @@ class _Read(NamedTuple):
     asked: RequestFacts
     # Each look at a message's bytes copies them.
     body: bytes
+    # What can be called of the model; None: nothing any more.
+    listed: ListedModel | None
     # Who keeps what it goes on from.
     account: Account | None = None
 
@@ -172,24 +175,26 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         if price is None:
             raise invalid_field("price_version")
         asked = _asked(request, body, dialect.request)
-        is_spoken = snapshot.is_spoken(protocol, claims.model)
+        listed = snapshot.listed(claims.model)
         try:
-            asked = at_price(asked, price, is_spoken=is_spoken)
-            asked = at_upstreams(asked, dialect, snapshot.upstreams(claims.model))
+            asked = at_price(
+                asked, price, is_spoken=listed is not None and protocol in listed.protocols
+            )
+            asked = at_upstreams(asked, dialect, listed.upstreams if listed else ())
         except requests.BadRequest:
             raise invalid_field("body") from None
         if request.without_searches:
             asked = without_searches(asked)
-        return _Read(dialect, claims, price, asked, body)
+        return _Read(dialect, claims, price, asked, body, listed)
 
     def _calibration(self, request: router_pb2.ExecuteRequest, read: _Read) -> Calibration | None:
         """What to count the input by; None: its bytes are covered, or no count would cover it."""
-        snapshot, claims, price = self._watch.snapshot, read.claims, read.price
-        calibration = snapshot.calibration(claims.model)
+        claims, price = read.claims, read.price
+        calibration = read.listed.calibration if read.listed else None
         if calibration is None or not bounds.is_worth_counting(read.asked, price):
             return None
         most = read.asked
-        if snapshot.is_translated(read.dialect.protocol, claims.model):
+        if self._watch.snapshot.is_translated(read.dialect.protocol, claims.model):
             most = most.translated()
         bound = worst_case(most, price, output_cap=request.max_output_tokens or None)
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)
@@ -234,7 +239,7 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
                 yield part
 
     def _call(self, request: router_pb2.ExecuteRequest, read: _Read) -> UpstreamCall:
-        dialect, claims, price, asked, body, account = read
+        dialect, claims, price, asked, body, _, account = read
         # The most that the call may cost, worked out from its body: an edge is not believed.
         bound = worst_case(asked, price, output_cap=request.max_output_tokens or None)
         refusal = reservation.check_bound(claims, bound, price_version=request.price_version)

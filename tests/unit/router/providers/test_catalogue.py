@@ -79,8 +79,8 @@ def test_who_speaks_a_protocol_in_an_envelope_speaks_it(cloud):
         found = snapshot.candidates(ANTHROPIC, "m", translated=translated)
         assert expected == [way.key_id for way in found]
     alone = build(provider("a", protocol=cloud))
-    assert (True, False) == (alone.is_spoken(ANTHROPIC, "m"), alone.is_translated(ANTHROPIC, "m"))
-    assert (False, True) == (alone.is_spoken(OPENAI, "m"), alone.is_translated(OPENAI, "m"))
+    assert not alone.is_translated(ANTHROPIC, "m")
+    assert alone.is_translated(OPENAI, "m")
     assert (ANTHROPIC,) == alone.models[0].protocols
 
 
@@ -102,8 +102,8 @@ def test_a_count_is_known_by_every_upstreams_name_of_a_model():
             provider(f"p{place}", models=(ProviderModel("m", upstream),))
             for place, upstream in enumerate(upstream_models)
         ]
-        found = build(*ways).calibration("m")
-        return found and found.word
+        (listed,) = build(*ways).models
+        return listed.calibration and listed.calibration.word
 
     assert "gpt-4o" == known("gpt-4o") == known("gpt-4o-2024-11-20", "gpt-4o")
     assert None is known("llama-3") is known("gpt-4o", "llama-3") is known("gpt-4o", "gpt-5")

@@ -82,7 +82,10 @@ class AnswerMeter:
     @property
     def usage(self) -> Usage:
         """What is charged: the report, completed or replaced as `usage_source` says."""
-        source = self.usage_source
+        return self.usage_of(self.usage_source)
+
+    def usage_of(self, source: UsageSource) -> Usage:
+        """The same for who has asked for `usage_source` already."""
         if source is UsageSource.NONE:
             return NOTHING
         if self.reported is None:

@@ -55,5 +55,6 @@ def read(report: Mapping[str, Any]) -> Usage:
         total=total,
         served=variants.told(report, Variant.PRIORITY.member),
     )
-    heard, spoken = (count(told, "audio_tokens") or 0 for told in (prompt_details, details))
+    heard = count(prompt_details, "audio_tokens") or 0
+    spoken = count(details, "audio_tokens") or 0
     return usage.with_audio(heard=heard, spoken=spoken) if heard or spoken else usage

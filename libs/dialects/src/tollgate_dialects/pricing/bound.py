@@ -14,6 +14,7 @@ from tollgate_dialects.pricing.price import Price
 from tollgate_dialects.pricing.units import Unit, picker
 from tollgate_dialects.request.content import CacheWrite
 from tollgate_dialects.request.rules import RequestFacts
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
 
 # The longest cache write that a request may cause -> units that no token it reads can be in.
 _OUT_OF_REACH: Final[Mapping[CacheWrite, frozenset[Unit]]] = {
@@ -67,12 +68,16 @@ def worst_case(facts: RequestFacts, price: Price, *, output_cap: int | None = No
     max_output_tokens = sent
     if max_output_tokens is None:
         sent, max_output_tokens = _injected(price, request_tokens, output_cap)
-    read_tokens, beside_pico_usd = _read(facts, price, request_tokens, max_output_tokens)
+    if facts.server_tools is NO_SERVER_TOOLS and not facts.audio_tokens:  # as nearly always
+        read_tokens, beside_pico_usd, answers = request_tokens, 0, facts.choices
+    else:
+        read_tokens, beside_pico_usd = _read(facts, price, request_tokens, max_output_tokens)
+        answers = _answers(facts)
     input_pico_usd, output_pico_usd = _dearest(facts, price, read_tokens)
     beyond = _beyond(facts, price)
     if facts.thinks_unlimited and sent is None:
         beyond = max(beyond, price.max_output_tokens)
-    output_tokens = (max_output_tokens + beyond) * _answers(facts)
+    output_tokens = (max_output_tokens + beyond) * answers
     return Bound(
         input_tokens=read_tokens,
         request_tokens=request_tokens,

@@ -183,7 +183,7 @@ def _without_deferred(
     is_whole = (
         _is_forced(document)
         or b'"tool_addition"' in printed
-        or rules.sheds(document, printed)
+        or (rules.sheds is not None and rules.sheds(document, printed))
         or not all(
             tool.get("type") in (None, "custom", "function")
             or (tool.get("type") == "tool_search" and tool.get("execution") == "client")

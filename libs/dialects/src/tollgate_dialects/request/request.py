@@ -16,6 +16,7 @@ from tollgate_dialects.common.refusal import BadRequest, Code, wrong_type
 from tollgate_dialects.request import features, keys, variants
 from tollgate_dialects.request.content import input_bound
 from tollgate_dialects.request.rules import IN_THE_BODY, Count, RequestFacts, RequestRules, Told
+from tollgate_dialects.request.server_tools import NO_SERVER_TOOLS
 from tollgate_dialects.request.values import boolean
 
 __all__ = ["BadRequest", "Code", "Count", "RequestFacts", "Told", "count", "read"]
@@ -52,19 +53,19 @@ def read(body: bytes, rules: RequestRules, told: Told = IN_THE_BODY) -> RequestF
         limit_names=limit_names,
         present=rules.rewritten.intersection(document),
         translated_token_bound=bound.translated_tokens,
-        sheds=rules.sheds(document, printed),
-        is_written_anew=rules.is_written_anew(document),
-        server_tools=rules.server_tools(document),
-        texts=rules.texts(document),
+        sheds=rules.sheds is not None and rules.sheds(document, printed),
+        is_written_anew=rules.is_written_anew is not None and rules.is_written_anew(document),
+        server_tools=rules.server_tools(document) if rules.server_tools else NO_SERVER_TOOLS,
+        texts=rules.texts(document) if rules.texts else 1,
         beyond_limit_tokens=rules.beyond_limit(thinking, model),
         thinking=thinking,
-        previous_id=rules.previous(document),
-        is_to_be_kept=rules.is_to_be_kept(document),
+        previous_id=rules.previous(document) if rules.previous else "",
+        is_to_be_kept=rules.is_to_be_kept is not None and rules.is_to_be_kept(document),
         kept_token_bound=bound.tokens,
-        may_leave_out=rules.may_leave_out(document),
+        may_leave_out=rules.may_leave_out is not None and rules.may_leave_out(document),
         variants=variants.asked(document, rules.variant_members),
         audio_tokens=content.audio_tokens,
-        speaks=rules.speaks(document),
+        speaks=rules.speaks is not None and rules.speaks(document),
     )
 
 

@@ -189,8 +189,8 @@ class RequestRules:
     # What the protocol says outside of the body: in its URL, or in a header.
     model_in_body: bool = True
     stream_in_body: bool = True
-    # How many texts a document has of which each may be as long as the model reads.
-    texts: Callable[[Mapping[str, Any]], int] = lambda _document: 1
+    # How many texts a document has of which each may be as long as the model reads; None: one.
+    texts: Callable[[Mapping[str, Any]], int] | None = None
     # About how many input tokens a document has; None: its clients do not ask for that alone.
     count: Callable[[Mapping[str, Any], Content], int] | None = None
     # How many choices a stream may have; None: as many as a whole answer.
@@ -203,31 +203,31 @@ class RequestRules:
     written_beyond_limit: Callable[[str], int | None] = lambda _model: 0
     # As in RequestFacts, of one that is written.
     thinks_unlimited: bool = False
+    # What follows is None where the protocol has nothing of it.
     # Whether a document asks for an answer in sound.
-    speaks: Callable[[Mapping[str, Any]], bool] = lambda _document: False
+    speaks: Callable[[Mapping[str, Any]], bool] | None = None
     # The members that ask for another way of serving.
     variant_members: tuple[str, ...] = ()
     # What the vendor may do on its own. Raises BadRequest.
-    server_tools: Callable[[Mapping[str, Any]], ServerTools] = lambda _document: NO_SERVER_TOOLS
+    server_tools: Callable[[Mapping[str, Any]], ServerTools] | None = None
     # The request that a document is to have counted: itself, or one within it.
     counted: Callable[[dict[str, Any]], dict[str, Any]] = lambda document: document
     # Whether a document (and its text, as orjson prints it) may have what an upstream of this very
     # protocol must not be sent: tools that run there and cannot, blocks of other makers.
-    sheds: Callable[[Mapping[str, Any], bytes], bool] = lambda _document, _printed: False
+    sheds: Callable[[Mapping[str, Any], bytes], bool] | None = None
     # The document for a model of the upstream's, without that and with all else as it was, with the
     # tools of `server_tools` or without, for a base URL with this path.
     shed: Callable[[Mapping[str, Any], str, bool, str], Shed] = (
         lambda document, _model, _keeps_tools, _base_path: Shed(document)
     )
     # Whether a document is written anew for such an upstream, as for one of another protocol.
-    is_written_anew: Callable[[Mapping[str, Any]], bool] = lambda _document: False
-
+    is_written_anew: Callable[[Mapping[str, Any]], bool] | None = None
     # The answer, kept by the upstream, that a document goes on from, and whether it wants its own
     # kept. The first may raise BadRequest.
-    previous: Callable[[Mapping[str, Any]], str] = lambda _document: ""
-    is_to_be_kept: Callable[[Mapping[str, Any]], bool] = lambda _document: False
+    previous: Callable[[Mapping[str, Any]], str] | None = None
+    is_to_be_kept: Callable[[Mapping[str, Any]], bool] | None = None
     # Whether the upstream may leave out what does not fit.
-    may_leave_out: Callable[[Mapping[str, Any]], bool] = lambda _document: False
+    may_leave_out: Callable[[Mapping[str, Any]], bool] | None = None
 
     def told(self, model: str | None, *, stream: bool) -> Told:
         """What is known of a call from outside of its body, of all that may be."""

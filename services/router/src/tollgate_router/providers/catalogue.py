@@ -7,6 +7,7 @@ Holds encrypted keys only.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from tollgate_dialects.common.protocol import Protocol
 from tollgate_dialects.pricing.price import Price
@@ -76,6 +77,9 @@ class Candidate:
         return self.key.key_id
 
 
+_Routes: TypeAlias = Mapping[tuple[Protocol, str], tuple[Candidate, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class ListedModel:
     """A model that can be called now."""
@@ -107,8 +111,10 @@ class Snapshot:
     barred: tuple[str, ...]
     _listed: Mapping[str, ListedModel] = field(repr=False)
     # By the client's protocol: those who speak it, and all with those first.
-    _routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
-    _all_routes: Mapping[tuple[Protocol, str], tuple[Candidate, ...]] = field(repr=False)
+    _routes: _Routes = field(repr=False)
+    _all_routes: _Routes = field(repr=False)
+    # Where the second has more than the first.
+    _translated: frozenset[tuple[Protocol, str]] = field(repr=False)
 
     def candidates(
         self, protocol: Protocol, model: str, *, translated: bool
@@ -120,24 +126,13 @@ class Snapshot:
         routes = self._all_routes if translated else self._routes
         return routes.get((protocol, model), ())
 
-    def is_spoken(self, protocol: Protocol, model: str) -> bool:
-        """Whether somebody serves the model on the protocol."""
-        return (protocol, model) in self._routes
-
     def is_translated(self, protocol: Protocol, model: str) -> bool:
         """Whether somebody serves the model on another protocol."""
-        everybody = self._all_routes.get((protocol, model), ())
-        return len(everybody) > len(self._routes.get((protocol, model), ()))
+        return (protocol, model) in self._translated
 
-    def calibration(self, model: str) -> Calibration | None:
-        """What is known of how each provider of the model counts input."""
-        listed = self._listed.get(model)
-        return listed.calibration if listed else None
-
-    def upstreams(self, model: str) -> tuple[Upstream, ...]:
-        """Who may be asked for the model, on whatever protocol; nobody, where it is not served."""
-        listed = self._listed.get(model)
-        return listed.upstreams if listed else ()
+    def listed(self, model: str) -> ListedModel | None:
+        """What can be called of the model now; None: nothing."""
+        return self._listed.get(model)
 
     def price(self, model: str, version: int) -> Price | None:
         """The price a call was reserved with."""
@@ -189,6 +184,8 @@ def build(
         )
         for model in sorted(created)
     }
+    own = {where: tuple(ways) for where, ways in routes.items()}
+    everybody = _everybody(own, of_model)
     return Snapshot(
         revision=revision,
         providers=by_name,
@@ -199,16 +196,24 @@ def build(
         key_ids=frozenset(key.key_id for p in by_name.values() for key in p.keys),
         barred=tuple(barred),
         _listed=listed,
-        _routes={where: tuple(ways) for where, ways in routes.items()},
-        _all_routes={
-            (protocol, model): (
-                *routes.get((protocol, model), ()),
-                *(way for way in of_model[model] if way.words is not protocol),
-            )
-            for protocol in Protocol
-            for model in of_model
-        },
+        _routes=own,
+        _all_routes=everybody,
+        _translated=frozenset(
+            where for where, ways in everybody.items() if len(ways) > len(own.get(where, ()))
+        ),
     )
+
+
+def _everybody(own: _Routes, of_model: Mapping[str, Iterable[Candidate]]) -> _Routes:
+    """Who serves a model on a protocol, and behind them who serves it on others."""
+    return {
+        (protocol, model): (
+            *own.get((protocol, model), ()),
+            *(way for way in ways if way.words is not protocol),
+        )
+        for protocol in Protocol
+        for model, ways in of_model.items()
+    }
 
 
 def _calibration(ways: Iterable[Candidate]) -> Calibration | None:

@@ -72,6 +72,7 @@ _FAILED = frozenset(("modeltimeoutexception", "modelerrorexception"))
 _POLICY = frozenset(
     ("contentpolicyviolation", "contentfilter", "datainspectionfailed", "moderation", "flagged")
 )
+_SUCCESSFUL = range(200, 300)
 # Statuses that leave nothing to be read.
 _SURE = frozenset((HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED))
 _NOT_WORDS = re.compile(r"[^a-z0-9]")
@@ -86,7 +87,7 @@ class Judgement(NamedTuple):
 
 def result_of(status: int) -> Result:
     """What an HTTP status alone means for an attempt."""
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+    if status in _SUCCESSFUL:
         return Result.OK
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Result.SERVER_ERROR

@@ -35,11 +35,22 @@ _UNREACHED = (
 _NO_WAY = Unreached.UNREACHABLE
 
 
+class _Turns(asyncio.Semaphore):
+    """One that need not be awaited where it is free."""
+
+    def take_now(self) -> bool:
+        """Take a turn that is free and that nobody waits for; False: it must be acquired."""
+        if self._value == 0 or self._waiters:
+            return False
+        self._value -= 1
+        return True
+
+
 class _Place:
     """The connections of one origin. Newest first: the others come of age."""
 
     def __init__(self, connections_max: int) -> None:
-        self.turns = asyncio.Semaphore(connections_max)
+        self.turns = _Turns(connections_max)
         self.idle: deque[Connection] = deque()
 
 
@@ -59,7 +70,7 @@ class Pool:
         self._connections_max = connections_max
         self._per_origin_max = connections_per_origin_max
         self._connect_s = connect_s
-        self._turns = asyncio.Semaphore(connections_max)
+        self._turns = _Turns(connections_max)
         # As many as providers have had origins since the start.
         self._places: dict[Origin, _Place] = {}
         self._open: dict[Connection, _Place] = {}
@@ -84,13 +95,13 @@ class Pool:
         place = self._places.get(origin)
         if place is None:
             place = self._places[origin] = _Place(self._per_origin_max)
-        if place.idle and not (place.turns.locked() or self._turns.locked()):
-            await place.turns.acquire()  # waits for nothing
-            await self._turns.acquire()
-            connection = self._newest(place)
-            if connection is not None:
-                return connection
-            self._give_turn_back(place)
+        if place.idle and place.turns.take_now():
+            if self._turns.take_now():
+                connection = self._newest(place)
+                if connection is not None:
+                    return connection
+                self._turns.release()
+            place.turns.release()
         try:
             async with asyncio.timeout(self._connect_s):
                 return await self._wait(origin, place)
