@@ -4,7 +4,7 @@ Owns the shape; the files beside it fill it. Never decides about a call.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tollgate_dialects.common.protocol import Protocol
@@ -28,10 +28,11 @@ class Face:
     # What is left of the key's rates, at an instant, as headers of an answer.
     rates: Callable[[RatesLeft, int], Headers] = rate_headers.none
 
-    @property
-    def protocol(self) -> Protocol:
-        """Its name in the catalogue, in entries and in metrics."""
-        return self.dialect.protocol
+    # Its name in the catalogue, in entries and in metrics.
+    protocol: Protocol = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "protocol", self.dialect.protocol)
 
     @property
     def path(self) -> str:
