@@ -4,6 +4,7 @@ import functools
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ from tests.chaos.steady import Steady
 from tests.chaos.test_rotation import provider_of
 from tests.integration.trust.test_stores import superuser
 from tests.live import Live, own_suite, wait_until
+from tollgate_cli import keyrings
 
 ALL = range(1, 81)
 PER_SECOND = 20
@@ -86,6 +88,21 @@ def test_run_again_it_ends_well(own, model, rotate, arguments, steps):
     own.close()
     reconnected(own)
     wait_until(lambda: own.call(key, model).status_code == 200, 15)
+
+
+def test_a_service_that_ends_meanwhile_is_told_at_once(own, rotate):
+    """Not when its time is up; what to do is said, and done it ends well."""
+    _, unlock_file = keyrings.files(own.suite.home.keyrings, "audit")
+    before = unlock_file.read_text()
+    own.suite.signal("audit", signal.SIGSTOP)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(own.cli, "rotate", "keyring-unlock")
+        wait_until(lambda: unlock_file.read_text() != before, 30)
+        own.suite.kill("audit")
+        done = running.result(timeout=20)
+    assert (1, True) == (done.returncode, "run this again" in done.stderr), done.stderr
+    own.suite.start_one("audit")
+    assert 0 == rotate("keyring-unlock").returncode
 
 
 def test_a_password_that_was_not_committed_is_not_kept(own):

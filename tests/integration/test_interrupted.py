@@ -26,7 +26,9 @@ def silent() -> Iterator[socket.socket]:
 
 
 def start(*words: str, **environment: str) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-m", "tollgate_cli.main", *words]
+    # Who runs the tests in the background has a shell ignore Ctrl-C for all that they start.
+    default = ["/usr/bin/env", "--default-signal=INT"]
+    argv = [*default, sys.executable, "-m", "tollgate_cli.main", *words]
     pipe = subprocess.PIPE
     return subprocess.Popen(argv, env=environment, stdout=pipe, stderr=pipe, text=True)
 

@@ -19,7 +19,10 @@ def rotate(running: Running) -> list[str]:
     """Lock every keyring anew, and have its service read it; the services. Raises Fault."""
     home = running.home
     if chosen_keyring.in_vault(home) is not None:
-        raise Fault("the keys are in Vault: nothing unlocks them here", "docs/secrets.md has how")
+        raise Fault(
+            "the keys are in Vault: no file unlocks them",
+            "services log in by secret-ids that are good once: docs/secrets.md, In Vault",
+        )
     for service in service_keys.KEYS:
         path, unlock_file = keyrings.files(home.keyrings, service)
         # Raises Fault for one that does not open, and says what to do.

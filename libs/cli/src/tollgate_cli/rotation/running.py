@@ -4,6 +4,7 @@ Promises: a signal goes to a process only if it is this suite's; a reload is don
 itself counts it as done.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -31,6 +32,8 @@ _RELOAD_TIMEOUT_S = 35.0
 _POLL_S = 0.05
 _WAIT_POLL_S = 0.2
 _REMEDY = "`tollgate up` starts it; the command works on a running suite"
+# Who ended is started again by its supervisor.
+_AGAIN = "run this again, it goes on from here; `tollgate status` shows how the suite is"
 
 
 def alone(home: Home) -> None:
@@ -123,10 +126,12 @@ class Running:
     def reload(self, name: str) -> None:
         """Have a process take over its configuration. Raises Fault if it did not."""
         pid, _, metrics = self._service(name)
+        began = process.started(pid)
         if not process.works_in(pid, self.home.root):
-            raise Fault(f"{name} is not the process that it was (pid {pid})", _REMEDY)
+            raise Fault(f"{name} is not the process that it was (pid {pid})", _AGAIN)
         before = self._counted(metrics)
-        os.kill(pid, signal.SIGHUP)
+        with contextlib.suppress(ProcessLookupError):  # seen below
+            os.kill(pid, signal.SIGHUP)
         deadline = time.monotonic() + _RELOAD_TIMEOUT_S
         while time.monotonic() < deadline:
             done, failed = self._counted(metrics)
@@ -137,6 +142,9 @@ class Running:
                 )
             if done > before[0]:
                 return
+            if process.started(pid) != began:
+                told = f"{name} ended before it took over its configuration"
+                raise Fault(told, f"{_AGAIN}; its log: {self.home.log(name)}")
             time.sleep(_POLL_S)
         raise Fault(f"{name} did not take over its configuration", f"log: {self.home.log(name)}")
 
