@@ -5,6 +5,7 @@ And afterwards the old secret is of no use, which is tried. `-s` shows the table
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import shutil
 import socket
@@ -12,7 +13,7 @@ import ssl
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,6 +76,22 @@ def rotated(own: Live, *arguments: str, stdin: str = "") -> str:
     assert done.returncode == 0, (done.stdout, done.stderr)
     print(done.stdout.strip())
     return done.stdout
+
+
+def encrypted_anew(
+    own: Live, name: str, adding: Callable[[threading.Event], int], *, within_s: float
+) -> int:
+    """Rotate what encrypts rows while more are added until the event; how many were added."""
+    ended = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        more = pool.submit(adding, ended)
+        try:
+            said = rotated(own, name)
+        finally:
+            ended.set()
+        added = more.result(timeout=within_s)
+    assert "decrypts no more: version 1" in said
+    return added
 
 
 def well(own: Live, key: Key, model: str) -> None:
@@ -232,15 +249,9 @@ def test_upstream_keys(own, key):
     model = own.model("demo-gpt")  # its provider gets more keys
     name = provider_of(own, model)
     before = stored_keys(own, name)
-    ended = threading.Event()
-    with ThreadPoolExecutor() as pool, calls(own, key, model):
-        adding = pool.submit(add_keys, own, name, ended)
-        try:
-            said = rotated(own, "upstream-keys")
-        finally:
-            ended.set()
-        added = adding.result(timeout=10)
-    assert "decrypts no more: version 1" in said
+    with calls(own, key, model):
+        adding = functools.partial(add_keys, own, name)
+        added = encrypted_anew(own, "upstream-keys", adding, within_s=10)
     after = stored_keys(own, name)
     assert (True, len(before) + added) == (added > 3, len(after))
     ring = FileKeyring.open(KeyringConfig(*keyrings.files(own.suite.home.keyrings, "router")))
@@ -276,15 +287,9 @@ def test_subject_keys(own, key, model):
     before = pseudonym_keys(own)
     ring = FileKeyring.open(KeyringConfig(*keyrings.files(own.suite.home.keyrings, "audit")))
     keys = {tenant: asyncio.run(ring.decrypt(*found)) for tenant, found in before.items()}
-    ended = threading.Event()
-    with ThreadPoolExecutor() as pool, calls(own, key, model):
-        beginning = pool.submit(begin_tenants, own, model, ended)
-        try:
-            said = rotated(own, "subject-keys")
-        finally:
-            ended.set()
-        begun = beginning.result(timeout=30)
-    assert "decrypts no more: version 1" in said
+    with calls(own, key, model):
+        beginning = functools.partial(begin_tenants, own, model)
+        begun = encrypted_anew(own, "subject-keys", beginning, within_s=30)
     ring = FileKeyring.open(KeyringConfig(*keyrings.files(own.suite.home.keyrings, "audit")))
     after = pseudonym_keys(own)
     assert begun > 2

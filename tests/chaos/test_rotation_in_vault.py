@@ -10,8 +10,9 @@ from pathlib import Path
 import hvac
 import pytest
 
+from tests.chaos import test_rotation
 from tests.chaos.cut_short import commands
-from tests.chaos.test_rotation import calls, well
+from tests.chaos.test_rotation import calls, key, model, well
 from tests.integration.trust.test_routes import execute, refused, reserve
 from tests.live import Key, Live, own_suite
 from tests.vault.server import VaultServer, vault_server
@@ -27,6 +28,7 @@ from tollgate_kit.hmac_key import HmacKey
 from tollgate_kit.secret import Secret
 from tollgate_tlog import checkpoint, note
 
+__all__ = ["key", "model"]
 TREE = Path(__file__).parents[2]
 OPERATOR = TREE / "deploy" / "vault" / "operator.hcl"
 
@@ -59,24 +61,11 @@ def token_file(vault: VaultServer, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def key(own: Live) -> Key:
-    return own.key(own.tenant(10_000), requests_per_minute=1_000_000)
-
-
-@pytest.fixture(scope="module")
-def model(own: Live) -> str:
-    return own.model("demo-gpt")
-
-
-@pytest.fixture
 def rotated(own: Live, token_file: Path):
     """Carries out a rotation, which must end well."""
 
     def rotate(*arguments: str) -> str:
-        done = own.cli("rotate", *arguments, "--vault-token-file", str(token_file))
-        assert done.returncode == 0, (done.stdout, done.stderr)
-        print(done.stdout.strip())
-        return done.stdout
+        return test_rotation.rotated(own, *arguments, "--vault-token-file", str(token_file))
 
     return rotate
 

@@ -1,4 +1,4 @@
-"""What the `tollgate` command can do."""
+"""Puts the `tollgate` command together from its subcommands."""
 
 from typing import Annotated
 

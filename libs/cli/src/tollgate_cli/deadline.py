@@ -9,7 +9,10 @@ Result = TypeVar("Result")
 
 
 def within(seconds: float, work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises. Raises TimeoutError: it goes on, and holds up no exit."""
+    """Return what `work` returns, or raise what it raises.
+
+    Raises TimeoutError when it takes longer; it then goes on in a thread that holds up no exit.
+    """
     ended: Future[Result] = Future()
 
     def run() -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from tollgate_cli import state_file
 from tollgate_cli.fault import Fault
-from tollgate_cli.private_file import begin_anew, kept_secret
-from tollgate_cli.service_keys import KEYS, RESERVATION
+from tollgate_cli.private_file import begin_anew, kept_secret, secret
+from tollgate_cli.service_keys import KEYS, LOG_KEY, RESERVATION
 from tollgate_kit.config import KeyringConfig
 from tollgate_kit.keyring import file as keyring_file
 from tollgate_kit.keyring.base import KeyringFault, unversioned, versioned
 from tollgate_kit.keyring.file import FileKeyring
 from tollgate_kit.secret import Secret
+from tollgate_tlog.note import VerifierKey
 
 
 def versions(directory: Path, service: str) -> dict[str, list[int]]:
@@ -112,6 +113,19 @@ def _remedy(path: Path, unlock_file: Path) -> str:
         f"put {path.name} and {unlock_file.name} back from a copy; without one, begin anew: "
         + begin_anew(path.parent.parent)
     )
+
+
+def log_line(directory: Path, origin: str, version: int = 1) -> str:
+    """Return the line by which verifiers know a version of the log's key in audit's keyring."""
+    keyring = opened(directory, "audit")
+    public = asyncio.run(keyring.public_key(versioned(LOG_KEY, version)))
+    return str(VerifierKey(origin, public))
+
+
+def with_unlock(directory: Path, service: str) -> tuple[Path, Secret]:
+    """Return a service's keyring and the text that unlocks it. Raises Fault."""
+    path, unlock_file = files(directory, service)
+    return path, Secret(secret(unlock_file))
 
 
 def files(directory: Path, service: str) -> tuple[Path, Path]:

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 # Budget and router share it: by it router knows that budget granted a reservation.
 RESERVATION = "reservation"
 PEPPER = "pepper"
+# Signs the log.
+LOG_KEY = "tlog"
 KEYS: Mapping[str, Mapping[str, str]] = {
     "authz": {PEPPER: "mac"},
     "budget": {RESERVATION: "mac"},
     "router": {RESERVATION: "mac", "upstream-keys": "aes256"},
-    "audit": {"tlog": "ed25519", "subject-keys": "aes256"},
+    "audit": {LOG_KEY: "ed25519", "subject-keys": "aes256"},
 }
 # Who encrypts, where that is another login than who decrypts.
 WRITERS: Mapping[str, str] = {"router": "router-admin"}

@@ -57,6 +57,11 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     return document
 
 
+def lines(path: Path) -> list[str]:
+    """Return the lines of a file that has one word in each; none where there is no file."""
+    return path.read_text("utf-8").split() if path.exists() else []
+
+
 def discard(path: Path) -> None:
     """Removes what is there, whatever it is. Raises Fault for a directory with something in it."""
     try:

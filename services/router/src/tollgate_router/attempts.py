@@ -159,9 +159,9 @@ class Attempts:
         )
         if call.account is not None:
             served = tuple(c for c in served if (c.provider, c.key_id) == call.account)
-        way = _way(call.asked.variants) if call.asked.variants else ()
+        way = _way(call.asked.variants)
         order = self.health.order(served, now_ms=self._now_ms(), way=way)
-        resting = _resting(order.wait_ms) if order.wait_ms else None
+        resting = _resting(order.wait_ms)
         if resting and not order.candidates:
             return resting
         failed = _Failed(resting)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from psycopg import AsyncConnection
 
 from tollgate_kit.clock import SystemClock
+from tollgate_kit.keyring.base import Keyring
 from tollgate_kit.keyring.move import Row
 from tollgate_kit.keyring.open import open_keyring
 from tollgate_kit.keyring.rekey import Step, rekey_rows, renew_rows
@@ -31,18 +32,7 @@ _LOCK_TIMEOUT = "-c lock_timeout=60s"
 
 async def rekey(former: Config, config: Config, log: Log, life: Lifecycle, *, step: Step) -> None:
     """Do it once. Raises InUse, KeyringFault, RowsLeft, or psycopg.OperationalError."""
-    old, new = [
-        await open_keyring(
-            one.keyring,
-            {KEYRING_KEY: "aes256"},
-            clock=SystemClock(),
-            # Each its own: two keyrings of one kind count the same things.
-            metrics=Metrics("router"),
-            log=log,
-            life=life,
-        )
-        for one in (former, config)
-    ]
+    old, new = [await _opened(one, log, life) for one in (former, config)]
     async with alone(config.postgres.dsn, beside=POOL_NAME) as connection:
         rows = ProviderKeyRows(connection)
         moved = await rekey_rows(
@@ -53,14 +43,7 @@ async def rekey(former: Config, config: Config, log: Log, life: Lifecycle, *, st
 
 async def renew(config: Config, log: Log, life: Lifecycle) -> None:
     """Do it once. Raises KeyringFault, RowsLeft, or psycopg.OperationalError."""
-    keyring = await open_keyring(
-        config.keyring,
-        {KEYRING_KEY: "aes256"},
-        clock=SystemClock(),
-        metrics=Metrics("router"),
-        log=log,
-        life=life,
-    )
+    keyring = await _opened(config, log, life)
     async with await connect_durable(
         config.postgres.dsn,
         application_name="router-renew",
@@ -73,6 +56,18 @@ async def renew(config: Config, log: Log, life: Lifecycle) -> None:
             RunningRows(connection), KEYRING_KEY, keyring=keyring, title="upstream keys"
         )
     log.info("renewed", key=KEYRING_KEY, renewed=renewed)
+
+
+async def _opened(config: Config, log: Log, life: Lifecycle) -> Keyring:
+    return await open_keyring(
+        config.keyring,
+        {KEYRING_KEY: "aes256"},
+        clock=SystemClock(),
+        # Each its own: two keyrings of one kind count the same things.
+        metrics=Metrics("router"),
+        log=log,
+        life=life,
+    )
 
 
 class ProviderKeyRows:

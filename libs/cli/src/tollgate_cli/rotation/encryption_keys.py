@@ -6,7 +6,6 @@ files the new version is made here; else Vault makes it, and newer ones by itsel
 
 import asyncio
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from typing import LiteralString
 from tollgate_cli import chosen_keyring, keyrings, service_keys
 from tollgate_cli.deployment import toml_text
 from tollgate_cli.fault import Fault
-from tollgate_cli.private_file import secret, write_private
+from tollgate_cli.private_file import write_private
 from tollgate_cli.rotation.running import Running
 from tollgate_cli.suite import vault_logins
 from tollgate_cli.vault.connection import connected
@@ -26,7 +25,6 @@ from tollgate_kit.keyring import file as keyring_file
 from tollgate_kit.keyring.base import versioned
 from tollgate_kit.secret import Secret
 
-_KEY_BYTES = 32
 _RENEW_TIMEOUT_S = 24 * 3600.0
 # Routers look once in half a second.
 _READ_S = 15.0
@@ -35,10 +33,11 @@ _SETTLE_S = 1.0
 
 @dataclass(frozen=True)
 class Rows:
-    """What one key encrypts; `older`: how many of its rows do not begin so."""
+    """The rows that one key encrypts, and the query that counts those of an older version."""
 
     name: str
     service: str
+    # Takes how a ciphertext of the newest version begins.
     older: LiteralString
 
 
@@ -73,8 +72,8 @@ class EncryptionKey:
         if not older:
             version += 1
             if self._vault is None:
-                key = Secret(secrets.token_bytes(_KEY_BYTES))
-                added = {versioned(self._rows.name, version): ("aes256", key)}
+                written = versioned(self._rows.name, version)
+                added = {written: ("aes256", keyring_file.fresh_key())}
                 keyring_file.change(*self._file(), add=added)
             else:
                 with connected(self._vault.place) as client:
@@ -164,5 +163,4 @@ class EncryptionKey:
         return asyncio.run(keyring.newest(self._rows.name))
 
     def _file(self) -> tuple[Path, Secret]:
-        path, unlock_file = keyrings.files(self._running.home.keyrings, self._rows.service)
-        return path, Secret(secret(unlock_file))
+        return keyrings.with_unlock(self._running.home.keyrings, self._rows.service)

@@ -6,7 +6,7 @@ keys are in a file, or are versions of one at Vault.
 
 from pathlib import Path
 
-from tollgate_cli import chosen_keyring
+from tollgate_cli import chosen_keyring, state_file
 from tollgate_cli.private_file import write_private
 from tollgate_cli.rotation.log_keys import AUDIT, KEY, FileKeys, LogKeys, VaultKeys
 from tollgate_cli.rotation.running import Running
@@ -36,7 +36,7 @@ def finish(running: Running, token_file: Path | None = None) -> list[str]:
     *older, newest = keys.versions()
     former = [keys.line(version) for version in reversed(older)]
     kept = running.home.former_log_keys
-    lines = [*former, *(kept.read_text("utf-8").split() if kept.exists() else ())]
+    lines = [*former, *state_file.lines(kept)]
     write_private(kept, "".join(f"{line}\n" for line in dict.fromkeys(lines)))
     running.configure(AUDIT, {KEY: [newest]})
     running.reload(AUDIT)

@@ -5,14 +5,12 @@ in files, or Vault makes each of them and keeps only what wraps it.
 """
 
 import asyncio
-import secrets
 from pathlib import Path
 from typing import LiteralString
 
 from tollgate_cli import chosen_keyring, keyrings, service_keys
 from tollgate_cli.chosen_keyring import Chosen
 from tollgate_cli.fault import Fault
-from tollgate_cli.private_file import secret
 from tollgate_cli.rotation.running import Running
 from tollgate_cli.suite import vault_logins
 from tollgate_kit.clock import Clock
@@ -22,7 +20,6 @@ from tollgate_kit.secret import Secret
 
 # Who verifies learns of a version before who signs with it, and forgets it after.
 HOLDERS = {service_keys.RESERVATION: ("router", "budget"), service_keys.PEPPER: ("authz",)}
-_KEY_BYTES = 32
 
 
 def begin(running: Running, name: str, token_file: Path | None) -> int:
@@ -91,7 +88,7 @@ def delete_old(running: Running, name: str) -> list[int]:
         return old
     for holder in HOLDERS[name]:
         mine = set(_versions(running, holder, name)) & set(old)
-        path, unlock = _files(running, holder)
+        path, unlock = keyrings.with_unlock(running.home.keyrings, holder)
         if mine:
             keyring_file.change(path, unlock, remove=[versioned(name, one) for one in mine])
     return old
@@ -121,18 +118,13 @@ def _wrap(
 
 def _add(running: Running, holder: str, name: str, version: int) -> None:
     """A key that is there already stays; the first holder's is made, the others have it of that."""
-    path, unlock = _files(running, holder)
+    path, unlock = keyrings.with_unlock(running.home.keyrings, holder)
     written, first = versioned(name, version), HOLDERS[name][0]
     if written not in keyring_file.names(path):
         is_first = holder == first
-        key = Secret(secrets.token_bytes(_KEY_BYTES)) if is_first else _key(running, first, written)
+        key = keyring_file.fresh_key() if is_first else _key(running, first, written)
         keyring_file.change(path, unlock, add={written: ("mac", key)})
 
 
 def _key(running: Running, holder: str, name: str) -> Secret:
     return asyncio.run(keyrings.opened(running.home.keyrings, holder).mac_key(name))
-
-
-def _files(running: Running, holder: str) -> tuple[Path, Secret]:
-    path, unlock_file = keyrings.files(running.home.keyrings, holder)
-    return path, Secret(secret(unlock_file))

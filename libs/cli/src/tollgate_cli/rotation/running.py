@@ -106,7 +106,7 @@ class Running:
         return document
 
     def counted(self, database: str, query: LiteralString, *given: object) -> int:
-        """What a query of one number finds."""
+        """Return the number that a query of one row and column finds in a service's database."""
         with psycopg.connect(self.postgres().dsn(database)) as connection:
             row = connection.execute(query, given).fetchone()
         assert row is not None

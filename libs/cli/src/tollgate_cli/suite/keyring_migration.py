@@ -6,7 +6,6 @@ starts between. The files of the former keyring stay;
 who runs the suite removes them. Never: two keyrings at work at once.
 """
 
-import asyncio
 import dataclasses
 import os
 import subprocess
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tollgate_cli import chosen_keyring, keyrings, service_keys
+from tollgate_cli import chosen_keyring, keyrings, service_keys, state_file
 from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
 from tollgate_cli.deployment import toml_text, topology_file
 from tollgate_cli.fault import Fault
@@ -37,11 +36,9 @@ from tollgate_kit.keyring import file as keyring_file
 from tollgate_kit.keyring.base import versioned
 from tollgate_kit.keyring.rekey import Step
 from tollgate_kit.secret import Secret
-from tollgate_tlog.note import VerifierKey
 
 _STORES = ("router", "audit")
 _REKEY_TIMEOUT_S = 24 * 3600.0
-_KEY_BYTES = 32
 _Look = Callable[[Path, str], Mapping[str, list[int]]]
 
 
@@ -72,7 +69,7 @@ def migrate(home: Home, to: str, logins: VaultLogins, say: Callable[[str], None]
             say("going back: the keys that services keep in memory are there")
             if to == VAULT:
                 # What waits to be published may have been marked by it.
-                _list_former(home, add=[_log_line(home)])
+                _list_former(home, add=[keyrings.log_line(home.keyrings, ORIGIN)])
         elif to == VAULT:
             require_first_log_key(home)
             # An older home that did not say, and now has wrapped keys, would not be known again.
@@ -97,16 +94,16 @@ def migrate(home: Home, to: str, logins: VaultLogins, say: Callable[[str], None]
                 logins.deliver(home)
                 rekey(name, Step.REST)
         # What signs from now on is no former key, nor what a move that was gone back from had made.
-        signs_on = _lines(home.verifier_key)[:1] if to == VAULT else []
-        _list_former(home, remove=[_log_line(home), *signs_on])
+        signs_on = state_file.lines(home.verifier_key)[:1] if to == VAULT else []
+        _list_former(home, remove=[keyrings.log_line(home.keyrings, ORIGIN), *signs_on])
         chosen_keyring.remember(home, present)
 
 
 def require_first_log_key(home: Home) -> None:
     """Raises Fault for a log's key that was rotated: only its first version can be moved."""
     path, _ = keyrings.files(home.keyrings, "audit")
-    found = [name for name in keyring_file.names(path) if name.startswith(key_moves.LOG_KEY)]
-    if found != [key_moves.LOG_KEY]:
+    found = [name for name in keyring_file.names(path) if name.startswith(service_keys.LOG_KEY)]
+    if found != [service_keys.LOG_KEY]:
         raise Fault(
             f"audit has the log's key as {', '.join(found)}, and only a first one can be moved",
             "stay with files: docs/secrets.md, In Vault",
@@ -129,7 +126,7 @@ def _keys_to_vault(home: Home, logins: VaultLogins, *, replace: bool) -> None:
         former = {*home.keyrings.glob("*.wrapped"), *home.keyrings.glob("*.vkey")}
         for path in former - moved:
             path.unlink()
-        log_key = keyrings.opened(home.keyrings, "audit").key_bytes(key_moves.LOG_KEY, "ed25519")
+        log_key = keyrings.opened(home.keyrings, "audit").key_bytes(service_keys.LOG_KEY, "ed25519")
         key_moves.import_log_key(client, mount, log_key, replace=replace)
 
 
@@ -144,35 +141,25 @@ def _keys_to_files(home: Home, logins: VaultLogins) -> None:
     for service, present in macs.items():
         _keys_to_file(home, service, present)
     # The log's key stays in Vault: what it signed is verified with it, and the next with another.
-    _list_former(home, add=_lines(home.verifier_key))
+    _list_former(home, add=state_file.lines(home.verifier_key))
     _end_former_log_key(home)
 
 
 def _end_former_log_key(home: Home) -> None:
     """A key of before, which the log left while it was in Vault, is not to sign again."""
-    line, signing = _log_line(home), _lines(home.verifier_key)[:1]
-    if line in _lines(home.former_log_keys) and [line] != signing:
-        path, unlock_file = keyrings.files(home.keyrings, "audit")
-        another = {key_moves.LOG_KEY: ("ed25519", Secret(os.urandom(_KEY_BYTES)))}
-        unlock = Secret(kept_secret(unlock_file, mode=0o400))
-        keyring_file.change(path, unlock, add=another, remove=[key_moves.LOG_KEY])
-
-
-def _log_line(home: Home) -> str:
-    """The verifier's line of the log key that the files have."""
-    keyring = keyrings.opened(home.keyrings, "audit")
-    return str(VerifierKey(ORIGIN, asyncio.run(keyring.public_key(key_moves.LOG_KEY))))
+    line = keyrings.log_line(home.keyrings, ORIGIN)
+    signing = state_file.lines(home.verifier_key)[:1]
+    if line in state_file.lines(home.former_log_keys) and [line] != signing:
+        another = {service_keys.LOG_KEY: ("ed25519", keyring_file.fresh_key())}
+        path, unlock = keyrings.with_unlock(home.keyrings, "audit")
+        keyring_file.change(path, unlock, add=another, remove=[service_keys.LOG_KEY])
 
 
 def _list_former(home: Home, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
     """Change which keys count as former ones of the log."""
-    lines = dict.fromkeys([*_lines(home.former_log_keys), *add])
+    lines = dict.fromkeys([*state_file.lines(home.former_log_keys), *add])
     kept = [line for line in lines if line not in remove]
     write_private(home.former_log_keys, "".join(f"{line}\n" for line in kept))
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text("utf-8").split() if path.exists() else []
 
 
 def _keys_to_file(home: Home, service: str, macs: Mapping[str, Secret]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from tollgate_cli import certificates, keyrings
+from tollgate_cli import certificates, keyrings, state_file
 from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
 from tollgate_cli.deployment import configs, keyring_tables
 from tollgate_cli.deployment.configs import Document, Table
@@ -78,8 +78,7 @@ class LocalPlaces:
 
     @property
     def former_log_keys(self) -> tuple[str, ...]:
-        path = self.home.former_log_keys
-        return tuple(path.read_text().split()) if path.exists() else ()
+        return tuple(state_file.lines(self.home.former_log_keys))
 
 
 def documents(

@@ -15,11 +15,11 @@ from typing import Any
 
 from hvac import exceptions
 
-from tollgate_cli import chosen_keyring, keyrings, service_keys
+from tollgate_cli import chosen_keyring, keyrings, service_keys, state_file
 from tollgate_cli.chosen_keyring import FILES, VAULT, Chosen
 from tollgate_cli.fault import Fault
 from tollgate_cli.home import Home
-from tollgate_cli.vault import delivery, key_moves, log_key, wanted
+from tollgate_cli.vault import delivery, log_key, wanted
 from tollgate_cli.vault.connection import Place, connected, operator_token
 from tollgate_kit.secret import Secret
 
@@ -100,17 +100,18 @@ class VaultLogins:
 
         None where its line is among the former ones: whoever put it there wants the newest.
         """
-        is_former = {*_lines(home.verifier_key)[:1]} & {*_lines(home.former_log_keys)}
+        former = state_file.lines(home.former_log_keys)
+        is_former = any(line in former for line in state_file.lines(home.verifier_key)[:1])
         return {} if is_former else self.signed(home)
 
     def signed(self, home: Home) -> dict[str, int]:
         """The version of the log's key that signed so far; none of a key that is not Vault's."""
-        lines = _lines(home.verifier_key)
-        if not lines:
+        signing = state_file.lines(home.verifier_key)[:1]
+        if not signing:
             return {}
         with connected(self.place) as client:
-            version = log_key.version_of(client, self.chosen.mount, lines[0])
-        return {} if version is None else {key_moves.LOG_KEY: version}
+            version = log_key.version_of(client, self.chosen.mount, signing[0])
+        return {} if version is None else {service_keys.LOG_KEY: version}
 
     @property
     def place(self) -> Place:
@@ -199,10 +200,6 @@ def command(home: Home, login: str) -> str:
     at, out = chosen_keyring.in_vault(home), shlex.quote(str(secret_id_file(home, login)))
     place = f" --address {at.address} --ca-file {shlex.quote(at.ca_file)}" if at else ""
     return f"tollgate vault deliver {login} --out {out}{place}"
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text("utf-8").split() if path.exists() else []
 
 
 def _unwrapped_keys(home: Home) -> list[str]:

@@ -16,9 +16,8 @@ from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 from hvac import exceptions
 
 from tollgate_cli.fault import Fault
+from tollgate_cli.service_keys import LOG_KEY
 from tollgate_kit.secret import Secret
-
-LOG_KEY = "tlog"
 
 
 def wrapped(client: Any, mount: str, name: str, key: Secret) -> str:

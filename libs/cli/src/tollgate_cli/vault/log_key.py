@@ -5,7 +5,7 @@ from typing import Any
 
 from hvac import exceptions
 
-from tollgate_cli.vault.key_moves import LOG_KEY
+from tollgate_cli.service_keys import LOG_KEY
 from tollgate_tlog import note
 
 

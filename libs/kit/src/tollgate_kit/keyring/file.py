@@ -66,6 +66,11 @@ def create(
     _write(path, {"format": _FORMAT, "salt": salt.hex(), "keys": entries})
 
 
+def fresh_key() -> Secret:
+    """Make a key at random, for a keyring to be given."""
+    return Secret(os.urandom(_KEY_BYTES))
+
+
 def names(path: Path) -> list[str]:
     """The names of a keyring's keys, which are no secret. Raises KeyringFault."""
     return list(_document(path)["keys"])
